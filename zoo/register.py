@@ -1,0 +1,21 @@
+"""Register components in this process, for notebooks, scripts and tests.
+
+>>> import zoo
+>>> @zoo.register.metric("peak_difference")
+... def peak_difference(a, b):
+...     return (a.abs().amax(-1) - b.abs().amax(-1)).abs()
+
+A package registers through entry points instead: then its names are there without importing it.
+"""
+
+from zoo import registry
+
+decoder = registry.decoders.register
+synth = registry.synths.register
+loss = registry.losses.register
+dataset = registry.datasets.register
+pitch = registry.pitch.register
+metric = registry.metrics.register
+model = registry.models.register
+
+__all__ = ["dataset", "decoder", "loss", "metric", "model", "pitch", "synth"]

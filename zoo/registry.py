@@ -1,0 +1,185 @@
+"""The registry of components: one thin class over catalogue, one instance a kind.
+
+Requirements it meets, each of which plain catalogue leaves open:
+
+- names are listed from the installed packages' metadata, without importing any of them;
+- two distributions that offer one name are refused, naming both;
+- a plugin that fails to import breaks only its own names, and the error names its distribution and version;
+- an unknown name imports nothing, and the error gives near matches and what there is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib import metadata
+from typing import Any, TypeVar
+
+import catalogue
+
+from zoo.errors import ConfigError, PluginError, listing, near_matches
+
+Component = TypeVar("Component")
+
+OWN_DISTRIBUTION = "ddsp-zoo"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One name in a registry: who brings it, without having imported it.
+
+    Attributes:
+        name: The registered name.
+        distribution: The distribution that brings it; empty for one registered in this process.
+        version: That distribution's version.
+        target: `module:attribute`, as in the distribution's metadata.
+    """
+
+    name: str
+    distribution: str
+    version: str
+    target: str
+
+    @property
+    def origin(self) -> str:
+        """Who brings it, for messages: `ddsp-zoo 0.1.0`, or `this process`."""
+        return f"{self.distribution} {self.version}" if self.distribution else "this process"
+
+
+class Registry:
+    """The components of one kind.
+
+    Example:
+        >>> from zoo import registry
+        >>> "gru" in registry.decoders
+        True
+        >>> registry.decoders.get("gru").__name__
+        'GRUDecoder'
+
+    Args:
+        kind: Plural name of the kind; entry points of the group `zoo_<kind>` belong to it.
+        singular: What messages call one of them.
+    """
+
+    def __init__(self, kind: str, singular: str) -> None:
+        self.kind = kind
+        self.singular = singular
+        self.group = f"zoo_{kind}"
+        self._catalogue = catalogue.create("zoo", kind, entry_points=True)
+        self._registered: dict[str, Any] = {}
+
+    def entries(self) -> dict[str, list[Entry]]:
+        """All offers by name, installed ones first; more than one offer for a name is a clash."""
+        found: dict[str, list[Entry]] = {}
+        for point in metadata.entry_points(group=self.group):
+            if point.dist is None:  # an entry point that belongs to no distribution has nobody to name in an error
+                continue
+            entry = Entry(point.name, point.dist.metadata["Name"], point.dist.version, point.value)
+            offers = found.setdefault(point.name, [])
+            if entry not in offers:
+                offers.append(entry)
+        for name, component in self._registered.items():
+            found.setdefault(name, []).append(Entry(name, "", "", f"{component.__module__}:{component.__qualname__}"))
+        return found
+
+    def names(self) -> list[str]:
+        """All names, sorted. Imports nothing."""
+        return sorted(self.entries())
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names())
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.entries()
+
+    def entry(self, name: str) -> Entry:
+        """Who brings `name`. Imports nothing.
+
+        Raises:
+            ConfigError: Nothing has that name.
+            PluginError: Two distributions offer it.
+        """
+        entries = self.entries()
+        if name not in entries:
+            raise ConfigError(
+                f"There is no {self.singular} named {name!r}.{near_matches(name, entries)} "
+                f"Installed {self.kind}: {listing(entries)}. Others come with plugin packages (pip install ...)."
+            )
+        offers = entries[name]
+        if len(offers) > 1:
+            origins = " and ".join(sorted(offer.origin for offer in offers))
+            raise PluginError(
+                f"The {self.singular} {name!r} is offered by {origins}. One name must mean one thing: "
+                f"uninstall one of them (pip uninstall {sorted(offers, key=lambda o: o.origin)[-1].distribution})."
+            )
+        return offers[0]
+
+    def get(self, name: str) -> Any:  # noqa: ANN401 - what a component is, is up to its kind
+        """Import and return the component `name`.
+
+        Raises:
+            ConfigError: Nothing has that name.
+            PluginError: Two distributions offer it, or the one that does cannot be imported.
+        """
+        entry = self.entry(name)
+        if not entry.distribution:
+            return self._registered[name]
+        try:
+            return self._load(entry)
+        except Exception as error:  # noqa: BLE001 - whatever a plugin raises while importing, it is the plugin that is broken
+            raise PluginError(
+                f"The {self.singular} {name!r} of {entry.origin} cannot be imported ({entry.target}): "
+                f"{type(error).__name__}: {error}. "
+                f"Reinstall or remove that package: pip install --force-reinstall {entry.distribution}"
+            ) from error
+
+    def _load(self, entry: Entry) -> Any:  # noqa: ANN401 - see get
+        found = self._catalogue.get_entry_point(entry.name)
+        if found is not None:
+            return found
+        # catalogue read the metadata when it was imported; what was installed since then (in a notebook) is loaded here.
+        (point,) = (p for p in metadata.entry_points(group=self.group, name=entry.name) if p.value == entry.target)
+        return point.load()
+
+    def register(self, name: str) -> Callable[[Component], Component]:
+        """Register a component in this process, as a decorator: for notebooks, scripts and tests.
+
+        Defining the same function or class again (running a notebook's cell twice) replaces it.
+
+        Raises:
+            PluginError: Another component has that name.
+        """
+
+        def add(component: Component) -> Component:
+            taken = self.entries().get(name, [])
+            for offer in taken:
+                previous = self._registered.get(name)
+                redefined = previous is not None and _identity(previous) == _identity(component)
+                if offer.distribution or not redefined:
+                    raise PluginError(
+                        f"The {self.singular} {name!r} is already there, from {offer.origin} ({offer.target}). "
+                        "Register yours under another name."
+                    )
+            self._registered[name] = component
+            return component
+
+        return add
+
+    def unregister(self, name: str) -> None:
+        """Take back what `register` did; a name that was not registered in this process is left alone."""
+        self._registered.pop(name, None)
+
+
+def _identity(component: object) -> tuple[str, str]:
+    return getattr(component, "__module__", ""), getattr(component, "__qualname__", "")
+
+
+decoders = Registry("decoders", "decoder")
+synths = Registry("synths", "synth")
+losses = Registry("losses", "loss")
+datasets = Registry("datasets", "dataset")
+pitch = Registry("pitch", "pitch tracker")
+metrics = Registry("metrics", "metric")
+models = Registry("models", "model")
+
+KINDS: dict[str, Registry] = {r.kind: r for r in (decoders, synths, losses, datasets, pitch, metrics, models)}
