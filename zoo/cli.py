@@ -1,0 +1,72 @@
+"""What all commands share: parsers with examples, and errors without tracebacks."""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import os
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+
+from zoo.errors import ZooError
+
+
+def parser(prog: str, description: str, examples: Sequence[str] = ()) -> argparse.ArgumentParser:
+    """Make a command's parser, with `--debug` and its examples below the options.
+
+    Args:
+        prog: What the user types, e.g. "python -m zoo.prepare".
+        description: What it does, in a sentence or a few.
+        examples: Command lines that work.
+    """
+    epilog = "examples:\n" + "\n".join(f"  {line}" for line in examples) if examples else None
+    made = argparse.ArgumentParser(
+        prog=prog, description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    made.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    return made
+
+
+def run(main: Callable[[list[str]], int | None], argv: Sequence[str] | None = None) -> int:
+    """Run a command's body and turn its errors into one message and an exit code.
+
+    Args:
+        main: The body; gets the arguments, may return an exit code.
+        argv: The arguments; the process's own by default.
+
+    Returns:
+        0, or 2 for the user's mistakes, 1 for failures, 130 after Ctrl-C.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in arguments
+    try:
+        return main(arguments) or 0
+    except KeyboardInterrupt:
+        return _complain("Stopped.", 130)
+    except BrokenPipeError:  # the reader went away (zoo list | head): not an error of ours
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except ZooError as error:
+        if debug:
+            traceback.print_exc()
+        return _complain(f"error: {error}", error.exit_code)
+    except OSError as error:
+        if debug:
+            traceback.print_exc()
+        return _complain(f"error: {_explain(error)}", 1)
+
+
+def _explain(error: OSError) -> str:
+    where = f" ({error.filename})" if error.filename else ""
+    if error.errno == errno.ENOSPC:
+        return (
+            f"The disk is full{where}. What was there before is unchanged: "
+            "free some space and run the same command again."
+        )
+    return f"{error.strerror or error}{where}"
+
+
+def _complain(message: str, code: int) -> int:
+    sys.stderr.write(f"{message}\n")
+    return code
