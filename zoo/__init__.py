@@ -1,1 +1,73 @@
-"""zoo."""
+"""zoo: small neural audio synthesizers, and knowledge distillation between them.
+
+>>> import zoo
+>>> zoo.list_models("gru-?")
+['gru-L', 'gru-M', 'gru-S']
+
+The public names below are imported when they are first used (PEP 562), so that `import zoo` stays instant: torch is
+loaded with the first model, not before.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from zoo import errors as errors
+    from zoo import features as features
+    from zoo import losses as losses
+    from zoo import metrics as metrics
+    from zoo import register as register
+    from zoo.checkpoint import save as save
+    from zoo.hub import load as load
+    from zoo.listing import info as info
+    from zoo.listing import list_models as list_models
+    from zoo.model import Model as Model
+    from zoo.model import Rendering as Rendering
+    from zoo.model import create as create
+    from zoo.thesis import import_thesis as import_thesis
+
+_HOME = {
+    "Model": "zoo.model",
+    "Rendering": "zoo.model",
+    "create": "zoo.model",
+    "import_thesis": "zoo.thesis",
+    "info": "zoo.listing",
+    "list_models": "zoo.listing",
+    "load": "zoo.hub",
+    "save": "zoo.checkpoint",
+}
+_SUBPACKAGES = ("errors", "features", "losses", "metrics", "register")
+
+__all__ = [
+    "Model",
+    "Rendering",
+    "create",
+    "errors",
+    "features",
+    "import_thesis",
+    "info",
+    "list_models",
+    "load",
+    "losses",
+    "metrics",
+    "register",
+    "save",
+]
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - whatever the name is
+    if name in _HOME:
+        return getattr(importlib.import_module(_HOME[name]), name)
+    if name in _SUBPACKAGES:
+        return importlib.import_module(f"zoo.{name}")
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("ddsp-zoo")
+    raise AttributeError(f"module 'zoo' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

@@ -1,0 +1,35 @@
+"""The recurrent decoder of DDSP."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import Tensor, nn
+
+from zoo.decoders.blocks import ControlHead, FeatureEncoder
+from zoo.decoders.interface import Decoded, Decoder
+
+
+class GRUDecoder(Decoder):
+    """A gated recurrent unit between two MLPs (Engel et al., "DDSP", 2020).
+
+    Example:
+        >>> decoder = GRUDecoder(control_sizes={"amplitude": 1}, hidden_size=44)
+        >>> decoder(torch.zeros(2, 250), torch.zeros(2, 250)).controls["amplitude"].shape
+        torch.Size([2, 250, 1])
+
+    Args:
+        control_sizes: The synth's controls, name to size.
+        hidden_size: Channels of the GRU and of all MLPs.
+    """
+
+    def __init__(self, *, control_sizes: Mapping[str, int], hidden_size: int = 512) -> None:
+        super().__init__(control_sizes=control_sizes)
+        self.encoder = FeatureEncoder(hidden_size)
+        self.gru = nn.GRU(2 * hidden_size, hidden_size, batch_first=True)
+        self.head = ControlHead(hidden_size, hidden_size, control_sizes)
+
+    def forward(self, f0_scaled: Tensor, loudness_scaled: Tensor) -> Decoded:
+        """Turn features `[batch, frames]` into controls; `hidden` is the GRU's output."""
+        hidden, _ = self.gru(self.encoder(f0_scaled, loudness_scaled))
+        return self.head(hidden, f0_scaled, loudness_scaled)

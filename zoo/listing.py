@@ -1,0 +1,134 @@
+"""What models there are, and what is known of each, without loading any."""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+import struct
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from zoo import hub, registry
+from zoo.config import ModelConfig
+from zoo.errors import CheckpointError
+
+
+def list_models(pattern: str = "*", *, pretrained: bool = False) -> list[str]:
+    """Names of models, sorted: architectures, and trained models of the local store and of zoo itself.
+
+    Example:
+        >>> zoo.list_models("gru-?")
+        ['gru-L', 'gru-M', 'gru-S']
+
+    Args:
+        pattern: With the wildcards `*` and `?`.
+        pretrained: Only those with weights on this machine.
+    """
+    names = {*hub.stored_models(), *hub.shipped_models()}
+    if not pretrained:
+        names |= set(registry.models.names())
+    return sorted(name for name in names if fnmatch.fnmatchcase(name, pattern))
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """What is known of a model without loading it.
+
+    Attributes:
+        name: E.g. "gru-L-flute".
+        status: "architecture", "stored", "stored (hides the shipped one)", "shipped" or "folder".
+        folder: Where its files are; None for an architecture.
+        config: How it is built.
+        parameters: Count of stored weights; None for an architecture.
+        size_bytes: Of the weights file; None for an architecture.
+        metrics: Content of its metrics.json; empty when unmeasured.
+        brought_by: The distribution that brings its architecture.
+    """
+
+    name: str
+    status: str
+    folder: Path | None
+    config: ModelConfig
+    parameters: int | None = None
+    size_bytes: int | None = None
+    metrics: dict[str, Any] = field(default_factory=dict)
+    brought_by: str = ""
+
+
+def info(ref: str | Path) -> ModelInfo:
+    """What is known of a model: an architecture, a trained model by name, or a folder.
+
+    Raises:
+        ModelNotFoundError: There is no such model.
+        ConfigError: Its config.json is damaged.
+    """
+    name = str(ref)
+    if name in registry.models and not Path(name).is_dir() and name not in list_models(pretrained=True):
+        config: ModelConfig = registry.models.get(name)()
+        return ModelInfo(name, "architecture", None, config, brought_by=registry.models.entry(name).origin)
+    found = hub.find(ref)
+    config_path = found.folder / "config.json"
+    if not config_path.is_file():
+        raise CheckpointError(f"{found.folder} has no config.json, so it is no model.")
+    config = ModelConfig.from_json(config_path.read_text(encoding="utf-8"), where=str(config_path))
+    status = {"store": "stored"}.get(found.source, found.source)
+    if found.source == "store" and name in hub.shipped_models():
+        status = "stored (hides the shipped one)"
+    weights = found.folder / "model.safetensors"
+    return ModelInfo(
+        name if found.source != "folder" else config.name,
+        status,
+        found.folder,
+        config,
+        parameters=_count_parameters(weights) if weights.is_file() else None,
+        size_bytes=weights.stat().st_size if weights.is_file() else None,
+        metrics=_read_metrics(found.folder / "metrics.json"),
+        brought_by=_origin(config),
+    )
+
+
+def status_of(name: str) -> str:
+    """What stands behind a name of `list_models`, in a word or two."""
+    stored, shipped = hub.stored_models(), hub.shipped_models()
+    if name in stored:
+        return "stored (hides the shipped one)" if name in shipped else "stored"
+    return "shipped" if name in shipped else "architecture"
+
+
+def _origin(config: ModelConfig) -> str:
+    if config.architecture in registry.models:
+        return registry.models.entry(config.architecture).origin
+    return ""
+
+
+def _count_parameters(weights: Path) -> int:
+    """Count values from the safetensors header, without reading a tensor (and without importing torch or numpy)."""
+    try:
+        with weights.open("rb") as file:
+            (length,) = struct.unpack("<Q", file.read(8))
+            if length > weights.stat().st_size:
+                raise ValueError(f"its header claims {length} bytes")
+            header = json.loads(file.read(length))
+        total = 0
+        for key, entry in header.items():
+            if key != "__metadata__":
+                count = 1
+                for size in entry["shape"]:
+                    count *= int(size)
+                total += count
+    except (OSError, struct.error, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"{weights} is damaged or no safetensors file ({error}).") from None
+    return total
+
+
+def _read_metrics(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    try:
+        metrics = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, UnicodeDecodeError) as error:
+        raise CheckpointError(f"{path} is not valid JSON ({error}). Measure again: python -m zoo.evaluate") from None
+    return metrics if isinstance(metrics, dict) else {}
+
+

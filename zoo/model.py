@@ -1,0 +1,308 @@
+"""A model: front end, decoder and synth, and what it renders."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from zoo import naming, registry
+from zoo.config import ComponentConfig, ModelConfig
+from zoo.decoders import Decoder
+from zoo.errors import ConfigError, DatasetError, PluginError, listing, near_matches
+from zoo.features import FeatureSettings, extract_features, scale_f0, scale_loudness
+from zoo.features.audio import read_audio
+from zoo.synths import Synth
+
+
+@dataclass
+class Rendering:
+    """All that a model made of a batch; audio is `[batch, samples]`, per-frame values `[batch, frames, size]`.
+
+    Attributes:
+        audio: The result.
+        dry: The result before a reverb.
+        harmonic: The pitched part, where the synth has parts.
+        noise: The noise part, where the synth has parts.
+        controls: The decoder's raw outputs by name, before any scaling.
+        hidden: The output of the decoder's core.
+    """
+
+    audio: Tensor
+    dry: Tensor
+    harmonic: Tensor | None
+    noise: Tensor | None
+    controls: dict[str, Tensor]
+    hidden: Tensor
+
+
+class Model(nn.Module):
+    """A synthesizer that is driven by pitch and loudness.
+
+    Example:
+        >>> model = zoo.create("gru-S")
+        >>> rendering = model(torch.full((1, 250), 440.0), torch.full((1, 250), -20.0))
+        >>> rendering.audio.shape
+        torch.Size([1, 16000])
+
+    Args:
+        config: What it is made of.
+
+    Raises:
+        ConfigError: An option is unknown, or decoder and synth do not fit each other.
+        PluginError: A component is not installed.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        synth_class = component(registry.synths, config.synth, config)
+        decoder_class = component(registry.decoders, config.decoder, config)
+        synth_args = {**config.synth.args, "sample_rate": config.sample_rate, "hop": config.hop}
+        synth: Synth = _build(synth_class, synth_args, f"synth {config.synth.name}")
+        decoder: Decoder = _build(
+            decoder_class, {**config.decoder.args, "control_sizes": synth.control_sizes}, f"decoder {config.decoder.name}"
+        )
+        check_handshake(decoder, synth, config)
+        self.config = config.with_changes(features=FeatureSettings.from_dict(config.features).to_dict())
+        self.decoder = decoder
+        self.synth = synth
+
+    @property
+    def name(self) -> str:
+        """E.g. "gru-S-flute"."""
+        return self.config.name
+
+    @property
+    def sample_rate(self) -> int:
+        """Of its audio, in Hz."""
+        return self.config.sample_rate
+
+    @property
+    def hop(self) -> int:
+        """Samples a frame."""
+        return self.config.hop
+
+    @property
+    def num_parameters(self) -> int:
+        """Parameters of decoder and synth."""
+        return sum(p.numel() for p in self.parameters())
+
+    def forward(self, f0_hz: Tensor, loudness_db: Tensor, noise: Tensor | None = None) -> Rendering:
+        """Render features.
+
+        Args:
+            f0_hz: `[batch, frames]` in Hz, 0 where unvoiced.
+            loudness_db: `[batch, frames]`, A-weighted, -80..0.
+            noise: `[batch, frames * hop]` uniform in [-1, 1). Given, the rendering is a pure function of its inputs
+                (in eval mode); frame t uses samples `t * hop : (t + 1) * hop`. Drawn when not given.
+
+        Raises:
+            ValueError: The shapes disagree.
+        """
+        if f0_hz.ndim != 2 or f0_hz.shape != loudness_db.shape or f0_hz.shape[1] < 1:
+            raise ValueError(
+                "f0_hz and loudness_db must both be [batch, frames] with at least one frame; "
+                f"found {list(f0_hz.shape)} and {list(loudness_db.shape)}."
+            )
+        samples = f0_hz.shape[1] * self.hop
+        if noise is not None and noise.shape != (f0_hz.shape[0], samples):
+            raise ValueError(
+                f"noise must be [batch, frames * hop] = {[f0_hz.shape[0], samples]}, found {list(noise.shape)}."
+            )
+        controls, hidden = self.decoder(scale_f0(f0_hz), scale_loudness(loudness_db))
+        made = self.synth(f0_hz, controls, noise)
+        return Rendering(made.audio, made.dry, made.harmonic, made.noise, controls, hidden)
+
+    @torch.no_grad()
+    def synthesize(
+        self,
+        source: str | Path | Tensor,
+        *,
+        sample_rate: int | None = None,
+        transpose: float = 0.0,
+        loudness_shift_db: float = 0.0,
+        level: str = "recording",
+        pitch: str | None = None,
+        pitch_options: Mapping[str, Any] | None = None,
+        seed: int = 0,
+    ) -> Tensor:
+        """Timbre transfer: play a recording's pitch and loudness on this instrument.
+
+        Example:
+            >>> audio = model.synthesize("voice.wav")  # doctest: +SKIP
+
+        Args:
+            source: An audio file of any rate, mono or not; or samples `[samples]` with their `sample_rate`.
+            sample_rate: Of `source` in Hz, where that is a tensor.
+            transpose: Semitones up (or down).
+            loudness_shift_db: Added to the loudness before it drives the model.
+            level: "recording" gives the recording's level back; "normalised" keeps the model's.
+            pitch: Pitch tracker; the one that the model was trained with by default.
+            pitch_options: The tracker's own options, e.g. `{"model": "tiny"}`.
+            seed: Of the noise, so that the same call gives the same audio.
+
+        Returns:
+            float32 `[samples]` on the CPU at the model's sample rate; whole frames, so up to `hop - 1` samples shorter
+            than the recording.
+
+        Raises:
+            DatasetError: The recording cannot be read, is empty, or is shorter than a frame.
+            ConfigError: `level` or `pitch` is unknown.
+        """
+        if level not in ("recording", "normalised"):
+            raise ConfigError(f"There is no level {level!r}; it is 'recording' or 'normalised'.")
+        audio = self._samples_of(source, sample_rate)
+        settings = FeatureSettings.from_dict(self.config.features)
+        if pitch is not None and pitch != settings.tracker:
+            settings = settings.with_changes(tracker=pitch, tracker_options={}, voicing_threshold=None)
+        if pitch_options:
+            settings = settings.with_changes(tracker_options={**settings.tracker_options, **pitch_options})
+        features = extract_features(audio, sample_rate=self.sample_rate, hop=self.hop, settings=settings)
+        f0_hz = features.f0_hz * 2.0 ** (transpose / 12)
+        loudness_db = (features.loudness_db + loudness_shift_db).clamp(-80.0, 0.0)
+        generator = torch.Generator().manual_seed(seed)
+        noise = torch.rand(1, f0_hz.shape[-1] * self.hop, generator=generator) * 2 - 1
+        device = next(self.parameters()).device
+        training = self.training
+        self.eval()
+        try:
+            made = self(f0_hz[None].to(device), loudness_db[None].to(device), noise.to(device)).audio[0].float().cpu()
+        finally:
+            self.train(training)
+        gain = 10.0 ** (-features.gain_db / 20) if level == "recording" else 1.0
+        result: Tensor = made * gain
+        return result
+
+    def _samples_of(self, source: str | Path | Tensor, sample_rate: int | None) -> Tensor:
+        if isinstance(source, str | Path):
+            return read_audio(source, sample_rate=self.sample_rate)
+        if sample_rate is None:
+            raise ValueError("samples need their sample_rate: model.synthesize(samples, sample_rate=44100)")
+        samples = torch.as_tensor(source, dtype=torch.float32).cpu()
+        if samples.ndim != 1:
+            raise ValueError(f"samples must be [samples], mono; found {list(samples.shape)}.")
+        if samples.numel() == 0:
+            raise DatasetError("There are no samples to synthesize from.")
+        if sample_rate == self.sample_rate:
+            return samples
+        import soxr
+
+        return torch.from_numpy(soxr.resample(samples.numpy(), sample_rate, self.sample_rate))
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Save weights and config into a folder; the usual spelling of `zoo.save`."""
+        from zoo.checkpoint import save  # the one upward import: Model offers the spellings that people know
+
+        save(self, folder)
+
+    @classmethod
+    def from_pretrained(cls, ref: str | Path, **options: Any) -> Model:  # noqa: ANN401 - those of zoo.load
+        """Load a model by name or folder; the usual spelling of `zoo.load`."""
+        from zoo.hub import load
+
+        return load(ref, **options)
+
+
+def create(name: str, *, instrument: str | None = None, **options: Any) -> Model:  # noqa: ANN401 - a component's own
+    """Build an untrained model.
+
+    Example:
+        >>> zoo.create("gru-S", instrument="flute", hidden_size=48).name
+        'gru-S-flute'
+
+    Args:
+        name: An architecture, e.g. "gru-S"; or with an instrument, "gru-S-flute".
+        instrument: What it is to play.
+        **options: Options of the decoder, the synth, or `sample_rate`, `hop` and `features`, in place of the preset's.
+
+    Raises:
+        ModelNotFoundError: There is no such architecture.
+        ConfigError: An option is unknown, or its value does not fit.
+    """
+    architecture, named = naming.parse_name(name)
+    if named and instrument and named != instrument:
+        raise ConfigError(f"{name!r} names the instrument {named}, and instrument={instrument!r} another.")
+    config: ModelConfig = registry.models.get(architecture)()
+    for key in ("sample_rate", "hop", "features"):
+        if key in options:
+            config = config.with_changes(**{key: options.pop(key)})
+    config = _with_options(config.with_changes(instrument=named or instrument), options)
+    return Model(config)
+
+
+def component(of: registry.Registry, wanted: ComponentConfig, config: ModelConfig) -> Any:  # noqa: ANN401 - its class
+    """Get a config's component; where it is not installed, say which package brings it."""
+    if wanted.name not in of:
+        others = {name: version for name, version in config.requires.items() if name != registry.OWN_DISTRIBUTION}
+        if others:
+            packages = " ".join(sorted(others))
+            raise PluginError(
+                f"{config.name} needs the {of.singular} {wanted.name!r}, which is not installed here. "
+                f"It comes with {listing(f'{n} {v}' for n, v in others.items())}: pip install {packages}"
+            )
+    return of.get(wanted.name)
+
+
+def check_handshake(decoder: Decoder, synth: Synth, config: ModelConfig) -> None:
+    """Make sure that decoder and synth agree on the controls' names and sizes and on the rates.
+
+    Raises:
+        ConfigError: They do not; it says in what.
+    """
+    problems = []
+    for name in sorted(set(decoder.control_sizes) | set(synth.control_sizes)):
+        has, wants = decoder.control_sizes.get(name), synth.control_sizes.get(name)
+        if has != wants:
+            problems.append(f"control {name!r}: decoder {has or 'lacks it'}, synth {wants or 'lacks it'}")
+    for rate in ("sample_rate", "hop"):
+        has, wants = getattr(synth, rate), getattr(config, rate)
+        if has != wants:
+            problems.append(f"{rate}: synth {has}, config {wants}")
+    if problems:
+        raise ConfigError(
+            f"The decoder {config.decoder.name!r} and the synth {config.synth.name!r} do not fit: {'; '.join(problems)}."
+        )
+
+
+def _options_of(cls: type) -> dict[str, inspect.Parameter]:
+    parameters = inspect.signature(cls).parameters
+    return {name: p for name, p in parameters.items() if name not in ("sample_rate", "hop", "control_sizes")}
+
+
+def _with_options(config: ModelConfig, options: Mapping[str, Any]) -> ModelConfig:
+    """Sort options to decoder and synth by the names that each takes."""
+    parts = {"decoder": config.decoder, "synth": config.synth}
+    known = {
+        "decoder": _options_of(component(registry.decoders, config.decoder, config)),
+        "synth": _options_of(component(registry.synths, config.synth, config)),
+    }
+    for name, value in options.items():
+        takers = [part for part in parts if name in known[part]]
+        if not takers:
+            names = {*known["decoder"], *known["synth"], "sample_rate", "hop", "features"}
+            raise ConfigError(f"{config.architecture} has no option {name!r}.{near_matches(name, names)} "
+                              f"It has {listing(names)}.")
+        for part in takers:
+            parts[part] = ComponentConfig(parts[part].name, {**parts[part].args, name: value})
+    return config.with_changes(**parts)
+
+
+def _build(cls: Any, arguments: dict[str, Any], what: str) -> Any:  # noqa: ANN401 - a decoder or a synth
+    names = inspect.signature(cls).parameters
+    unknown = set(arguments) - set(names)
+    if unknown and not any(p.kind is p.VAR_KEYWORD for p in names.values()):
+        first = min(unknown)
+        raise ConfigError(
+            f"The {what} has no option {first!r}.{near_matches(first, names)} It has {listing(_options_of(cls))}."
+        )
+    try:
+        return cls(**arguments)
+    except (TypeError, ValueError, RuntimeError) as error:
+        if isinstance(error, ConfigError):
+            raise
+        raise ConfigError(f"The {what} cannot be built with {arguments}: {error}") from error

@@ -1,0 +1,110 @@
+"""What a model reference means, from its text alone: a folder, a zoo name, or a Hub id.
+
+Nothing here guesses: a name that is near another is an error with that other in it, never a silent replacement, for
+that would load different weights than were asked for.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from zoo import registry
+from zoo.errors import ModelNotFoundError, listing, near_matches
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+_INSTRUMENT = re.compile(r"[a-z][a-z0-9_]*")
+_HUB_ID = re.compile(r"(?P<repo>[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(@(?P<revision>[\w./-]+))?")
+_HUB_PREFIXES = ("hf-hub:", "hf://")
+_FOLDER_PREFIX = "local-dir:"
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A parsed model reference; exactly one of `folder`, `name` and `repo_id` is set.
+
+    Attributes:
+        text: As it was given.
+        folder: A folder on this machine.
+        name: A zoo name, e.g. "gru-L-flute".
+        repo_id: A Hub id, "org/name".
+        revision: A branch, tag or commit of that.
+    """
+
+    text: str
+    folder: Path | None = None
+    name: str | None = None
+    repo_id: str | None = None
+    revision: str | None = None
+
+
+def parse(ref: str | Path) -> Reference:
+    """Say what a reference means.
+
+    In this order: an existing folder or `local-dir:PATH`; a zoo name (it has no slash); a Hub id
+    `org/name[@revision]`, also as `hf-hub:org/name` or `hf://org/name`.
+
+    Example:
+        >>> parse("someone/gru-flute@v1").revision
+        'v1'
+
+    Raises:
+        ModelNotFoundError: It is none of these.
+    """
+    text = str(ref)
+    if text.startswith(_FOLDER_PREFIX):
+        folder = Path(text.removeprefix(_FOLDER_PREFIX)).expanduser()
+        if not folder.is_dir():
+            raise ModelNotFoundError(f"{text}: there is no folder {folder}.")
+        return Reference(text, folder=folder)
+    for prefix in _HUB_PREFIXES:
+        if text.startswith(prefix):
+            match = _HUB_ID.fullmatch(text.removeprefix(prefix))
+            if match is None:
+                raise ModelNotFoundError(f"{text!r} is not a Hub id; that is org/name or org/name@revision.")
+            return Reference(text, repo_id=match["repo"], revision=match["revision"])
+    path = Path(text).expanduser()
+    if text and path.is_dir():
+        return Reference(text, folder=path)
+    if path.is_file():
+        raise ModelNotFoundError(
+            f"{text} is a file; a model is a folder with config.json and model.safetensors. "
+            f"Give its folder, or import a thesis checkpoint: "
+            f"python -m zoo import-thesis {text} --model gru-S --out FOLDER"
+        )
+    if isinstance(ref, str) and _NAME.fullmatch(text):
+        return Reference(text, name=text)
+    if isinstance(ref, str) and (match := _HUB_ID.fullmatch(text)):
+        return Reference(text, repo_id=match["repo"], revision=match["revision"])
+    raise ModelNotFoundError(
+        f"{text!r} is no folder here, no model name (letters, digits, '-', '_', '.') and no Hub id (org/name[@revision])."
+        " Names: python -m zoo list"
+    )
+
+
+def parse_name(name: str, *, also: Iterable[str] = ()) -> tuple[str, str | None]:
+    """Split a model name into architecture and instrument: "gru-L-flute" is ("gru-L", "flute"), "gru-L" has none.
+
+    Args:
+        name: The name.
+        also: Further names to suggest when it is unknown.
+
+    Raises:
+        ModelNotFoundError: It begins with no registered architecture.
+    """
+    architectures = registry.models.names()
+    if name in architectures:
+        return name, None
+    for architecture in sorted(architectures, key=len, reverse=True):
+        rest = name.removeprefix(f"{architecture}-")
+        if rest != name and _INSTRUMENT.fullmatch(rest):
+            return architecture, rest
+    known = [*architectures, *also]
+    stem = name.rsplit("-", 1)[0]
+    raise ModelNotFoundError(
+        f"There is no model {name!r}.{near_matches(name, known) or near_matches(stem, known)} "
+        f"Architectures: {listing(architectures)}; a trained model is architecture-instrument (gru-L-flute). "
+        "All names: python -m zoo list"
+    )

@@ -1,0 +1,49 @@
+"""The architectures that zoo brings: sizes L, M and S of each decoder with the harmonic-plus-noise synth.
+
+The sizes are the thesis's: about 4.5 million, 400 thousand and 40 thousand parameters.
+"""
+
+from __future__ import annotations
+
+from zoo.config import ComponentConfig, ModelConfig
+
+# The reverb's impulse response in samples: 1 s at 16 kHz, and 0.1 s for S, where a second would be a third of the model.
+_REVERB_LENGTH = {"L": 16000, "M": 16000, "S": 1600}
+
+
+def _preset(architecture: str, size: str, **decoder_args: int) -> ModelConfig:
+    return ModelConfig(
+        architecture=f"{architecture}-{size}",
+        decoder=ComponentConfig(architecture, dict(decoder_args)),
+        synth=ComponentConfig("harmonic_noise", {"reverb_length": _REVERB_LENGTH[size]}),
+    )
+
+
+def gru_L() -> ModelConfig:
+    """GRU, 4.3 million parameters."""
+    return _preset("gru", "L", hidden_size=512)
+
+
+def gru_M() -> ModelConfig:
+    """GRU, 421 thousand parameters."""
+    return _preset("gru", "M", hidden_size=156)
+
+
+def gru_S() -> ModelConfig:
+    """GRU, 40 thousand parameters."""
+    return _preset("gru", "S", hidden_size=44)
+
+
+def tcn_L() -> ModelConfig:
+    """TCN, 4.45 million parameters."""
+    return _preset("tcn", "L", input_size=128, channels=256, output_size=256, blocks=9)
+
+
+def tcn_M() -> ModelConfig:
+    """TCN, 436 thousand parameters."""
+    return _preset("tcn", "M", input_size=64, channels=128, output_size=128, blocks=3)
+
+
+def tcn_S() -> ModelConfig:
+    """TCN, 40 thousand parameters."""
+    return _preset("tcn", "S", input_size=16, channels=32, output_size=32, blocks=4)

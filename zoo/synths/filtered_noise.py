@@ -1,0 +1,78 @@
+"""The noise part: white noise through a filter that changes from frame to frame."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+NOISE_FILTERS = ("full", "thesis")
+
+
+def windowed_response(bands: int, size: int) -> Tensor:
+    """The matrix from magnitudes at `bands` equally spaced frequencies to the filter's spectrum of FFT length `size`.
+
+    The zero-phase impulse response of `2 * (bands - 1)` taps is under a periodic Hann window (frequency sampling, as
+    in DDSP, Engel et al. 2020). The window is 0 at the one tap that has no mirror image, so the response is symmetric
+    about 0 and its spectrum is real: the whole filter design is one real matrix.
+
+    Returns:
+        `[bands, size // 2 + 1]` float64.
+    """
+    taps = 2 * (bands - 1)
+    impulse = torch.fft.irfft(torch.eye(bands, dtype=torch.float64), n=taps)
+    impulse = torch.roll(impulse, taps // 2, -1) * torch.hann_window(taps, dtype=torch.float64)
+    centred = F.pad(impulse, (0, size - taps)).roll(-(taps // 2), -1)
+    return torch.fft.rfft(centred).real
+
+
+def full_filtered_noise(noise: Tensor, magnitudes: Tensor, response: Tensor, *, hop: int) -> Tensor:
+    """Filter each frame's noise with its whole response, centred on the frame, and overlap-add.
+
+    Args:
+        noise: `[batch, frames * hop]`.
+        magnitudes: `[batch, frames, bands]`, linear gain at equally spaced frequencies from 0 to Nyquist.
+        response: `windowed_response(bands, size)` with `size >= hop + 2 * (bands - 1)`, of the magnitudes' dtype.
+        hop: Samples a frame.
+
+    Returns:
+        `[batch, frames * hop]`; what reaches over the clip's ends is left out.
+    """
+    batch, frames, bands = magnitudes.shape
+    size = 2 * (response.shape[-1] - 1)
+    reach = bands - 1  # half of the response: samples that a frame's sound reaches to each side
+    spectrum = torch.fft.rfft(noise.view(batch, frames, hop), n=size)
+    filtered = torch.fft.irfft(spectrum * (magnitudes @ response), n=size)
+    # The circular result holds positions -reach .. hop + reach of the frame; the negative ones stand at the end.
+    later = filtered[..., : hop + reach]
+    earlier = filtered[..., size - reach :]
+    whole = torch.cat([earlier, later], dim=-1)
+    padded = -(-whole.shape[-1] // hop) * hop
+    pieces = F.pad(whole, (0, padded - whole.shape[-1])).view(batch, frames, padded // hop, hop)
+    total = pieces.new_zeros(batch, frames + padded // hop - 1, hop)
+    for i in range(padded // hop):
+        total[:, i : i + frames] += pieces[:, :, i]
+    return total.flatten(1)[:, reach : reach + frames * hop]
+
+
+def thesis_filtered_noise(noise: Tensor, magnitudes: Tensor, *, hop: int) -> Tensor:
+    """The thesis's filter: only the first `hop` taps of the centred response, each frame cut off at its end.
+
+    The crop removes the filter's peak (flat bands give silence). It is here to play what was trained with it.
+
+    Args:
+        noise: `[batch, frames * hop]`.
+        magnitudes: `[batch, frames, bands]`.
+        hop: Samples a frame.
+
+    Returns:
+        `[batch, frames * hop]`.
+    """
+    batch, frames, bands = magnitudes.shape
+    taps = 2 * (bands - 1)
+    impulse = torch.fft.irfft(magnitudes, n=taps).roll(taps // 2, -1)
+    impulse = impulse * torch.hann_window(taps, dtype=impulse.dtype, device=impulse.device)
+    impulse = F.pad(impulse[..., :hop], (0, max(0, hop - taps)))
+    size = 2 * hop
+    spectrum = torch.fft.rfft(noise.view(batch, frames, hop), n=size) * torch.fft.rfft(impulse, n=size)
+    return torch.fft.irfft(spectrum, n=size)[..., :hop].flatten(1)

@@ -1,0 +1,134 @@
+"""The synth of DDSP: harmonic oscillators plus filtered noise, through a learned reverb."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from zoo.errors import ConfigError, listing
+from zoo.synths.filtered_noise import NOISE_FILTERS, full_filtered_noise, thesis_filtered_noise, windowed_response
+from zoo.synths.interface import Synth, Synthesis
+from zoo.synths.oscillators import UNVOICED, harmonic_audio
+from zoo.synths.reverb import Reverb, fast_fft_size
+
+ABOVE_NYQUIST = ("zero", "thesis")
+
+
+def scale_control(x: Tensor) -> Tensor:
+    """Map a raw control to a positive gain: `2 sigmoid(x) ** ln(10) + 1e-7` (Engel et al., 2020, equation 5).
+
+    Computed through the logarithm of the sigmoid, which keeps value and gradient right for very negative inputs.
+    """
+    return 2 * torch.exp(math.log(10) * F.logsigmoid(x)) + 1e-7
+
+
+class HarmonicNoise(Synth):
+    """Harmonic oscillators plus filtered noise, then a reverb (Engel et al., "DDSP", 2020).
+
+    Controls: `amplitude` (1), `harmonic_distribution` (harmonics), `noise_bands` (bands).
+
+    Args:
+        sample_rate: In Hz.
+        hop: Samples a frame.
+        harmonics: Oscillators.
+        noise_bands: Magnitudes of the noise filter, from 0 Hz to Nyquist; its response has `2 * (bands - 1)` taps.
+        reverb_length: Taps of the learned impulse response; 0 for no reverb.
+        unvoiced: What oscillators do where f0 is 0: "mute", or "hold" the phase as the thesis did.
+        noise_filter: "full" overlap-adds the whole response; "thesis" crops it as that code did.
+        above_nyquist: Harmonics at or over Nyquist are "zero"; "thesis" leaves a ten-thousandth of them.
+    """
+
+    def __init__(
+        self,
+        *,
+        sample_rate: int = 16000,
+        hop: int = 64,
+        harmonics: int = 100,
+        noise_bands: int = 65,
+        reverb_length: int = 16000,
+        unvoiced: str = "mute",
+        noise_filter: str = "full",
+        above_nyquist: str = "zero",
+    ) -> None:
+        sizes = {"amplitude": 1, "harmonic_distribution": harmonics, "noise_bands": noise_bands}
+        for name, size in (("harmonics", harmonics), ("noise_bands", noise_bands - 1)):
+            if size < 1:
+                raise ConfigError(f"harmonic_noise needs at least one of {name}, and two noise bands.")
+        for option, value, known in (
+            ("unvoiced", unvoiced, UNVOICED),
+            ("noise_filter", noise_filter, NOISE_FILTERS),
+            ("above_nyquist", above_nyquist, ABOVE_NYQUIST),
+        ):
+            if value not in known:
+                raise ConfigError(f"harmonic_noise has no {option}={value!r}; it knows {listing(known)}.")
+        super().__init__(sample_rate=sample_rate, hop=hop, control_sizes=sizes)
+        self.unvoiced = unvoiced
+        self.noise_filter = noise_filter
+        self.above_nyquist = above_nyquist
+        self.reverb = Reverb(reverb_length, sample_rate=sample_rate) if reverb_length else None
+        self.register_buffer("harmonic_number", torch.arange(1, harmonics + 1, dtype=torch.float32), persistent=False)
+        response = windowed_response(noise_bands, fast_fft_size(hop + 2 * (noise_bands - 1)))
+        self.register_buffer("noise_response", response.float(), persistent=False)
+        self.harmonic_number: Tensor
+        self.noise_response: Tensor
+
+    def scaled_controls(self, f0_hz: Tensor, controls: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The gains that the signal path uses.
+
+        Returns:
+            `amplitude` `[batch, frames, 1]`; `harmonic_distribution` `[batch, frames, harmonics]`, summing to 1 over
+            the harmonics that can sound; `noise_bands` `[batch, frames, bands]`.
+        """
+        distribution = scale_control(controls["harmonic_distribution"])
+        audible = self._audible(f0_hz)
+        if self.above_nyquist == "thesis":
+            distribution = distribution * (audible.to(distribution) + 1e-4)
+            total = distribution.sum(-1, keepdim=True)
+        else:
+            distribution = distribution * audible
+            # where even the fundamental is over Nyquist nothing sounds, and 0 / 0 must not become NaN
+            total = distribution.sum(-1, keepdim=True).clamp(min=torch.finfo(distribution.dtype).tiny)
+        return {
+            "amplitude": scale_control(controls["amplitude"]),
+            "harmonic_distribution": distribution / total,
+            "noise_bands": scale_control(controls["noise_bands"]),
+        }
+
+    def _audible(self, f0_hz: Tensor) -> Tensor:
+        """Which harmonics lie under Nyquist, `[batch, frames, harmonics]`; always the first ones of a frame."""
+        return f0_hz[..., None] * self.harmonic_number < self.sample_rate / 2
+
+    def forward(self, f0_hz: Tensor, controls: Mapping[str, Tensor], noise: Tensor | None = None) -> Synthesis:
+        """Render audio.
+
+        Args:
+            f0_hz: `[batch, frames]` in Hz. Not positive and NaN mean unvoiced; over Nyquist nothing sounds.
+            controls: Raw controls, each `[batch, frames, size]`.
+            noise: `[batch, frames * hop]` uniform in [-1, 1); drawn when not given.
+        """
+        # Signal processing stays in float32 under autocast: phases and sums of a hundred sines need the digits.
+        controls = {name: value.float() for name, value in controls.items()}
+        f0_hz = torch.nan_to_num(f0_hz.float(), nan=0.0).clamp(min=0.0, max=self.sample_rate / 2)
+        if noise is None:
+            noise = torch.rand(f0_hz.shape[0], f0_hz.shape[1] * self.hop, device=f0_hz.device) * 2 - 1
+        scaled = self.scaled_controls(f0_hz, controls)
+        harmonic = harmonic_audio(
+            f0_hz,
+            scaled["amplitude"] * scaled["harmonic_distribution"],
+            sample_rate=self.sample_rate,
+            hop=self.hop,
+            unvoiced=self.unvoiced,
+            active=None if self.above_nyquist == "thesis" else self._audible(f0_hz).sum(-1),
+        )
+        magnitudes = scaled["noise_bands"]
+        if self.noise_filter == "thesis":
+            noise_part = thesis_filtered_noise(noise, magnitudes, hop=self.hop)
+        else:
+            noise_part = full_filtered_noise(noise, magnitudes, self.noise_response, hop=self.hop)
+        dry = harmonic + noise_part
+        audio = dry if self.reverb is None else self.reverb(dry)
+        return Synthesis(audio=audio, dry=dry, harmonic=harmonic, noise=noise_part)

@@ -1,0 +1,58 @@
+"""A reverb whose impulse response is learned: decaying noise."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+def fast_fft_size(minimum: int) -> int:
+    """The smallest 5-smooth number that is even and not under `minimum`: FFTs of such sizes are fast.
+
+    >>> fast_fft_size(79999)
+    80000
+    """
+    best = 2
+    while best < minimum:
+        best *= 2
+    power5 = 1
+    while power5 < best:
+        power3 = power5
+        while power3 < best:
+            size = 2 * power3
+            while size < minimum:
+                size *= 2
+            best = min(best, size)
+            power3 *= 3
+        power5 *= 5
+    return best
+
+
+class Reverb(nn.Module):
+    """Convolution with `noise[t] exp(-softplus(-decay) 500 t / sample_rate) sigmoid(wet)`, and 1 at t = 0.
+
+    Args:
+        length: Taps of the impulse response.
+        sample_rate: In Hz.
+    """
+
+    def __init__(self, length: int, *, sample_rate: int) -> None:
+        super().__init__()
+        self.noise = nn.Parameter(torch.rand(length) * 2 - 1)
+        self.decay = nn.Parameter(torch.tensor(5.0))
+        self.wet = nn.Parameter(torch.tensor(0.0))
+        self.register_buffer("seconds", torch.arange(length) / sample_rate, persistent=False)
+        self.seconds: Tensor
+
+    def impulse(self) -> Tensor:
+        """The impulse response `[length]`."""
+        envelope = torch.exp(-F.softplus(-self.decay) * 500 * self.seconds) * torch.sigmoid(self.wet)
+        return torch.cat([self.noise.new_ones(1), (self.noise * envelope)[1:]])
+
+    def forward(self, audio: Tensor) -> Tensor:
+        """`[batch, samples]` -> `[batch, samples]`: linear convolution, its tail cut off."""
+        samples = audio.shape[-1]
+        size = fast_fft_size(samples + self.noise.shape[0] - 1)
+        spectrum = torch.fft.rfft(audio.float(), n=size) * torch.fft.rfft(self.impulse().float(), n=size)
+        return torch.fft.irfft(spectrum, n=size)[..., :samples]

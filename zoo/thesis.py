@@ -1,0 +1,155 @@
+"""Reading the checkpoints of the master's thesis that this project reimagines."""
+
+from __future__ import annotations
+
+import pickle
+import re
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors import torch as safetensors_torch
+from torch import Tensor
+
+from zoo import registry
+from zoo.checkpoint import describe_damage
+from zoo.errors import CheckpointError, ConfigError, ModelNotFoundError, listing
+from zoo.model import Model, create
+
+# What that code computed and this project does differently by default (see the synth's docstring and docs/thesis.md).
+_SYNTH_OPTIONS = {"noise_filter": "thesis", "unvoiced": "hold", "above_nyquist": "thesis"}
+
+# Thesis name -> our name, tried in order on each name, after the prefix "net.0." or "net.1.".
+_RENAMES: list[tuple[str, str]] = [
+    (r"net\.0\.in_mlps\.0\.(.+)", r"decoder.encoder.f0.\1"),
+    (r"net\.0\.in_mlps\.1\.(.+)", r"decoder.encoder.loudness.\1"),
+    (r"net\.0\.gru\.(.+)", r"decoder.gru.\1"),
+    (r"net\.0\.tcn\.(\d+)\.block\.0\.(.+)", r"decoder.blocks.\1.first.\2"),
+    (r"net\.0\.tcn\.(\d+)\.block\.3\.(.+)", r"decoder.blocks.\1.second.\2"),
+    (r"net\.0\.tcn\.(\d+)\.residual\.(.+)", r"decoder.blocks.\1.residual.\2"),
+    (r"net\.0\.out_mlp\.(.+)", r"decoder.head.mlp.\1"),
+    (r"net\.0\.proj_matrices\.0\.(.+)", r"decoder.head.controls.amplitude.\1"),
+    (r"net\.0\.proj_matrices\.1\.(.+)", r"decoder.head.controls.harmonic_distribution.\1"),
+    (r"net\.0\.proj_matrices\.2\.(.+)", r"decoder.head.controls.noise_bands.\1"),
+    (r"net\.1\.reverb\.(noise|decay|wet)", r"synth.reverb.\1"),
+]
+_NEW_WEIGHT_NORM = {"parametrizations.weight.original0": "weight_g", "parametrizations.weight.original1": "weight_v"}
+_BUFFERS = re.compile(r"net\.1\.reverb\.t")
+
+
+def import_thesis(path: str | Path, *, model: str) -> Model:
+    """Read a checkpoint of the thesis into a model, with that code's quirks switched on.
+
+    Those are the cropped noise filter, the held phase in unvoiced frames, the trace of harmonics over Nyquist, and
+    features whose windows are not centred.
+
+    Example:
+        >>> model = zoo.import_thesis("flute.ckpt", model="gru-S-flute")  # doctest: +SKIP
+
+    Args:
+        path: A Lightning `.ckpt` (read without running its code), or a safetensors file with the same names, with or
+            without the prefix `state.`.
+        model: What it is: an architecture ("gru-S") or a name with its instrument ("gru-S-flute").
+
+    Returns:
+        The model, in eval mode.
+
+    Raises:
+        ModelNotFoundError: There is no such architecture.
+        CheckpointError: The file cannot be read, or holds another model; it says which one.
+    """
+    path = Path(path).expanduser()
+    with torch.random.fork_rng(devices=[]):
+        try:
+            made = create(model, **_SYNTH_OPTIONS)
+        except ConfigError as error:
+            raise ModelNotFoundError(f"{model} is not an architecture of the thesis: {error}") from None
+    state = _rename(_read(path), path)
+    expected = made.state_dict()
+    _check(state, expected, path, model)
+    made.load_state_dict({name: tensor.to(expected[name].dtype) for name, tensor in state.items()})
+    features = {**made.config.features, "center": False}
+    made.config = made.config.with_changes(features=features, lineage={"imported_from": path.name})
+    return made.eval()
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    if not path.is_file():
+        raise CheckpointError(f"There is no file {path}.")
+    with path.open("rb") as file:
+        start = file.read(2)
+    if start == b"PK" or start[:1] == b"\x80":
+        try:
+            content: Any = torch.load(path, map_location="cpu", weights_only=True)
+        except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+            reason = str(error).splitlines()[0]
+            raise CheckpointError(
+                f"{path} cannot be read without running code from it, or is damaged ({reason}). If you trust it, load "
+                "it with torch yourself and save its state_dict as safetensors, then import that."
+            ) from None
+        state = content.get("state_dict", content) if isinstance(content, dict) else None
+    else:
+        try:
+            state = safetensors_torch.load_file(path)
+        except (SafetensorError, OSError) as error:
+            raise CheckpointError(describe_damage(path, error)) from None
+    if not isinstance(state, dict):
+        raise CheckpointError(f"{path} holds no state_dict.")
+    tensors = {str(name): value for name, value in state.items() if isinstance(value, Tensor)}
+    return {name.removeprefix("state."): tensor for name, tensor in tensors.items()}
+
+
+def _rename(state: dict[str, Tensor], path: Path) -> dict[str, Tensor]:
+    renamed: dict[str, Tensor] = {}
+    unknown: list[str] = []
+    for name, tensor in state.items():
+        if not name.startswith("net.") or _BUFFERS.fullmatch(name):
+            continue  # inputs and outputs beside the weights, and what is computed anew
+        for old, new in _NEW_WEIGHT_NORM.items():
+            name = name.replace(old, new)  # noqa: PLW2901 - the same name in torch's newer spelling
+        for pattern, replacement in _RENAMES:
+            if match := re.fullmatch(pattern, name):
+                renamed[match.expand(replacement)] = tensor
+                break
+        else:
+            unknown.append(name)
+    if unknown:
+        raise CheckpointError(f"{path} has weights that zoo does not know: {listing(unknown)[:300]}.")
+    if not renamed:
+        raise CheckpointError(
+            f"{path} holds none of the thesis's names (net.0.* and net.1.*); it has {listing(list(state)[:5])}."
+        )
+    if (noise := renamed.get("synth.reverb.noise")) is not None and noise.ndim == 2:
+        renamed["synth.reverb.noise"] = noise[:, 0]
+    return renamed
+
+
+def _check(state: dict[str, Tensor], expected: dict[str, Tensor], path: Path, model: str) -> None:
+    if _shapes(state) == _shapes(expected):
+        bad = [name for name, tensor in state.items() if not torch.isfinite(tensor).all()]
+        if bad:
+            raise CheckpointError(f"{path} holds NaN or infinite weights in {listing(bad)}.")
+        return
+    fitting = [name for name in registry.models.names() if _fits(name, state)]
+    if fitting:
+        raise CheckpointError(f"{path} is not a {model} but a {fitting[0]}: use model={fitting[0]!r}.")
+    differing = sorted(
+        name for name in {*state, *expected} if _shapes(state).get(name) != _shapes(expected).get(name)
+    )
+    first = differing[0]
+    raise CheckpointError(
+        f"{path} is not a {model}: {len(differing)} weights differ; {first} is "
+        f"{_shapes(state).get(first, 'missing')}, and should be {_shapes(expected).get(first, 'absent')}."
+    )
+
+
+def _shapes(state: dict[str, Tensor]) -> dict[str, list[int]]:
+    return {name: list(tensor.shape) for name, tensor in state.items()}
+
+
+def _fits(name: str, state: dict[str, Tensor]) -> bool:
+    with torch.random.fork_rng(devices=[]):
+        return _shapes(create(name).state_dict()) == _shapes(state)
+
+
