@@ -1,0 +1,192 @@
+import math
+import os
+import subprocess
+import sys
+import threading
+
+import pytest
+import torch
+import zoo_kernels
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from zoo_kernels import reference
+
+BACKENDS = ["numba", "torch"]
+
+
+def wrapped(phase):
+    return torch.remainder(phase + math.pi, 2 * math.pi) - math.pi
+
+
+def example(batch=2, frames=5, hop=8, harmonics=7, seed=0, dtype=torch.float64):
+    generator = torch.Generator().manual_seed(seed)
+    phase = 40 * torch.rand(batch, frames * hop, generator=generator, dtype=torch.float64) - 20
+    amplitudes = torch.rand(batch, frames, harmonics, generator=generator, dtype=torch.float64)
+    return phase.to(dtype), amplitudes.to(dtype)
+
+
+def signal_to_error_db(reference_signal, signal):
+    error = (reference_signal - signal.double()).square().sum()
+    return float(10 * torch.log10(reference_signal.square().sum() / error))
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@settings(max_examples=25, deadline=None)
+@given(
+    batch=st.integers(1, 3),
+    frames=st.integers(1, 4),
+    hop=st.sampled_from([1, 3, 8, 64]),
+    harmonics=st.integers(1, 11),
+    seed=st.integers(0, 99),
+)
+def test_oscillators_equal_the_sum_of_sines(backend, batch, frames, hop, harmonics, seed):
+    phase, amplitudes = example(batch, frames, hop, harmonics, seed)
+    amplitudes[:, 0, harmonics // 2 :] = 0  # trailing zeros, which are skipped
+    found = zoo_kernels.harmonic_oscillators(phase, amplitudes, hop=hop, backend=backend)
+    torch.testing.assert_close(found, reference.harmonic_oscillators(phase, amplitudes, hop=hop), atol=1e-11, rtol=0)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("limited", [False, True])
+def test_oscillators_gradients_hold_where_amplitudes_are_zero(backend, limited):
+    phase, amplitudes = example(frames=3, hop=4)
+    amplitudes[0, 0, 3:] = 0
+    amplitudes[1, 1] = 0
+    amplitudes[1, 2, 1] = 0
+    active = torch.tensor([[7, 2, 0], [5, 9, 6]]) if limited else None
+    assert torch.autograd.gradcheck(
+        lambda p, a: zoo_kernels.harmonic_oscillators(p, a, hop=4, active=active, backend=backend),
+        (phase.requires_grad_(), amplitudes.requires_grad_()),
+    )
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_oscillators_count_no_more_than_the_active_harmonics(backend):
+    phase, amplitudes = example(frames=3, hop=4)
+    active = torch.tensor([[7, 2, 0], [5, 9, -1]])
+    amplitudes.requires_grad_()
+    found = zoo_kernels.harmonic_oscillators(phase, amplitudes, hop=4, active=active, backend=backend)
+    torch.testing.assert_close(found, reference.harmonic_oscillators(phase, amplitudes, hop=4, active=active))
+    found.sum().backward()
+    assert amplitudes.grad[0, 1, 2:].eq(0).all()
+    assert amplitudes.grad[0, 1, :2].ne(0).all()
+    assert amplitudes.grad[1, 2].eq(0).all()
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize(("seconds", "harmonics"), [(4, 100), (600, 4)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_oscillators_stay_accurate_over_long_signals(backend, seconds, harmonics, dtype):
+    hop, rate = 160, 16000
+    f0_hz = torch.full((1, seconds * rate), 77.7, dtype=torch.float64)
+    phase = wrapped(torch.cumsum(2 * math.pi * f0_hz / rate, dim=1)).to(dtype)
+    amplitudes = torch.rand(1, seconds * rate // hop, harmonics, generator=torch.Generator().manual_seed(1))
+    keep = slice(-4 * rate, None)  # the last four seconds, where an error that grows would be largest
+    found = zoo_kernels.harmonic_oscillators(phase, amplitudes, hop=hop, backend=backend)[:, keep]
+    expected = reference.harmonic_oscillators(phase[:, keep], amplitudes[:, -4 * rate // hop :], hop=hop)
+    assert found.dtype == torch.float32
+    assert signal_to_error_db(expected, found) >= 120
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_oscillators_accept_a_phase_that_was_never_wrapped(backend):
+    phase = torch.cumsum(torch.full((1, 640000), 2 * math.pi * 500 / 16000, dtype=torch.float64), dim=1) + 1e6
+    amplitudes = torch.ones(1, 10000, 3)
+    found = zoo_kernels.harmonic_oscillators(phase, amplitudes, hop=64, backend=backend)
+    assert signal_to_error_db(reference.harmonic_oscillators(phase, amplitudes, hop=64), found) >= 120
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_oscillators_are_exact_at_the_turning_points(backend):
+    phase = torch.tensor([[0.0, math.pi, -math.pi, math.pi / 2, -math.pi / 2, 1e-9, math.pi - 1e-7, 3 * math.pi / 2]])
+    phase = phase.double()
+    amplitudes = torch.ones(1, 1, 100, dtype=torch.float64)
+    found = zoo_kernels.harmonic_oscillators(phase, amplitudes, hop=8, backend=backend)
+    expected = reference.harmonic_oscillators(phase, amplitudes, hop=8)
+    torch.testing.assert_close(found, expected, atol=1e-9, rtol=0)
+
+
+def test_oscillators_take_any_layout_and_half_precision_amplitudes():
+    phase, amplitudes = example(frames=6, hop=4)
+    expected = zoo_kernels.harmonic_oscillators(phase, amplitudes, hop=4)
+    strided = zoo_kernels.harmonic_oscillators(
+        phase.t().contiguous().t(), amplitudes.transpose(1, 2).contiguous().transpose(1, 2), hop=4
+    )
+    torch.testing.assert_close(strided, expected)
+    halved = amplitudes.bfloat16().requires_grad_()
+    out = zoo_kernels.harmonic_oscillators(phase, halved, hop=4)
+    out.sum().backward()
+    assert out.dtype == torch.float32
+    assert halved.grad.dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize("shape", [(0, 16, 2, 3), (2, 0, 0, 3), (2, 16, 2, 0)])
+def test_oscillators_of_nothing_are_silent(shape):
+    batch, samples, frames, harmonics = shape
+    found = zoo_kernels.harmonic_oscillators(torch.ones(batch, samples), torch.ones(batch, frames, harmonics), hop=8)
+    assert found.shape == (batch, samples)
+    assert found.eq(0).all()
+
+
+def test_oscillators_may_be_called_from_several_threads_at_once():
+    phase, amplitudes = example(batch=4, frames=500, hop=64, harmonics=20)
+    expected = zoo_kernels.harmonic_oscillators(phase, amplitudes, hop=64, backend="numba")
+    results = [None] * 6
+
+    def work(i):
+        results[i] = zoo_kernels.harmonic_oscillators(phase, amplitudes, hop=64, backend="numba")
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(len(results))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert all(torch.equal(result, expected) for result in results)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+def test_oscillators_work_in_a_forked_child():
+    # Small tensors: torch's own threads do not survive a fork, ours must.
+    program = """
+import os, torch, zoo_kernels
+from zoo_kernels import _numba_oscillators
+torch.set_num_threads(2)
+_numba_oscillators._SMALLEST = 64
+phase, amplitudes = torch.ones(4, 1280), torch.ones(4, 20, 10)
+call = lambda: zoo_kernels.harmonic_oscillators(phase, amplitudes, hop=64, backend="numba").double().mean().item()
+parent = call()
+child = os.fork()
+if child == 0:
+    os._exit(0 if abs(call() - parent) < 1e-9 else 3)
+raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+    assert subprocess.run([sys.executable, "-c", program], timeout=60).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"hop": 7}, r"hop of 7 does not divide the 40 samples"),
+        ({"hop": 0}, r"hop of 0"),
+        ({"amplitudes": torch.ones(2, 4, 7)}, r"phase \[2, 40\] and amplitudes \[2, 4, 7\] do not agree.*\[2, 32\]"),
+        ({"amplitudes": torch.ones(3, 5, 7)}, r"do not agree"),
+        ({"phase": torch.ones(40)}, r"must be \[batch, samples\]"),
+        ({"phase": torch.ones(2, 40, dtype=torch.int64)}, r"phase must be float32 or float64"),
+        ({"phase": torch.full((2, 40), float("nan"))}, r"phase holds NaN or infinity"),
+        ({"amplitudes": torch.full((2, 5, 7), float("inf"))}, r"amplitudes holds NaN or infinity"),
+        ({"active": torch.ones(2, 4, dtype=torch.int64)}, r"active \[2, 4\] must be"),
+        ({"active": torch.ones(2, 5)}, r"active must hold integers"),
+        ({"backend": "fortran"}, r"no backend 'fortran'. It has: auto, numba, torch"),
+    ],
+)
+def test_oscillators_refuse_bad_input(change, message):
+    phase, amplitudes = example()
+    arguments = {"phase": phase, "amplitudes": amplitudes, "hop": 8} | change
+    with pytest.raises(ValueError, match=message):
+        zoo_kernels.harmonic_oscillators(arguments.pop("phase"), arguments.pop("amplitudes"), **arguments)
+
+
+def test_oscillators_accept_values_whose_sum_overflows():
+    phase = torch.full((1, 8), math.pi / 2, dtype=torch.float64)
+    found = zoo_kernels.harmonic_oscillators(phase, torch.tensor([[[3e38, 0.0, 3e38]]]), hop=8)
+    assert found.abs().max() < 1e33  # the first and third harmonic cancel here
