@@ -1,0 +1,175 @@
+"""Pitch by CREPE's network, through torchcrepe.
+
+torchcrepe's own `predict` adds up to 20 cents of random dither to every pitch (drawn from the process's global random
+numbers), frames only whole-number hops, and decodes each batch of frames by itself. So only its network is used here:
+framing and decoding are deterministic, exact to the frame at any rate, and see the whole recording.
+
+Source: Kim, Salamon, Li, Bello, "CREPE: a convolutional representation for pitch estimation" (ICASSP 2018).
+"""
+
+from __future__ import annotations
+
+import math
+from types import ModuleType
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from zoo.errors import ConfigError, PluginError
+from zoo.features.audio import resample
+from zoo.features.framing import frame_count
+
+MODELS = ("full", "tiny")
+NETWORK_RATE = 16000
+WINDOW = 1024
+BINS = 360
+CENTS_PER_BIN = 20.0
+# Cents over 10 Hz of the first bin's centre.
+FIRST_BIN_CENTS = 1997.3794084376191
+LOWEST_HZ = 10.0 * 2.0 ** (FIRST_BIN_CENTS / 1200.0)
+HIGHEST_HZ = 10.0 * 2.0 ** ((FIRST_BIN_CENTS + CENTS_PER_BIN * (BINS - 1)) / 1200.0)
+# How far apart, in bins, the pitches of two neighbouring frames may lie: less than this.
+_REACH = 12
+# Windows that the network sees at once.
+_CHUNK = 256
+
+
+def crepe_pitch(
+    audio: Tensor, *, sample_rate: int, hop: int, fmin: float, fmax: float, center: bool, model: str
+) -> tuple[Tensor, Tensor]:
+    """Track pitch with CREPE's network and a Viterbi search over its output.
+
+    Args:
+        audio: `[batch, samples]`; the network runs on its device.
+        sample_rate: In Hz; other than 16,000 is resampled, with windows placed to the nearest sample.
+        hop: Samples a frame, at the given rate.
+        fmin: Lowest pitch in Hz.
+        fmax: Highest pitch in Hz.
+        center: Centre frame t's window of 64 ms on sample `t * hop`; otherwise it starts there.
+        model: "full" or "tiny".
+
+    Returns:
+        Pitch in Hz and the network's confidence in it, each `[batch, samples // hop]`.
+
+    Raises:
+        ConfigError: There is no such model, or the network cannot hear pitches between fmin and fmax.
+        PluginError: torchcrepe cannot be imported.
+    """
+    if model not in MODELS:
+        raise ConfigError(f"torchcrepe has no model {model!r}. Its models: {' and '.join(MODELS)}.")
+    lowest = max(0, math.floor(_bin(fmin)))
+    beyond = min(BINS, math.ceil(_bin(fmax)))
+    if lowest >= beyond:
+        raise ConfigError(
+            f"torchcrepe hears pitches from {LOWEST_HZ:.1f} to {HIGHEST_HZ:.0f} Hz, "
+            f"and none between {fmin} and {fmax}. Change fmin and fmax, or use another tracker (yin)."
+        )
+    frames = frame_count(audio.shape[-1], hop)
+    if frames == 0:
+        return audio.new_zeros((audio.shape[0], 0)), audio.new_zeros((audio.shape[0], 0))
+    # One frame more than asked takes part in the search, as in the thesis: it is the end of the last frame.
+    starts = torch.arange(frames + 1, device=audio.device) * hop
+    if sample_rate != NETWORK_RATE:
+        audio = resample(audio, sample_rate, NETWORK_RATE)
+        starts = torch.round(starts.double() * NETWORK_RATE / sample_rate).long()
+    before = WINDOW // 2 if center else 0
+    missing = int(starts[-1]) + WINDOW - before - audio.shape[-1]
+    padded = F.pad(audio.float(), (before, max(0, missing)))
+    probabilities = _run_network(padded, starts, model)
+    probabilities[:, :, :lowest] = -math.inf
+    probabilities[:, :, beyond:] = -math.inf
+    # The network's outputs, already probabilities, go through a softmax once more: this is torchcrepe's Viterbi
+    # decoder, and what all of its periodicities were made with.
+    bins = viterbi(torch.softmax(probabilities, dim=-1))
+    periodicity = probabilities.gather(-1, bins[..., None])[..., 0]
+    return _pitch(probabilities, bins)[:, :frames], periodicity[:, :frames]
+
+
+def _bin(frequency_hz: float) -> float:
+    return (1200.0 * math.log2(frequency_hz / 10.0) - FIRST_BIN_CENTS) / CENTS_PER_BIN
+
+
+def _run_network(padded: Tensor, starts: Tensor, model: str) -> Tensor:
+    torchcrepe = import_torchcrepe()
+    device = str(padded.device)
+    every = padded.unfold(-1, WINDOW, 1)
+    rows = []
+    # Loading the network first initialises it with random weights: the caller's random numbers stay as they were.
+    with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        for row in every:
+            pieces = []
+            for some in torch.split(starts, _CHUNK):
+                window = row[some]
+                window = window - window.mean(dim=-1, keepdim=True)
+                window = window / window.std(dim=-1, keepdim=True).clamp(min=1e-10)
+                pieces.append(torchcrepe.infer(window, model, device))
+            rows.append(torch.cat(pieces))
+    return torch.stack(rows)
+
+
+def import_torchcrepe() -> ModuleType:
+    """Import torchcrepe, or say what is missing.
+
+    Raises:
+        PluginError: It cannot be imported; most often because torchaudio does not match torch.
+    """
+    try:
+        import torchcrepe
+    except (ImportError, OSError) as error:  # torchaudio's library raises OSError beside another torch
+        raise PluginError(
+            f"The pitch tracker torchcrepe cannot be used: {error}. It needs torchcrepe, and a torchaudio that matches "
+            'torch: pip install torchcrepe "torch>=2.11,<2.12" "torchaudio>=2.11,<2.12". '
+            "Or use another tracker: pyin or yin."
+        ) from error
+    module: ModuleType = torchcrepe
+    return module
+
+
+def viterbi(probabilities: Tensor) -> Tensor:
+    """Find the most likely path through the bins, where pitch moves by less than 12 bins a frame.
+
+    Args:
+        probabilities: `[batch, frames, bins]`.
+
+    Returns:
+        The path, int64 `[batch, frames]`.
+    """
+    observed = torch.log(probabilities + torch.finfo(probabilities.dtype).tiny).cpu().numpy()
+    batch, frames, bins = observed.shape
+    source = np.arange(bins)[:, None] + np.arange(1 - _REACH, _REACH)[None, :]  # [bin, step]: where a path comes from
+    inside = (source >= 0) & (source < bins)
+    source = source.clip(0, bins - 1)
+    distance = np.abs(np.arange(bins)[:, None] - np.arange(bins)[None, :])
+    transition = np.maximum(_REACH - distance, 0).astype(np.float64)
+    transition /= transition.sum(axis=1, keepdims=True)
+    with np.errstate(divide="ignore"):
+        step_cost = np.where(inside, np.log(transition[source, np.arange(bins)[:, None]]), -np.inf)
+    # One byte a bin and frame is kept, which step of the band was best: ten minutes take 54 MB.
+    came_by = np.zeros((frames, batch, bins), dtype=np.int8)
+    score = observed[:, 0].astype(np.float64)
+    for t in range(1, frames):
+        candidates = score[:, source] + step_cost
+        best = candidates.argmax(axis=-1)
+        came_by[t] = best
+        score = np.take_along_axis(candidates, best[..., None], axis=-1)[..., 0] + observed[:, t]
+    path = np.zeros((batch, frames), dtype=np.int64)
+    path[:, -1] = score.argmax(axis=-1)
+    rows = np.arange(batch)
+    for t in range(frames - 1, 0, -1):
+        path[:, t - 1] = source[path[:, t], came_by[t, rows, path[:, t]]]
+    return torch.from_numpy(path).to(probabilities.device)
+
+
+def _pitch(probabilities: Tensor, bins: Tensor) -> Tensor:
+    # CREPE's own reading of its output: the mean of the nine bins around the chosen one, weighted by their
+    # probabilities. It resolves pitch much finer than the bins' 20 cents.
+    around = bins[..., None] + torch.arange(-4, 5, device=bins.device)
+    weights = probabilities.gather(-1, around.clamp(0, BINS - 1)).clamp(min=0.0)
+    weights = weights * ((around >= 0) & (around < BINS))
+    cents = FIRST_BIN_CENTS + CENTS_PER_BIN * around.to(weights.dtype)
+    total = weights.sum(dim=-1)
+    mean = (weights * cents).sum(dim=-1) / total.clamp(min=1e-20)
+    plain = FIRST_BIN_CENTS + CENTS_PER_BIN * bins.to(weights.dtype)
+    return 10.0 * torch.exp2(torch.where(total > 1e-20, mean, plain) / 1200.0)

@@ -1,0 +1,71 @@
+"""Analysis frames: how many there are, where they lie, and taking them out in pieces that fit in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from zoo.errors import ConfigError
+
+
+def check_audio(audio: Tensor, *, sample_rate: int, hop: int) -> None:
+    """Refuse what no analysis can use.
+
+    Raises:
+        ConfigError: The audio is not `[batch, samples]` of floats, or the sample rate or the hop is not positive.
+    """
+    if audio.ndim != 2 or not audio.is_floating_point():
+        raise ConfigError(
+            f"Audio must be a float tensor [batch, samples], not {list(audio.shape)} of {audio.dtype}. "
+            "For one recording: audio[None]."
+        )
+    if sample_rate < 1 or hop < 1:
+        raise ConfigError(f"Sample rate and hop must be at least 1, not {sample_rate} and {hop}.")
+
+
+def frame_count(samples: int, hop: int) -> int:
+    """Number of frames in `samples`: `samples // hop`, so 0 for what is shorter than one frame."""
+    return samples // hop
+
+
+def pad_for_frames(audio: Tensor, *, hop: int, size: int, center: bool) -> Tensor:
+    """Pad with silence so that frame t's window starts at sample `t * hop` of the result.
+
+    Args:
+        audio: `[batch, samples]`.
+        hop: Samples a frame.
+        size: Samples of the analysis window.
+        center: Whether the window is centred on sample `t * hop` of the audio, or starts there.
+
+    Returns:
+        `[batch, (frames - 1) * hop + size]` or a little longer.
+    """
+    before = size // 2 if center else 0
+    return F.pad(audio, (before, size - before))
+
+
+def windows(padded: Tensor, *, frames: int, hop: int, size: int, chunk: int) -> Iterator[Tensor]:
+    """Give the analysis windows, `chunk` frames at a time.
+
+    Args:
+        padded: `[batch, samples]`, of `pad_for_frames`.
+        frames: How many frames there are.
+        hop: Samples a frame.
+        size: Samples of the analysis window.
+        chunk: Most frames to give at once; a recording of any length takes no more memory than this many.
+
+    Yields:
+        Views `[batch, up to chunk, size]`.
+    """
+    for start in range(0, frames, chunk):
+        count = min(chunk, frames - start)
+        piece = padded[:, start * hop : (start + count - 1) * hop + size]
+        yield piece.unfold(-1, size, hop)
+
+
+def concatenate(pieces: list[Tensor], like: Tensor) -> Tensor:
+    """Join pieces `[batch, frames]` over time; no pieces give no frames."""
+    return torch.cat(pieces, dim=1) if pieces else like.new_zeros((like.shape[0], 0))

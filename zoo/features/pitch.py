@@ -1,0 +1,220 @@
+"""Pitch trackers, and the one function that calls them by name.
+
+A tracker is a component of the registry's kind `pitch`: a function of audio `[batch, samples]` with the keywords
+`sample_rate, hop, fmin, fmax, center` and options of its own, that gives pitch and confidence, each
+`[batch, samples // hop]`. `@tracker(...)` adds what its confidences mean.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import math
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from zoo import registry
+from zoo.errors import ConfigError, listing, near_matches
+from zoo.features import crepe, yin
+from zoo.features.audio import resample
+from zoo.features.framing import check_audio, frame_count
+
+Track = Callable[..., tuple[Tensor, Tensor]]
+
+# For a tracker that does not say what its confidences mean.
+DEFAULT_VOICING_THRESHOLD = 0.5
+DEFAULT_MIN_CONFIDENCE = 0.5
+# The lowest rate in Hz that pYIN is run at.
+_PYIN_RATE = 32000
+_COMMON = ("sample_rate", "hop", "fmin", "fmax", "center")
+
+
+class Tracker:
+    """A pitch tracker with the thresholds that fit its confidences.
+
+    Attributes:
+        voicing_threshold: A frame whose confidence is under this counts as unvoiced.
+        min_confidence: A training segment whose mean confidence is under this is left out.
+    """
+
+    def __init__(self, track: Track, *, voicing_threshold: float, min_confidence: float) -> None:
+        functools.update_wrapper(self, track)
+        self.track = track
+        self.voicing_threshold = voicing_threshold
+        self.min_confidence = min_confidence
+
+    def __call__(self, audio: Tensor, **options: object) -> tuple[Tensor, Tensor]:
+        """Track pitch; see `track_pitch`."""
+        return self.track(audio, **options)
+
+
+def tracker(*, voicing_threshold: float, min_confidence: float) -> Callable[[Track], Tracker]:
+    """Make a function a pitch tracker with thresholds of its own.
+
+    Args:
+        voicing_threshold: A frame whose confidence is under this counts as unvoiced.
+        min_confidence: A training segment whose mean confidence is under this is left out.
+    """
+
+    def wrap(track: Track) -> Tracker:
+        return Tracker(track, voicing_threshold=voicing_threshold, min_confidence=min_confidence)
+
+    return wrap
+
+
+def track_pitch(
+    audio: Tensor,
+    *,
+    sample_rate: int,
+    hop: int,
+    tracker: str = "torchcrepe",
+    fmin: float = 50.0,
+    fmax: float = 2000.0,
+    center: bool = False,
+    **options: object,
+) -> tuple[Tensor, Tensor]:
+    """Track the pitch of monophonic audio.
+
+    >>> f0_hz, periodicity = track_pitch(torch.zeros(1, 16000), sample_rate=16000, hop=64, tracker="yin")
+    >>> f0_hz.shape
+    torch.Size([1, 250])
+
+    Args:
+        audio: `[batch, samples]`.
+        sample_rate: In Hz.
+        hop: Samples a frame.
+        tracker: A name of the registry's kind `pitch`: "torchcrepe", "pyin", "yin", or a plugin's.
+        fmin: Lowest pitch in Hz.
+        fmax: Highest pitch in Hz.
+        center: Centre frame t's window on sample `t * hop`. Otherwise the window starts there, as in the thesis, which
+            places pitch half a window (32 ms with torchcrepe) early.
+        **options: The tracker's own; torchcrepe: `model="full"` or `"tiny"`.
+
+    Returns:
+        `f0_hz` and `periodicity`, each `[batch, samples // hop]`: the pitch as tracked, unvoiced frames included, and
+        the tracker's confidence from 0 to 1, which means something else for each tracker.
+
+    Raises:
+        ConfigError: There is no such tracker or option, or the range of pitch does not fit.
+        PluginError: What the tracker needs is not installed.
+    """
+    check_audio(audio, sample_rate=sample_rate, hop=hop)
+    if not 0.0 < fmin < fmax:
+        raise ConfigError(f"fmin must be above 0 Hz and under fmax, not {fmin} and {fmax}.")
+    component = registry.pitch.get(tracker)
+    known = [name for name in inspect.signature(component).parameters if name not in _COMMON][1:]
+    for name in options:
+        if name not in known:
+            raise ConfigError(
+                f"The pitch tracker {tracker!r} has no option {name!r}.{near_matches(name, known)} "
+                f"Its options: {listing(known)}."
+            )
+    with torch.no_grad():
+        found: tuple[Tensor, Tensor] = component(
+            audio, sample_rate=sample_rate, hop=hop, fmin=fmin, fmax=fmax, center=center, **options
+        )
+    return found
+
+
+def default_thresholds(tracker: str) -> tuple[float, float]:
+    """Give a tracker's own `voicing_threshold` and `min_confidence`.
+
+    Args:
+        tracker: A name of the registry's kind `pitch`.
+
+    Raises:
+        ConfigError: There is no such tracker.
+        PluginError: It cannot be imported.
+    """
+    component = registry.pitch.get(tracker)
+    voicing = float(getattr(component, "voicing_threshold", DEFAULT_VOICING_THRESHOLD))
+    return voicing, float(getattr(component, "min_confidence", DEFAULT_MIN_CONFIDENCE))
+
+
+@tracker(voicing_threshold=0.5, min_confidence=0.8)
+def torchcrepe_pitch(
+    audio: Tensor,
+    *,
+    sample_rate: int,
+    hop: int,
+    fmin: float = 50.0,
+    fmax: float = 2000.0,
+    center: bool = False,
+    model: str = "full",
+) -> tuple[Tensor, Tensor]:
+    """Track pitch with CREPE's network (`model` "full" or "tiny"), from 31.7 to 2,006 Hz; see `track_pitch`."""
+    return crepe.crepe_pitch(audio, sample_rate=sample_rate, hop=hop, fmin=fmin, fmax=fmax, center=center, model=model)
+
+
+@tracker(voicing_threshold=0.5, min_confidence=0.5)
+def yin_pitch(
+    audio: Tensor,
+    *,
+    sample_rate: int,
+    hop: int,
+    fmin: float = 50.0,
+    fmax: float = 2000.0,
+    center: bool = False,
+    threshold: float = yin.THRESHOLD,
+) -> tuple[Tensor, Tensor]:
+    """Track pitch with YIN, the quickest tracker; its confidence is one minus the trough; see `track_pitch`."""
+    return yin.yin_pitch(
+        audio, sample_rate=sample_rate, hop=hop, fmin=fmin, fmax=fmax, center=center, threshold=threshold
+    )
+
+
+@tracker(voicing_threshold=0.1, min_confidence=0.2)
+def pyin_pitch(
+    audio: Tensor,
+    *,
+    sample_rate: int,
+    hop: int,
+    fmin: float = 50.0,
+    fmax: float = 2000.0,
+    center: bool = False,
+    resolution: float = 0.2,
+) -> tuple[Tensor, Tensor]:
+    """Track pitch with librosa's pYIN; its confidence is the voiced probability; see `track_pitch`.
+
+    pYIN's search takes time with the square of its number of pitches: in steps of 0.2 semitones it is four times as
+    quick as in librosa's 0.1, and each pitch is then moved to the trough of the difference function beside it.
+
+    Source: Mauch, Dixon, "pYIN: a fundamental frequency estimator using probabilistic threshold distributions"
+    (ICASSP 2014).
+    """
+    import librosa
+
+    frames = frame_count(audio.shape[-1], hop)
+    if frames == 0:
+        return audio.new_zeros((audio.shape[0], 0)), audio.new_zeros((audio.shape[0], 0))
+    yin.lag_range(sample_rate, fmin, fmax)
+    size = yin.window_size(sample_rate, fmin)
+    before = size // 2 if center else 0
+    padded = F.pad(audio, (before, size - before))
+    # pYIN measures troughs at whole lags: where a high pitch's period lies between two, it hears the octave below.
+    finer = max(1, math.ceil(_PYIN_RATE / sample_rate))
+    padded = resample(padded, sample_rate, finer * sample_rate)
+    pitches, confidences = [], []
+    for row in padded.cpu().numpy():
+        pitch, _, probability = librosa.pyin(
+            row.astype(np.float64),
+            fmin=fmin,
+            fmax=min(fmax, sample_rate / 2),
+            sr=finer * sample_rate,
+            frame_length=finer * size,
+            hop_length=finer * hop,
+            resolution=resolution,
+            fill_na=None,
+            center=False,
+        )
+        pitches.append(torch.from_numpy(pitch[:frames]))
+        confidences.append(torch.from_numpy(probability[:frames]))
+    coarse = torch.stack(pitches).to(audio)
+    fine = yin.refine_pitch(
+        coarse, audio, sample_rate=sample_rate, hop=hop, fmin=fmin, fmax=fmax, center=center, cents=100.0 * resolution
+    )
+    return fine, torch.stack(confidences).to(audio)
