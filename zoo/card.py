@@ -105,7 +105,7 @@ def _usage(config: ModelConfig) -> str:
         f'model = zoo.load("FOLDER")  # this folder, or its name in your store ({config.name})\n'
         'audio = model.synthesize("voice.wav")  # [samples] at '
         f"{config.sample_rate} Hz\n```\n\n"
-        "Or from a shell: `python -m zoo synth FOLDER voice.wav out.wav`. Install with `pip install ddsp-zoo`."
+        "Or from a shell: `python -m zoo synth FOLDER voice.wav out.wav`. Both need the package ddsp-zoo."
     )
 
 
