@@ -140,3 +140,5 @@ def test_a_plain_function_is_a_tracker_with_default_thresholds():
 
 def test_torchcrepe_segments_have_the_thesis_threshold():
     assert default_thresholds("torchcrepe")[1] == 0.8
+    assert default_thresholds("torchcrepe", {"model": "full"})[1] == 0.8
+    assert default_thresholds("torchcrepe", {"model": "tiny"})[1] < 0.8

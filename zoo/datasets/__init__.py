@@ -1,0 +1,18 @@
+"""Recordings, and the datasets that are made of them."""
+
+from zoo.datasets.analysis import Preparation
+from zoo.datasets.preparing import Outcome, Skipped, prepare_dataset
+from zoo.datasets.recordings import FileRecording, Recording
+from zoo.datasets.segments import Dataset, Segments, open_dataset
+
+__all__ = [
+    "Dataset",
+    "FileRecording",
+    "Outcome",
+    "Preparation",
+    "Recording",
+    "Segments",
+    "Skipped",
+    "open_dataset",
+    "prepare_dataset",
+]

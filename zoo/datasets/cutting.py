@@ -1,0 +1,75 @@
+"""Where a recording is cut: stretches of sound, and segments in them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+# The thesis's windows for finding silence (librosa's defaults).
+_WINDOW, _STEP = 2048, 512
+
+
+@dataclass(frozen=True)
+class Span:
+    """A part of a recording, in frames.
+
+    Attributes:
+        start: Its first frame.
+        frames: How many frames it has.
+        reason: Why it is left out; empty where it is used.
+    """
+
+    start: int
+    frames: int
+    reason: str = ""
+
+
+def stretches_of_sound(audio: Tensor, *, hop: int, silence_db: float) -> list[Span]:
+    """Find where a recording sounds: its level is less than `silence_db` under its loudest moment.
+
+    Args:
+        audio: `[samples]`.
+        hop: Samples a frame; the stretches' limits are moved outwards to whole frames.
+        silence_db: How far under the loudest moment silence begins.
+
+    Returns:
+        The stretches in order, none of which overlap.
+    """
+    import librosa
+
+    frames = audio.shape[0] // hop
+    found: list[Span] = []
+    if frames == 0:
+        return found
+    for start, end in librosa.effects.split(
+        audio.cpu().numpy(), top_db=silence_db, frame_length=_WINDOW, hop_length=_STEP
+    ):
+        first, last = int(start) // hop, min(frames, -(-int(end) // hop))
+        if found and found[-1].start + found[-1].frames >= first:
+            first = found.pop().start
+        if last > first:
+            found.append(Span(first, last - first))
+    return found
+
+
+def cut(stretch: Span, *, segment_frames: int, min_frames: int) -> tuple[list[Span], list[Span]]:
+    """Cut a stretch into consecutive segments; what remains becomes a shorter one where it is long enough.
+
+    Args:
+        stretch: What to cut.
+        segment_frames: Length of a whole segment.
+        min_frames: Shortest that a segment may be.
+
+    Returns:
+        The segments, and what was left out.
+    """
+    segments = [
+        Span(stretch.start + offset, min(segment_frames, stretch.frames - offset))
+        for offset in range(0, stretch.frames, segment_frames)
+    ]
+    if segments and segments[-1].frames < min_frames:
+        rest = segments.pop()
+        what = "end of a stretch of sound" if segments else "stretch of sound"
+        return segments, [Span(rest.start, rest.frames, f"{what} shorter than the shortest segment")]
+    return segments, []

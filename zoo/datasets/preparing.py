@@ -1,0 +1,379 @@
+"""From recordings to a prepared dataset: analyse each once, divide them into splits, write shards and dataset.json.
+
+Requirements: it can be stopped at any time and goes on where it was, with the same bytes as a result; an older
+dataset of the same name stays whole until the new one is complete; what is left out is told, with the reason.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import load_file
+
+from zoo.datasets.analysis import TENSORS, Analysis, Preparation, read_analysis, work_name
+from zoo.datasets.cutting import Span
+from zoo.datasets.recordings import Recording
+from zoo.datasets.segments import FORMAT, INDEX_NAME, VERSION, WORK_NAME, ShardWriter, parse_index
+from zoo.datasets.splits import SPLITS, Assignment, assign
+from zoo.datasets.work import analyse_all
+from zoo.errors import DatasetError
+from zoo.files import new_folder, write_atomically
+
+# A shard is closed after this many frames: 256 MB of audio at a hop of 64.
+_FRAMES_PER_SHARD = 1 << 20
+
+Progress = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """What was left out of a dataset: where, how much, and why."""
+
+    source: str
+    seconds: float
+    reason: str
+
+
+@dataclass
+class Outcome:
+    """What came of a preparation.
+
+    Attributes:
+        path: The dataset's folder.
+        fresh: Whether it was made now; otherwise it was there, with these settings and recordings.
+        recordings: How many recordings are in it.
+        segments: Segments of each split.
+        minutes: Minutes of sound in each split, padding not counted.
+        skipped: What was left out.
+        notes: What the user should know.
+    """
+
+    path: Path
+    fresh: bool
+    recordings: int
+    segments: dict[str, int]
+    minutes: dict[str, float]
+    skipped: list[Skipped] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """One dataset to make: its folder, its recordings with their digests, and its request for comparison."""
+
+    path: Path
+    recordings: list[Recording]
+    digests: list[str]
+    request: dict[str, Any]
+
+
+def prepare_dataset(
+    recordings: Iterable[Recording],
+    out: str | Path,
+    preparation: Preparation | None = None,
+    *,
+    dataset: str = "folder",
+    name: str | None = None,
+    jobs: int = 1,
+    force: bool = False,
+    progress: Progress | None = None,
+) -> list[Outcome]:
+    """Prepare recordings for training.
+
+    Args:
+        recordings: Of a dataset component.
+        out: The folder to make; recordings with a `subset` go to a folder of that name in it.
+        preparation: The settings.
+        dataset: The component's name, to be stored.
+        name: What to call the dataset; its folder's name where None.
+        jobs: How many processes analyse.
+        force: Replace a dataset that was made with other settings or recordings.
+        progress: Called after each recording with how many are done, how many there are, and its id.
+
+    Returns:
+        One outcome for each dataset made.
+
+    Raises:
+        DatasetError: There are no recordings, nothing usable is in them, or `out` holds something else.
+        ConfigError: The settings do not fit each other.
+        PluginError: What the tracker needs is not installed.
+        OSError: The result cannot be written.
+    """
+    out = Path(out)
+    preparation = (preparation or Preparation()).resolved()
+    plans = [_plan(out / subset, group, preparation, dataset) for subset, group in _by_subset(recordings).items()]
+    if out.exists() and not out.is_dir():
+        raise DatasetError(f"{out} is a file. Give the name of a folder to make.")
+    outcomes = {plan.path: _already_there(plan, force) for plan in plans}
+    missing = [plan for plan in plans if outcomes[plan.path] is None]
+    if missing:
+        was_there = out.exists()
+        work = out / WORK_NAME
+        work.mkdir(parents=True, exist_ok=True)
+        todo = {
+            work / work_name(digest, preparation): recording
+            for plan in missing
+            for recording, digest in zip(plan.recordings, plan.digests, strict=True)
+        }
+        analyse_all(todo, preparation, jobs=jobs, progress=progress)
+        try:
+            for plan in missing:
+                outcomes[plan.path] = _assemble(plan, preparation, work, name)
+        except DatasetError:
+            shutil.rmtree(work)
+            if not was_there:
+                with suppress(OSError):  # other folders of this preparation may be in it by now
+                    out.rmdir()
+            raise
+        shutil.rmtree(work)
+    return [outcome for outcome in outcomes.values() if outcome is not None]
+
+
+def prepare_tones(path: Path) -> None:
+    """Make the dataset `tones` with its defaults, whole or not at all.
+
+    Args:
+        path: The folder to make.
+    """
+    from zoo.datasets.tones import tones
+
+    with new_folder(path) as folder:
+        prepare_dataset(tones(), folder, tones_preparation(), dataset="tones", name="tones")
+
+
+def tones_preparation() -> Preparation:
+    """Give the settings of the dataset `tones`: the program's defaults."""
+    from zoo.features.frontend import FeatureSettings
+
+    return Preparation(features=FeatureSettings(tracker_options={"model": "tiny"}))
+
+
+def _by_subset(recordings: Iterable[Recording]) -> dict[str, list[Recording]]:
+    found: dict[str, list[Recording]] = {}
+    for recording in sorted(recordings, key=lambda r: r.id):
+        found.setdefault(recording.subset, []).append(recording)
+    if not found:
+        raise DatasetError("There are no recordings to prepare.")
+    return dict(sorted(found.items()))
+
+
+def _plan(path: Path, recordings: list[Recording], preparation: Preparation, dataset: str) -> _Plan:
+    digests = [recording.digest(preparation.sample_rate) for recording in recordings]
+    request = {
+        "dataset": dataset,
+        **preparation.to_dict(),
+        "recordings": {
+            recording.id: [digest, recording.instrument, recording.group, recording.attribution]
+            for recording, digest in zip(recordings, digests, strict=True)
+        },
+    }
+    return _Plan(path, recordings, digests, request)
+
+
+def _already_there(plan: _Plan, force: bool) -> Outcome | None:
+    index = plan.path / INDEX_NAME
+    if not index.is_file():
+        return None
+    if force:
+        return None
+    info = parse_index(index.read_bytes(), index)
+    request = json.loads(_json(plan.request))
+    was = info.get("request", {})
+    if request == was:
+        return _outcome(plan.path, info, fresh=False)
+    differing = sorted(key for key in request | was if key != "recordings" and request.get(key) != was.get(key))
+    found, stored = request["recordings"], was.get("recordings", {})
+    reasons = [f"{key} is {was.get(key)!r} there and {request.get(key)!r} here" for key in differing]
+    if added := len(found.keys() - stored.keys()):
+        reasons.append(f"{added} recordings are new")
+    if gone := len(stored.keys() - found.keys()):
+        reasons.append(f"{gone} recordings are gone")
+    if changed := sum(found[key] != stored[key] for key in found.keys() & stored.keys()):
+        reasons.append(f"{changed} recordings have changed")
+    raise DatasetError(
+        f"{plan.path} is already prepared, otherwise than asked: {'; '.join(reasons)}. "
+        "Give another folder, or --force to replace it."
+    )
+
+
+def _assemble(plan: _Plan, preparation: Preparation, work: Path, name: str | None) -> Outcome:
+    files = [work / work_name(digest, preparation) for digest in plan.digests]
+    found = [read_analysis(file) for file in files]
+    analyses = [analysis or Analysis(0.0, [], [Span(0, 0, "its analysis is lost")]) for analysis in found]
+    analyses = _without_copies(plan, analyses)
+    parts = [[Span(part.start, part.frames) for part in analysis.parts] for analysis in analyses]
+    if not any(parts):
+        reasons = "\n".join(
+            f"  {s.source}: {s.reason} ({s.seconds:.2f} s)" for s in _skipped(plan, analyses, None, preparation)
+        )
+        raise DatasetError(
+            f"Nothing is left of {len(plan.recordings)} recordings:\n{reasons}\n"
+            "Use other recordings, or lower --min-seconds or --min-confidence, or raise --silence-db."
+        )
+    if preparation.whole:
+        division = Assignment()
+        division.splits["test"] = [(recording, 0) for recording, own in enumerate(parts) if own]
+    else:
+        groups = [recording.group or recording.id for recording in plan.recordings]
+        division = assign(parts, groups, seed=preparation.split_seed, guard_frames=preparation.segment_frames)
+    writers = _write_shards(plan, preparation, files, analyses, division)
+    info = _describe(plan, preparation, analyses, division, writers)
+    info["name"] = name or plan.path.resolve().name
+    index = plan.path / INDEX_NAME
+    old = set(_known_shards(index))
+    write_atomically(index, _json(info))
+    for shard in old - info["shards"].keys():
+        (plan.path / shard).unlink(missing_ok=True)
+    return _outcome(plan.path, info, fresh=True)
+
+
+def _without_copies(plan: _Plan, analyses: list[Analysis]) -> list[Analysis]:
+    # The same file under two names would be trained on and tested with.
+    first: dict[str, str] = {}
+    result = []
+    for recording, digest, analysis in zip(plan.recordings, plan.digests, analyses, strict=True):
+        original = first.setdefault(digest, recording.id)
+        if original != recording.id and analysis.parts:
+            copy = Span(0, sum(part.frames for part in analysis.parts), f"the same as {original}")
+            analysis = dataclasses.replace(analysis, parts=[], dropped=[copy])
+        result.append(analysis)
+    return result
+
+
+def _write_shards(
+    plan: _Plan, preparation: Preparation, files: list[Path], analyses: list[Analysis], division: Assignment
+) -> dict[str, ShardWriter]:
+    hop = preparation.hop
+    writers = {name: ShardWriter(plan.path, name, frames_per_shard=_FRAMES_PER_SHARD) for name in SPLITS}
+    index = 0
+    for name in SPLITS:
+        last, tensors = -1, {}
+        for recording, k in sorted(division.splits[name]):
+            if recording != last:
+                last, tensors = recording, load_file(files[recording])
+            parts = analyses[recording].parts
+            offset, part = sum(p.frames for p in parts[:k]), parts[k]
+            entry = {
+                "index": index,
+                "source": plan.recordings[recording].id,
+                "start": part.start * hop,
+                "valid_frames": part.frames,
+                "periodicity": part.periodicity,
+            }
+            sizes = {key: hop if key == "audio" else 1 for key in TENSORS}
+            writers[name].add(
+                entry,
+                {key: tensors[key][offset * size : (offset + part.frames) * size] for key, size in sizes.items()},
+            )
+            index += 1
+        writers[name].close()
+    return writers
+
+
+def _describe(
+    plan: _Plan,
+    preparation: Preparation,
+    analyses: list[Analysis],
+    division: Assignment,
+    writers: dict[str, ShardWriter],
+) -> dict[str, Any]:
+    hop = preparation.hop
+    used = [k for k, analysis in enumerate(analyses) if analysis.parts]
+    instruments = {plan.recordings[k].instrument for k in used}
+    lengths = [part.frames for k in used for part in analyses[k].parts]
+    frames = max(lengths) if preparation.whole else preparation.segment_frames
+    return {
+        "format": FORMAT,
+        "version": VERSION,
+        "instrument": instruments.pop() if len(instruments) == 1 else None,
+        "sample_rate": preparation.sample_rate,
+        "hop": hop,
+        "segment_frames": frames,
+        "features": preparation.features.to_dict(),
+        "definitions": _definitions(preparation),
+        "splits": {name: writers[name].entries for name in SPLITS},
+        "shards": {name: facts for writer in writers.values() for name, facts in writer.shards.items()},
+        "sources": [
+            {
+                "id": plan.recordings[k].id,
+                "sha256": plan.digests[k],
+                "seconds": round(analyses[k].seconds, 3),
+                "instrument": plan.recordings[k].instrument,
+                "group": plan.recordings[k].group or plan.recordings[k].id,
+                "attribution": plan.recordings[k].attribution,
+            }
+            for k in used
+        ],
+        "skipped": [dataclasses.asdict(s) for s in _skipped(plan, analyses, division, preparation)],
+        "notes": division.notes,
+        "request": plan.request,
+    }
+
+
+def _definitions(preparation: Preparation) -> dict[str, str]:
+    features = preparation.features
+    where = "centred on" if features.center else "starting at"
+    level = "its peak brought to 1" if features.normalize == "peak" else "at its own level"
+    return {
+        "audio": f"float32, mono, full scale at 1; each recording as a whole with {level}",
+        "f0_hz": f"pitch by {features.tracker} in a window {where} sample frame * hop, {features.fmin:g} to "
+        f"{features.fmax:g} Hz; 0 where its confidence is under {features.voicing_threshold:g}; or the known pitch",
+        "loudness_db": f"mean over the bins of the A-weighted level in dB, each bin floored at -80, of a Hann window "
+        f"of {features.n_fft} samples {where} sample frame * hop",
+        "periodicity": "the pitch tracker's confidence, 0 to 1; 1 where the pitch is known",
+        "padding": "not stored; read as audio 0, f0 0 and -80 dB after valid_frames",
+    }
+
+
+def _skipped(
+    plan: _Plan, analyses: list[Analysis], division: Assignment | None, preparation: Preparation
+) -> list[Skipped]:
+    frame = preparation.hop / preparation.sample_rate
+    guarded: dict[int, int] = {}
+    for at, part in division.guard if division else []:
+        guarded[at] = guarded.get(at, 0) + analyses[at].parts[part].frames
+    result = []
+    for k, (recording, analysis) in enumerate(zip(plan.recordings, analyses, strict=True)):
+        total: dict[str, int] = {}
+        for span in analysis.dropped:
+            total[span.reason] = total.get(span.reason, 0) + span.frames
+        if k in guarded:
+            total["guard gap between splits"] = guarded[k]
+        result += [Skipped(recording.id, round(frames * frame, 3), reason) for reason, frames in total.items()]
+    return result
+
+
+def _outcome(path: Path, info: dict[str, Any], *, fresh: bool) -> Outcome:
+    frame = info["hop"] / info["sample_rate"]
+    return Outcome(
+        path=path,
+        fresh=fresh,
+        recordings=len(info["sources"]),
+        segments={name: len(entries) for name, entries in info["splits"].items()},
+        minutes={
+            name: sum(entry["valid_frames"] for entry in entries) * frame / 60
+            for name, entries in info["splits"].items()
+        },
+        skipped=[Skipped(**values) for values in info["skipped"]],
+        notes=info["notes"],
+    )
+
+
+def _known_shards(index: Path) -> list[str]:
+    if not index.is_file():
+        return []
+    try:
+        return [name for name in parse_index(index.read_bytes(), index)["shards"] if Path(name).name == name]
+    except DatasetError:
+        return []
+
+
+def _json(values: dict[str, Any]) -> str:
+    return json.dumps(values, indent=1, sort_keys=True, ensure_ascii=False) + "\n"

@@ -1,0 +1,89 @@
+"""What a dataset component gives: recordings, each with where it comes from."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from torch import Tensor
+
+from zoo.errors import DatasetError
+from zoo.features.audio import read_audio
+
+
+@dataclass(frozen=True)
+class Recording:
+    """One recording of a dataset; a dataset component gives objects of a class that extends this one.
+
+    Recordings are handed to other processes, so they must be picklable: hold a path, not samples.
+
+    Attributes:
+        id: What to call it, stable from run to run: for files the path relative to the dataset's folder.
+        instrument: What plays, where that is known.
+        group: Recordings of one group are never split between training and testing (takes of one piece); its own
+            id where None.
+        subset: Name of the dataset it belongs to, for components that give several at once; it becomes a folder.
+        attribution: Licence, author, source and the like, where they are known.
+    """
+
+    id: str
+    instrument: str | None = None
+    group: str | None = None
+    subset: str = ""
+    attribution: dict[str, str] = field(default_factory=dict)
+
+    def load(self, sample_rate: int) -> Tensor:
+        """Give the audio, float32 `[samples]`, mono at the rate.
+
+        Raises:
+            DatasetError: It cannot be had; the message is the reason alone, without a path of this machine.
+        """
+        raise DatasetError(f"{type(self).__name__} does not say how to load {self.id}: define its method load.")
+
+    def known_f0(self, sample_rate: int, hop: int) -> Tensor | None:
+        """Give the pitch at samples `frame * hop`, `[frames]`, 0 where unvoiced; None where it must be tracked."""
+        return None
+
+    def seconds(self) -> float | None:
+        """Give the length without loading, for the estimate of the time; None where that is not known."""
+        return None
+
+    def digest(self, sample_rate: int) -> str:
+        """Give a SHA-256 of the content: recordings with one digest are the same."""
+        return hashlib.sha256(self.load(sample_rate).numpy().tobytes()).hexdigest()
+
+
+@dataclass(frozen=True)
+class FileRecording(Recording):
+    """A recording in an audio file.
+
+    Attributes:
+        path: The file.
+    """
+
+    path: Path = Path()
+
+    def load(self, sample_rate: int) -> Tensor:
+        """Read the file, as `zoo.features.read_audio` does."""
+        try:
+            return read_audio(self.path, sample_rate=sample_rate)
+        except DatasetError as error:
+            raise DatasetError(str(error).removeprefix(f"{self.path}: ")) from error
+
+    def seconds(self) -> float | None:
+        """Read the length from the file's header."""
+        import soundfile
+
+        try:
+            return float(soundfile.info(self.path).duration)
+        except (soundfile.SoundFileError, RuntimeError, OSError):
+            return None
+
+    def digest(self, sample_rate: int) -> str:
+        """Hash the file's bytes."""
+        with self.path.open("rb") as file:
+            state = hashlib.sha256()
+            while block := file.read(1 << 20):
+                state.update(block)
+        return state.hexdigest()

@@ -1,0 +1,86 @@
+"""Analysing many recordings, in this process or in several, so that stopping loses at most those in progress."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+
+import torch
+
+from zoo.datasets.analysis import Preparation, analyse_to_file, read_analysis
+from zoo.datasets.recordings import Recording
+from zoo.errors import ConfigError, DatasetError
+
+
+def analyse_all(
+    todo: Mapping[Path, Recording],
+    preparation: Preparation,
+    *,
+    jobs: int,
+    progress: Callable[[int, int, str], None] | None,
+) -> None:
+    """Write the work file of every recording that has none yet.
+
+    Args:
+        todo: Recordings by their work file.
+        preparation: The settings.
+        jobs: How many processes; with 1 this process does it.
+        progress: Called after each recording with how many are done, how many there are, and its id.
+
+    Raises:
+        ConfigError: The settings do not fit each other.
+        DatasetError: A process died.
+    """
+    if jobs < 1:
+        raise ConfigError(f"--jobs must be 1 or more, not {jobs}.")
+    missing = {path: recording for path, recording in todo.items() if read_analysis(path) is None}
+    done = len(todo) - len(missing)
+    if done and progress:
+        progress(done, len(todo), "")
+    if jobs == 1 or len(missing) < 2:
+        for path, recording in missing.items():
+            analyse_to_file(recording, preparation, path)
+            done += 1
+            if progress:
+                progress(done, len(todo), recording.id)
+        return
+    others = set(multiprocessing.active_children())
+    # Spawned, not forked: torch's threads do not survive a fork.
+    executor = ProcessPoolExecutor(
+        min(jobs, len(missing)),
+        mp_context=multiprocessing.get_context("spawn"),
+        initializer=_start,
+        initargs=(max(1, (os.cpu_count() or 1) // jobs),),
+    )
+    try:
+        running: dict[Future[None], Recording] = {
+            executor.submit(analyse_to_file, recording, preparation, path): recording
+            for path, recording in missing.items()
+        }
+        for future in as_completed(running):
+            future.result()
+            done += 1
+            if progress:
+                progress(done, len(todo), running[future].id)
+    except BaseException as error:
+        executor.shutdown(wait=False, cancel_futures=True)
+        for child in set(multiprocessing.active_children()) - others:
+            child.terminate()
+        if isinstance(error, BrokenProcessPool):
+            raise DatasetError(
+                "A process that analysed recordings died, perhaps for lack of memory. What is done is kept: "
+                "run the same command again with fewer --jobs."
+            ) from error
+        raise
+    executor.shutdown()
+
+
+def _start(threads: int) -> None:
+    # Ctrl-C reaches every process of the terminal: the parent alone answers it.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    torch.set_num_threads(threads)
