@@ -38,7 +38,9 @@ def test_model_renders_audio_of_whole_frames(name):
     with torch.no_grad():
         made = model(f0_hz, loudness_db)
     assert made.audio.shape == made.dry.shape == (2, 33 * model.hop)
-    assert {k: v.shape for k, v in made.controls.items()} == {k: (2, 33, n) for k, n in model.synth.control_sizes.items()}
+    assert {k: v.shape for k, v in made.controls.items()} == {
+        k: (2, 33, n) for k, n in model.synth.control_sizes.items()
+    }
     assert made.hidden.shape[:2] == (2, 33)
     assert torch.isfinite(made.audio).all()
 
@@ -93,7 +95,7 @@ def test_create_takes_options_of_decoder_and_synth():
 
 
 def test_create_refuses_what_it_does_not_know():
-    with pytest.raises(ConfigError, match="no option 'hiden_size'. Did you mean hidden_size"):
+    with pytest.raises(ConfigError, match=r"no option 'hiden_size'\. Did you mean hidden_size"):
         zoo.create("gru-S", hiden_size=48)
     with pytest.raises(ModelNotFoundError, match="Did you mean gru-S"):
         zoo.create("gru-s")
@@ -114,14 +116,18 @@ def test_misfit_of_decoder_and_synth_is_said_when_the_model_is_built():
     zoo.register.decoder("deaf")(Deaf)
     try:
         config = ModelConfig("deaf", ComponentConfig("deaf"), ComponentConfig("harmonic_noise"))
-        with pytest.raises(ConfigError, match="'amplitude': decoder 2, synth 1; control 'reed': decoder 1, synth lacks it"):
+        with pytest.raises(
+            ConfigError, match="'amplitude': decoder 2, synth 1; control 'reed': decoder 1, synth lacks it"
+        ):
             zoo.Model(config)
     finally:
         registry.decoders.unregister("deaf")
 
 
 def test_component_that_is_not_installed_gives_its_install_line():
-    config = ModelConfig("x", ComponentConfig("kazoo"), ComponentConfig("harmonic_noise"), requires={"zoo-kazoo": "1.2"})
+    config = ModelConfig(
+        "x", ComponentConfig("kazoo"), ComponentConfig("harmonic_noise"), requires={"zoo-kazoo": "1.2"}
+    )
     with pytest.raises(PluginError, match="pip install zoo-kazoo"):
         zoo.Model(config)
 

@@ -21,7 +21,9 @@ def test_reference_is_parsed_by_its_text(text, name, repo_id, revision):
     assert (parsed.name, parsed.repo_id, parsed.revision, parsed.folder) == (name, repo_id, revision, None)
 
 
-@pytest.mark.parametrize("text", ["", "../up", "a/b/c", "/no/such/folder", "org/", "@v1", "org/name@", "hf://name", "a b"])
+@pytest.mark.parametrize(
+    "text", ["", "../up", "a/b/c", "/no/such/folder", "org/", "@v1", "org/name@", "hf://name", "a b"]
+)
 def test_reference_that_is_nothing_says_what_it_could_be(text):
     with pytest.raises(ModelNotFoundError):
         naming.parse(text)
@@ -51,13 +53,19 @@ def test_file_in_place_of_a_folder_is_explained(tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "expected"),
-    [("gru-L", ("gru-L", None)), ("gru-L-flute", ("gru-L", "flute")), ("tcn-S-bass_clarinet", ("tcn-S", "bass_clarinet"))],
+    [
+        ("gru-L", ("gru-L", None)),
+        ("gru-L-flute", ("gru-L", "flute")),
+        ("tcn-S-bass_clarinet", ("tcn-S", "bass_clarinet")),
+    ],
 )
 def test_name_is_split_into_architecture_and_instrument(name, expected):
     assert naming.parse_name(name) == expected
 
 
-@pytest.mark.parametrize(("name", "near"), [("gru-s", "gru-S"), ("gru-X-flute", "gru-"), ("rgu-L", "gru-L"), ("tcn-S-", "tcn-S")])
+@pytest.mark.parametrize(
+    ("name", "near"), [("gru-s", "gru-S"), ("gru-X-flute", "gru-"), ("rgu-L", "gru-L"), ("tcn-S-", "tcn-S")]
+)
 def test_unknown_name_gives_near_matches_and_never_another_model(name, near):
     with pytest.raises(ModelNotFoundError, match=f"Did you mean .*{near}"):
         naming.parse_name(name)

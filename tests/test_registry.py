@@ -43,7 +43,9 @@ SHOW_ERROR = """
 
 def test_plugin_names_are_listed_without_importing_it(tmp_path):
     install(tmp_path, "zoo-kazoo", "1.2", "[zoo_synths]\nkazoo = kazoo:Kazoo\n", {"kazoo": "raise RuntimeError('no')"})
-    done = run(tmp_path, "import zoo.registry as r, sys; print(r.synths.names(), 'kazoo' in r.synths, 'kazoo' in sys.modules)")
+    done = run(
+        tmp_path, "import zoo.registry as r, sys; print(r.synths.names(), 'kazoo' in r.synths, 'kazoo' in sys.modules)"
+    )
     assert done.stdout.strip() == "['harmonic_noise', 'kazoo'] True False", done.stderr
 
 

@@ -100,7 +100,9 @@ def _synth(arguments: list[str]) -> int:
         default="recording",
         help="give the recording's level back (default), or keep the model's own",
     )
-    parser.add_argument("--pitch", metavar="TRACKER", help="pitch tracker (default: the model's): torchcrepe, pyin, yin")
+    parser.add_argument(
+        "--pitch", metavar="TRACKER", help="pitch tracker (default: the model's): torchcrepe, pyin, yin"
+    )
     parser.add_argument("--pitch-model", choices=("full", "tiny"), help="torchcrepe's network; tiny is 10 times faster")
     parser.add_argument("--seed", type=int, default=0, help="of the noise part (default 0)")
     options = parser.parse_args(arguments)

@@ -47,12 +47,13 @@ def write_card(folder: str | Path) -> Path:
     folder = Path(folder)
     config = read_config(folder)
     known = info(f"local-dir:{folder}")
+    results = _results(config, known.metrics)
     data = ModelCardData(
         library_name=LIBRARY,
         pipeline_tag="audio-to-audio",
         tags=sorted({LIBRARY, "ddsp", "audio-synthesis", "timbre-transfer", config.decoder.name, config.synth.name}),
-        # The Hub wants a plain id here; revision and hash are in the lineage below.
-        **({"model_name": config.name, "eval_results": results} if (results := _results(config, known.metrics)) else {}),
+        model_name=config.name if results else None,  # a model without results has no model-index
+        eval_results=results or None,
     )
     sections = [
         f"# {config.name}",

@@ -130,5 +130,3 @@ def _read_metrics(path: Path) -> dict[str, Any]:
     except (ValueError, UnicodeDecodeError) as error:
         raise CheckpointError(f"{path} is not valid JSON ({error}). Measure again: python -m zoo.evaluate") from None
     return metrics if isinstance(metrics, dict) else {}
-
-

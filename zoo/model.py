@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +65,9 @@ class Model(nn.Module):
         synth_args = {**config.synth.args, "sample_rate": config.sample_rate, "hop": config.hop}
         synth: Synth = _build(synth_class, synth_args, f"synth {config.synth.name}")
         decoder: Decoder = _build(
-            decoder_class, {**config.decoder.args, "control_sizes": synth.control_sizes}, f"decoder {config.decoder.name}"
+            decoder_class,
+            {**config.decoder.args, "control_sizes": synth.control_sizes},
+            f"decoder {config.decoder.name}",
         )
         check_handshake(decoder, synth, config)
         self.config = config.with_changes(features=FeatureSettings.from_dict(config.features).to_dict())
@@ -159,9 +161,9 @@ class Model(nn.Module):
         audio = self._samples_of(source, sample_rate)
         settings = FeatureSettings.from_dict(self.config.features)
         if pitch is not None and pitch != settings.tracker:
-            settings = settings.with_changes(tracker=pitch, tracker_options={}, voicing_threshold=None)
+            settings = replace(settings, tracker=pitch, tracker_options={}, voicing_threshold=None)
         if pitch_options:
-            settings = settings.with_changes(tracker_options={**settings.tracker_options, **pitch_options})
+            settings = replace(settings, tracker_options={**settings.tracker_options, **pitch_options})
         features = extract_features(audio, sample_rate=self.sample_rate, hop=self.hop, settings=settings)
         f0_hz = features.f0_hz * 2.0 ** (transpose / 12)
         loudness_db = (features.loudness_db + loudness_shift_db).clamp(-80.0, 0.0)
@@ -265,7 +267,7 @@ def check_handshake(decoder: Decoder, synth: Synth, config: ModelConfig) -> None
             problems.append(f"{rate}: synth {has}, config {wants}")
     if problems:
         raise ConfigError(
-            f"The decoder {config.decoder.name!r} and the synth {config.synth.name!r} do not fit: {'; '.join(problems)}."
+            f"The decoder {config.decoder.name!r} and the synth {config.synth.name!r} do not fit: {'; '.join(problems)}"
         )
 
 
@@ -285,8 +287,9 @@ def _with_options(config: ModelConfig, options: Mapping[str, Any]) -> ModelConfi
         takers = [part for part in parts if name in known[part]]
         if not takers:
             names = {*known["decoder"], *known["synth"], "sample_rate", "hop", "features"}
-            raise ConfigError(f"{config.architecture} has no option {name!r}.{near_matches(name, names)} "
-                              f"It has {listing(names)}.")
+            raise ConfigError(
+                f"{config.architecture} has no option {name!r}.{near_matches(name, names)} It has {listing(names)}."
+            )
         for part in takers:
             parts[part] = ComponentConfig(parts[part].name, {**parts[part].args, name: value})
     return config.with_changes(**parts)

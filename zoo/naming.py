@@ -79,8 +79,8 @@ def parse(ref: str | Path) -> Reference:
     if isinstance(ref, str) and (match := _HUB_ID.fullmatch(text)):
         return Reference(text, repo_id=match["repo"], revision=match["revision"])
     raise ModelNotFoundError(
-        f"{text!r} is no folder here, no model name (letters, digits, '-', '_', '.') and no Hub id (org/name[@revision])."
-        " Names: python -m zoo list"
+        f"{text!r} is no folder here, no model name (letters, digits, '-', '_', '.') and no Hub id "
+        "(org/name[@revision]). Names: python -m zoo list"
     )
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from zoo.config import ComponentConfig, ModelConfig
 
-# The reverb's impulse response in samples: 1 s at 16 kHz, and 0.1 s for S, where a second would be a third of the model.
+# The reverb's impulse response in samples: 1 s at 16 kHz; 0.1 s for S, where a second is a third of the model.
 _REVERB_LENGTH = {"L": 16000, "M": 16000, "S": 1600}
 
 

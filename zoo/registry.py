@@ -126,7 +126,7 @@ class Registry:
             return self._registered[name]
         try:
             return self._load(entry)
-        except Exception as error:  # noqa: BLE001 - whatever a plugin raises while importing, it is the plugin that is broken
+        except Exception as error:  # whatever a plugin raises, it is the plugin that is broken
             raise PluginError(
                 f"The {self.singular} {name!r} of {entry.origin} cannot be imported ({entry.target}): "
                 f"{type(error).__name__}: {error}. "
@@ -137,7 +137,7 @@ class Registry:
         found = self._catalogue.get_entry_point(entry.name)
         if found is not None:
             return found
-        # catalogue read the metadata when it was imported; what was installed since then (in a notebook) is loaded here.
+        # catalogue read the metadata when it was imported; what was installed since (in a notebook) is loaded here.
         (point,) = (p for p in metadata.entry_points(group=self.group, name=entry.name) if p.value == entry.target)
         return point.load()
 

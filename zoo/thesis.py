@@ -107,7 +107,7 @@ def _rename(state: dict[str, Tensor], path: Path) -> dict[str, Tensor]:
         if not name.startswith("net.") or _BUFFERS.fullmatch(name):
             continue  # inputs and outputs beside the weights, and what is computed anew
         for old, new in _NEW_WEIGHT_NORM.items():
-            name = name.replace(old, new)  # noqa: PLW2901 - the same name in torch's newer spelling
+            name = name.replace(old, new)  # the same name in torch's newer spelling
         for pattern, replacement in _RENAMES:
             if match := re.fullmatch(pattern, name):
                 renamed[match.expand(replacement)] = tensor
@@ -134,9 +134,7 @@ def _check(state: dict[str, Tensor], expected: dict[str, Tensor], path: Path, mo
     fitting = [name for name in registry.models.names() if _fits(name, state)]
     if fitting:
         raise CheckpointError(f"{path} is not a {model} but a {fitting[0]}: use model={fitting[0]!r}.")
-    differing = sorted(
-        name for name in {*state, *expected} if _shapes(state).get(name) != _shapes(expected).get(name)
-    )
+    differing = sorted(name for name in {*state, *expected} if _shapes(state).get(name) != _shapes(expected).get(name))
     first = differing[0]
     raise CheckpointError(
         f"{path} is not a {model}: {len(differing)} weights differ; {first} is "
@@ -151,5 +149,3 @@ def _shapes(state: dict[str, Tensor]) -> dict[str, list[int]]:
 def _fits(name: str, state: dict[str, Tensor]) -> bool:
     with torch.random.fork_rng(devices=[]):
         return _shapes(create(name).state_dict()) == _shapes(state)
-
-

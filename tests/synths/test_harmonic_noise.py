@@ -71,7 +71,7 @@ def test_phase_stays_exact_over_ten_minutes():
     last = phase.shape[0] - 1
     cycles = 439.75 * (last + 1) / 16000
     expected = (cycles - math.floor(cycles + 0.5)) * 2 * math.pi
-    assert abs(float(phase[last]) - expected) < 1e-4
+    assert abs(float(phase[last]) - expected) < 1e-5
     assert phase.min() >= -math.pi
     assert phase.max() <= math.pi
 

@@ -26,10 +26,17 @@ def fundamental_phase(f0_hz: Tensor, *, sample_rate: int, hop: int) -> Tensor:
     Returns:
         `[batch, frames * hop]` float64, radians in [-pi, pi).
     """
-    samples = f0_hz.shape[-1] * hop
-    per_sample = F.interpolate(f0_hz.double()[:, None], size=samples, mode="linear", align_corners=False)[:, 0]
-    cycles = torch.cumsum(per_sample / sample_rate, dim=-1)
-    return (cycles - torch.floor(cycles + 0.5)) * (2 * math.pi)
+    batch, frames = f0_hz.shape
+    per_sample = F.interpolate(f0_hz.double()[:, None], size=frames * hop, mode="linear", align_corners=False)[:, 0]
+    # Summed within each frame, then over frames whose sums are wrapped: one long sum would lose 3e-4 rad in 10 minutes.
+    within = torch.cumsum((per_sample / sample_rate).view(batch, frames, hop), dim=-1)
+    before = torch.cumsum(_wrap(within[..., -1]), dim=-1)
+    cycles = within + F.pad(before[:, :-1], (1, 0))[..., None]
+    return (_wrap(cycles) * (2 * math.pi)).flatten(1)
+
+
+def _wrap(cycles: Tensor) -> Tensor:
+    return cycles - torch.floor(cycles + 0.5)
 
 
 def carry_pitch(f0_hz: Tensor) -> Tensor:
