@@ -70,6 +70,6 @@ def cut(stretch: Span, *, segment_frames: int, min_frames: int) -> tuple[list[Sp
     ]
     if segments and segments[-1].frames < min_frames:
         rest = segments.pop()
-        what = "end of a stretch of sound" if segments else "stretch of sound"
-        return segments, [Span(rest.start, rest.frames, f"{what} shorter than the shortest segment")]
+        what = "rest of a long stretch of sound" if segments else "stretch of sound"
+        return segments, [Span(rest.start, rest.frames, f"{what}, shorter than --min-seconds")]
     return segments, []

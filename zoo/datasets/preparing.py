@@ -9,59 +9,32 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors.torch import load_file
 
 from zoo.datasets.analysis import TENSORS, Analysis, Preparation, read_analysis, work_name
 from zoo.datasets.cutting import Span
+from zoo.datasets.outcome import Outcome, Skipped, definitions, outcome_of
 from zoo.datasets.recordings import Recording
 from zoo.datasets.segments import FORMAT, INDEX_NAME, VERSION, WORK_NAME, ShardWriter, parse_index
 from zoo.datasets.splits import SPLITS, Assignment, assign
+from zoo.datasets.tones import tones
 from zoo.datasets.work import analyse_all
 from zoo.errors import DatasetError
+from zoo.features.frontend import FeatureSettings
+from zoo.features.pitch import track_pitch
 from zoo.files import new_folder, write_atomically
 
 # A shard is closed after this many frames: 256 MB of audio at a hop of 64.
 _FRAMES_PER_SHARD = 1 << 20
 
 Progress = Callable[[int, int, str], None]
-
-
-@dataclass(frozen=True)
-class Skipped:
-    """What was left out of a dataset: where, how much, and why."""
-
-    source: str
-    seconds: float
-    reason: str
-
-
-@dataclass
-class Outcome:
-    """What came of a preparation.
-
-    Attributes:
-        path: The dataset's folder.
-        fresh: Whether it was made now; otherwise it was there, with these settings and recordings.
-        recordings: How many recordings are in it.
-        segments: Segments of each split.
-        minutes: Minutes of sound in each split, padding not counted.
-        skipped: What was left out.
-        notes: What the user should know.
-    """
-
-    path: Path
-    fresh: bool
-    recordings: int
-    segments: dict[str, int]
-    minutes: dict[str, float]
-    skipped: list[Skipped] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -83,6 +56,7 @@ def prepare_dataset(
     name: str | None = None,
     jobs: int = 1,
     force: bool = False,
+    starting: Callable[[Sequence[Recording]], None] | None = None,
     progress: Progress | None = None,
 ) -> list[Outcome]:
     """Prepare recordings for training.
@@ -95,6 +69,7 @@ def prepare_dataset(
         name: What to call the dataset; its folder's name where None.
         jobs: How many processes analyse.
         force: Replace a dataset that was made with other settings or recordings.
+        starting: Called before analysis with the recordings that are yet to be analysed, if there are any.
         progress: Called after each recording with how many are done, how many there are, and its id.
 
     Returns:
@@ -114,6 +89,7 @@ def prepare_dataset(
     outcomes = {plan.path: _already_there(plan, force) for plan in plans}
     missing = [plan for plan in plans if outcomes[plan.path] is None]
     if missing:
+        _try_tracker(preparation)
         was_there = out.exists()
         work = out / WORK_NAME
         work.mkdir(parents=True, exist_ok=True)
@@ -122,7 +98,7 @@ def prepare_dataset(
             for plan in missing
             for recording, digest in zip(plan.recordings, plan.digests, strict=True)
         }
-        analyse_all(todo, preparation, jobs=jobs, progress=progress)
+        analyse_all(todo, preparation, jobs=jobs, starting=starting, progress=progress)
         try:
             for plan in missing:
                 outcomes[plan.path] = _assemble(plan, preparation, work, name)
@@ -142,17 +118,27 @@ def prepare_tones(path: Path) -> None:
     Args:
         path: The folder to make.
     """
-    from zoo.datasets.tones import tones
-
     with new_folder(path) as folder:
         prepare_dataset(tones(), folder, tones_preparation(), dataset="tones", name="tones")
 
 
 def tones_preparation() -> Preparation:
     """Give the settings of the dataset `tones`: the program's defaults."""
-    from zoo.features.frontend import FeatureSettings
-
     return Preparation(features=FeatureSettings(tracker_options={"model": "tiny"}))
+
+
+def _try_tracker(preparation: Preparation) -> None:
+    # A wrong option or a missing package shows at once, not after the first recordings were read.
+    features = preparation.features
+    track_pitch(
+        torch.zeros(1, preparation.hop),
+        sample_rate=preparation.sample_rate,
+        hop=preparation.hop,
+        tracker=features.tracker,
+        fmin=features.fmin,
+        fmax=features.fmax,
+        **features.tracker_options,
+    )
 
 
 def _by_subset(recordings: Iterable[Recording]) -> dict[str, list[Recording]]:
@@ -165,7 +151,7 @@ def _by_subset(recordings: Iterable[Recording]) -> dict[str, list[Recording]]:
 
 
 def _plan(path: Path, recordings: list[Recording], preparation: Preparation, dataset: str) -> _Plan:
-    digests = [recording.digest(preparation.sample_rate) for recording in recordings]
+    digests = [_digest(recording, preparation.sample_rate) for recording in recordings]
     request = {
         "dataset": dataset,
         **preparation.to_dict(),
@@ -175,6 +161,13 @@ def _plan(path: Path, recordings: list[Recording], preparation: Preparation, dat
         },
     }
     return _Plan(path, recordings, digests, request)
+
+
+def _digest(recording: Recording, sample_rate: int) -> str:
+    try:
+        return recording.digest(sample_rate)
+    except (DatasetError, OSError):  # its analysis will say why
+        return f"unreadable {recording.id}"
 
 
 def _already_there(plan: _Plan, force: bool) -> Outcome | None:
@@ -187,20 +180,31 @@ def _already_there(plan: _Plan, force: bool) -> Outcome | None:
     request = json.loads(_json(plan.request))
     was = info.get("request", {})
     if request == was:
-        return _outcome(plan.path, info, fresh=False)
-    differing = sorted(key for key in request | was if key != "recordings" and request.get(key) != was.get(key))
+        return outcome_of(plan.path, info, fresh=False)
+    asked, stands = _flat(request), _flat(was)
+    reasons = [
+        f"{key} is {stands.get(key)} there and {asked.get(key)} here"
+        for key in sorted(asked | stands)
+        if asked.get(key) != stands.get(key)
+    ]
     found, stored = request["recordings"], was.get("recordings", {})
-    reasons = [f"{key} is {was.get(key)!r} there and {request.get(key)!r} here" for key in differing]
-    if added := len(found.keys() - stored.keys()):
-        reasons.append(f"{added} recordings are new")
-    if gone := len(stored.keys() - found.keys()):
-        reasons.append(f"{gone} recordings are gone")
-    if changed := sum(found[key] != stored[key] for key in found.keys() & stored.keys()):
-        reasons.append(f"{changed} recordings have changed")
+    changed = {key for key in found.keys() & stored.keys() if found[key] != stored[key]}
+    for names, what in (
+        (found.keys() - stored.keys(), "new"),
+        (stored.keys() - found.keys(), "gone"),
+        (changed, "changed"),
+    ):
+        if names:
+            reasons.append(f"recordings that are {what}: {len(names)} ({min(names)}{', ...' * (len(names) > 1)})")
     raise DatasetError(
         f"{plan.path} is already prepared, otherwise than asked: {'; '.join(reasons)}. "
         "Give another folder, or --force to replace it."
     )
+
+
+def _flat(request: dict[str, Any]) -> dict[str, Any]:
+    features = {f"features.{key}": value for key, value in request.get("features", {}).items()}
+    return {key: value for key, value in request.items() if key not in ("features", "recordings")} | features
 
 
 def _assemble(plan: _Plan, preparation: Preparation, work: Path, name: str | None) -> Outcome:
@@ -231,7 +235,7 @@ def _assemble(plan: _Plan, preparation: Preparation, work: Path, name: str | Non
     write_atomically(index, _json(info))
     for shard in old - info["shards"].keys():
         (plan.path / shard).unlink(missing_ok=True)
-    return _outcome(plan.path, info, fresh=True)
+    return outcome_of(plan.path, info, fresh=True)
 
 
 def _without_copies(plan: _Plan, analyses: list[Analysis]) -> list[Analysis]:
@@ -297,7 +301,7 @@ def _describe(
         "hop": hop,
         "segment_frames": frames,
         "features": preparation.features.to_dict(),
-        "definitions": _definitions(preparation),
+        "definitions": definitions(preparation),
         "splits": {name: writers[name].entries for name in SPLITS},
         "shards": {name: facts for writer in writers.values() for name, facts in writer.shards.items()},
         "sources": [
@@ -317,21 +321,6 @@ def _describe(
     }
 
 
-def _definitions(preparation: Preparation) -> dict[str, str]:
-    features = preparation.features
-    where = "centred on" if features.center else "starting at"
-    level = "its peak brought to 1" if features.normalize == "peak" else "at its own level"
-    return {
-        "audio": f"float32, mono, full scale at 1; each recording as a whole with {level}",
-        "f0_hz": f"pitch by {features.tracker} in a window {where} sample frame * hop, {features.fmin:g} to "
-        f"{features.fmax:g} Hz; 0 where its confidence is under {features.voicing_threshold:g}; or the known pitch",
-        "loudness_db": f"mean over the bins of the A-weighted level in dB, each bin floored at -80, of a Hann window "
-        f"of {features.n_fft} samples {where} sample frame * hop",
-        "periodicity": "the pitch tracker's confidence, 0 to 1; 1 where the pitch is known",
-        "padding": "not stored; read as audio 0, f0 0 and -80 dB after valid_frames",
-    }
-
-
 def _skipped(
     plan: _Plan, analyses: list[Analysis], division: Assignment | None, preparation: Preparation
 ) -> list[Skipped]:
@@ -348,22 +337,6 @@ def _skipped(
             total["guard gap between splits"] = guarded[k]
         result += [Skipped(recording.id, round(frames * frame, 3), reason) for reason, frames in total.items()]
     return result
-
-
-def _outcome(path: Path, info: dict[str, Any], *, fresh: bool) -> Outcome:
-    frame = info["hop"] / info["sample_rate"]
-    return Outcome(
-        path=path,
-        fresh=fresh,
-        recordings=len(info["sources"]),
-        segments={name: len(entries) for name, entries in info["splits"].items()},
-        minutes={
-            name: sum(entry["valid_frames"] for entry in entries) * frame / 60
-            for name, entries in info["splits"].items()
-        },
-        skipped=[Skipped(**values) for values in info["skipped"]],
-        notes=info["notes"],
-    )
 
 
 def _known_shards(index: Path) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -22,6 +22,7 @@ def analyse_all(
     preparation: Preparation,
     *,
     jobs: int,
+    starting: Callable[[Sequence[Recording]], None] | None,
     progress: Callable[[int, int, str], None] | None,
 ) -> None:
     """Write the work file of every recording that has none yet.
@@ -30,6 +31,7 @@ def analyse_all(
         todo: Recordings by their work file.
         preparation: The settings.
         jobs: How many processes; with 1 this process does it.
+        starting: Called with the recordings that are yet to be analysed, if there are any.
         progress: Called after each recording with how many are done, how many there are, and its id.
 
     Raises:
@@ -40,6 +42,8 @@ def analyse_all(
         raise ConfigError(f"--jobs must be 1 or more, not {jobs}.")
     missing = {path: recording for path, recording in todo.items() if read_analysis(path) is None}
     done = len(todo) - len(missing)
+    if missing and starting:
+        starting(list(missing.values()))
     if done and progress:
         progress(done, len(todo), "")
     if jobs == 1 or len(missing) < 2:

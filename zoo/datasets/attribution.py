@@ -1,0 +1,67 @@
+"""Who made a recording, and under which licence: read from an INDEX.tsv beside or above the files."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+INDEX_NAME = "INDEX.tsv"
+# How many folders above the recordings' own an index is looked for in.
+_ABOVE = 3
+_KEPT = ("licence", "license", "author", "source")
+
+
+class AttributionIndex:
+    """Finds what an INDEX.tsv says of a file.
+
+    Such a file is a table separated by tabs. Its first line names the columns: `path`, relative to the index's own
+    folder, and any of `instrument`, `licence` (or `license`), `author`, `source`.
+
+    Args:
+        root: The recordings' folder; indices are looked for in it, in what is below it, and in up to three folders
+            above it. The nearest one that names the file counts.
+    """
+
+    def __init__(self, root: Path) -> None:
+        root = root.resolve()
+        self._top = [root, *root.parents][min(_ABOVE, len(root.parents))]
+        self._tables: dict[Path, dict[str, dict[str, str]]] = {}
+
+    def look_up(self, path: Path) -> tuple[dict[str, str], str | None]:
+        """Give what is known of a file.
+
+        Args:
+            path: The file.
+
+        Returns:
+            Its attribution (licence, author, source, where known), and its instrument or None.
+        """
+        path = path.resolve()
+        for folder in path.parents:
+            row = self._table(folder).get(path.relative_to(folder).as_posix())
+            if row is not None:
+                known = {"licence" if key == "license" else key: row[key] for key in _KEPT if row.get(key)}
+                return known, row.get("instrument") or None
+            if folder == self._top:
+                break
+        return {}, None
+
+    def _table(self, folder: Path) -> dict[str, dict[str, str]]:
+        if folder not in self._tables:
+            self._tables[folder] = _read(folder / INDEX_NAME)
+        return self._tables[folder]
+
+
+def _read(path: Path) -> dict[str, dict[str, str]]:
+    if not path.is_file():
+        return {}
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
+    except (OSError, UnicodeDecodeError, csv.Error):
+        return {}  # a file of that name that is no such table is somebody else's
+    return {
+        row["path"]: {key: value for key, value in row.items() if isinstance(key, str) and isinstance(value, str)}
+        for row in rows
+        if row.get("path")
+    }

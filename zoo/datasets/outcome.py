@@ -1,0 +1,82 @@
+"""What came of a preparation, and what its numbers mean, in words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from zoo.datasets.analysis import Preparation
+from zoo.datasets.splits import SPLITS
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """What was left out of a dataset: where, how much, and why."""
+
+    source: str
+    seconds: float
+    reason: str
+
+
+@dataclass
+class Outcome:
+    """What came of a preparation.
+
+    Attributes:
+        path: The dataset's folder.
+        fresh: Whether it was made now; otherwise it was there, with these settings and recordings.
+        recordings: How many recordings are in it.
+        segments: Segments of each split.
+        minutes: Minutes of sound in each split, padding not counted.
+        skipped: What was left out.
+        notes: What the user should know.
+    """
+
+    path: Path
+    fresh: bool
+    recordings: int
+    segments: dict[str, int]
+    minutes: dict[str, float]
+    skipped: list[Skipped] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def outcome_of(path: Path, info: dict[str, Any], *, fresh: bool) -> Outcome:
+    """Read the outcome from dataset.json.
+
+    Args:
+        path: The dataset's folder.
+        info: Its dataset.json, parsed.
+        fresh: Whether it was made now.
+    """
+    frame = info["hop"] / info["sample_rate"]
+    return Outcome(
+        path=path,
+        fresh=fresh,
+        recordings=len(info["sources"]),
+        segments={name: len(info["splits"][name]) for name in SPLITS},
+        minutes={name: sum(entry["valid_frames"] for entry in info["splits"][name]) * frame / 60 for name in SPLITS},
+        skipped=[Skipped(**values) for values in info["skipped"]],
+        notes=info["notes"],
+    )
+
+
+def definitions(preparation: Preparation) -> dict[str, str]:
+    """Say in words what each stored array is.
+
+    Args:
+        preparation: The settings, resolved.
+    """
+    features = preparation.features
+    where = "centred on" if features.center else "starting at"
+    level = "its peak brought to 1" if features.normalize == "peak" else "at its own level"
+    return {
+        "audio": f"float32, mono, full scale at 1; each recording as a whole with {level}",
+        "f0_hz": f"pitch by {features.tracker} in a window {where} sample frame * hop, {features.fmin:g} to "
+        f"{features.fmax:g} Hz; 0 where its confidence is under {features.resolved_threshold():g}; or the known pitch",
+        "loudness_db": f"mean over the bins of the A-weighted level in dB, each bin floored at -80, of a Hann window "
+        f"of {features.n_fft} samples {where} sample frame * hop",
+        "periodicity": "the pitch tracker's confidence, 0 to 1; 1 where the pitch is known",
+        "padding": "not stored; read as audio 0, f0 0 and -80 dB after valid_frames",
+    }

@@ -1,0 +1,259 @@
+"""`python -m zoo.prepare`: recordings in, a dataset to train on out."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import inspect
+import os
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from zoo import cli, registry
+from zoo.datasets import Outcome, Preparation, Recording, prepare_dataset
+from zoo.datasets.preparing import Progress
+from zoo.errors import ConfigError, DatasetError
+from zoo.features.frontend import NORMALIZATIONS, FeatureSettings
+
+PROG = "python -m zoo.prepare"
+EXAMPLES = [
+    f"{PROG} recordings/flute data/flute --jobs 2",
+    f"{PROG} recordings/flute data/flute --pitch yin          # the quickest",
+    f"{PROG} recordings/flute data/flute --pitch-model full   # torchcrepe's large model: slow without a GPU",
+    f"{PROG} recordings/test data/flute-test --whole          # for evaluation: nothing cut or dropped",
+    f"{PROG} URMP data/urmp --dataset urmp                    # data/urmp/violin, flute and trumpet",
+    f"{PROG} --dataset tones data/tones                       # made by rule, no recordings needed",
+]
+# torchcrepe's own default is "full", which takes ten times as long as the recording on a CPU.
+DEFAULT_CREPE_MODEL = "tiny"
+
+
+def _parser() -> argparse.ArgumentParser:
+    defaults = Preparation()
+    parser = cli.parser(
+        PROG,
+        "Cut recordings into segments with pitch and loudness, ready to train on. An interrupted run goes on where it "
+        "was when the same command is given again.",
+        EXAMPLES,
+    )
+    parser.add_argument(
+        "paths",
+        nargs="+",
+        metavar="PATH",
+        help="RECORDINGS OUT: a folder of wav, flac, ogg, mp3 files, and the folder to make (tones: OUT alone)",
+    )
+    add = parser.add_argument
+    add(
+        "--dataset", default="folder", help=f"what the recordings are: {', '.join(registry.datasets)} (default: folder)"
+    )
+    add("--instrument", help="what plays, to be stored")
+    add("--attribution", metavar="TEXT", help="who made the recordings, and under which licence; an INDEX.tsv beside "
+        "or above them is read by itself")  # fmt: skip
+    add("--pitch", default="torchcrepe", help=f"pitch tracker: {', '.join(registry.pitch)} (default: torchcrepe)")
+    add("--pitch-model", metavar="MODEL", help=f"torchcrepe's model: tiny or full (default: {DEFAULT_CREPE_MODEL})")
+    add("--fmin", type=float, default=defaults.features.fmin, help="lowest pitch in Hz (default: %(default)g)")
+    add("--fmax", type=float, default=defaults.features.fmax, help="highest pitch in Hz (default: %(default)g)")
+    add("--sample-rate", type=int, default=defaults.sample_rate, help="in Hz (default: %(default)s)")
+    add("--hop", type=int, default=defaults.hop, help="samples a frame (default: %(default)s)")
+    add("--segment-seconds", type=float, default=defaults.segment_seconds, help="default: %(default)g")
+    add("--min-seconds", type=float, default=defaults.min_seconds,
+        help="shortest stretch of sound that is kept (default: %(default)g)")  # fmt: skip
+    add("--silence-db", type=float, default=defaults.silence_db,
+        help="how far under the loudest moment silence begins (default: %(default)g)")  # fmt: skip
+    add("--min-confidence", type=float, help="drop segments whose mean pitch confidence is under this (default: the "
+        "tracker's own)")  # fmt: skip
+    add("--voicing-threshold", type=float, help="pitch is 0 in frames whose confidence is under this (default: the "
+        "tracker's own)")  # fmt: skip
+    add("--normalize", choices=NORMALIZATIONS, default=defaults.features.normalize,
+        help="bring each recording's peak to full scale, or leave its level (default: %(default)s)")  # fmt: skip
+    add("--center", action=argparse.BooleanOptionalAction, default=True,
+        help="centre analysis windows on their frame; the thesis's begin there")  # fmt: skip
+    add("--whole", action="store_true", help="keep each recording whole, nothing cut or dropped, for testing")
+    add("--split-seed", type=int, default=defaults.split_seed, help="another number splits otherwise (default: 0)")
+    add("--jobs", type=int, default=1, help="processes that analyse at once (default: 1)")
+    add("--device", default=defaults.device, help="where torchcrepe runs: cpu or cuda (default: cpu)")
+    add("--force", action="store_true", help="replace a dataset made with other settings or recordings")
+    return parser
+
+
+def _main(argv: list[str]) -> int:
+    args = _parser().parse_args(argv)
+    component = registry.datasets.get(args.dataset)
+    needs_path = inspect.signature(component).parameters["path"].default is inspect.Parameter.empty
+    source, out = _paths(args.paths, args.dataset, needs_path)
+    preparation = Preparation(
+        sample_rate=args.sample_rate,
+        hop=args.hop,
+        segment_seconds=args.segment_seconds,
+        min_seconds=args.min_seconds,
+        silence_db=args.silence_db,
+        min_confidence=args.min_confidence,
+        features=FeatureSettings(
+            tracker=args.pitch,
+            tracker_options=_tracker_options(args.pitch, args.pitch_model),
+            fmin=args.fmin,
+            fmax=args.fmax,
+            center=args.center,
+            normalize=args.normalize,
+            voicing_threshold=args.voicing_threshold,
+        ),
+        whole=args.whole,
+        split_seed=args.split_seed,
+        device=args.device,
+    )
+    recordings = [_told(recording, args.instrument, args.attribution) for recording in component(source)]
+
+    def starting(todo: Sequence[Recording]) -> None:
+        _announce(todo, preparation, args.jobs)
+
+    with _progress() as progress:
+        outcomes = prepare_dataset(
+            recordings,
+            out,
+            preparation,
+            dataset=args.dataset,
+            jobs=args.jobs,
+            force=args.force,
+            starting=starting,
+            progress=progress,
+        )
+    for outcome in outcomes:
+        _report(outcome)
+    return 0
+
+
+def _told(recording: Recording, instrument: str | None, attribution: str | None) -> Recording:
+    return dataclasses.replace(
+        recording,
+        instrument=instrument or recording.instrument,
+        attribution={"text": attribution} if attribution else recording.attribution,
+    )
+
+
+def _paths(paths: list[str], dataset: str, needs_path: bool) -> tuple[Path | None, Path]:
+    if len(paths) == 1 and not needs_path:
+        return None, Path(paths[0])
+    if len(paths) == 1:
+        raise ConfigError(f"Two paths are needed, the recordings and the folder to make: {PROG} {paths[0]} OUT")
+    if len(paths) > 2:
+        raise ConfigError(f"Two paths are needed, RECORDINGS and OUT, not {len(paths)}: {' '.join(paths)}")
+    source, out = Path(paths[0]), Path(paths[1])
+    if source.resolve() == out.resolve():
+        raise DatasetError(f"RECORDINGS and OUT are both {out}. Give another folder to make.")
+    return source, out
+
+
+def _tracker_options(tracker: str, model: str | None) -> dict[str, str]:
+    if model is None:
+        return {"model": DEFAULT_CREPE_MODEL} if tracker == "torchcrepe" else {}
+    return {"model": model}
+
+
+def _announce(todo: Sequence[Recording], preparation: Preparation, jobs: int) -> None:
+    seconds = sum(recording.seconds() or 0.0 for recording in todo)
+    options = " ".join(str(value) for value in preparation.features.tracker_options.values())
+    what = f"{_count(len(todo))} ({_duration(seconds)} of audio)"
+    if todo[0].known_f0(preparation.sample_rate, preparation.hop) is not None:
+        print(f"Analysing {what}; their pitch is known.", flush=True)
+        return
+    needed = seconds * _cost(preparation, jobs)
+    print(
+        f"Analysing {what}; pitch by {preparation.features.tracker} {options}".rstrip()
+        + f", about {_duration(needed)} on this machine.",
+        flush=True,
+    )
+
+
+def _cost(preparation: Preparation, jobs: int) -> float:
+    # Seconds of work for a second of audio, measured on half a second of a tone after the tracker is warm.
+    import torch
+
+    from zoo.features.pitch import track_pitch
+
+    time_axis = torch.arange(preparation.sample_rate // 2) / preparation.sample_rate
+    tone = torch.sin(2 * torch.pi * 220.0 * time_axis)[None].to(preparation.device)
+    features = preparation.features
+    took = 0.0
+    threads = torch.get_num_threads()
+    torch.set_num_threads(max(1, threads // jobs))
+    try:
+        for audio in (tone[:, : tone.shape[1] // 8], tone):
+            start = time.perf_counter()
+            track_pitch(
+                audio,
+                sample_rate=preparation.sample_rate,
+                hop=preparation.hop,
+                tracker=features.tracker,
+                fmin=features.fmin,
+                fmax=features.fmax,
+                **features.tracker_options,
+            )
+            took = time.perf_counter() - start
+    finally:
+        torch.set_num_threads(threads)
+    return took / 0.5 / min(jobs, os.cpu_count() or 1)
+
+
+def _count(recordings: int) -> str:
+    return "1 recording" if recordings == 1 else f"{recordings} recordings"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{max(1.0, seconds):.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+@contextmanager
+def _progress() -> Iterator[Progress]:
+    if not sys.stderr.isatty():
+
+        def line(done: int, total: int, name: str) -> None:
+            sys.stderr.write(f"{done}/{total} {name or 'done before'}\n")
+
+        yield line
+        return
+    from tqdm import tqdm
+
+    with tqdm(unit="recording", dynamic_ncols=True) as bar:
+
+        def advance(done: int, total: int, name: str) -> None:
+            bar.total = total
+            bar.set_postfix_str(name, refresh=False)
+            bar.update(done - bar.n)
+
+        yield advance
+
+
+def _report(outcome: Outcome) -> None:
+    if not outcome.fresh:
+        print(f"{outcome.path} is already prepared from these recordings with these settings; nothing to do.")
+    elif outcome.skipped:
+        width = max(len(s.source) for s in outcome.skipped)
+        print("Left out:")
+        for skipped in outcome.skipped:
+            print(f"  {skipped.source:<{width}}  {skipped.seconds:8.2f} s  {skipped.reason}")
+    for note in outcome.notes:
+        print(f"Note: {note}")
+    print(f"{outcome.path}: {_count(outcome.recordings)}")
+    for name, segments in outcome.segments.items():
+        print(f"  {name:<10} {segments:6d} segments {outcome.minutes[name]:8.2f} min")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the program.
+
+    Args:
+        argv: Its arguments; the process's own where None.
+
+    Returns:
+        The exit code: 0, 2 for the user's mistakes, 1 for failures, 130 after Ctrl-C.
+    """
+    return cli.run(_main, argv)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
