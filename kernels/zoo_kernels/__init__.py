@@ -2,5 +2,6 @@
 
 from zoo_kernels._backends import backends
 from zoo_kernels.oscillators import harmonic_oscillators
+from zoo_kernels.spectral import SpectralPlan, spectral_distances, spectral_magnitudes
 
-__all__ = ["backends", "harmonic_oscillators"]
+__all__ = ["SpectralPlan", "backends", "harmonic_oscillators", "spectral_distances", "spectral_magnitudes"]

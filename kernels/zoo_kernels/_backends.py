@@ -11,6 +11,7 @@ from types import ModuleType
 import torch
 
 from zoo_kernels import reference
+from zoo_kernels._spectral import Plan
 
 OK = "ok"
 
@@ -19,6 +20,10 @@ TABLE: dict[str, dict[str, tuple[str, tuple[str, ...] | None, str]]] = {
     "harmonic_oscillators": {
         "numba": ("zoo_kernels._numba_oscillators", ("cpu",), "numba"),
         "torch": ("zoo_kernels._torch_oscillators", None, "torch"),
+    },
+    "spectral_distances": {
+        "numba": ("zoo_kernels._numba_spectral", ("cpu",), "numba"),
+        "torch": ("zoo_kernels._torch_spectral", None, "torch"),
     },
 }
 
@@ -107,4 +112,18 @@ def _try_oscillators(backend: ModuleType) -> None:
         raise RuntimeError("its result differs from the reference's")
 
 
-_TRIALS: dict[str, Callable[[ModuleType], None]] = {"harmonic_oscillators": _try_oscillators}
+def _try_spectral(backend: ModuleType) -> None:
+    plan = Plan((8,), (2,))
+    signal = torch.linspace(-1.0, 1.0, 16).square().reshape(1, 16)
+    targets = [backend.magnitudes(-0.5 * signal, plan)]
+    counts, scales = torch.full((1, 1), 9), torch.full((1, 1), 1 / 45, dtype=torch.float64)
+    found, gradient = backend.distances(signal, targets, plan, counts, scales, torch.ones(1, 1))
+    expected = reference.spectral_distance(signal, -0.5 * signal, fft_size=8, hop=2)
+    if not torch.allclose(found[0], expected, rtol=1e-4) or not gradient.isfinite().all():
+        raise RuntimeError("its result differs from the reference's")
+
+
+_TRIALS: dict[str, Callable[[ModuleType], None]] = {
+    "harmonic_oscillators": _try_oscillators,
+    "spectral_distances": _try_spectral,
+}

@@ -26,3 +26,36 @@ def harmonic_oscillators(phase: Tensor, amplitudes: Tensor, *, hop: int, active:
             amplitude = torch.where(active >= k, amplitude, torch.zeros_like(amplitude))
         total = total + amplitude.repeat_interleave(hop, dim=1) * torch.sin(k * phase)
     return total
+
+
+def spectral_distance(
+    a: Tensor, b: Tensor, *, fft_size: int, hop: int, alpha: float = 1.0, beta: float = 1.0
+) -> Tensor:
+    """One scale of the spectral distance by torch.stft, in float64, differentiable by autograd.
+
+    Args:
+        a: `[batch, samples]`.
+        b: `[batch, samples]`.
+        fft_size: Samples in a window.
+        hop: Samples from frame to frame.
+        alpha: Weight of bins where `a` exceeds `b`.
+        beta: Weight of the others.
+
+    Returns:
+        float64 `[batch]`: for each row the mean over its bins of the distance of magnitudes plus that of their
+        logarithms.
+    """
+    window = torch.hann_window(fft_size, dtype=torch.float64, device=a.device)
+
+    def magnitude(signal: Tensor) -> Tensor:
+        spectrum = torch.stft(
+            signal.double(), fft_size, hop, window=window, pad_mode="reflect", normalized=True, return_complex=True
+        )
+        return spectrum.abs()
+
+    x, y = magnitude(a), magnitude(b)
+    total = torch.zeros(a.shape[0], dtype=torch.float64, device=a.device)
+    for difference in (x - y, torch.log(x + 1e-7) - torch.log(y + 1e-7)):
+        weight = torch.where(difference > 0, alpha, beta)
+        total = total + (weight * difference.abs()).mean(dim=(1, 2))
+    return total

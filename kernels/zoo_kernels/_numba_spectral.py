@@ -1,0 +1,255 @@
+"""Spectral distances on the CPU: torch's FFT between loops compiled by numba. float32 only.
+
+Requirements it meets:
+
+- no whole spectrogram is ever stored: a few rows at a time are framed, transformed, compared, transformed back and
+  overlap-added, in buffers made once a call that stay in the processor's cache;
+- everything between two FFTs is one pass: magnitudes, distances and the gradient's spectrum;
+- one logarithm a bin: the distance needs |log(x) - log(y)|, which is the logarithm of the larger over the smaller.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from zoo_kernels._numba import Array, jit
+from zoo_kernels._spectral import EPSILON, Plan
+from zoo_kernels._threads import over_ranges
+
+# numba would take plain Python numbers for float64, and the loops would lose half their width.
+_EPSILON, _ZERO, _HALF, _ONE, _TWO = (np.float32(x) for x in (EPSILON, 0.0, 0.5, 1.0, 2.0))
+_THIRD, _FIFTH, _SEVENTH, _NINTH = (np.float32(1.0 / n) for n in (3, 5, 7, 9))
+_LOG_TWO, _ROOT_TWO = np.float32(math.log(2.0)), np.float32(math.sqrt(2.0))
+
+
+@functools.cache
+def _kernels() -> tuple[Callable[..., None], ...]:
+    fast = {"contract", "reassoc", "nsz"}  # sums in any order; NaN and infinity keep their meaning
+
+    @jit(fastmath=fast)
+    def frame(signal: Array, window: Array, hop: int, counts: Array, frames: Array, start: int, stop: int) -> None:
+        length, size = signal.shape[1], window.shape[0]
+        half = size // 2
+        for i in range(start, stop):
+            row, t = i // frames.shape[1], i % frames.shape[1]
+            out, source, origin = frames[row, t], signal[row], t * hop - half
+            if t >= counts[row]:
+                out[:] = _ZERO
+            elif origin >= 0 and origin + size <= length:
+                inside = source[origin : origin + size]
+                for j in range(size):
+                    out[j] = inside[j] * window[j]
+            else:
+                for j in range(size):
+                    n = abs(origin + j)
+                    n = 2 * (length - 1) - n if n >= length else n
+                    out[j] = source[n] * window[j]
+
+    @jit(fastmath=fast)
+    def magnitude(spectra: Array, out: Array, start: int, stop: int) -> None:
+        for i in range(start, stop):
+            row, t = i // spectra.shape[1], i % spectra.shape[1]
+            source, target = spectra[row, t], out[row, t]
+            for k in range(target.shape[0]):
+                target[k] = np.sqrt(source[k, 0] * source[k, 0] + source[k, 1] * source[k, 1])
+
+    @jit(fastmath=fast)
+    def weighted_logarithms(
+        ratio: Array, bits: Array, mantissa: Array, mantissa_bits: Array, weights: Array
+    ) -> np.float32:
+        # `bits` and `mantissa_bits` are the same memory as `ratio` and `mantissa`, seen as integers.
+        for k in range(bits.shape[0]):
+            mantissa_bits[k] = (bits[k] & 0x7FFFFF) | 0x3F800000
+        total = _ZERO
+        for k in range(ratio.shape[0]):
+            exponent = np.float32(np.int32(bits[k] >> 23) - np.int32(127))
+            m = mantissa[k]
+            large = m > _ROOT_TWO
+            m = m * _HALF if large else m
+            exponent = exponent + _ONE if large else exponent
+            s = (m - _ONE) / (m + _ONE)  # log m = 2 atanh s; |s| < 0.172, so the next term is under 1e-9
+            z = s * s
+            log_m = _TWO * s * (_ONE + z * (_THIRD + z * (_FIFTH + z * (_SEVENTH + z * _NINTH))))
+            total += abs(weights[k]) * (exponent * _LOG_TWO + log_m)
+        return total
+
+    @jit(fastmath=fast)
+    def compare(
+        spectra: Array,
+        targets: tuple[Array, ...],
+        counts: Array,
+        scales: Array,
+        mix: Array,
+        alpha: float,
+        beta: float,
+        gradients: Array,
+        sums: Array,
+        start: int,
+        stop: int,
+    ) -> None:
+        bins, outputs = spectra.shape[2], gradients.shape[0]
+        size, ratio, mantissa = np.empty(bins, np.float32), np.empty(bins, np.float32), np.empty(bins, np.float32)
+        weights, slopes = np.empty(bins, np.float32), np.empty((outputs, bins), np.float32)
+        bits, mantissa_bits = ratio.view(np.int32), mantissa.view(np.int32)
+        rise, fall = np.float32(alpha), np.float32(-beta)
+        for i in range(start, stop):
+            row, t = i // spectra.shape[1], i % spectra.shape[1]
+            if t >= counts[row]:
+                sums[:, row, t] = 0.0
+                gradients[:, row, t] = _ZERO
+                continue
+            source = spectra[row, t]
+            for k in range(bins):
+                size[k] = np.sqrt(source[k, 0] * source[k, 0] + source[k, 1] * source[k, 1])
+            slopes[:] = _ZERO
+            for m in range(len(targets)):
+                target = targets[m][row, t]
+                linear = _ZERO
+                for k in range(bins):
+                    x, y = size[k], target[k]
+                    difference = x - y
+                    w = rise if difference > _ZERO else (fall if difference < _ZERO else _ZERO)
+                    weights[k] = w
+                    linear += w * difference if w != _ZERO else abs(difference) * _ZERO
+                    larger, smaller = (x, y) if difference > _ZERO else (y, x)
+                    ratio[k] = (larger + _EPSILON) / (smaller + _EPSILON)
+                sums[m, row, t] = linear + weighted_logarithms(ratio, bits, mantissa, mantissa_bits, weights)
+                for o in range(outputs):
+                    share, slope = np.float32(mix[o, m] * scales[row]), slopes[o]
+                    for k in range(bins):
+                        slope[k] += share * weights[k]
+            for o in range(outputs):
+                slope, out = slopes[o], gradients[o, row, t]
+                for k in range(bins):
+                    x = size[k]
+                    # Half, as the inverse FFT counts these bins twice. A magnitude of 0 has no direction: 0.
+                    g = _HALF * slope[k] * (_ONE + _ONE / (x + _EPSILON)) / x if x > _ZERO else _ZERO
+                    out[k, 0] = g * source[k, 0]
+                    out[k, 1] = g * source[k, 1]
+                out[0] *= _TWO
+                out[bins - 1] *= _TWO
+
+    @jit(fastmath=fast)
+    def overlap_add(frames: Array, window: Array, hop: int, counts: Array, out: Array, start: int, stop: int) -> None:
+        # frames [outputs, rows, frames, size] -> added to out [outputs, rows, samples]
+        size, length = window.shape[0], out.shape[2]
+        half = size // 2
+        padded = np.empty(length + size, np.float32)
+        for i in range(start, stop):
+            o, row = i // out.shape[1], i % out.shape[1]
+            padded[:] = _ZERO
+            for t in range(counts[row]):
+                source, target = frames[o, row, t], padded[t * hop : t * hop + size]
+                for j in range(size):
+                    target[j] += source[j] * window[j]
+            result = out[o, row]
+            for n in range(length):
+                result[n] += padded[half + n]
+            for n in range(1, half + 1):  # what the reflection at either end took from here
+                result[n] += padded[half - n]
+                if half + length - 1 + n < padded.shape[0]:
+                    result[length - 1 - n] += padded[half + length - 1 + n]
+
+    return frame, magnitude, compare, overlap_add
+
+
+def _rows_at_once() -> int:
+    return 2 * torch.get_num_threads()
+
+
+def _buffers(plan: Plan, rows: int, samples: int) -> tuple[Tensor, Tensor]:
+    longest = max(plan.frame_count(i, samples) * (size + 2) for i, size in enumerate(plan.fft_sizes))
+    return torch.empty(rows * longest), torch.empty(rows * longest)
+
+
+def _spectra(
+    plan: Plan, i: int, signal: Tensor, counts: Array, real: Tensor, spectral: Tensor
+) -> tuple[Tensor, Array, Tensor]:
+    """Windowed frames and their spectra for a few rows, as views of the two buffers."""
+    rows, samples = signal.shape
+    size, hop, total = plan.fft_sizes[i], plan.hops[i], plan.frame_count(i, samples)
+    window = plan.window(i, torch.float32, signal.device).numpy()
+    frames = real[: rows * total * size].view(rows, total, size)
+    source, out = signal.numpy(), frames.numpy()
+    kernel = _kernels()[0]
+    over_ranges(
+        lambda start, stop: kernel(source, window, hop, counts, out, start, stop), rows * total, smallest=32768 // size
+    )
+    bins = size // 2 + 1
+    spectra = torch.view_as_complex(spectral[: rows * total * bins * 2].view(rows, total, bins, 2))
+    torch.fft.rfft(frames, out=spectra)
+    return frames, window, spectra
+
+
+def magnitudes(signal: Tensor, plan: Plan) -> list[Tensor]:
+    """Magnitudes of every size, each `[batch, frames, bins]`."""
+    signal = signal.contiguous()
+    batch, samples = signal.shape
+    kernel, step = _kernels()[1], _rows_at_once()
+    real, spectral = _buffers(plan, min(step, batch), samples)
+    found = []
+    for i, size in enumerate(plan.fft_sizes):
+        total = plan.frame_count(i, samples)
+        counts = np.full(batch, total)
+        result = torch.empty(batch, total, size // 2 + 1)
+        for first in range(0, batch, step):
+            rows = slice(first, min(first + step, batch))
+            _, _, spectra = _spectra(plan, i, signal[rows], counts[rows], real, spectral)
+            source, out = torch.view_as_real(spectra).numpy(), result[rows].numpy()
+            over_ranges(functools.partial(kernel, source, out), out.shape[0] * total, smallest=32768 // size)
+        found.append(result)
+    return found
+
+
+def distances(
+    signal: Tensor,
+    targets: Sequence[Sequence[Tensor]],
+    plan: Plan,
+    counts: Tensor,
+    scales: Tensor,
+    mix: Tensor | None,
+) -> tuple[Tensor, Tensor | None]:
+    """Distances of a signal to several targets, and gradients; arguments and result as in `_torch_spectral`."""
+    signal = signal.contiguous()
+    batch, samples = signal.shape
+    _, _, compare, overlap_add = _kernels()
+    step = _rows_at_once()
+    outputs = 0 if mix is None else mix.shape[0]
+    weights = np.zeros((0, len(targets))) if mix is None else mix.double().numpy()
+    real, spectral = _buffers(plan, min(step, batch), samples)
+    gradient_buffer = torch.empty(outputs * spectral.numel())
+    total_distance = torch.zeros(len(targets), batch, dtype=torch.float64)
+    gradients = torch.zeros(outputs, batch, samples)
+    for i, size in enumerate(plan.fft_sizes):
+        total, bins, scale = plan.frame_count(i, samples), size // 2 + 1, scales[i].double().numpy()
+        for first in range(0, batch, step):
+            rows = slice(first, min(first + step, batch))
+            number = rows.stop - rows.start
+            count = counts[i, rows].contiguous().numpy()
+            frames, window, spectra = _spectra(plan, i, signal[rows], count, real, spectral)
+            changes = gradient_buffer[: outputs * number * total * bins * 2].view(outputs, number, total, bins, 2)
+            sums = torch.empty(len(targets), number, total, dtype=torch.float64)
+            arrays = (
+                torch.view_as_real(spectra).numpy(),
+                tuple(target[i][rows].contiguous().numpy() for target in targets),
+                count,
+                scale[rows],
+                weights,
+                plan.alpha,
+                plan.beta,
+                changes.numpy(),
+                sums.numpy(),
+            )
+            over_ranges(functools.partial(compare, *arrays), number * total, smallest=32768 // size)
+            total_distance[:, rows] += sums.sum(dim=2) * scales[i, rows]
+            for o in range(outputs):
+                torch.fft.irfft(torch.view_as_complex(changes[o]), n=size, norm="forward", out=frames)
+                pieces = (frames[None].numpy(), window, plan.hops[i], count, gradients[o : o + 1, rows].numpy())
+                over_ranges(functools.partial(overlap_add, *pieces), number)
+    return total_distance, None if mix is None else gradients
