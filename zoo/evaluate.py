@@ -1,0 +1,53 @@
+"""`python -m zoo.evaluate`: measure a model on held-out recordings."""
+
+from __future__ import annotations
+
+from zoo import cli
+from zoo.gin_program import show_messages
+
+_EXAMPLES = (
+    "python -m zoo.evaluate runs/gru-S-violin --data data/violin",
+    "python -m zoo.evaluate gru-S-violin --data data/violin --split validation --max-segments 20 --out metrics.json",
+)
+
+
+def _main(argv: list[str]) -> int:
+    parser = cli.parser(
+        "python -m zoo.evaluate",
+        "Measure a model, its teacher and its noise floor on held-out segments; lower is better in every line. The "
+        "numbers of a run's folder go into its metrics.json and its card.",
+        _EXAMPLES,
+    )
+    parser.add_argument("model", metavar="RUN_OR_NAME", help="a run's folder, or a model's name")
+    parser.add_argument("--data", required=True, metavar="DATA", help="a prepared dataset's folder, or tones")
+    parser.add_argument(
+        "--split", default="test", help="train, validation or test (default: test; validation where it is empty)"
+    )
+    parser.add_argument("--max-segments", type=int, metavar="N", help="measure on at most N segments, evenly spread")
+    parser.add_argument("--pitch", default="yin", metavar="TRACKER", help="tracker of the f0 error (default: yin)")
+    parser.add_argument("--seed", type=int, default=0, help="of the noise")
+    parser.add_argument("--out", metavar="FILE", help="where to write the numbers as JSON")
+    options = parser.parse_args(argv)
+    show_messages()
+    from zoo.training.evaluation import evaluate, table
+
+    summary = evaluate(
+        options.model,
+        data=options.data,
+        split=options.split,
+        max_segments=options.max_segments,
+        pitch=options.pitch,
+        out=options.out,
+        seed=options.seed,
+    )
+    print(table(summary))
+    return 0
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command and give its exit code."""
+    return cli.run(_main, argv)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,92 @@
+"""What `zoo.train` and `zoo.distill` have in common as commands: gin in, one call, messages out."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from zoo import cli
+from zoo.errors import ConfigError
+from zoo.gin_files import shipped_gin_files
+
+
+def parser(prog: str, description: str, examples: Sequence[str]) -> argparse.ArgumentParser:
+    """A parser with the options that both commands have."""
+    made = cli.parser(prog, description, examples)
+    made.add_argument(
+        "--gin",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="a gin file: a path, or a shipped one's name; may be repeated, later ones win",
+    )
+    made.add_argument(
+        "--set",
+        "--gin_bindings",
+        "--gin_param",
+        dest="bindings",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="override any setting of the gin files, e.g. \"INSTRUMENT='violin'\"; may be repeated",
+    )
+    made.add_argument("--out", metavar="FOLDER", help="the run's folder (default: runs/<model>-<instrument>)")
+    made.add_argument("--resume", action="store_true", help="go on with the run in --out, exactly where it was")
+    made.add_argument("--name", metavar="NAME", help="enter the finished run into the local store, e.g. as gru-L-flute")
+    made.add_argument("--force", action="store_true", help="replace the model of that --name in the local store")
+    return made
+
+
+def run(command: str, options: argparse.Namespace) -> int:
+    """Configure and call `train` or `distill`.
+
+    Raises:
+        ZooError: Whatever does not fit; see `zoo.configure.configure` and `zoo.training.loop`.
+    """
+    from zoo.configure import configure
+
+    files = list(options.gin)
+    if options.resume and not files:
+        if options.out is None:
+            raise ConfigError("Say which run to resume: --resume --out runs/NAME")
+        recorded = Path(options.out) / "config.gin"
+        if not recorded.is_file():
+            raise ConfigError(f"{options.out} has no config.gin, so it cannot be resumed. Give its --gin again.")
+        files = [str(recorded.resolve())]
+    if not files and not options.bindings:
+        shipped = ", ".join(name for name in shipped_gin_files() if name.startswith((command, "quickstart")))
+        raise ConfigError(f"Say what to do: --gin FILE. Shipped files: {shipped}.")
+    show_messages()
+    from zoo.training import loop
+
+    functions: dict[str, Callable[..., Any]] = {"train": loop.train, "distill": loop.distill}
+    configuration = configure(files, options.bindings, functions=functions)
+    # What the command line leaves open is left to the files.
+    given = {name: getattr(options, name) for name in ("out", "name") if getattr(options, name) is not None}
+    given |= {name: True for name in ("resume", "force") if getattr(options, name)}
+    arguments = configuration.arguments(command, **given)
+    arguments["records"] = {"config.gin": configuration.config, "operative.gin": configuration.operative}
+    functions[command](**arguments)
+    return 0
+
+
+def show_messages() -> None:
+    """Show zoo's log messages on stderr, as plain lines."""
+    logger = logging.getLogger("zoo")
+    logger.setLevel(logging.INFO)
+    # `python -m zoo --verbose train` shows messages by the root logger already
+    if not logging.getLogger().handlers and not any(isinstance(handler, _Lines) for handler in logger.handlers):
+        logger.addHandler(_Lines())
+
+
+class _Lines(logging.Handler):
+    """Writes to whatever stderr is at that moment."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        prefix = "warning: " if record.levelno >= logging.WARNING else ""
+        sys.stderr.write(f"{prefix}{self.format(record)}\n")
+        sys.stderr.flush()

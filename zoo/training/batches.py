@@ -1,0 +1,86 @@
+"""The order in which segments are trained on: decided by the seed and the step alone, so that a run resumes exactly."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+Batch = dict[str, Tensor]
+
+
+class Stream(Sampler[list[int]]):
+    """Batches out of an endless stream of shuffled epochs.
+
+    Batch `i` is `stream[i * size : (i + 1) * size]`, where the stream is one permutation of the segments after the
+    other, each drawn from `(seed, epoch)`. So no segment is left out of an epoch, no batch is short, and batch `i` is
+    the same whether the steps before it were made in this process or not. A data set smaller than a batch gives batches
+    of its own size.
+
+    Args:
+        segments: How many there are.
+        batch_size: Segments a batch.
+        seed: Of the order.
+        start: First batch.
+        stop: One past the last.
+    """
+
+    def __init__(self, segments: int, *, batch_size: int, seed: int, start: int, stop: int) -> None:
+        self.segments = segments
+        self.size = min(batch_size, segments)
+        self.seed = seed
+        self.start = start
+        self.stop = stop
+
+    def epoch(self, step: int) -> int:
+        """Whole epochs seen after `step` batches."""
+        return step * self.size // self.segments
+
+    def __len__(self) -> int:
+        return max(0, self.stop - self.start)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        epoch, order = -1, torch.empty(0, dtype=torch.int64)
+        for step in range(self.start, self.stop):
+            batch = []
+            for place in range(step * self.size, (step + 1) * self.size):
+                if place // self.segments != epoch:
+                    epoch = place // self.segments
+                    # a large odd factor keeps the seeds of neighbouring runs and epochs apart
+                    generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
+                    order = torch.randperm(self.segments, generator=generator)
+                batch.append(int(order[place % self.segments]))
+            yield batch
+
+
+def training_loader(segments: Dataset[Batch], stream: Stream, *, num_workers: int) -> DataLoader[Any]:
+    """A loader of the stream's batches."""
+    # The loader draws a seed for its workers when it is iterated; a generator of its own keeps that out of torch's.
+    return DataLoader(
+        segments,
+        batch_sampler=stream,
+        num_workers=num_workers,
+        persistent_workers=num_workers > 0,
+        generator=torch.Generator().manual_seed(stream.seed),
+    )
+
+
+def in_order(segments: Dataset[Batch], *, batch_size: int) -> DataLoader[Any]:
+    """A loader of all segments in their order, the last batch short."""
+    return DataLoader(segments, batch_size=batch_size, generator=torch.Generator().manual_seed(0))
+
+
+def fixed_noise(batch: Batch, *, hop: int, seed: int) -> Tensor:
+    """Noise `[batch, samples]` uniform in [-1, 1) that depends on nothing but the seed and each segment's index.
+
+    So two evaluations differ by the model alone, in whatever batches the segments come.
+    """
+    samples = batch["f0_hz"].shape[-1] * hop
+    rows = []
+    for index in batch["index"].tolist():
+        generator = torch.Generator().manual_seed(seed * 1_000_003 + index)
+        rows.append(torch.rand(samples, generator=generator) * 2 - 1)
+    return torch.stack(rows).to(batch["f0_hz"].device)

@@ -1,0 +1,273 @@
+"""Measuring a model on held-out segments, beside its teacher and its own noise floor."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from zoo import hub, metrics
+from zoo.checkpoint import load_folder, weights_hash
+from zoo.errors import ConfigError, ZooError
+from zoo.files import write_atomically
+from zoo.model import Model
+from zoo.training.batches import Batch, fixed_noise, in_order
+
+if TYPE_CHECKING:
+    from zoo.datasets import Dataset
+
+_log = logging.getLogger(__name__)
+
+Summary = dict[str, dict[str, dict[str, float]]]
+"""`{arm: {metric: {mean, std, n}}}`, as in metrics.json."""
+
+PITCH = "yin"
+"""The tracker of the f0 error by default: it takes milliseconds where torchcrepe takes minutes."""
+
+_BATCH = 8
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """What a model is measured on.
+
+    Attributes:
+        segments: The split, at most so many segments as asked for.
+        split: Its name.
+    """
+
+    segments: torch.utils.data.Dataset[Batch]
+    split: str
+
+
+def held_out(dataset: Dataset, split: str = "test", *, max_segments: int | None = None) -> HeldOut:
+    """The segments to measure on; the validation split where the test split is empty.
+
+    Raises:
+        DatasetError: There is no such split, or nothing is held out.
+    """
+    if max_segments is not None and max_segments < 1:
+        raise ConfigError(f"--max-segments must be at least 1, found {max_segments}.")
+    if split == "test" and not dataset.info["splits"].get("test") and dataset.info["splits"].get("validation"):
+        _log.warning("%s has no test segments: measured on its validation segments.", dataset.path)
+        split = "validation"
+    segments = dataset.split(split)
+    if max_segments is not None and max_segments < len(segments):
+        # evenly spread, since neighbours come from the same recording
+        chosen = [i * len(segments) // max_segments for i in range(max_segments)]
+        return HeldOut(torch.utils.data.Subset(segments, chosen), split)
+    return HeldOut(segments, split)
+
+
+@torch.no_grad()
+def measure(
+    arms: Mapping[str, Model],
+    segments: torch.utils.data.Dataset[Batch],
+    *,
+    seed: int = 0,
+    pitch: str = PITCH,
+    pitch_options: Mapping[str, Any] | None = None,
+    tick: Callable[[int], None] | None = None,
+) -> Summary:
+    """Measure models on segments; padding is left out, row by row.
+
+    Args:
+        arms: Models by arm; the arm "student" also gives the noise floor: the distance between two renderings of it
+            that differ in their noise alone.
+        segments: What they play and are compared with.
+        seed: Of the noise.
+        pitch: Tracker of the f0 error.
+        pitch_options: Its options.
+        tick: Called with the number of segments that are done.
+
+    Returns:
+        Mean, standard deviation and count over segments, by arm and metric.
+    """
+    rows: dict[str, list[dict[str, float]]] = {arm: [] for arm in (*arms, "noise_floor")}
+    for batch in in_order(segments, batch_size=_BATCH):
+        frames = batch["valid_frames"].tolist()
+        for arm, model in arms.items():
+            made = _play(model, batch, seed)
+            for row, count in enumerate(frames):
+                rows[arm].append(_compare(model, batch["audio"][row], made[row], count))
+                rows[arm][-1].update(_pitch_error(model, batch["f0_hz"][row], made[row], count, pitch, pitch_options))
+            if arm == "student":
+                again = _play(model, batch, seed + 1)
+                for row, count in enumerate(frames):
+                    rows["noise_floor"].append(_compare(model, made[row], again[row], count))
+        if tick is not None:
+            tick(len(frames))
+    return {arm: _summary(found) for arm, found in rows.items() if found}
+
+
+def _play(model: Model, batch: Batch, seed: int) -> Tensor:
+    device = next(model.parameters()).device
+    noise = fixed_noise(batch, hop=model.hop, seed=seed)
+    made = model(batch["f0_hz"].to(device), batch["loudness_db"].to(device), noise.to(device))
+    audio: Tensor = made.audio.float().cpu()
+    return audio
+
+
+def _compare(model: Model, target: Tensor, made: Tensor, frames: int) -> dict[str, float]:
+    a, b = made[None, : frames * model.hop], target[None, : frames * model.hop]
+    rate, hop = model.sample_rate, model.hop
+    return {
+        "multi_scale_spectral": float(metrics.multi_scale_spectral_distance(a, b)),
+        "log_spectral_distance": float(metrics.log_spectral_distance(a, b)),
+        "onset_flux_distance": float(metrics.onset_flux_distance(a, b, sample_rate=rate)),
+        "loudness_error_db": float(metrics.loudness_error_db(a, b, sample_rate=rate, hop=hop)),
+    }
+
+
+def _pitch_error(
+    model: Model, f0_hz: Tensor, made: Tensor, frames: int, pitch: str, options: Mapping[str, Any] | None
+) -> dict[str, float]:
+    error = metrics.f0_error_cents(
+        made[None, : frames * model.hop],
+        f0_hz[None, :frames],
+        sample_rate=model.sample_rate,
+        hop=model.hop,
+        tracker=pitch,
+        **(options or {}),
+    )
+    return {"f0_error_cents": float(error.median), "f0_over_50_cents": float(error.share_over_50)}
+
+
+def _summary(rows: Iterable[Mapping[str, float]]) -> dict[str, dict[str, float]]:
+    rows = list(rows)
+    summary = {}
+    for name in rows[0]:
+        values = torch.tensor([row[name] for row in rows if math.isfinite(row[name])], dtype=torch.float64)
+        if len(values):
+            std = float(values.std()) if len(values) > 1 else 0.0
+            summary[name] = {"mean": float(values.mean()), "std": std, "n": len(values)}
+    return summary
+
+
+def find_teacher_of(model: Model) -> Model | None:
+    """The teacher that a student's lineage names, when it is here and is the same one; says why not."""
+    lineage = model.config.lineage.get("teacher")
+    if not lineage:
+        return None
+    try:
+        teacher = load_folder(hub.find(str(lineage["id"])).folder)
+    except (ZooError, KeyError) as error:
+        _log.warning("The teacher is left out, since it is not here: %s", error)
+        return None
+    if weights_hash(teacher) != lineage.get("weights"):
+        _log.warning("The teacher is left out: %s has other weights now than it had then.", lineage["id"])
+        return None
+    return teacher
+
+
+def evaluate(
+    model: str,
+    *,
+    data: str,
+    split: str = "test",
+    max_segments: int | None = None,
+    pitch: str = PITCH,
+    pitch_options: Mapping[str, Any] | None = None,
+    out: str | Path | None = None,
+    seed: int = 0,
+    tick: Callable[[int], None] | None = None,
+) -> Summary:
+    """Measure a run or a named model, and its teacher, on a prepared dataset.
+
+    Example:
+        >>> evaluate("runs/gru-S-flute", data="data/flute")["student"]  # doctest: +SKIP
+
+    Args:
+        model: A run's folder, or a name.
+        data: A prepared dataset's folder, or "tones".
+        split: "train", "validation" or "test".
+        max_segments: Measure on at most so many, evenly spread.
+        pitch: Tracker of the f0 error.
+        pitch_options: Its options, e.g. `{"model": "tiny"}` for torchcrepe.
+        out: Where to write the numbers; a run's own `metrics.json` (and its card) by default.
+        seed: Of the noise.
+        tick: Called with the number of segments that are done.
+
+    Returns:
+        `{arm: {metric: {mean, std, n}}}` of the arms teacher (where it is here), student and noise_floor.
+
+    Raises:
+        ModelNotFoundError: There is no such model.
+        DatasetError: There is no such data, or none of it is held out.
+        ConfigError: The data's rates are not the model's.
+    """
+    from zoo.card import write_card
+    from zoo.datasets import open_dataset
+
+    found = hub.find(model)
+    student = load_folder(found.folder)
+    dataset = open_dataset(data)
+    check_rates(student, dataset)
+    teacher = find_teacher_of(student)
+    chosen = held_out(dataset, split, max_segments=max_segments)
+    arms = {"teacher": teacher, "student": student} if teacher is not None else {"student": student}
+    summary = measure(arms, chosen.segments, seed=seed, pitch=pitch, pitch_options=pitch_options, tick=tick)
+    if out is not None:
+        write_metrics(summary, Path(out))
+    elif found.source == "folder":
+        write_metrics(summary, found.folder / "metrics.json")
+        write_card(found.folder)
+    return summary
+
+
+def write_metrics(summary: Summary, path: Path) -> None:
+    """Write a metrics.json."""
+    write_atomically(path, json.dumps(summary, indent=2) + "\n")
+
+
+def check_rates(model: Model, dataset: Dataset) -> None:
+    """Make sure that a model and a dataset have the same sample rate and hop.
+
+    Raises:
+        ConfigError: They have not.
+    """
+    if (model.sample_rate, model.hop) != (dataset.sample_rate, dataset.hop):
+        raise ConfigError(
+            f"{model.name} makes {model.sample_rate} Hz audio with {model.hop} samples a frame, and the dataset "
+            f"{dataset.path} has {dataset.sample_rate} Hz and {dataset.hop}. Prepare the recordings anew: "
+            f"python -m zoo.prepare RECORDINGS OUT --sample-rate {model.sample_rate} --hop {model.hop}"
+        )
+
+
+_COLUMNS = (
+    ("multi_scale_spectral", "multi-scale spectral"),
+    ("log_spectral_distance", "log-spectral (dB)"),
+    ("onset_flux_distance", "onset flux"),
+    ("loudness_error_db", "loudness (dB)"),
+    ("f0_error_cents", "f0 (cents)"),
+    ("f0_over_50_cents", "f0 over 50 cents"),
+)
+
+
+def table(summary: Summary) -> str:
+    """The numbers as lines of text, a metric a line; lower is better."""
+    arms = [arm for arm in ("teacher", "student", "noise_floor") if arm in summary]
+    lines = [["distance to the recording", *(arm.replace("_", " ") for arm in arms)]]
+    for name, title in _COLUMNS:
+        cells = [_cell(name, summary[arm].get(name)) for arm in arms]
+        if any(cells):
+            lines.append([title, *cells])
+    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
+    )
+
+
+def _cell(name: str, value: Mapping[str, float] | None) -> str:
+    if value is None:
+        return ""
+    if name == "f0_over_50_cents":
+        return f"{100 * value['mean']:.1f} %"
+    return f"{value['mean']:.3g} ± {value['std']:.2g}"

@@ -1,0 +1,76 @@
+"""What a person sees of a training: a bar on a terminal, else a plain line now and then."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from typing import Any
+
+from tqdm import tqdm
+
+_log = logging.getLogger(__name__)
+
+_LINE_EVERY = 30.0
+"""Seconds between plain lines."""
+
+
+class Progress:
+    """Shows steps, loss, time a step and what is left.
+
+    Args:
+        steps: Of the whole run.
+        start: Steps done before.
+        shown: None for a bar on a terminal and lines elsewhere; False for neither.
+    """
+
+    def __init__(self, steps: int, *, start: int = 0, shown: bool | None = None) -> None:
+        self._steps = steps
+        self._start = start
+        self._began = self._said = time.monotonic()
+        self._shown = shown is not False
+        self._bar: tqdm[Any] | None = None
+        if self._shown and sys.stderr.isatty():
+            self._bar = tqdm(total=steps, initial=start, unit="step", dynamic_ncols=True, smoothing=0.05)
+
+    def step(self, step: int, loss: float) -> None:
+        """A step is done."""
+        if self._bar is not None:
+            self._bar.set_postfix_str(f"loss {loss:.3f}", refresh=False)
+            self._bar.update(1)
+        elif self._shown and time.monotonic() - self._said > _LINE_EVERY:
+            self._said = time.monotonic()
+            each = (self._said - self._began) / (step - self._start)
+            left = each * (self._steps - step)
+            _log.info("step %d of %d, loss %.3f, %.2f s a step, %s left", step, self._steps, loss, each, duration(left))
+
+    def validated(self, step: int, loss: float, *, best: bool) -> None:
+        """A validation is done."""
+        if not self._shown:
+            return
+        line = f"step {step} of {self._steps}: validation loss {loss:.4f}{' (best so far)' if best and step else ''}"
+        if self._bar is not None:
+            self._bar.write(line, file=sys.stderr)
+        else:
+            _log.info("%s", line)
+
+    def close(self) -> None:
+        """Nothing more comes."""
+        if self._bar is not None:
+            self._bar.close()
+
+
+def duration(seconds: float) -> str:
+    """A time span as people say it.
+
+    >>> duration(75), duration(7300)
+    ('1 min 15 s', '2 h 1 min')
+    """
+    seconds = round(seconds)
+    if seconds < 60:
+        return f"{seconds} s"
+    minutes, seconds = divmod(seconds, 60)
+    if minutes < 60:
+        return f"{minutes} min {seconds} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min"

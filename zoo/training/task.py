@@ -1,0 +1,124 @@
+"""A student, its losses and its teacher, as Lightning trains them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import lightning as L
+import torch
+from torch import Tensor, nn
+
+from zoo.errors import TrainingError
+from zoo.losses.distillation import Loss, compute
+from zoo.model import Model, Rendering
+from zoo.training.batches import Batch, fixed_noise
+from zoo.training.settings import Settings
+from zoo.training.teacher import Teacher, trimmed
+
+
+class Task(L.LightningModule):
+    """What is trained: the student's parameters, and those of the losses where they have any.
+
+    Args:
+        model: The student.
+        losses: What it is trained with, bound to the pair.
+        settings: How.
+        teacher: Whom it learns from. Not a module, so it is in neither `parameters()` nor `state_dict()`.
+    """
+
+    def __init__(self, model: Model, losses: Sequence[Loss], settings: Settings, teacher: Teacher | None) -> None:
+        super().__init__()
+        self.model = model
+        self.losses = nn.ModuleList(losses)
+        self.settings = settings
+        self.teacher = teacher
+        self.labels = unique_labels(losses)
+        self.step = 0
+        self._targets: dict[int, Rendering] = {}
+
+    @property
+    def _terms(self) -> list[Loss]:
+        return [loss for loss in self.losses if isinstance(loss, Loss)]
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """The weighted sum of the losses on a batch."""
+        rendering = self.model(batch["f0_hz"], batch["loudness_db"])
+        target = self.teacher.render(batch) if self.teacher is not None else None
+        computed = compute(self._terms, rendering, target, batch)
+        if not math.isfinite(computed.total.item()):
+            self._complain(computed.values)
+        return computed.total
+
+    def _complain(self, values: Sequence[Tensor]) -> None:
+        bad = [
+            f"{label} is {value.item():g}"
+            for label, value in zip(self.labels, values, strict=True)
+            if not math.isfinite(value.item())
+        ]
+        raise TrainingError(
+            f"At step {self.step + 1} the loss {', '.join(bad) or 'sum is not finite'}; training stopped. "
+            "The best weights until then are kept in the run's folder. "
+            'Try a lower learning rate: --set "LEARNING_RATE=3e-4"'
+        )
+
+    @torch.no_grad()
+    def evaluate_losses(self, batches: Sequence[Batch]) -> tuple[float, list[float]]:
+        """The weighted sum and each loss on held-out batches: in eval mode, with noise that is always the same.
+
+        Raises:
+            TrainingError: A loss is not finite.
+        """
+        sums = torch.zeros(len(self.labels), dtype=torch.float64)
+        segments = 0
+        training = self.training
+        self.eval()
+        try:
+            for number, batch in enumerate(batches):
+                batch = {name: value.to(self.device) for name, value in batch.items()}
+                noise = fixed_noise(batch, hop=self.model.hop, seed=self.settings.seed)
+                rendering = self.model(batch["f0_hz"], batch["loudness_db"], noise)
+                computed = compute(self._terms, rendering, self._target(number, batch, noise), batch)
+                sums += torch.stack(computed.values).double().cpu() * len(noise)
+                segments += len(noise)
+        finally:
+            self.train(training)
+        means = [value / segments for value in sums.tolist()]
+        if not all(math.isfinite(mean) for mean in means):
+            self._complain([torch.tensor(mean) for mean in means])
+        weights = [float(loss.weight) for loss in self._terms]
+        return sum(w * mean for w, mean in zip(weights, means, strict=True)), means
+
+    def _target(self, number: int, batch: Batch, noise: Tensor) -> Rendering | None:
+        # With fixed noise, held-out targets are the same at each validation; a hundred segments of 4 s take 50 MB.
+        if self.teacher is None:
+            return None
+        if number not in self._targets:
+            needs = {need for loss in self._terms for need in loss.needs}
+            made = trimmed(self.teacher.render(batch, noise), needs)
+            if number >= 32:
+                return made
+            self._targets[number] = made
+        return self._targets[number]
+
+    def configure_optimizers(self) -> Any:  # noqa: ANN401 - Lightning's own union of forms
+        """AdamW, its learning rate multiplied by `lr_decay` every `lr_decay_steps` steps."""
+        settings = self.settings
+        groups: list[dict[str, Any]] = [
+            *self.model.decoder.param_groups(),
+            {"params": list(self.model.synth.parameters())},
+            {"params": list(self.losses.parameters())},
+        ]
+        optimizer = torch.optim.AdamW([g for g in groups if g["params"]], lr=settings.learning_rate)
+        scheduler = torch.optim.lr_scheduler.StepLR(optimizer, settings.lr_decay_steps, gamma=settings.lr_decay)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+
+def unique_labels(losses: Sequence[Loss]) -> list[str]:
+    """The losses' labels; a second one of the same kind gets a number."""
+    labels: list[str] = []
+    for loss in losses:
+        same = sum(label.partition("#")[0] == loss.label for label in labels)
+        labels.append(f"{loss.label}#{same + 1}" if same else loss.label)
+    return labels
