@@ -26,7 +26,7 @@ from zoo.datasets.segments import FORMAT, INDEX_NAME, VERSION, WORK_NAME, ShardW
 from zoo.datasets.splits import SPLITS, Assignment, assign
 from zoo.datasets.tones import tones
 from zoo.datasets.work import analyse_all
-from zoo.errors import DatasetError
+from zoo.errors import ConfigError, DatasetError
 from zoo.features.frontend import FeatureSettings
 from zoo.features.pitch import track_pitch
 from zoo.files import new_folder, write_atomically
@@ -82,6 +82,8 @@ def prepare_dataset(
         OSError: The result cannot be written.
     """
     out = Path(out)
+    if jobs < 1:
+        raise ConfigError(f"--jobs must be 1 or more, not {jobs}.")
     preparation = (preparation or Preparation()).resolved()
     plans = [_plan(out / subset, group, preparation, dataset) for subset, group in _by_subset(recordings).items()]
     if out.exists() and not out.is_dir():
@@ -89,7 +91,8 @@ def prepare_dataset(
     outcomes = {plan.path: _already_there(plan, force) for plan in plans}
     missing = [plan for plan in plans if outcomes[plan.path] is None]
     if missing:
-        _try_tracker(preparation)
+        if missing[0].recordings[0].known_f0(preparation.sample_rate, preparation.hop) is None:
+            _try_tracker(preparation)
         was_there = out.exists()
         work = out / WORK_NAME
         work.mkdir(parents=True, exist_ok=True)

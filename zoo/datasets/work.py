@@ -14,7 +14,7 @@ import torch
 
 from zoo.datasets.analysis import Preparation, analyse_to_file, read_analysis
 from zoo.datasets.recordings import Recording
-from zoo.errors import ConfigError, DatasetError
+from zoo.errors import DatasetError
 
 
 def analyse_all(
@@ -38,8 +38,6 @@ def analyse_all(
         ConfigError: The settings do not fit each other.
         DatasetError: A process died.
     """
-    if jobs < 1:
-        raise ConfigError(f"--jobs must be 1 or more, not {jobs}.")
     missing = {path: recording for path, recording in todo.items() if read_analysis(path) is None}
     done = len(todo) - len(missing)
     if missing and starting:

@@ -1,0 +1,183 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import soundfile
+
+from zoo.datasets import open_dataset
+from zoo.prepare import main
+
+
+def write(path, seconds=4.0, hz=220.0, rate=16000, channels=1):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    t = np.arange(round(seconds * rate)) / rate
+    wave = sum(np.sin(2 * np.pi * hz * k * t) / k for k in range(1, 5)) * 0.2
+    soundfile.write(path, np.stack([wave] * channels, axis=1), rate)
+
+
+def prepare(*words):
+    return main([str(word) for word in words])
+
+
+def test_a_folder_of_mixed_formats_becomes_a_dataset(tmp_path, capsys):
+    source = tmp_path / "in"
+    write(source / "a.wav", rate=44100, channels=2)
+    write(source / "deep" / "b.flac", hz=300.0)
+    write(source / "c.ogg", hz=330.0, rate=22050)
+    write(source / "d.mp3", hz=440.0, rate=48000)
+    (source / "notes.txt").write_text("not audio")
+    (source / ".hidden.wav").write_bytes(b"")
+    assert prepare(source, tmp_path / "out", "--pitch", "yin", "--instrument", "flute") == 0
+    data = open_dataset(tmp_path / "out")
+    assert data.instrument == "flute"
+    assert {s["id"] for s in data.info["sources"]} == {"a.wav", "c.ogg", "d.mp3", "deep/b.flac"}
+    assert data.features.tracker == "yin"
+    out, err = capsys.readouterr()
+    assert "train" in out
+    assert "\r" not in err
+    assert "\x1b" not in out + err
+
+
+def test_unusable_recordings_are_listed_with_reasons_and_the_rest_is_used(tmp_path, capsys):
+    source = tmp_path / "in"
+    write(source / "good.wav", seconds=6.0)
+    write(source / "short.wav", seconds=0.5)
+    write(source / "silent.wav", hz=0.0)
+    (source / "broken.flac").write_bytes(b"fLaC and nothing more")
+    (source / "empty.wav").write_bytes(b"")
+    assert prepare(source, tmp_path / "out", "--pitch", "yin") == 0
+    out = capsys.readouterr().out
+    for name, reason in {
+        "short.wav": "too short: 0.50 s",
+        "silent.wav": "silent",
+        "broken.flac": "cannot be read as audio",
+        "empty.wav": "0 bytes",
+    }.items():
+        assert any(name in line and reason in line for line in out.splitlines()), (name, out)
+    skipped = json.loads((tmp_path / "out" / "dataset.json").read_text())["skipped"]
+    assert {s["source"] for s in skipped} >= {"short.wav", "silent.wav", "broken.flac", "empty.wav"}
+    assert str(tmp_path) not in (tmp_path / "out" / "dataset.json").read_text()
+
+
+@pytest.mark.parametrize("name", ["short", "silent", "broken", "empty"])
+def test_nothing_left_exits_2_with_the_reason(tmp_path, capsys, name):
+    source = tmp_path / "in" / f"{name}.wav"
+    if name in ("short", "silent"):
+        write(source, seconds=0.5 if name == "short" else 3.0, hz=0.0 if name == "silent" else 220.0)
+    else:
+        source.parent.mkdir()
+        source.write_bytes(b"" if name == "empty" else b"RIFF, not really")
+    assert prepare(source.parent, tmp_path / "out", "--pitch", "yin") == 2
+    err = capsys.readouterr().err
+    assert f"{name}.wav" in err
+    assert "Traceback" not in err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["in"], "in OUT"),
+        (["gone", "out"], "no folder"),
+        (["empty", "out"], "no audio"),
+        (["in", "in"], "both"),
+        (["in", "out", "--segment-seconds", "1.001"], "Nearest"),
+        (["in", "out", "--pitch", "ying"], "Did you mean yin"),
+        (["in", "out", "--pitch-model", "huge"], "full and tiny"),
+        (["in", "out", "--pitch", "yin", "--pitch-model", "tiny"], "no option 'model'"),
+        (["in", "out", "--dataset", "foldr"], "Did you mean folder"),
+        (["in", "out", "--dataset", "urmp"], "AuSep"),
+        (["in", "out", "--pitch", "yin", "--jobs", "0"], "--jobs"),
+    ],
+)
+def test_mistakes_get_one_message_and_exit_code_2(tmp_path, monkeypatch, capsys, words, message):
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "in" / "a.wav")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / "a.txt").write_text("")
+    assert prepare(*words) == 2
+    err = capsys.readouterr().err
+    assert message in err
+    assert "Traceback" not in err
+    assert not (tmp_path / "out").exists()
+
+
+def test_attribution_is_read_from_an_index_above_or_given(tmp_path):
+    source = tmp_path / "all" / "flute"
+    for k, name in enumerate("abc"):
+        write(source / f"{name}.wav", hz=200.0 + 50 * k)
+    (tmp_path / "all" / "INDEX.tsv").write_text(
+        'path\tinstrument\tlicence\tauthor\tsource\nflute/a.wav\tflute\tCC0\tSomeone "else"\there\n'
+    )
+    assert prepare(source, tmp_path / "out", "--pitch", "yin") == 0
+    sources = open_dataset(tmp_path / "out").info["sources"]
+    assert sources[0]["attribution"] == {"licence": "CC0", "author": 'Someone "else"', "source": "here"}
+    assert sources[1]["attribution"] == {}
+    assert prepare(source, tmp_path / "two", "--pitch", "yin", "--attribution", "me, CC0") == 0
+    assert open_dataset(tmp_path / "two").info["sources"][2]["attribution"] == {"text": "me, CC0"}
+
+
+def test_urmp_gives_one_dataset_for_each_instrument(tmp_path):
+    source = tmp_path / "urmp"
+    hz = 200.0
+    for number, piece in enumerate(["01_Jupiter_vn_fl", "02_Sonata_vn_vn", "03_Dance_tpt_fl", "04_Allegro_fl_vn"]):
+        for track, short in enumerate(piece.split("_")[2:], start=1):
+            hz += 20
+            write(source / piece / f"AuSep_{track}_{short}_{number + 1:02d}_{piece.split('_')[1]}.wav", hz=hz)
+        write(source / piece / f"AuMix_{number + 1:02d}.wav")
+    write(source / "04_Allegro_fl_vn" / "AuSep_3_vc_04_Allegro.wav")
+    assert prepare("--dataset", "urmp", source, tmp_path / "out", "--pitch", "yin") == 0
+    found = {name: open_dataset(tmp_path / "out" / name) for name in ("violin", "flute", "trumpet")}
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["flute", "trumpet", "violin"]
+    assert [len(d.info["sources"]) for d in found.values()] == [4, 3, 1]
+    assert {d.instrument for d in found.values()} == {"violin", "flute", "trumpet"}
+    for data in found.values():
+        group = {s["id"]: s["group"] for s in data.info["sources"]}
+        homes = {}
+        for split, entries in data.info["splits"].items():
+            for entry in entries:
+                homes.setdefault(group[entry["source"]], set()).add(split)
+        assert all(len(splits) == 1 for splits in homes.values())
+
+
+def test_tones_need_no_recordings(tmp_path):
+    assert prepare("--dataset", "tones", tmp_path / "tones", "--segment-seconds", "2") == 0
+    assert len(open_dataset(tmp_path / "tones").split("train")) == 48
+
+
+def test_ctrl_c_stops_all_processes_and_the_next_run_goes_on(tmp_path):
+    source = tmp_path / "in"
+    for k in range(40):
+        write(source / f"{k:02d}.wav", seconds=2.0, hz=200.0 + 10 * k)
+    command = [sys.executable, "-m", "zoo.prepare", source, tmp_path / "out", "--pitch", "yin", "--jobs", "2"]
+    process = subprocess.Popen(
+        command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
+    while not any(line.startswith("2/40") for line in process.stderr):
+        assert process.poll() is None
+    os.killpg(process.pid, signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "Traceback" not in err
+    deadline = time.monotonic() + 10
+    while _alive(process.pid) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not _alive(process.pid)
+    done = len(list((tmp_path / "out" / ".work").glob("*.safetensors")))
+    assert 2 <= done < 40
+    again = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert f"{done}/40 done before" in again.stderr
+    assert len(open_dataset(tmp_path / "out").info["sources"]) == 40
+
+
+def _alive(group):
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
