@@ -20,7 +20,16 @@ def tracked(folder):
 def wheels(tmp_path_factory):
     out = tmp_path_factory.mktemp("wheels")
     for project in (CHECKOUT / "kernels", CHECKOUT):
-        command = ["pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir", str(out), str(project)]
+        command = [
+            "pip",
+            "wheel",
+            "--quiet",
+            "--no-deps",
+            "--no-build-isolation",
+            "--wheel-dir",
+            str(out),
+            str(project),
+        ]
         subprocess.run([sys.executable, "-m", *command], check=True, capture_output=True, text=True)
     return {path.name.split("-")[0]: path for path in out.glob("*.whl")}
 
