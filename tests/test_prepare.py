@@ -154,7 +154,7 @@ def test_ctrl_c_stops_all_processes_and_the_next_run_goes_on(tmp_path):
     source = tmp_path / "in"
     for k in range(40):
         write(source / f"{k:02d}.wav", seconds=2.0, hz=200.0 + 10 * k)
-    command = [sys.executable, "-m", "zoo.prepare", source, tmp_path / "out", "--pitch", "yin", "--jobs", "2"]
+    command = [sys.executable, "-m", "zoo.prepare", source, tmp_path / "out", "--pitch", "yin", "--whole"]
     process = subprocess.Popen(
         command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
     )

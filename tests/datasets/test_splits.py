@@ -1,8 +1,10 @@
+import librosa
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from zoo.datasets.cutting import Span, cut
+from zoo.datasets.cutting import Span, cut, stretches_of_sound
 from zoo.datasets.splits import SPLITS, assign
 
 
@@ -78,3 +80,22 @@ def test_stretches_are_cut_into_whole_segments_and_a_remainder(frames, kept, dro
     assert [s.frames for s in segments] == kept
     assert sum(s.frames for s in left) == dropped
     assert [s.start for s in segments] == [7 + 1000 * k for k in range(len(kept))]
+
+
+@pytest.mark.parametrize("top_db", [20.0, 40.0])
+def test_stretches_are_those_that_librosa_finds(top_db):
+    generator = torch.Generator().manual_seed(0)
+    level = torch.rand(40, generator=generator).pow(6).repeat_interleave(1000)[:39900]
+    audio = torch.randn(39900, generator=generator) * level
+    found = [(s.start * 64, (s.start + s.frames) * 64) for s in stretches_of_sound(audio, hop=64, silence_db=top_db)]
+    expected = librosa.effects.split(audio.numpy(), top_db=top_db).tolist()
+    assert len(found) > 1
+    assert found == [(start, min(end, 39900 // 64 * 64)) for start, end in expected]
+
+
+def test_stretches_are_whole_frames_at_any_hop():
+    audio = torch.zeros(40000)
+    audio[10000:20000] = 0.5
+    (stretch,) = stretches_of_sound(audio, hop=96, silence_db=40.0)
+    assert stretch.start * 96 <= 10000
+    assert (stretch.start + stretch.frames) * 96 >= 20000

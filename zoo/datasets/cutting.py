@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
+from torch.nn import functional as F
 
-# The thesis's windows for finding silence (librosa's defaults).
+# The thesis's windows for finding silence (the defaults of librosa).
 _WINDOW, _STEP = 2048, 512
 
 
@@ -28,24 +30,25 @@ class Span:
 def stretches_of_sound(audio: Tensor, *, hop: int, silence_db: float) -> list[Span]:
     """Find where a recording sounds: its level is less than `silence_db` under its loudest moment.
 
+    The measure is that of `librosa.effects.split` (whose import takes seconds): the RMS of windows of 2,048 samples,
+    one every 512.
+
     Args:
         audio: `[samples]`.
         hop: Samples a frame; the stretches' limits are moved outwards to whole frames.
         silence_db: How far under the loudest moment silence begins.
 
     Returns:
-        The stretches in order, none of which overlap.
+        The stretches in order, none of which overlap or touch.
     """
-    import librosa
-
     frames = audio.shape[0] // hop
+    padded = F.pad(audio.double(), (_WINDOW // 2, _WINDOW // 2))
+    rms = padded.unfold(-1, _WINDOW, _STEP).square().mean(dim=-1).sqrt().clamp(min=1e-5)
+    sounding = 20.0 * torch.log10(rms / rms.max()) > -silence_db
+    edges = F.pad(sounding.int(), (1, 1)).diff().nonzero()[:, 0].tolist()
     found: list[Span] = []
-    if frames == 0:
-        return found
-    for start, end in librosa.effects.split(
-        audio.cpu().numpy(), top_db=silence_db, frame_length=_WINDOW, hop_length=_STEP
-    ):
-        first, last = int(start) // hop, min(frames, -(-int(end) // hop))
+    for start, end in zip(edges[::2], edges[1::2], strict=True):
+        first, last = start * _STEP // hop, min(frames, -(-end * _STEP // hop))
         if found and found[-1].start + found[-1].frames >= first:
             first = found.pop().start
         if last > first:
