@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-MOST_MEASURED = 100
+MOST_MEASURED = 50
 """Held-out segments that are measured at the end of a run, at most; `zoo.evaluate` measures all."""
 
 

@@ -1,0 +1,100 @@
+import pytest
+import torch
+
+from zoo import registry
+from zoo.errors import ConfigError
+from zoo.losses import multi_scale_spectral
+from zoo.losses.distillation import Loss, OutputAudio, Reconstruction, compute
+from zoo.model import Rendering, create
+
+
+def rendering(audio, dry=None):
+    return Rendering(audio, audio if dry is None else dry, None, None, {}, audio[..., None])
+
+
+@pytest.fixture
+def sounds():
+    torch.manual_seed(0)
+    student, dry, teacher, teacher_dry, recording = (0.1 * torch.randn(2, 6400) for _ in range(5))
+    batch = {"audio": recording, "f0_hz": torch.full((2, 100), 440.0), "valid_frames": torch.tensor([100, 60])}
+    return rendering(student.requires_grad_(), dry.requires_grad_()), rendering(teacher, teacher_dry), batch
+
+
+def test_losses_are_the_registered_components():
+    assert registry.losses.get("reconstruction") is Reconstruction
+    assert registry.losses.get("output_audio") is OutputAudio
+
+
+def test_reconstruction_is_the_distance_to_the_recording_without_padding(sounds):
+    student, _, batch = sounds
+    value = Reconstruction()(student, None, batch)
+    wanted = multi_scale_spectral(student.audio, batch["audio"], valid_samples=torch.tensor([6400, 3840]))
+    torch.testing.assert_close(value, wanted)
+
+
+def test_spectral_options_reach_the_distance(sounds):
+    student, _, batch = sounds
+    options = {"fft_sizes": (512, 128), "overlap": 0.5, "alpha": 2.0, "beta": 0.5}
+    wanted = multi_scale_spectral(student.audio, batch["audio"], valid_samples=torch.tensor([6400, 3840]), **options)
+    torch.testing.assert_close(Reconstruction(**options)(student, None, batch), wanted)
+
+
+def test_losses_computed_together_equal_those_computed_alone_gradients_too(sounds):
+    student, teacher, batch = sounds
+    losses = [Reconstruction(weight=0.25), OutputAudio(weight=2.0), Reconstruction(weight=0.5, fft_sizes=(256,))]
+    together = compute(losses, student, teacher, batch)
+    (gradient,) = torch.autograd.grad(together.total, student.audio)
+    alone = [loss(student, teacher, batch) for loss in losses]
+    total = sum(loss.weight * value for loss, value in zip(losses, alone, strict=True))
+    torch.testing.assert_close(torch.stack(together.values), torch.stack(alone).detach())
+    torch.testing.assert_close(together.total, total)
+    torch.testing.assert_close(gradient, torch.autograd.grad(total, student.audio)[0])
+
+
+def test_a_loss_of_ones_own_takes_part(sounds):
+    class Louder(Loss):
+        name = "louder"
+
+        def forward(self, student, teacher, batch):
+            return student.audio.square().mean()
+
+    student, teacher, batch = sounds
+    computed = compute([Reconstruction(), Louder(weight=3.0)], student, teacher, batch)
+    torch.testing.assert_close(computed.total, computed.values[0] + 3 * computed.values[1])
+    assert computed.total.requires_grad
+
+
+@pytest.mark.parametrize(("lengths", "which"), [((200, 200), "audio"), ((200, 400), "dry"), ((0, 200), "dry")])
+def test_output_audio_compares_dry_audio_where_reverbs_differ(sounds, lengths, which):
+    student, teacher, batch = sounds
+    loss = OutputAudio()
+    loss.bind(*(create("gru-S", hidden_size=4, reverb_length=length) for length in lengths))
+    found = loss.signals(student, teacher, batch)
+    assert found[0] is getattr(student, which)
+    assert found[1] is getattr(teacher, which)
+
+
+def test_weight_is_a_buffer_of_the_state():
+    assert Reconstruction(weight=0.25).state_dict()["weight"] == 0.25
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"weight": -1.0},
+        {"weight": float("nan")},
+        {"weight": "big"},
+        {"fft_sizes": ()},
+        {"fft_sizes": (0.5,)},
+        {"overlap": 1.0},
+        {"alpha": -1.0},
+    ],
+)
+def test_options_out_of_range_are_refused(options):
+    with pytest.raises(ConfigError, match=next(iter(options))):
+        Reconstruction(**options)
+
+
+def test_loss_that_needs_a_teacher_says_so():
+    with pytest.raises(ConfigError, match="output_audio compares with a teacher"):
+        OutputAudio().bind(create("gru-S", hidden_size=4), None)

@@ -1,0 +1,99 @@
+import json
+import math
+
+import pytest
+import torch
+
+from zoo import checkpoint, metrics
+from zoo.errors import ConfigError, DatasetError
+from zoo.model import create
+from zoo.training.batches import fixed_noise
+from zoo.training.evaluation import evaluate, held_out, measure, table
+
+
+@pytest.fixture
+def model(small_tones):
+    return create("gru-S", instrument="tones", features=small_tones.features.to_dict(), hidden_size=8).eval()
+
+
+def test_padding_is_left_out(small_tones, model):
+    segments = small_tones.split("train")
+    short = min(range(len(segments)), key=lambda i: int(segments[i]["valid_frames"]))
+    item = segments[short]
+    assert item["valid_frames"] < len(item["f0_hz"])
+    found = measure({"student": model}, torch.utils.data.Subset(segments, [short]), pitch="yin")
+    batch = {name: value[None] for name, value in item.items()}
+    samples = int(item["valid_frames"]) * 64
+    with torch.no_grad():
+        made = model(batch["f0_hz"], batch["loudness_db"], fixed_noise(batch, hop=64, seed=0)).audio
+    wanted = metrics.log_spectral_distance(made, batch["audio"], valid_samples=torch.tensor([samples]))
+    assert math.isclose(found["student"]["log_spectral_distance"]["mean"], float(wanted), rel_tol=1e-4)
+
+
+def test_model_is_nearer_to_itself_than_to_a_recording(small_tones, model):
+    found = measure({"student": model}, small_tones.split("test"), pitch="yin")
+    for name, value in found["noise_floor"].items():
+        assert value["mean"] < found["student"][name]["mean"]
+
+
+def test_evaluate_writes_into_a_run_and_its_card(small_tones, model, tmp_path):
+    checkpoint.save(model, tmp_path / "run")
+    found = evaluate(str(tmp_path / "run"), data=str(small_tones.path), pitch="yin")
+    assert json.loads((tmp_path / "run" / "metrics.json").read_text()) == found
+    assert "multi-scale" in (tmp_path / "run" / "README.md").read_text()
+
+
+def test_evaluate_leaves_a_stored_model_alone(small_tones, model, tmp_path):
+    from zoo.paths import store_folder
+
+    checkpoint.save(model, store_folder() / "gru-S-tones")
+    found = evaluate("gru-S-tones", data=str(small_tones.path), pitch="yin", max_segments=1, out=tmp_path / "m.json")
+    assert json.loads((tmp_path / "m.json").read_text()) == found
+    assert found["student"]["loudness_error_db"]["n"] == 1
+    assert not (store_folder() / "gru-S-tones" / "metrics.json").exists()
+
+
+def test_teacher_is_measured_when_it_is_the_same_and_left_out_when_not(small_tones, model, tmp_path, caplog):
+    lineage = {"teacher": {"id": str(tmp_path / "teacher"), "weights": checkpoint.weights_hash(model)}}
+    student = create("gru-S", instrument="tones", hidden_size=4)
+    student.config = student.config.with_changes(lineage=lineage)
+    checkpoint.save(student, tmp_path / "run")
+    options = {"data": str(small_tones.path), "pitch": "yin", "max_segments": 1}
+    assert "teacher" not in evaluate(str(tmp_path / "run"), **options)
+    assert "left out, since it is not here" in caplog.text
+    checkpoint.save(model, tmp_path / "teacher")
+    assert "teacher" in evaluate(str(tmp_path / "run"), **options)
+    checkpoint.save(create("gru-S", instrument="tones", hidden_size=8), tmp_path / "teacher")
+    assert "teacher" not in evaluate(str(tmp_path / "run"), **options)
+    assert "other weights" in caplog.text
+
+
+def test_validation_is_taken_where_there_is_no_test_split(small_tones, caplog):
+    before = small_tones.info["splits"]
+    small_tones.info["splits"] = {**before, "test": []}
+    try:
+        assert held_out(small_tones).split == "validation"
+        assert "no test segments" in caplog.text
+    finally:
+        small_tones.info["splits"] = before
+
+
+def test_unknown_split_and_other_rates_are_refused(small_tones, tmp_path):
+    with pytest.raises(DatasetError, match="validation"):
+        held_out(small_tones, "validaton")
+    with pytest.raises(ConfigError, match="max-segments"):
+        held_out(small_tones, max_segments=0)
+    checkpoint.save(create("gru-S", instrument="tones", hidden_size=4, sample_rate=44100), tmp_path / "run")
+    with pytest.raises(ConfigError, match="44100 Hz"):
+        evaluate(str(tmp_path / "run"), data=str(small_tones.path))
+
+
+def test_table_has_a_line_for_each_metric_and_no_trailing_blanks():
+    value = {"mean": 1.5, "std": 0.25, "n": 3}
+    lines = table(
+        {"student": {"multi_scale_spectral": value, "f0_over_50_cents": value}, "noise_floor": {}}
+    ).splitlines()
+    assert len(lines) == 3
+    assert "1.5 ± 0.25" in lines[1]
+    assert "150.0 %" in lines[2]
+    assert not any(line != line.rstrip() for line in lines)

@@ -1,0 +1,99 @@
+import pytest
+import torch
+from torch.utils.data import default_collate
+
+from zoo import checkpoint
+from zoo.checkpoint import load_folder
+from zoo.errors import ConfigError, ModelNotFoundError
+from zoo.losses.distillation import OutputAudio, Reconstruction
+from zoo.model import create
+from zoo.training.loop import distill
+from zoo.training.settings import Settings
+from zoo.training.task import Task
+from zoo.training.teacher import Teacher, find_teacher
+
+SETTINGS = Settings(
+    steps=1,
+    batch_size=4,
+    learning_rate=1e-3,
+    lr_decay=0.98,
+    lr_decay_steps=10,
+    gradient_clip=3.0,
+    early_stopping=None,
+    validate_every=None,
+    seed=0,
+    accelerator="cpu",
+    precision="32-true",
+    num_workers=0,
+)
+
+
+@pytest.fixture
+def teacher(teacher_folder):
+    return Teacher(load_folder(teacher_folder), reference="teacher", origin="a test")
+
+
+@pytest.fixture
+def batch(small_tones):
+    segments = small_tones.split("train")
+    return default_collate([segments[i] for i in range(4)])
+
+
+def test_teacher_is_frozen_and_no_part_of_the_task(teacher):
+    student = create("gru-S", hidden_size=8, reverb_length=200)
+    task = Task(student, [Reconstruction(), OutputAudio()], SETTINGS, teacher)
+    assert not teacher.model.training
+    assert not any(p.requires_grad for p in teacher.model.parameters())
+    mine = {id(p) for p in teacher.model.parameters()}
+    assert not mine & {id(p) for p in task.parameters()}
+    grouped = task.configure_optimizers()["optimizer"].param_groups
+    assert not mine & {id(p) for group in grouped for p in group["params"]}
+    assert sum(p.numel() for group in grouped for p in group["params"]) == student.num_parameters
+    assert not any("teacher" in name for name in task.state_dict())
+    task.train()
+    assert not teacher.model.training
+
+
+def test_stored_controls_give_what_the_network_gives(teacher, small_tones, batch):
+    noise = torch.rand(4, batch["audio"].shape[1]) * 2 - 1
+    direct = teacher.render(batch, noise)
+    assert teacher.store([small_tones.split("train")], batch_size=4, hidden=True)
+    stored = teacher.render(batch, noise)
+    torch.testing.assert_close(stored.audio, direct.audio, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(stored.hidden, direct.hidden, atol=1e-5, rtol=1e-4)
+
+
+def test_noise_of_the_teacher_is_drawn_anew(teacher, small_tones, batch):
+    teacher.store([small_tones.split("train")], batch_size=4, hidden=False)
+    assert not torch.equal(teacher.render(batch).audio, teacher.render(batch).audio)
+
+
+def test_student_is_in_eval_mode_while_it_is_validated(teacher, batch):
+    student = create("tcn-S", channels=8, blocks=2, reverb_length=200)  # with dropout
+    task = Task(student, [Reconstruction(), OutputAudio()], SETTINGS, teacher).train()
+    first, second = task.evaluate_losses([batch]), task.evaluate_losses([batch])
+    assert first == second
+    assert task.training
+    assert student.training
+
+
+def test_architecture_is_no_teacher(small_tones, tmp_path):
+    with pytest.raises(ModelNotFoundError, match="without trained weights"):
+        distill(teacher="gru-L", student="gru-S", dataset=small_tones.path, steps=1, out=tmp_path / "run")
+    with pytest.raises(ModelNotFoundError, match="no trained weights for gru-L-tones"):
+        distill(teacher="gru-L-{instrument}", student="gru-S", dataset=small_tones.path, steps=1, out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_teacher_of_another_instrument_is_refused_unless_allowed(small_tones, tmp_path):
+    checkpoint.save(create("gru-S", instrument="flute", hidden_size=8), tmp_path / "flute")
+    with pytest.raises(ConfigError, match="plays flute, and the data is tones"):
+        find_teacher(str(tmp_path / "flute"), dataset=small_tones, instrument="tones")
+    found = find_teacher(str(tmp_path / "flute"), dataset=small_tones, instrument="tones", allow_other_instrument=True)
+    assert found.model.name == "gru-S-flute"
+
+
+def test_teacher_of_another_rate_is_refused(small_tones, tmp_path):
+    checkpoint.save(create("gru-S", instrument="tones", hidden_size=8, sample_rate=44100), tmp_path / "teacher")
+    with pytest.raises(ConfigError, match="44100 Hz"):
+        find_teacher(str(tmp_path / "teacher"), dataset=small_tones, instrument="tones")
