@@ -5,7 +5,7 @@ Requirements it meets:
 - a run that stops anywhere (its last step, early stopping, Ctrl-C, NaN, a full disk, power) leaves the best weights so
   far in `model.safetensors`, and what is needed to go on in `checkpoints/last.ckpt`;
 - a resumed run goes on bit for bit (on the CPU): order of segments, noise, dropout, optimizer, schedule, history;
-- the folder decides nothing: Lightning moves data, scales and clips gradients and steps; all bookkeeping is here.
+- one place keeps the books: Lightning moves data, scales and clips gradients and steps; all bookkeeping is here.
 """
 
 from __future__ import annotations

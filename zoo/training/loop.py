@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,8 +12,6 @@ from zoo.training.settings import Settings
 if TYPE_CHECKING:
     from zoo.losses.distillation import Loss
     from zoo.training.running import Finished
-
-_log = logging.getLogger(__name__)
 
 
 def train(

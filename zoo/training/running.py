@@ -106,9 +106,6 @@ def run(plan: Plan) -> Finished:
         student.config = student.config.with_changes(lineage=_lineage(dataset, teacher, settings))
         splits = _splits(dataset)
         _announce(student, teacher, dataset, splits, resumed)
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, text in plan.records.items():
-            write_atomically(folder / name, text)
         return _train(plan, folder, dataset, splits, student, teacher, losses, resumed, identity)
 
 
@@ -145,6 +142,9 @@ def _train(
         training = {"best_step": step, "validation_loss": loss, "seed": settings.seed, "batch_size": stream.size}
         student.config = student.config.with_changes(lineage={**student.config.lineage, "training": training})
 
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in plan.records.items():
+        write_atomically(folder / name, text)
     with StopRequest() as stop:
         keeper = Keeper(
             run=folder,
