@@ -14,6 +14,7 @@ from zoo.errors import CheckpointError, ConfigError, DatasetError, ModelNotFound
 from zoo.losses.distillation import Loss, OutputAudio, Reconstruction
 from zoo.training import fitting
 from zoo.training.loop import distill, train
+from zoo.training.running import default_interval
 
 SMALL = {"hidden_size": 8, "reverb_length": 200}
 QUICK = {"model": "gru-S", "model_options": SMALL, "evaluate": False, "progress": False, "accelerator": "cpu"}
@@ -54,6 +55,7 @@ def test_run_has_every_file(small_tones, teacher_folder, tmp_path):
     assert lineage["teacher"]["id"] == str(teacher_folder)
     assert len(lineage["teacher"]["weights"]) == 64
     assert lineage["dataset"]["hash"] == small_tones.hash
+    assert lineage["dataset"]["attribution"] == ["made by rule, CC0-1.0, zoo.datasets.tones"]
     with (done.folder / "history.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert ",".join(rows[0]) == "step,epoch,train_loss,val_loss,lr,seconds,reconstruction,output_audio"
@@ -277,6 +279,13 @@ def test_folder_that_holds_something_is_refused_and_left(small_tones, tmp_path):
     with pytest.raises(ConfigError, match="not empty"):
         train(**QUICK, dataset=small_tones.path, steps=1, out=tmp_path / "run")
     assert [p.name for p in (tmp_path / "run").iterdir()] == ["mine.txt"]
+
+
+@pytest.mark.parametrize(
+    ("segments", "batch_size", "steps", "wanted"), [(320, 16, 120, 20), (320, 16, 120_000, 2400), (5, 16, 60, 10)]
+)
+def test_default_interval_is_an_epoch_within_bounds(segments, batch_size, steps, wanted):
+    assert default_interval(segments, batch_size, steps) == wanted
 
 
 def test_default_folder_is_unique(small_tones, tmp_path, monkeypatch):

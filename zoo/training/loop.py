@@ -61,7 +61,7 @@ def train(
         gradient_clip: Largest norm of the gradient; None for no clipping.
         early_stopping: Epochs without a lower validation loss (and at least ten validations) after which training ends;
             None for never.
-        validate_every: Steps; None for once an epoch, but at most 50 times a run.
+        validate_every: Steps; None for once an epoch, but at most 50 times a run and every ten steps.
         seed: Of everything that is drawn: weights, order, noise, dropout.
         accelerator: "auto", "cpu", "gpu", "cuda" or "mps".
         precision: "32-true", "16-mixed" or "bf16-mixed".

@@ -150,7 +150,7 @@ def _train(
             run=folder,
             stream=stream,
             validation=validation,
-            validate_every=settings.validate_every or max(-(-stream.segments // stream.size), settings.steps // 50),
+            validate_every=settings.validate_every or default_interval(stream.segments, stream.size, settings.steps),
             identity=identity,
             stop=stop,
             progress=Progress(settings.steps, start=start, shown=plan.progress),
@@ -179,6 +179,11 @@ def _train(
         )
         raise KeyboardInterrupt
     return _finish(plan, folder, dataset, teacher, task.labels, keeper, steps)
+
+
+def default_interval(segments: int, batch_size: int, steps: int) -> int:
+    """Steps between validations: an epoch, but at most 50 validations a run, and ten steps at least."""
+    return max(-(-segments // batch_size), steps // 50, 10)
 
 
 def _finish(
@@ -297,9 +302,18 @@ def _identity(settings: Settings, student: Model, teacher: Teacher | None, datas
 
 def _lineage(dataset: Dataset, teacher: Teacher | None, settings: Settings) -> dict[str, Any]:
     data: dict[str, Any] = {"name": dataset.name, "hash": dataset.hash}
-    if attribution := dataset.info.get("attribution"):
+    if attribution := _attribution(dataset):
         data["attribution"] = attribution
     return {"dataset": data, **({"teacher": teacher.lineage()} if teacher is not None else {})}
+
+
+def _attribution(dataset: Dataset) -> list[str]:
+    # Licences that ask for the author's name ask for it beside what was made of the recordings too.
+    known = [source.get("attribution") or {} for source in dataset.info.get("sources", [])]
+    lines = {
+        ", ".join(str(k[part]) for part in ("author", "licence", "license", "source") if k.get(part)) for k in known
+    }
+    return sorted(lines - {""})
 
 
 def _announce(
