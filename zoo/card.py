@@ -9,10 +9,9 @@ from typing import Any
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
-from zoo.checkpoint import read_config
 from zoo.config import ModelConfig
 from zoo.files import write_atomically
-from zoo.listing import info
+from zoo.listing import describe_folder
 
 LIBRARY = "ddsp-zoo"
 
@@ -45,8 +44,8 @@ def write_card(folder: str | Path) -> Path:
         CheckpointError: The folder holds no model.
     """
     folder = Path(folder)
-    config = read_config(folder)
-    known = info(f"local-dir:{folder}")
+    known = describe_folder(folder)
+    config = known.config
     results = _results(config, known.metrics)
     data = ModelCardData(
         library_name=LIBRARY,
@@ -134,7 +133,7 @@ def _cell(value: dict[str, Any] | None) -> str:
 
 def _samples(folder: Path) -> str:
     parts = []
-    if samples := sorted((folder / "samples").glob("*.wav")):
+    if samples := sorted((folder / "samples").glob("*.wav"), key=_sample_order):
         lines = "\n".join(
             f'- {path.stem.replace("_", " ")}: <audio controls src="samples/{path.name}"></audio> '
             f"[{path.name}](samples/{path.name})"
@@ -143,6 +142,13 @@ def _samples(folder: Path) -> str:
         parts.append(f"## Listen\n\n{lines}")
     pictures = [f"![{path.stem}](plots/{path.name})" for path in sorted((folder / "plots").glob("*.png"))]
     return "\n\n".join([*parts, *pictures])
+
+
+def _sample_order(path: Path) -> tuple[str, int, str]:
+    """By phrase, and in it the recording, the teacher, the student: as one compares them."""
+    phrase, _, arm = path.stem.rpartition("_")
+    order = ("recording", "teacher", "student")
+    return phrase, order.index(arm) if arm in order else len(order), arm
 
 
 def _size(parameters: int | None, size_bytes: int | None, config: ModelConfig) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fnmatch
 import json
 import struct
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -68,22 +68,32 @@ def info(ref: str | Path) -> ModelInfo:
         config: ModelConfig = registry.models.get(name)()
         return ModelInfo(name, "architecture", None, config, brought_by=registry.models.entry(name).origin)
     found = hub.find(ref)
-    config_path = found.folder / "config.json"
+    known = describe_folder(found.folder)
+    if found.source == "folder":
+        return known
+    return replace(known, name=name, status=status_of(name))
+
+
+def describe_folder(folder: Path) -> ModelInfo:
+    """What is known of the model in a folder.
+
+    Raises:
+        CheckpointError: It holds none, or its files are damaged.
+        ConfigError: Its config.json is damaged.
+    """
+    config_path = folder / "config.json"
     if not config_path.is_file():
-        raise CheckpointError(f"{found.folder} has no config.json, so it is no model.")
+        raise CheckpointError(f"{folder} has no config.json, so it is no model.")
     config = ModelConfig.from_json(config_path.read_text(encoding="utf-8"), where=str(config_path))
-    status = {"store": "stored"}.get(found.source, found.source)
-    if found.source == "store" and name in hub.shipped_models():
-        status = "stored (hides the shipped one)"
-    weights = found.folder / "model.safetensors"
+    weights = folder / "model.safetensors"
     return ModelInfo(
-        name if found.source != "folder" else config.name,
-        status,
-        found.folder,
+        config.name,
+        "folder",
+        folder,
         config,
         parameters=_count_parameters(weights) if weights.is_file() else None,
         size_bytes=weights.stat().st_size if weights.is_file() else None,
-        metrics=_read_metrics(found.folder / "metrics.json"),
+        metrics=_read_metrics(folder / "metrics.json"),
         brought_by=_origin(config),
     )
 
