@@ -24,7 +24,7 @@ def _main(argv: list[str]) -> int:
         "--split", default="test", help="train, validation or test (default: test; validation where it is empty)"
     )
     parser.add_argument("--max-segments", type=int, metavar="N", help="measure on at most N segments, evenly spread")
-    parser.add_argument("--pitch", default="torchcrepe", metavar="TRACKER", help="of the f0 error (default: torchcrepe)")
+    parser.add_argument("--pitch", default="torchcrepe", metavar="TRACKER", help="of the f0 error (torchcrepe)")
     parser.add_argument("--seed", type=int, default=0, help="of the noise")
     parser.add_argument("--out", metavar="FILE", help="where to write the numbers as JSON")
     options = parser.parse_args(argv)
