@@ -163,51 +163,61 @@ def _kernels() -> tuple[Callable[..., None], ...]:
     return frame, magnitude, compare, overlap_add
 
 
-def _rows_at_once() -> int:
-    return 2 * torch.get_num_threads()  # measured: two rows a thread stay in the cache, more do not
+_ROWS = 2  # at once in each thread: measured, two rows of some seconds stay in a core's cache
 
 
-def _buffers(plan: Plan, rows: int, samples: int) -> tuple[Tensor, Tensor]:
-    longest = max(plan.frame_count(i, samples) * (size + 2) for i, size in enumerate(plan.fft_sizes))
-    return torch.empty(rows * longest), torch.empty(rows * longest)
+class _Transform:
+    """Frames, window and spectra of a few rows, in buffers that one thread uses again and again."""
 
+    def __init__(self, plan: Plan, samples: int, outputs: int = 0) -> None:
+        longest = max(plan.frame_count(i, samples) * (size + 2) for i, size in enumerate(plan.fft_sizes))
+        self.plan = plan
+        self._real, self._spectral = torch.empty(_ROWS * longest), torch.empty(_ROWS * longest)
+        self._changes = torch.empty(outputs * _ROWS * longest)
+        self._frame = _kernels()[0]
 
-def _spectra(
-    plan: Plan, i: int, signal: Tensor, counts: Array, real: Tensor, spectral: Tensor
-) -> tuple[Tensor, Array, Tensor]:
-    """Windowed frames and their spectra for a few rows, as views of the two buffers."""
-    rows, samples = signal.shape
-    size, hop, total = plan.fft_sizes[i], plan.hops[i], plan.frame_count(i, samples)
-    window = plan.window(i, torch.float32, signal.device).numpy()
-    frames = real[: rows * total * size].view(rows, total, size)
-    source, out = signal.numpy(), frames.numpy()
-    kernel = _kernels()[0]
-    over_ranges(
-        lambda start, stop: kernel(source, window, hop, counts, out, start, stop), rows * total, smallest=32768 // size
-    )
-    bins = size // 2 + 1
-    spectra = torch.view_as_complex(spectral[: rows * total * bins * 2].view(rows, total, bins, 2))
-    torch.fft.rfft(frames, out=spectra)
-    return frames, window, spectra
+    def __call__(self, i: int, signal: Array, counts: Array) -> tuple[Tensor, Array, Array]:
+        """Transform `[rows, samples]` at size number `i`.
+
+        Returns:
+            The frames `[rows, frames, size]`, free to be written over; the window; and the spectra
+            `[rows, frames, bins * 2]`, real and imaginary parts in turn (numba sees that layout, and makes vector
+            instructions of it, only where the pairs are no dimension of their own).
+        """
+        rows, samples = signal.shape
+        size, hop, total = self.plan.fft_sizes[i], self.plan.hops[i], self.plan.frame_count(i, samples)
+        window = self.plan.window(i, torch.float32, torch.device("cpu")).numpy()
+        frames = self._real[: rows * total * size].view(rows, total, size)
+        self._frame(signal, window, hop, counts, frames.numpy(), 0, rows * total)
+        flat = self._spectral[: rows * total * (size + 2)].view(rows, total, size + 2)
+        torch.fft.rfft(frames, out=torch.view_as_complex(flat.view(rows, total, size // 2 + 1, 2)))
+        return frames, window, flat.numpy()
+
+    def changes(self, i: int, outputs: int, rows: int, total: int) -> Tensor:
+        """Room for the gradients of spectra, `[outputs, rows, frames, bins * 2]`."""
+        shape = (outputs, rows, total, self.plan.fft_sizes[i] + 2)
+        return self._changes[: math.prod(shape)].view(shape)
 
 
 def magnitudes(signal: Tensor, plan: Plan) -> list[Tensor]:
     """Magnitudes of every size, each `[batch, frames, bins]`."""
-    signal = signal.contiguous()
-    batch, samples = signal.shape
-    kernel, step = _kernels()[1], _rows_at_once()
-    real, spectral = _buffers(plan, min(step, batch), samples)
-    found = []
-    for i, size in enumerate(plan.fft_sizes):
-        total = plan.frame_count(i, samples)
-        counts = np.full(batch, total)
-        result = torch.empty(batch, total, size // 2 + 1)
-        for first in range(0, batch, step):
-            rows = slice(first, min(first + step, batch))
-            _, _, spectra = _spectra(plan, i, signal[rows], counts[rows], real, spectral)
-            source, out = torch.view_as_real(spectra).flatten(-2).numpy(), result[rows].numpy()
-            over_ranges(functools.partial(kernel, source, out), out.shape[0] * total, smallest=32768 // size)
-        found.append(result)
+    source = signal.contiguous().numpy()
+    batch, samples = source.shape
+    kernel = _kernels()[1]
+    totals = [plan.frame_count(i, samples) for i in range(len(plan.fft_sizes))]
+    found = [torch.empty(batch, total, size // 2 + 1) for total, size in zip(totals, plan.fft_sizes, strict=True)]
+    arrays = [result.numpy() for result in found]
+
+    def work(start: int, stop: int) -> None:
+        transform = _Transform(plan, samples)
+        for first in range(start, stop, _ROWS):
+            rows = slice(first, min(first + _ROWS, stop))
+            number = rows.stop - rows.start
+            for i, total in enumerate(totals):
+                _, _, spectra = transform(i, source[rows], np.full(number, total))
+                kernel(spectra, arrays[i][rows], 0, number * total)
+
+    over_ranges(work, batch, calls_torch=True)
     return found
 
 
@@ -220,40 +230,47 @@ def distances(
     mix: Tensor | None,
 ) -> tuple[Tensor, Tensor | None]:
     """Distances of a signal to several targets, and gradients; arguments and result as in `_torch_spectral`."""
-    signal = signal.contiguous()
-    batch, samples = signal.shape
+    source = signal.contiguous().numpy()
+    batch, samples = source.shape
     _, _, compare, overlap_add = _kernels()
-    step = _rows_at_once()
     outputs = 0 if mix is None else mix.shape[0]
     weights = np.zeros((0, len(targets))) if mix is None else mix.double().numpy()
-    real, spectral = _buffers(plan, min(step, batch), samples)
-    gradient_buffer = torch.empty(outputs * spectral.numel())
-    total_distance = torch.zeros(len(targets), batch, dtype=torch.float64)
+    counted, scaled = counts.contiguous().numpy(), scales.double().contiguous().numpy()
+    compared = [[magnitude.contiguous().numpy() for magnitude in target] for target in targets]
+    found = torch.zeros(len(targets), batch, dtype=torch.float64)
     gradients = torch.zeros(outputs, batch, samples)
-    for i, size in enumerate(plan.fft_sizes):
-        total, bins, scale = plan.frame_count(i, samples), size // 2 + 1, scales[i].double().numpy()
-        for first in range(0, batch, step):
-            rows = slice(first, min(first + step, batch))
+    # The threads see arrays alone: whether gradients are on, and torch's inference mode, are each thread's own.
+    found_array, gradient_array = found.numpy(), gradients.numpy()
+
+    def work(start: int, stop: int) -> None:
+        transform = _Transform(plan, samples, outputs)
+        for first in range(start, stop, _ROWS):
+            rows = slice(first, min(first + _ROWS, stop))
             number = rows.stop - rows.start
-            count = counts[i, rows].contiguous().numpy()
-            frames, window, spectra = _spectra(plan, i, signal[rows], count, real, spectral)
-            changes = gradient_buffer[: outputs * number * total * bins * 2].view(outputs, number, total, bins, 2)
-            sums = torch.empty(len(targets), number, total, dtype=torch.float64)
-            arrays = (
-                torch.view_as_real(spectra).flatten(-2).numpy(),
-                tuple(target[i][rows].contiguous().numpy() for target in targets),
-                count,
-                scale[rows],
-                weights,
-                plan.alpha,
-                plan.beta,
-                changes.flatten(-2).numpy(),
-                sums.numpy(),
-            )
-            over_ranges(functools.partial(compare, *arrays), number * total, smallest=32768 // size)
-            total_distance[:, rows] += sums.sum(dim=2) * scales[i, rows]
-            for o in range(outputs):
-                torch.fft.irfft(torch.view_as_complex(changes[o]), n=size, norm="forward", out=frames)
-                pieces = (frames[None].numpy(), window, plan.hops[i], count, gradients[o : o + 1, rows].numpy())
-                over_ranges(functools.partial(overlap_add, *pieces), number)
-    return total_distance, None if mix is None else gradients
+            for i, size in enumerate(plan.fft_sizes):
+                total, count = plan.frame_count(i, samples), counted[i, rows]
+                frames, window, spectra = transform(i, source[rows], count)
+                changes = transform.changes(i, outputs, number, total)
+                sums = np.empty((len(targets), number, total))
+                compare(
+                    spectra,
+                    tuple(target[i][rows] for target in compared),
+                    count,
+                    scaled[i, rows],
+                    weights,
+                    plan.alpha,
+                    plan.beta,
+                    changes.numpy(),
+                    sums,
+                    0,
+                    number * total,
+                )
+                found_array[:, rows] += sums.sum(axis=2) * scaled[i, rows]
+                for o in range(outputs):
+                    change = torch.view_as_complex(changes[o].view(number, total, size // 2 + 1, 2))
+                    torch.fft.irfft(change, n=size, norm="forward", out=frames)
+                    gradient = gradient_array[o : o + 1, rows]
+                    overlap_add(frames[None].numpy(), window, plan.hops[i], count, gradient, 0, number)
+
+    over_ranges(work, batch, calls_torch=True)
+    return found, None if mix is None else gradients

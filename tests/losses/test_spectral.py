@@ -245,3 +245,17 @@ def test_stored_spectra_of_other_options_are_refused():
         losses.multi_scale_spectral(torch.ones(1, 500), stored, fft_sizes=SMALL)
     with pytest.raises(ConfigError, match="as many weights"):
         losses.multi_scale_spectral_weighted(a, [stored], [1.0, 2.0], fft_sizes=SMALL)
+
+
+def test_inference_mode_and_threads_change_nothing():
+    a, b = noise(5, 4000, dtype=torch.float32), noise(5, 4000, 1, torch.float32)
+    expected = losses.multi_scale_spectral(a, b)
+    before = torch.get_num_threads()
+    try:
+        for threads in (1, 3):
+            torch.set_num_threads(threads)
+            with torch.inference_mode():
+                found = losses.multi_scale_spectral(a.clone(), losses.target_spectra(b.clone()))
+            assert torch.equal(found, expected)
+    finally:
+        torch.set_num_threads(before)
