@@ -219,6 +219,18 @@ def test_nan_names_the_loss_and_the_step_and_keeps_good_weights(small_tones, tmp
     assert fitting_rows(tmp_path / "run")[-1]["step"] == "4"
 
 
+def test_weights_that_explode_are_a_failed_training_not_a_crash(small_tones, tmp_path):
+    with pytest.raises(TrainingError, match="lower learning rate"):
+        train(
+            **{**QUICK, "learning_rate": 1e12},
+            dataset=small_tones.path,
+            steps=20,
+            validate_every=5,
+            out=tmp_path / "run",
+        )
+    assert all(torch.isfinite(p).all() for p in load_folder(tmp_path / "run").parameters())
+
+
 def test_full_disk_leaves_the_run_as_it_was(small_tones, tmp_path, monkeypatch):
     def full(state, run):
         if state.step == 4:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo.errors import TrainingError
+from zoo.features import scale_f0, scale_loudness
 from zoo.losses.distillation import Loss, compute
 from zoo.model import Model, Rendering
 from zoo.training.batches import Batch, fixed_noise
@@ -44,12 +45,24 @@ class Task(L.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The weighted sum of the losses on a batch."""
-        rendering = self.model(batch["f0_hz"], batch["loudness_db"])
+        rendering = self._render(batch)
         target = self.teacher.render(batch) if self.teacher is not None else None
         computed = compute(self._terms, rendering, target, batch)
         if not math.isfinite(computed.total.item()):
             self._complain(computed.values)
         return computed.total
+
+    def _render(self, batch: Batch, noise: Tensor | None = None) -> Rendering:
+        try:
+            rendering: Rendering = self.model(batch["f0_hz"], batch["loudness_db"], noise)
+        except ValueError:  # a synth's kernels refuse NaN; here it is the training that made it
+            with torch.no_grad():
+                controls = self.model.decoder(scale_f0(batch["f0_hz"]), scale_loudness(batch["loudness_db"])).controls
+            bad = [name for name, value in controls.items() if not torch.isfinite(value).all()]
+            if not bad:
+                raise
+            raise self._diverged(f"the control {', '.join(bad)} became NaN or infinite") from None
+        return rendering
 
     def _complain(self, values: Sequence[Tensor]) -> None:
         bad = [
@@ -57,8 +70,11 @@ class Task(L.LightningModule):
             for label, value in zip(self.labels, values, strict=True)
             if not math.isfinite(value.item())
         ]
-        raise TrainingError(
-            f"At step {self.step + 1} the loss {', '.join(bad) or 'sum is not finite'}; training stopped. "
+        raise self._diverged(f"the loss {', '.join(bad) or 'sum is not finite'}")
+
+    def _diverged(self, what: str) -> TrainingError:
+        return TrainingError(
+            f"At step {self.step + 1} {what}; training stopped. "
             "The best weights until then are kept in the run's folder. "
             'Try a lower learning rate: --set "LEARNING_RATE=3e-4"'
         )
@@ -78,7 +94,7 @@ class Task(L.LightningModule):
             for number, batch in enumerate(batches):
                 batch = {name: value.to(self.device) for name, value in batch.items()}
                 noise = fixed_noise(batch, hop=self.model.hop, seed=self.settings.seed)
-                rendering = self.model(batch["f0_hz"], batch["loudness_db"], noise)
+                rendering = self._render(batch, noise)
                 computed = compute(self._terms, rendering, self._target(number, batch, noise), batch)
                 sums += torch.stack(computed.values).double().cpu() * len(noise)
                 segments += len(noise)
