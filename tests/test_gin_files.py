@@ -4,15 +4,18 @@ import pytest
 
 from zoo import registry
 from zoo.configure import configure
-from zoo.errors import ConfigError
+from zoo.datasets.recipe import prepare
+from zoo.errors import ConfigError, DatasetError
 from zoo.gin_files import find_gin_file, shipped_gin_files
 from zoo.model import create
+from zoo.training.evaluation import evaluate
 from zoo.training.loop import distill, train
 from zoo.training.settings import Settings
 
-FUNCTIONS = {"train": train, "distill": distill}
+FUNCTIONS = {"train": train, "distill": distill, "prepare": prepare, "evaluate": evaluate}
 SHIPPED = shipped_gin_files()
-RECIPES = [name for name in SHIPPED if name != "train/default.gin"]
+DATA = [name for name in SHIPPED if name.startswith("data/")]
+RECIPES = [name for name in SHIPPED if name != "train/default.gin" and name not in DATA]
 
 
 def test_every_preset_and_every_pair_has_its_file():
@@ -49,6 +52,15 @@ def test_shipped_file_has_the_macros_that_all_have(name):
     arguments = configure([name], bindings, functions=FUNCTIONS).arguments(command)
     assert (arguments["steps"], arguments["batch_size"], arguments["seed"]) == (7, 3, 11)
     assert arguments.get("teacher", "runs/mine") == "runs/mine"
+
+
+@pytest.mark.parametrize("name", DATA)
+def test_data_file_gives_what_prepare_takes(name, tmp_path):
+    arguments = configure([name], [f"DATASET='{tmp_path / 'out'}'"], functions=FUNCTIONS).arguments("prepare")
+    assert arguments["out"] == str(tmp_path / "out")
+    if arguments.get("dataset") != "tones":
+        with pytest.raises(DatasetError, match="nowhere"):
+            prepare(**arguments, recordings=tmp_path / "nowhere")
 
 
 @pytest.mark.parametrize("name", SHIPPED)

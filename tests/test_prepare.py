@@ -82,7 +82,7 @@ def test_nothing_left_exits_2_with_the_reason(tmp_path, capsys, name):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["in"], "in OUT"),
+        (["in"], "RECORDINGS in"),
         (["gone", "out"], "no folder"),
         (["empty", "out"], "no audio"),
         (["in", "in"], "both"),
@@ -181,3 +181,19 @@ def _alive(group):
     except ProcessLookupError:
         return False
     return True
+
+
+def test_gin_decides_what_was_not_typed(tmp_path, capsys):
+    out = tmp_path / "tones"
+    bindings = ["--set", "prepare.dataset_options={'phrases': 3, 'seconds': 2.0}", "--set", "prepare.hop=128"]
+    assert main([str(out), "--gin", "data/tones.gin", *bindings, "--segment-seconds", "1.024"]) == 0
+    made = open_dataset(out)
+    assert (made.hop, made.segment_frames) == (128, 128)
+    assert len(made.info["sources"]) == 3
+    assert main(["--gin", "data/tones.gin", "--set", f"DATASET='{out}'", *bindings, "--hop", "64"]) == 2
+    assert "otherwise than asked" in capsys.readouterr().err
+
+
+def test_unknown_option_of_a_dataset_gives_near_matches(tmp_path, capsys):
+    assert main([str(tmp_path / "x"), "--gin", "data/tones.gin", "--set", "prepare.dataset_options={'phases': 3}"]) == 2
+    assert "Did you mean phrases" in capsys.readouterr().err

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from zoo import cli
-from zoo.gin_program import show_messages
+from zoo import cli, gin_program
+from zoo.errors import ConfigError
 
 _EXAMPLES = (
     "python -m zoo.evaluate runs/gru-S-violin --data data/violin",
@@ -18,8 +18,8 @@ def _main(argv: list[str]) -> int:
         "numbers of a run's folder go into its metrics.json and its card.",
         _EXAMPLES,
     )
-    parser.add_argument("model", metavar="RUN_OR_NAME", help="a run's folder, or a model's name")
-    parser.add_argument("--data", required=True, metavar="DATA", help="a prepared dataset's folder, or tones")
+    parser.add_argument("model", nargs="?", metavar="RUN_OR_NAME", help="a run's folder, or a model's name")
+    parser.add_argument("--data", metavar="DATA", help="a prepared dataset's folder, or tones")
     parser.add_argument(
         "--split", default="test", help="train, validation or test (default: test; validation where it is empty)"
     )
@@ -27,19 +27,15 @@ def _main(argv: list[str]) -> int:
     parser.add_argument("--pitch", default="torchcrepe", metavar="TRACKER", help="of the f0 error (torchcrepe)")
     parser.add_argument("--seed", type=int, default=0, help="of the noise")
     parser.add_argument("--out", metavar="FILE", help="where to write the numbers as JSON")
-    options = parser.parse_args(argv)
-    show_messages()
+    gin_program.add_gin_options(parser)
+    given = gin_program.typed_arguments("evaluate", parser, argv)
+    for name, example in (("model", "python -m zoo.evaluate RUN_OR_NAME"), ("data", "--data data/violin")):
+        if given.get(name) is None:
+            raise ConfigError(f"Say which {name} to use: {example}")
+    gin_program.show_messages()
     from zoo.training.evaluation import evaluate, table
 
-    summary = evaluate(
-        options.model,
-        data=options.data,
-        split=options.split,
-        max_segments=options.max_segments,
-        pitch=options.pitch,
-        out=options.out,
-        seed=options.seed,
-    )
+    summary = evaluate(given.pop("model"), **given)
     print(table(summary))
     return 0
 

@@ -1,4 +1,4 @@
-"""What `zoo.train` and `zoo.distill` have in common as commands: gin in, one call, messages out."""
+"""What the programs have in common as commands: gin in, one call, messages out."""
 
 from __future__ import annotations
 
@@ -17,14 +17,24 @@ from zoo.gin_files import shipped_gin_files
 def parser(prog: str, description: str, examples: Sequence[str]) -> argparse.ArgumentParser:
     """A parser with the options that both commands have."""
     made = cli.parser(prog, description, examples)
-    made.add_argument(
+    add_gin_options(made)
+    made.add_argument("--out", metavar="FOLDER", help="the run's folder (default: runs/<model>-<instrument>)")
+    made.add_argument("--resume", action="store_true", help="go on with the run in --out, exactly where it was")
+    made.add_argument("--name", metavar="NAME", help="enter the finished run into the local store, e.g. as gru-L-flute")
+    made.add_argument("--force", action="store_true", help="replace the model of that --name in the local store")
+    return made
+
+
+def add_gin_options(parser: argparse.ArgumentParser) -> None:
+    """Add `--gin` and `--set`."""
+    parser.add_argument(
         "--gin",
         action="append",
         default=[],
         metavar="FILE",
         help="a gin file: a path, or a shipped one's name; may be repeated, later ones win",
     )
-    made.add_argument(
+    parser.add_argument(
         "--set",
         "--gin_bindings",
         "--gin_param",
@@ -34,11 +44,43 @@ def parser(prog: str, description: str, examples: Sequence[str]) -> argparse.Arg
         metavar="NAME=VALUE",
         help="override any setting of the gin files, e.g. \"INSTRUMENT='violin'\"; may be repeated",
     )
-    made.add_argument("--out", metavar="FOLDER", help="the run's folder (default: runs/<model>-<instrument>)")
-    made.add_argument("--resume", action="store_true", help="go on with the run in --out, exactly where it was")
-    made.add_argument("--name", metavar="NAME", help="enter the finished run into the local store, e.g. as gru-L-flute")
-    made.add_argument("--force", action="store_true", help="replace the model of that --name in the local store")
-    return made
+
+
+def main_functions() -> dict[str, Callable[..., Any]]:
+    """The functions that gin files set arguments of; every program knows all four, so that files can be shared."""
+    from zoo.datasets.recipe import prepare
+    from zoo.training.evaluation import evaluate
+    from zoo.training.loop import distill, train
+
+    return {"train": train, "distill": distill, "prepare": prepare, "evaluate": evaluate}
+
+
+def typed_arguments(command: str, parser: argparse.ArgumentParser, argv: Sequence[str]) -> dict[str, Any]:
+    """What a main function is to be called with: what was typed, then what gin files say; the rest is its defaults.
+
+    Args:
+        command: The main function.
+        parser: Its options are named as the function's arguments; it has those of `add_gin_options`.
+        argv: What was typed.
+
+    Raises:
+        ConfigError: See `zoo.configure.configure`.
+    """
+    options = vars(parser.parse_args(argv))
+    files, bindings = options["gin"], options["bindings"]
+    # Parsed once more onto marks, which stay where nothing was typed: a default must not win over a gin file.
+    marks = argparse.Namespace(**{**dict.fromkeys(options, _UNTYPED), "gin": None, "bindings": None})
+    given = {name: value for name, value in vars(parser.parse_args(argv, marks)).items() if value is not _UNTYPED}
+    for name in ("gin", "bindings", "debug"):
+        given.pop(name, None)
+    if not files and not bindings:
+        return given
+    from zoo.configure import configure
+
+    return configure(files, bindings, functions=main_functions()).arguments(command, **given)
+
+
+_UNTYPED = object()
 
 
 def run(command: str, options: argparse.Namespace) -> int:
@@ -61,9 +103,7 @@ def run(command: str, options: argparse.Namespace) -> int:
         shipped = ", ".join(name for name in shipped_gin_files() if name.startswith((command, "quickstart")))
         raise ConfigError(f"Say what to do: --gin FILE. Shipped files: {shipped}.")
     show_messages()
-    from zoo.training import loop
-
-    functions: dict[str, Callable[..., Any]] = {"train": loop.train, "distill": loop.distill}
+    functions = main_functions()
     configuration = configure(files, options.bindings, functions=functions)
     # What the command line leaves open is left to the files.
     given = {name: getattr(options, name) for name in ("out", "name") if getattr(options, name) is not None}

