@@ -7,10 +7,12 @@ device.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
+
+from zoo_kernels._threads import over_ranges
 
 _BLOCK = 1 << 15  # samples: four float64 buffers of this size stay in a core's second-level cache
 
@@ -19,10 +21,19 @@ def _working(phase: Tensor) -> torch.dtype:
     return torch.float32 if phase.device.type == "mps" else torch.float64  # Apple's GPUs have no float64
 
 
-def _blocks(frames: int, hop: int, on_cpu: bool) -> Iterator[slice]:
-    step = max(1, _BLOCK // hop) if on_cpu else max(1, frames)
-    for start in range(0, frames, step):
-        yield slice(start, min(start + step, frames))
+def _over_blocks(block: Callable[[slice], None], frames: int, hop: int, on_cpu: bool) -> None:
+    if not on_cpu:
+        block(slice(0, frames))
+        return
+    step = max(1, _BLOCK // hop)
+    inference = torch.is_inference_mode_enabled()
+
+    def run(start: int, stop: int) -> None:
+        with torch.inference_mode(inference), torch.no_grad():  # each thread has its own
+            for first in range(start, stop, step):
+                block(slice(first, min(first + step, stop)))
+
+    over_ranges(run, frames, smallest=step, calls_torch=True)
 
 
 def _masked(amplitudes: Tensor, active: Tensor | None) -> Tensor:
@@ -62,11 +73,15 @@ def forward(phase: Tensor, amplitudes: Tensor, active: Tensor | None) -> Tensor:
     """
     work, on_cpu = _working(phase), phase.device.type == "cpu"
     out = torch.empty(phase.shape, dtype=amplitudes.dtype, device=phase.device)
-    for part in _blocks(phase.shape[0], phase.shape[1], on_cpu):
+    phase, amplitudes = phase.detach(), amplitudes.detach()
+
+    def block(part: slice) -> None:
         coefficients = _masked(amplitudes[part], None if active is None else active[part]).to(work)
         angle = phase[part].to(work)
         first, _ = _clenshaw(coefficients, 2 * torch.cos(angle), _last_nonzero(coefficients, on_cpu))
         out[part] = first.mul_(torch.sin(angle))
+
+    _over_blocks(block, phase.shape[0], phase.shape[1], on_cpu)
     return out
 
 
@@ -78,7 +93,9 @@ def backward(
     harmonics = amplitudes.shape[1]
     grad_phase = torch.empty_like(phase) if need_phase else None
     grad_amplitudes = torch.zeros_like(amplitudes) if need_amplitudes else None
-    for part in _blocks(phase.shape[0], phase.shape[1], on_cpu):
+    phase, amplitudes, grad = phase.detach(), amplitudes.detach(), grad.detach()
+
+    def block(part: slice) -> None:
         counts = None if active is None else active[part]
         angle, incoming = phase[part].to(work), grad[part].to(work)
         cosine = torch.cos(angle)
@@ -100,4 +117,6 @@ def backward(
                 before.neg_().addcmul_(twice_cosine, now)
                 before, now = now, before
             grad_amplitudes[part] = _masked(sums, counts)
+
+    _over_blocks(block, phase.shape[0], phase.shape[1], on_cpu)
     return grad_phase, grad_amplitudes

@@ -120,6 +120,25 @@ def test_oscillators_take_any_layout_and_half_precision_amplitudes():
     assert halved.grad.dtype == torch.bfloat16
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("threads", [1, 3])
+def test_oscillators_do_not_depend_on_threads_or_inference_mode(backend, threads):
+    phase, amplitudes = example(batch=3, frames=700, hop=64, harmonics=5)
+    expected = reference.harmonic_oscillators(phase, amplitudes, hop=64)
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(threads)
+        with torch.inference_mode():
+            found = zoo_kernels.harmonic_oscillators(phase.clone(), amplitudes.clone(), hop=64, backend=backend)
+        graph = zoo_kernels.harmonic_oscillators(phase, amplitudes.requires_grad_(), hop=64, backend=backend)
+        (gradient,) = torch.autograd.grad(graph.sum(), amplitudes)
+    finally:
+        torch.set_num_threads(before)
+    torch.testing.assert_close(found, expected)
+    sums = torch.sin(phase).reshape(3, 700, 64).sum(dim=2)
+    torch.testing.assert_close(gradient[..., 0], sums)
+
+
 @pytest.mark.parametrize("shape", [(0, 16, 2, 3), (2, 0, 0, 3), (2, 16, 2, 0)])
 def test_oscillators_of_nothing_are_silent(shape):
     batch, samples, frames, harmonics = shape
