@@ -7,13 +7,11 @@ Requirements it meets:
 - sine and cosine are polynomials, so that the loops over samples become vector instructions everywhere;
 - everything between input and output is float64: the recurrence loses digits near multiples of pi, and float32 has
   none to lose;
-- numba is imported when the first call needs it.
+- the compiled functions stand at module level, as numba's disk cache forgets closures from process to process; this
+  module, and numba with it, is imported when the first call needs it.
 """
 
 from __future__ import annotations
-
-import functools
-from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -38,140 +36,141 @@ _C2, _C4, _C6, _C8, _C10, _C12, _C14, _C16 = (s / f for s, f in (
 _SMALLEST = 1 << 14  # samples for which a second thread is worth waking
 
 
-@functools.cache
-def _kernels() -> tuple[Callable[..., None], Callable[..., None]]:
-    # "contract" lets a * b + c be one instruction and nothing more: reordering would undo the split of pi / 2.
-    @jit(fastmath={"contract"})
-    def sine_cosine(phase: Array, sine: Array, twice_cosine: Array) -> None:
-        for n in range(phase.shape[0]):
-            x = phase[n]
-            quarter = np.floor(x * _PER_QUARTER + 0.5)
-            r = ((x - quarter * _HIGH) - quarter * _MIDDLE) - quarter * _LOW
-            z = r * r
-            s = r + r * z * (_S3 + z * (_S5 + z * (_S7 + z * (_S9 + z * (_S11 + z * (_S13 + z * _S15))))))
-            c = 1.0 + z * (_C2 + z * (_C4 + z * (_C6 + z * (_C8 + z * (_C10 + z * (_C12 + z * (_C14 + z * _C16)))))))
-            turn = quarter - 4.0 * np.floor(quarter * 0.25)  # 0, 1, 2 or 3
-            odd = (turn == 1.0) | (turn == 3.0)
-            s, c = (c, s) if odd else (s, c)
-            sine[n] = -s if turn >= 2.0 else s
-            twice_cosine[n] = -2.0 * c if (turn == 1.0) | (turn == 2.0) else 2.0 * c
+# "contract" lets a * b + c be one instruction and nothing more: reordering would undo the split of pi / 2.
+@jit(fastmath={"contract"})
+def _sine_cosine(phase: Array, sine: Array, twice_cosine: Array) -> None:
+    for n in range(phase.shape[0]):
+        x = phase[n]
+        quarter = np.floor(x * _PER_QUARTER + 0.5)
+        r = ((x - quarter * _HIGH) - quarter * _MIDDLE) - quarter * _LOW
+        z = r * r
+        s = r + r * z * (_S3 + z * (_S5 + z * (_S7 + z * (_S9 + z * (_S11 + z * (_S13 + z * _S15))))))
+        c = 1.0 + z * (_C2 + z * (_C4 + z * (_C6 + z * (_C8 + z * (_C10 + z * (_C12 + z * (_C14 + z * _C16)))))))
+        turn = quarter - 4.0 * np.floor(quarter * 0.25)  # 0, 1, 2 or 3
+        odd = (turn == 1.0) | (turn == 3.0)
+        s, c = (c, s) if odd else (s, c)
+        sine[n] = -s if turn >= 2.0 else s
+        twice_cosine[n] = -2.0 * c if (turn == 1.0) | (turn == 2.0) else 2.0 * c
 
-    @jit(fastmath={"contract"})
-    def clenshaw(coefficients: Array, count: int, twice_cosine: Array, first: Array, second: Array) -> None:
-        hop = twice_cosine.shape[0]
+
+@jit(fastmath={"contract"})
+def _clenshaw(coefficients: Array, count: int, twice_cosine: Array, first: Array, second: Array) -> None:
+    hop = twice_cosine.shape[0]
+    for n in range(hop):
+        first[n] = 0.0
+        second[n] = 0.0
+    k = count
+    while k % 4 != 0:
+        k -= 1
+        a = coefficients[k]
         for n in range(hop):
-            first[n] = 0.0
-            second[n] = 0.0
-        k = count
-        while k % 4 != 0:
-            k -= 1
-            a = coefficients[k]
-            for n in range(hop):
-                new = (a - second[n]) + twice_cosine[n] * first[n]
-                second[n] = first[n]
-                first[n] = new
-        while k > 0:  # four harmonics at a time: the buffers are read and written a quarter as often
-            k -= 4
-            a0, a1, a2, a3 = coefficients[k], coefficients[k + 1], coefficients[k + 2], coefficients[k + 3]
-            for n in range(hop):
-                c = twice_cosine[n]
-                f = first[n]
-                t3 = (a3 - second[n]) + c * f
-                t2 = (a2 - f) + c * t3
-                t1 = (a1 - t3) + c * t2
-                first[n] = (a0 - t2) + c * t1
-                second[n] = t1
+            new = (a - second[n]) + twice_cosine[n] * first[n]
+            second[n] = first[n]
+            first[n] = new
+    while k > 0:  # four harmonics at a time: the buffers are read and written a quarter as often
+        k -= 4
+        a0, a1, a2, a3 = coefficients[k], coefficients[k + 1], coefficients[k + 2], coefficients[k + 3]
+        for n in range(hop):
+            c = twice_cosine[n]
+            f = first[n]
+            t3 = (a3 - second[n]) + c * f
+            t2 = (a2 - f) + c * t3
+            t1 = (a1 - t3) + c * t2
+            first[n] = (a0 - t2) + c * t1
+            second[n] = t1
 
-    # The sums over a frame's samples may be taken in any order: that makes them vector instructions.
-    @jit(fastmath={"contract", "reassoc", "nsz"})
-    def project(count: int, twice_cosine: Array, before: Array, now: Array, sums: Array) -> None:
-        hop = twice_cosine.shape[0]
-        k = 0
-        while k + 4 <= count:
-            s0, s1, s2, s3 = 0.0, 0.0, 0.0, 0.0
-            for n in range(hop):
-                c = twice_cosine[n]
-                y0 = now[n]
-                y1 = c * y0 - before[n]
-                y2 = c * y1 - y0
-                y3 = c * y2 - y1
-                s0 += y0
-                s1 += y1
-                s2 += y2
-                s3 += y3
-                now[n] = c * y3 - y2
-                before[n] = y3
-            sums[k], sums[k + 1], sums[k + 2], sums[k + 3] = s0, s1, s2, s3
-            k += 4
-        while k < count:
-            s0 = 0.0
-            for n in range(hop):
-                y0 = now[n]
-                s0 += y0
-                now[n] = twice_cosine[n] * y0 - before[n]
-                before[n] = y0
-            sums[k] = s0
-            k += 1
 
-    @jit()
-    def last_nonzero(row: Array, count: int) -> int:
-        while count > 0 and row[count - 1] == 0:
-            count -= 1
-        return count
+# The sums over a frame's samples may be taken in any order: that makes them vector instructions.
+@jit(fastmath={"contract", "reassoc", "nsz"})
+def _project(count: int, twice_cosine: Array, before: Array, now: Array, sums: Array) -> None:
+    hop = twice_cosine.shape[0]
+    k = 0
+    while k + 4 <= count:
+        s0, s1, s2, s3 = 0.0, 0.0, 0.0, 0.0
+        for n in range(hop):
+            c = twice_cosine[n]
+            y0 = now[n]
+            y1 = c * y0 - before[n]
+            y2 = c * y1 - y0
+            y3 = c * y2 - y1
+            s0 += y0
+            s1 += y1
+            s2 += y2
+            s3 += y3
+            now[n] = c * y3 - y2
+            before[n] = y3
+        sums[k], sums[k + 1], sums[k + 2], sums[k + 3] = s0, s1, s2, s3
+        k += 4
+    while k < count:
+        s0 = 0.0
+        for n in range(hop):
+            y0 = now[n]
+            s0 += y0
+            now[n] = twice_cosine[n] * y0 - before[n]
+            before[n] = y0
+        sums[k] = s0
+        k += 1
 
-    @jit()
-    def forward(phase: Array, amplitudes: Array, active: Array, out: Array, start: int, stop: int) -> None:
-        hop, harmonics = phase.shape[1], amplitudes.shape[1]
-        sine, twice_cosine = np.empty(hop), np.empty(hop)
-        first, second, coefficients = np.empty(hop), np.empty(hop), np.empty(harmonics)
-        for i in range(start, stop):
-            count = last_nonzero(amplitudes[i], max(0, min(harmonics, active[i % active.shape[0]])))
-            if count == 0:
-                out[i, :] = 0
-                continue
-            sine_cosine(phase[i], sine, twice_cosine)
+
+@jit()
+def _last_nonzero(row: Array, count: int) -> int:
+    while count > 0 and row[count - 1] == 0:
+        count -= 1
+    return count
+
+
+@jit()
+def _forward(phase: Array, amplitudes: Array, active: Array, out: Array, start: int, stop: int) -> None:
+    hop, harmonics = phase.shape[1], amplitudes.shape[1]
+    sine, twice_cosine = np.empty(hop), np.empty(hop)
+    first, second, coefficients = np.empty(hop), np.empty(hop), np.empty(harmonics)
+    for i in range(start, stop):
+        count = _last_nonzero(amplitudes[i], max(0, min(harmonics, active[i % active.shape[0]])))
+        if count == 0:
+            out[i, :] = 0
+            continue
+        _sine_cosine(phase[i], sine, twice_cosine)
+        for k in range(count):
+            coefficients[k] = amplitudes[i, k]
+        _clenshaw(coefficients, count, twice_cosine, first, second)
+        for n in range(hop):
+            out[i, n] = first[n] * sine[n]
+
+
+@jit()
+def _backward(
+    phase: Array,
+    amplitudes: Array,
+    active: Array,
+    grad: Array,
+    grad_phase: Array,
+    grad_amplitudes: Array,
+    start: int,
+    stop: int,
+) -> None:
+    hop, harmonics = phase.shape[1], amplitudes.shape[1]
+    sine, twice_cosine = np.empty(hop), np.empty(hop)
+    first, second, slopes, sums = np.empty(hop), np.empty(hop), np.empty(harmonics), np.empty(harmonics)
+    for i in range(start, stop):
+        limit = max(0, min(harmonics, active[i % active.shape[0]]))
+        _sine_cosine(phase[i], sine, twice_cosine)
+        if grad_phase.shape[0] > 0:
+            count = _last_nonzero(amplitudes[i], limit)
             for k in range(count):
-                coefficients[k] = amplitudes[i, k]
-            clenshaw(coefficients, count, twice_cosine, first, second)
+                slopes[k] = amplitudes[i, k] * (k + 1.0)
+            _clenshaw(slopes, count, twice_cosine, first, second)
             for n in range(hop):
-                out[i, n] = first[n] * sine[n]
-
-    @jit()
-    def backward(
-        phase: Array,
-        amplitudes: Array,
-        active: Array,
-        grad: Array,
-        grad_phase: Array,
-        grad_amplitudes: Array,
-        start: int,
-        stop: int,
-    ) -> None:
-        hop, harmonics = phase.shape[1], amplitudes.shape[1]
-        sine, twice_cosine = np.empty(hop), np.empty(hop)
-        first, second, slopes, sums = np.empty(hop), np.empty(hop), np.empty(harmonics), np.empty(harmonics)
-        for i in range(start, stop):
-            limit = max(0, min(harmonics, active[i % active.shape[0]]))
-            sine_cosine(phase[i], sine, twice_cosine)
-            if grad_phase.shape[0] > 0:
-                count = last_nonzero(amplitudes[i], limit)
-                for k in range(count):
-                    slopes[k] = amplitudes[i, k] * (k + 1.0)
-                clenshaw(slopes, count, twice_cosine, first, second)
-                for n in range(hop):
-                    grad_phase[i, n] = grad[i, n] * (0.5 * twice_cosine[n] * first[n] - second[n])
-            if grad_amplitudes.shape[0] > 0:
-                # The recurrence is linear: started with grad * sin(phase) it gives grad * sin(k * phase).
-                for n in range(hop):
-                    first[n] = 0.0
-                    second[n] = grad[i, n] * sine[n]
-                project(limit, twice_cosine, first, second, sums)
-                for k in range(limit):
-                    grad_amplitudes[i, k] = sums[k]
-                for k in range(limit, harmonics):
-                    grad_amplitudes[i, k] = 0
-
-    return forward, backward
+                grad_phase[i, n] = grad[i, n] * (0.5 * twice_cosine[n] * first[n] - second[n])
+        if grad_amplitudes.shape[0] > 0:
+            # The recurrence is linear: started with grad * sin(phase) it gives grad * sin(k * phase).
+            for n in range(hop):
+                first[n] = 0.0
+                second[n] = grad[i, n] * sine[n]
+            _project(limit, twice_cosine, first, second, sums)
+            for k in range(limit):
+                grad_amplitudes[i, k] = sums[k]
+            for k in range(limit, harmonics):
+                grad_amplitudes[i, k] = 0
 
 
 def _counts(active: Tensor | None, harmonics: int) -> Array:
@@ -183,7 +182,6 @@ def _counts(active: Tensor | None, harmonics: int) -> Array:
 
 def forward(phase: Tensor, amplitudes: Tensor, active: Tensor | None) -> Tensor:
     """Sum the harmonics; arguments and result as in `_torch_oscillators.forward`."""
-    kernel, _ = _kernels()
     out = torch.empty(phase.shape, dtype=amplitudes.dtype)
     arrays = (
         phase.detach().double().contiguous().numpy(),
@@ -192,7 +190,7 @@ def forward(phase: Tensor, amplitudes: Tensor, active: Tensor | None) -> Tensor:
         out.numpy(),
     )
     frames, hop = phase.shape
-    over_ranges(lambda start, stop: kernel(*arrays, start, stop), frames, smallest=max(1, _SMALLEST // max(1, hop)))
+    over_ranges(lambda start, stop: _forward(*arrays, start, stop), frames, smallest=max(1, _SMALLEST // max(1, hop)))
     return out
 
 
@@ -200,7 +198,6 @@ def backward(
     phase: Tensor, amplitudes: Tensor, active: Tensor | None, grad: Tensor, need_phase: bool, need_amplitudes: bool
 ) -> tuple[Tensor | None, Tensor | None]:
     """Gradients of the sum; arguments and result as in `_torch_oscillators.backward`."""
-    _, kernel = _kernels()
     frames, hop = phase.shape
     grad_phase = torch.empty(phase.shape if need_phase else (0, hop), dtype=torch.float64)
     grad_amplitudes = torch.empty(
@@ -214,5 +211,5 @@ def backward(
         grad_phase.numpy(),
         grad_amplitudes.numpy(),
     )
-    over_ranges(lambda start, stop: kernel(*arrays, start, stop), frames, smallest=max(1, _SMALLEST // max(1, hop)))
+    over_ranges(lambda start, stop: _backward(*arrays, start, stop), frames, smallest=max(1, _SMALLEST // max(1, hop)))
     return grad_phase.to(phase.dtype) if need_phase else None, grad_amplitudes if need_amplitudes else None

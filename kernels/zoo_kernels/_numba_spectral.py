@@ -10,9 +10,8 @@ Requirements it meets:
 
 from __future__ import annotations
 
-import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -28,139 +27,140 @@ _THIRD, _FIFTH, _SEVENTH, _NINTH = (np.float32(1.0 / n) for n in (3, 5, 7, 9))
 _LOG_TWO, _ROOT_TWO = np.float32(math.log(2.0)), np.float32(math.sqrt(2.0))
 
 
-@functools.cache
-def _kernels() -> tuple[Callable[..., None], ...]:
-    fast = {"contract", "reassoc", "nsz"}  # sums in any order; NaN and infinity keep their meaning
+_FAST = {"contract", "reassoc", "nsz"}  # sums in any order; NaN and infinity keep their meaning
 
-    @jit(fastmath=fast)
-    def frame(signal: Array, window: Array, hop: int, counts: Array, frames: Array, start: int, stop: int) -> None:
-        length, size = signal.shape[1], window.shape[0]
-        half = size // 2
-        for i in range(start, stop):
-            row, t = i // frames.shape[1], i % frames.shape[1]
-            out, source, origin = frames[row, t], signal[row], t * hop - half
-            if t >= counts[row]:
-                out[:] = _ZERO
-            elif origin >= 0 and origin + size <= length:
-                inside = source[origin : origin + size]
-                for j in range(size):
-                    out[j] = inside[j] * window[j]
-            else:
-                for j in range(size):
-                    n = abs(origin + j)
-                    n = 2 * (length - 1) - n if n >= length else n
-                    out[j] = source[n] * window[j]
 
-    @jit(fastmath=fast)
-    def magnitude(spectra: Array, out: Array, start: int, stop: int) -> None:
-        for i in range(start, stop):
-            row, t = i // spectra.shape[1], i % spectra.shape[1]
-            source, target = spectra[row, t], out[row, t]
-            for k in range(target.shape[0]):
-                target[k] = np.sqrt(source[2 * k] * source[2 * k] + source[2 * k + 1] * source[2 * k + 1])
+@jit(fastmath=_FAST)
+def _frame(signal: Array, window: Array, hop: int, counts: Array, frames: Array, start: int, stop: int) -> None:
+    length, size = signal.shape[1], window.shape[0]
+    half = size // 2
+    for i in range(start, stop):
+        row, t = i // frames.shape[1], i % frames.shape[1]
+        out, source, origin = frames[row, t], signal[row], t * hop - half
+        if t >= counts[row]:
+            out[:] = _ZERO
+        elif origin >= 0 and origin + size <= length:
+            inside = source[origin : origin + size]
+            for j in range(size):
+                out[j] = inside[j] * window[j]
+        else:
+            for j in range(size):
+                n = abs(origin + j)
+                n = 2 * (length - 1) - n if n >= length else n
+                out[j] = source[n] * window[j]
 
-    @jit(fastmath=fast)
-    def weighted_logarithms(
-        ratio: Array, bits: Array, mantissa: Array, mantissa_bits: Array, weights: Array
-    ) -> np.float32:
-        # `bits` and `mantissa_bits` are the same memory as `ratio` and `mantissa`, seen as integers.
-        for k in range(bits.shape[0]):
-            mantissa_bits[k] = (bits[k] & 0x7FFFFF) | 0x3F800000
-        total = _ZERO
-        for k in range(ratio.shape[0]):
-            exponent = np.float32(np.int32(bits[k] >> 23) - np.int32(127))
-            m = mantissa[k]
-            large = m > _ROOT_TWO
-            m = m * _HALF if large else m
-            exponent = exponent + _ONE if large else exponent
-            s = (m - _ONE) / (m + _ONE)  # log m = 2 atanh s; |s| < 0.172, so the next term is under 1e-9
-            z = s * s
-            log_m = _TWO * s * (_ONE + z * (_THIRD + z * (_FIFTH + z * (_SEVENTH + z * _NINTH))))
-            total += abs(weights[k]) * (exponent * _LOG_TWO + log_m)
-        return total
 
-    @jit(fastmath=fast)
-    def compare(
-        spectra: Array,
-        targets: tuple[Array, ...],
-        counts: Array,
-        scales: Array,
-        mix: Array,
-        alpha: float,
-        beta: float,
-        gradients: Array,
-        sums: Array,
-        start: int,
-        stop: int,
-    ) -> None:
-        bins, outputs = spectra.shape[2] // 2, gradients.shape[0]
-        size, ratio, mantissa = np.empty(bins, np.float32), np.empty(bins, np.float32), np.empty(bins, np.float32)
-        weights, slopes = np.empty(bins, np.float32), np.empty((outputs, bins), np.float32)
-        bits, mantissa_bits = ratio.view(np.int32), mantissa.view(np.int32)
-        rise, fall = np.float32(alpha), np.float32(-beta)
-        for i in range(start, stop):
-            row, t = i // spectra.shape[1], i % spectra.shape[1]
-            if t >= counts[row]:
-                sums[:, row, t] = 0.0
-                gradients[:, row, t] = _ZERO
-                continue
-            source = spectra[row, t]
+@jit(fastmath=_FAST)
+def _magnitude(spectra: Array, out: Array, start: int, stop: int) -> None:
+    for i in range(start, stop):
+        row, t = i // spectra.shape[1], i % spectra.shape[1]
+        source, target = spectra[row, t], out[row, t]
+        for k in range(target.shape[0]):
+            target[k] = np.sqrt(source[2 * k] * source[2 * k] + source[2 * k + 1] * source[2 * k + 1])
+
+
+@jit(fastmath=_FAST)
+def _weighted_logarithms(
+    ratio: Array, bits: Array, mantissa: Array, mantissa_bits: Array, weights: Array
+) -> np.float32:
+    # `bits` and `mantissa_bits` are the same memory as `ratio` and `mantissa`, seen as integers.
+    for k in range(bits.shape[0]):
+        mantissa_bits[k] = (bits[k] & 0x7FFFFF) | 0x3F800000
+    total = _ZERO
+    for k in range(ratio.shape[0]):
+        exponent = np.float32(np.int32(bits[k] >> 23) - np.int32(127))
+        m = mantissa[k]
+        large = m > _ROOT_TWO
+        m = m * _HALF if large else m
+        exponent = exponent + _ONE if large else exponent
+        s = (m - _ONE) / (m + _ONE)  # log m = 2 atanh s; |s| < 0.172, so the next term is under 1e-9
+        z = s * s
+        log_m = _TWO * s * (_ONE + z * (_THIRD + z * (_FIFTH + z * (_SEVENTH + z * _NINTH))))
+        total += abs(weights[k]) * (exponent * _LOG_TWO + log_m)
+    return total
+
+
+@jit(fastmath=_FAST)
+def _compare(
+    spectra: Array,
+    targets: tuple[Array, ...],
+    counts: Array,
+    scales: Array,
+    mix: Array,
+    alpha: float,
+    beta: float,
+    gradients: Array,
+    sums: Array,
+    start: int,
+    stop: int,
+) -> None:
+    bins, outputs = spectra.shape[2] // 2, gradients.shape[0]
+    size, ratio, mantissa = np.empty(bins, np.float32), np.empty(bins, np.float32), np.empty(bins, np.float32)
+    weights, slopes = np.empty(bins, np.float32), np.empty((outputs, bins), np.float32)
+    bits, mantissa_bits = ratio.view(np.int32), mantissa.view(np.int32)
+    rise, fall = np.float32(alpha), np.float32(-beta)
+    for i in range(start, stop):
+        row, t = i // spectra.shape[1], i % spectra.shape[1]
+        if t >= counts[row]:
+            sums[:, row, t] = 0.0
+            gradients[:, row, t] = _ZERO
+            continue
+        source = spectra[row, t]
+        for k in range(bins):
+            size[k] = np.sqrt(source[2 * k] * source[2 * k] + source[2 * k + 1] * source[2 * k + 1])
+        slopes[:] = _ZERO
+        for m in range(len(targets)):
+            target = targets[m][row, t]
+            linear = _ZERO
             for k in range(bins):
-                size[k] = np.sqrt(source[2 * k] * source[2 * k] + source[2 * k + 1] * source[2 * k + 1])
-            slopes[:] = _ZERO
-            for m in range(len(targets)):
-                target = targets[m][row, t]
-                linear = _ZERO
-                for k in range(bins):
-                    x, y = size[k], target[k]
-                    difference = x - y
-                    w = rise if difference > _ZERO else (fall if difference < _ZERO else _ZERO)
-                    weights[k] = w
-                    linear += w * difference if w != _ZERO else abs(difference) * _ZERO
-                    larger, smaller = (x, y) if difference > _ZERO else (y, x)
-                    ratio[k] = (larger + _EPSILON) / (smaller + _EPSILON)
-                sums[m, row, t] = linear + weighted_logarithms(ratio, bits, mantissa, mantissa_bits, weights)
-                for o in range(outputs):
-                    share, slope = np.float32(mix[o, m] * scales[row]), slopes[o]
-                    for k in range(bins):
-                        slope[k] += share * weights[k]
+                x, y = size[k], target[k]
+                difference = x - y
+                w = rise if difference > _ZERO else (fall if difference < _ZERO else _ZERO)
+                weights[k] = w
+                linear += w * difference if w != _ZERO else abs(difference) * _ZERO
+                larger, smaller = (x, y) if difference > _ZERO else (y, x)
+                ratio[k] = (larger + _EPSILON) / (smaller + _EPSILON)
+            sums[m, row, t] = linear + _weighted_logarithms(ratio, bits, mantissa, mantissa_bits, weights)
             for o in range(outputs):
-                slope, out = slopes[o], gradients[o, row, t]
+                share, slope = np.float32(mix[o, m] * scales[row]), slopes[o]
                 for k in range(bins):
-                    x = size[k]
-                    # Half, as the inverse FFT counts these bins twice. A magnitude of 0 has no direction: 0.
-                    safe = x if x > _ZERO else _ONE
-                    g = _HALF * slope[k] * (_ONE + safe + _EPSILON) / (safe * (safe + _EPSILON))
-                    slope[k] = g if x > _ZERO else _ZERO
-                for k in range(bins):
-                    out[2 * k] = slope[k] * source[2 * k]
-                    out[2 * k + 1] = slope[k] * source[2 * k + 1]
-                for k in (0, bins - 1):
-                    out[2 * k] *= _TWO
-                    out[2 * k + 1] *= _TWO
+                    slope[k] += share * weights[k]
+        for o in range(outputs):
+            slope, out = slopes[o], gradients[o, row, t]
+            for k in range(bins):
+                x = size[k]
+                # Half, as the inverse FFT counts these bins twice. A magnitude of 0 has no direction: 0.
+                safe = x if x > _ZERO else _ONE
+                g = _HALF * slope[k] * (_ONE + safe + _EPSILON) / (safe * (safe + _EPSILON))
+                slope[k] = g if x > _ZERO else _ZERO
+            for k in range(bins):
+                out[2 * k] = slope[k] * source[2 * k]
+                out[2 * k + 1] = slope[k] * source[2 * k + 1]
+            for k in (0, bins - 1):
+                out[2 * k] *= _TWO
+                out[2 * k + 1] *= _TWO
 
-    @jit(fastmath=fast)
-    def overlap_add(frames: Array, window: Array, hop: int, counts: Array, out: Array, start: int, stop: int) -> None:
-        # frames [outputs, rows, frames, size] -> added to out [outputs, rows, samples]
-        size, length = window.shape[0], out.shape[2]
-        half = size // 2
-        padded = np.empty(length + size, np.float32)
-        for i in range(start, stop):
-            o, row = i // out.shape[1], i % out.shape[1]
-            padded[:] = _ZERO
-            for t in range(counts[row]):
-                source, target = frames[o, row, t], padded[t * hop : t * hop + size]
-                for j in range(size):
-                    target[j] += source[j] * window[j]
-            result = out[o, row]
-            for n in range(length):
-                result[n] += padded[half + n]
-            for n in range(1, half + 1):  # what the reflection at either end took from here
-                result[n] += padded[half - n]
-                if half + length - 1 + n < padded.shape[0]:
-                    result[length - 1 - n] += padded[half + length - 1 + n]
 
-    return frame, magnitude, compare, overlap_add
+@jit(fastmath=_FAST)
+def _overlap_add(frames: Array, window: Array, hop: int, counts: Array, out: Array, start: int, stop: int) -> None:
+    # frames [outputs, rows, frames, size] -> added to out [outputs, rows, samples]
+    size, length = window.shape[0], out.shape[2]
+    half = size // 2
+    padded = np.empty(length + size, np.float32)
+    for i in range(start, stop):
+        o, row = i // out.shape[1], i % out.shape[1]
+        padded[:] = _ZERO
+        for t in range(counts[row]):
+            source, target = frames[o, row, t], padded[t * hop : t * hop + size]
+            for j in range(size):
+                target[j] += source[j] * window[j]
+        result = out[o, row]
+        for n in range(length):
+            result[n] += padded[half + n]
+        for n in range(1, half + 1):  # what the reflection at either end took from here
+            result[n] += padded[half - n]
+            if half + length - 1 + n < padded.shape[0]:
+                result[length - 1 - n] += padded[half + length - 1 + n]
 
 
 _ROWS = 2  # at once in each thread: measured, two rows of some seconds stay in a core's cache
@@ -174,7 +174,6 @@ class _Transform:
         self.plan = plan
         self._real, self._spectral = torch.empty(_ROWS * longest), torch.empty(_ROWS * longest)
         self._changes = torch.empty(outputs * _ROWS * longest)
-        self._frame = _kernels()[0]
 
     def __call__(self, i: int, signal: Array, counts: Array) -> tuple[Tensor, Array, Array]:
         """Transform `[rows, samples]` at size number `i`.
@@ -188,7 +187,7 @@ class _Transform:
         size, hop, total = self.plan.fft_sizes[i], self.plan.hops[i], self.plan.frame_count(i, samples)
         window = self.plan.window(i, torch.float32, torch.device("cpu")).numpy()
         frames = self._real[: rows * total * size].view(rows, total, size)
-        self._frame(signal, window, hop, counts, frames.numpy(), 0, rows * total)
+        _frame(signal, window, hop, counts, frames.numpy(), 0, rows * total)
         flat = self._spectral[: rows * total * (size + 2)].view(rows, total, size + 2)
         torch.fft.rfft(frames, out=torch.view_as_complex(flat.view(rows, total, size // 2 + 1, 2)))
         return frames, window, flat.numpy()
@@ -203,7 +202,6 @@ def magnitudes(signal: Tensor, plan: Plan) -> list[Tensor]:
     """Magnitudes of every size, each `[batch, frames, bins]`."""
     source = signal.contiguous().numpy()
     batch, samples = source.shape
-    kernel = _kernels()[1]
     totals = [plan.frame_count(i, samples) for i in range(len(plan.fft_sizes))]
     found = [torch.empty(batch, total, size // 2 + 1) for total, size in zip(totals, plan.fft_sizes, strict=True)]
     arrays = [result.numpy() for result in found]
@@ -215,7 +213,7 @@ def magnitudes(signal: Tensor, plan: Plan) -> list[Tensor]:
             number = rows.stop - rows.start
             for i, total in enumerate(totals):
                 _, _, spectra = transform(i, source[rows], np.full(number, total))
-                kernel(spectra, arrays[i][rows], 0, number * total)
+                _magnitude(spectra, arrays[i][rows], 0, number * total)
 
     over_ranges(work, batch, calls_torch=True)
     return found
@@ -232,7 +230,6 @@ def distances(
     """Distances of a signal to several targets, and gradients; arguments and result as in `_torch_spectral`."""
     source = signal.contiguous().numpy()
     batch, samples = source.shape
-    _, _, compare, overlap_add = _kernels()
     outputs = 0 if mix is None else mix.shape[0]
     weights = np.zeros((0, len(targets))) if mix is None else mix.double().numpy()
     counted, scaled = counts.contiguous().numpy(), scales.double().contiguous().numpy()
@@ -252,7 +249,7 @@ def distances(
                 frames, window, spectra = transform(i, source[rows], count)
                 changes = transform.changes(i, outputs, number, total)
                 sums = np.empty((len(targets), number, total))
-                compare(
+                _compare(
                     spectra,
                     tuple(target[i][rows] for target in compared),
                     count,
@@ -270,7 +267,7 @@ def distances(
                     change = torch.view_as_complex(changes[o].view(number, total, size // 2 + 1, 2))
                     torch.fft.irfft(change, n=size, norm="forward", out=frames)
                     gradient = gradient_array[o : o + 1, rows]
-                    overlap_add(frames[None].numpy(), window, plan.hops[i], count, gradient, 0, number)
+                    _overlap_add(frames[None].numpy(), window, plan.hops[i], count, gradient, 0, number)
 
     over_ranges(work, batch, calls_torch=True)
     return found, None if mix is None else gradients

@@ -70,3 +70,16 @@ def test_compiling_works_where_nothing_can_be_cached(tmp_path):
 def test_a_backend_that_does_not_serve_the_device_is_refused():
     with pytest.raises(ValueError, match=r"'numba' of harmonic_oscillators works on cpu.*on meta"):
         _backends.choose("harmonic_oscillators", "numba", torch.device("meta"))
+
+
+def test_a_second_process_compiles_nothing(tmp_path):
+    program = """
+import zoo_kernels
+zoo_kernels.backends()
+from zoo_kernels import _numba_oscillators as o, _numba_spectral as s
+for kernel in (o._forward, o._backward, s._frame, s._magnitude, s._compare, s._overlap_add):
+    print(sum(kernel.stats.cache_misses.values()), end=" ")
+"""
+    first, second = (run(program, NUMBA_CACHE_DIR=str(tmp_path)).stdout.split() for _ in range(2))
+    assert first == ["1"] * 6
+    assert second == ["0"] * 6
