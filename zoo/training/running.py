@@ -319,7 +319,8 @@ def _attribution(dataset: Dataset) -> list[str]:
 def _announce(
     student: Model, teacher: Teacher | None, dataset: Dataset, splits: dict[str, Any], resumed: State | None
 ) -> None:
-    minutes = len(splits["train"]) * dataset.segment_frames * dataset.hop / dataset.sample_rate / 60
+    frames = sum(segment["valid_frames"] for segment in dataset.info["splits"]["train"])
+    minutes = frames * dataset.hop / dataset.sample_rate / 60
     _log.info("%s %s: %d parameters", "Distilling" if teacher else "Training", student.name, student.num_parameters)
     if teacher is not None:
         _log.info("teacher %s: %d parameters (%s)", teacher.model.name, teacher.model.num_parameters, teacher.origin)
