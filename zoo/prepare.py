@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import NoReturn
 
 from zoo import cli, gin_program, registry
 from zoo.datasets import Outcome, Preparation, Recording
@@ -26,6 +27,9 @@ EXAMPLES = [
     f"{PROG} recordings/flute data/flute --gin data/thesis.gin   # as the thesis did",
     f"{PROG} --dataset tones data/tones                       # made by rule, no recordings needed",
 ]
+
+_NAME_WIDTH = 32
+"""Of a recording's name beside the progress bar."""
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -163,14 +167,19 @@ def _progress() -> Iterator[Progress]:
         return
     from tqdm import tqdm
 
-    with tqdm(unit="recording", dynamic_ncols=True) as bar:
+    bars: list[tqdm[NoReturn]] = []  # made at the first recording, so that what is said before it keeps its own line
 
-        def advance(done: int, total: int, name: str) -> None:
-            bar.total = total
-            bar.set_postfix_str(name, refresh=False)
-            bar.update(done - bar.n)
+    def advance(done: int, total: int, name: str) -> None:
+        if not bars:
+            bars.append(tqdm(total=total, unit="recording", dynamic_ncols=True))
+        bars[0].set_postfix_str(name if len(name) <= _NAME_WIDTH else f"...{name[3 - _NAME_WIDTH :]}", refresh=False)
+        bars[0].update(done - bars[0].n)
 
+    try:
         yield advance
+    finally:
+        for bar in bars:
+            bar.close()
 
 
 def _report(outcome: Outcome) -> None:
