@@ -116,7 +116,7 @@ def _synth(arguments: list[str]) -> int:
     model = load(options.model)
     features = model.config.features
     full = features["tracker"] == "torchcrepe" and features["tracker_options"].get("model", "full") == "full"
-    if full and options.pitch is None and options.pitch_model is None:
+    if full and options.pitch is None and options.pitch_model is None and options.input.is_file():
         sys.stderr.write(
             "Pitch is tracked by torchcrepe's full network, as this model was made for: about ten seconds for each "
             "second of audio on a CPU. --pitch-model tiny is ten times as fast, --pitch yin faster still.\n"
