@@ -124,6 +124,19 @@ def test_misfit_of_decoder_and_synth_is_said_when_the_model_is_built():
         registry.decoders.unregister("deaf")
 
 
+def test_decoder_without_forward_is_refused_when_the_model_is_built():
+    class Unfinished(Decoder):
+        pass
+
+    zoo.register.decoder("unfinished")(Unfinished)
+    try:
+        config = ModelConfig("x", ComponentConfig("unfinished"), ComponentConfig("harmonic_noise"))
+        with pytest.raises(ConfigError, match="forward"):
+            zoo.Model(config)
+    finally:
+        registry.decoders.unregister("unfinished")
+
+
 def test_component_that_is_not_installed_gives_its_install_line():
     config = ModelConfig(
         "x", ComponentConfig("kazoo"), ComponentConfig("harmonic_noise"), requires={"zoo-kazoo": "1.2"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -20,7 +21,7 @@ class Decoded(NamedTuple):
     hidden: Tensor
 
 
-class Decoder(nn.Module):
+class Decoder(nn.Module, ABC):
     """A network from scaled features to a synth's controls.
 
     A child is registered by its name in the entry-point group `zoo_decoders`, takes `control_sizes` and its own
@@ -34,6 +35,7 @@ class Decoder(nn.Module):
         super().__init__()
         self.control_sizes: dict[str, int] = dict(control_sizes)
 
+    @abstractmethod
     def forward(self, f0_scaled: Tensor, loudness_scaled: Tensor) -> Decoded:
         """Turn features into controls.
 
@@ -41,7 +43,6 @@ class Decoder(nn.Module):
             f0_scaled: `[batch, frames]`, MIDI / 127 (0 where unvoiced).
             loudness_scaled: `[batch, frames]`, dB / 80 + 1.
         """
-        raise NotImplementedError(f"{type(self).__name__} must implement forward(f0_scaled, loudness_scaled)")
 
     def param_groups(self) -> list[dict[str, Any]]:
         """The parameters as an optimizer takes them, with options of their own where a part needs them.

@@ -7,6 +7,7 @@ compare the same signal of the student in the same way share its transform.
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -24,7 +25,7 @@ NEEDS = frozenset({"audio", "controls", "hidden"})
 """What a loss can ask of a teacher."""
 
 
-class Loss(nn.Module):
+class Loss(nn.Module, ABC):
     """One term of what a student is trained with.
 
     A child sets `name` (the column in `history.csv`) and `needs`, and implements `forward`.
@@ -60,6 +61,7 @@ class Loss(nn.Module):
         if self.needs and teacher is None:
             raise ConfigError(f"The loss {self.label} compares with a teacher, and there is none. Use it in distill.")
 
+    @abstractmethod
     def forward(self, student: Rendering, teacher: Rendering | None, batch: Mapping[str, Tensor]) -> Tensor:
         """The term's value, a scalar, before its weight.
 
@@ -68,7 +70,6 @@ class Loss(nn.Module):
             teacher: What the teacher made of it.
             batch: A batch of a prepared dataset: audio, f0_hz, loudness_db, valid_frames, index.
         """
-        raise NotImplementedError(f"{type(self).__name__} must implement forward(student, teacher, batch)")
 
 
 @dataclass(frozen=True)
@@ -115,11 +116,11 @@ class SpectralLoss(Loss):
             raise ConfigError(f"alpha and beta of {self.label} must not be negative, found {alpha!r} and {beta!r}.")
         self.spectral = Spectral(tuple(fft_sizes), overlap, alpha, beta)
 
+    @abstractmethod
     def signals(
         self, student: Rendering, teacher: Rendering | None, batch: Mapping[str, Tensor]
     ) -> tuple[Tensor, Tensor]:
         """The student's signal and its target, each `[batch, samples]`."""
-        raise NotImplementedError(f"{type(self).__name__} must implement signals(student, teacher, batch)")
 
     def forward(self, student: Rendering, teacher: Rendering | None, batch: Mapping[str, Tensor]) -> Tensor:
         """See `Loss`."""

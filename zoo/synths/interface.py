@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -25,7 +26,7 @@ class Synthesis:
     noise: Tensor | None = None
 
 
-class Synth(nn.Module):
+class Synth(nn.Module, ABC):
     """A differentiable signal processor from controls to audio.
 
     A child is registered by its name in the entry-point group `zoo_synths`, takes `sample_rate`, `hop` and its own
@@ -43,6 +44,7 @@ class Synth(nn.Module):
         self.hop = hop
         self.control_sizes: dict[str, int] = dict(control_sizes)
 
+    @abstractmethod
     def forward(self, f0_hz: Tensor, controls: Mapping[str, Tensor], noise: Tensor | None = None) -> Synthesis:
         """Render audio.
 
@@ -51,8 +53,3 @@ class Synth(nn.Module):
             controls: Raw controls, each `[batch, frames, size]`.
             noise: `[batch, frames * hop]` uniform in [-1, 1); drawn when not given.
         """
-        raise NotImplementedError(f"{type(self).__name__} must implement forward(f0_hz, controls, noise)")
-
-    def scaled_controls(self, f0_hz: Tensor, controls: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The controls as the signal path uses them, for losses that compare synths' inputs."""
-        raise NotImplementedError(f"{type(self).__name__} does not offer scaled controls")
