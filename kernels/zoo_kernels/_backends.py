@@ -4,26 +4,51 @@ from __future__ import annotations
 
 import functools
 import warnings
-from collections.abc import Callable
 from importlib import import_module
 from types import ModuleType
+from typing import NamedTuple
 
 import torch
 
-from zoo_kernels import reference
-from zoo_kernels._spectral import Plan
-
 OK = "ok"
 
-# kernel -> backend -> (its module, the device types it serves or None for any, the package it needs)
-TABLE: dict[str, dict[str, tuple[str, tuple[str, ...] | None, str]]] = {
+
+class Backend(NamedTuple):
+    """Where a backend is and what it takes.
+
+    Attributes:
+        module: Its module; every backend of a kernel has the same functions.
+        package: What `pip install` needs to be told where it is missing.
+        devices: The device types that it serves; None: any.
+        automatic: Whether "auto" may take it.
+    """
+
+    module: str
+    package: str
+    devices: tuple[str, ...] | None = None
+    automatic: bool = True
+
+
+# kernel -> backend -> what it is; "auto" takes the first that serves the inputs' device and works.
+TABLE: dict[str, dict[str, Backend]] = {
     "harmonic_oscillators": {
-        "numba": ("zoo_kernels._numba_oscillators", ("cpu",), "numba"),
-        "torch": ("zoo_kernels._torch_oscillators", None, "torch"),
+        "numba": Backend("zoo_kernels._numba_oscillators", "numba", ("cpu",)),
+        "triton": Backend("zoo_kernels._triton_oscillators", "triton", ("cuda",)),
+        "torch": Backend("zoo_kernels._torch_oscillators", "torch"),
+    },
+    "cauchy": {
+        "numba": Backend("zoo_kernels._numba_cauchy", "numba", ("cpu",)),
+        "keops": Backend("zoo_kernels._keops_cauchy", "pykeops", ("cpu", "cuda")),
+        "torch": Backend("zoo_kernels._torch_cauchy", "torch"),
+    },
+    "vandermonde": {
+        "numba": Backend("zoo_kernels._numba_vandermonde", "numba", ("cpu",)),
+        "keops": Backend("zoo_kernels._keops_vandermonde", "pykeops", ("cpu", "cuda")),
+        "torch": Backend("zoo_kernels._torch_vandermonde", "torch"),
     },
     "spectral_distances": {
-        "numba": ("zoo_kernels._numba_spectral", ("cpu",), "numba"),
-        "torch": ("zoo_kernels._torch_spectral", None, "torch"),
+        "numba": Backend("zoo_kernels._numba_spectral", "numba", ("cpu",)),
+        "torch": Backend("zoo_kernels._torch_spectral", "torch"),
     },
 }
 
@@ -36,16 +61,36 @@ def backends() -> dict[str, dict[str, str]]:
         'ok'
 
     Returns:
-        kernel -> {backend: "ok", or the reason why it cannot be used}. Each is tried once per process.
+        kernel -> {backend: "ok", or the reason why it cannot be used}. Each is tried once per process, on the CPU and
+        on the GPU where there is one, as far as it serves them.
     """
-    return {kernel: {name: state(kernel, name) for name in table} for kernel, table in TABLE.items()}
+    return {kernel: {name: _everywhere(kernel, name) for name in table} for kernel, table in TABLE.items()}
+
+
+def _everywhere(kernel: str, name: str) -> str:
+    served = TABLE[kernel][name].devices or ("cpu", "cuda")
+    here = [device for device in served if device == "cpu" or torch.cuda.is_available()]
+    if not here:
+        return state(kernel, name, served[0])
+    found = {device: state(kernel, name, device) for device in here}
+    reasons = {device: reason for device, reason in found.items() if reason != OK}
+    if not reasons:
+        return OK
+    if len(reasons) == len(found):
+        return next(iter(reasons.values()))
+    return f"ok on {next(d for d in found if d not in reasons)}; " + "; ".join(f"{d}: {r}" for d, r in reasons.items())
 
 
 @functools.cache
-def state(kernel: str, name: str) -> str:
-    """Try a backend on a tiny input: "ok", or the reason why it cannot be used."""
+def state(kernel: str, name: str, device: str) -> str:
+    """Try a backend on a tiny input on a device type: "ok", or the reason why it cannot be used there."""
+    from zoo_kernels._trials import TRIALS
+
     try:
-        _TRIALS[kernel](module(kernel, name))
+        found = module(kernel, name)
+        if device == "cuda" and not torch.cuda.is_available():
+            return "it needs a CUDA device, and torch sees none here"
+        TRIALS[kernel](found, torch.device(device))
     except Exception as error:  # noqa: BLE001 - whatever stops a backend, the answer is that it does not work, and why
         return f"{type(error).__name__}: {error}"
     return OK
@@ -53,7 +98,7 @@ def state(kernel: str, name: str) -> str:
 
 def module(kernel: str, name: str) -> ModuleType:
     """Import the module of a backend."""
-    return import_module(TABLE[kernel][name][0])
+    return import_module(TABLE[kernel][name].module)
 
 
 def choose(kernel: str, backend: str, device: torch.device) -> ModuleType:
@@ -70,60 +115,38 @@ def choose(kernel: str, backend: str, device: torch.device) -> ModuleType:
     """
     table = TABLE[kernel]
     if backend == "auto":
-        reasons = []
-        for name, (_, devices, _) in table.items():
-            if devices is not None and device.type not in devices:
-                continue
-            found = state(kernel, name)
-            if found == OK:
-                return module(kernel, name)
-            _warn_once(kernel, name, found)
-            reasons.append(f"{name} ({found})")
-        raise RuntimeError(f"No backend of {kernel} works on {device.type}: {'; '.join(reasons)}.")
+        return _best(kernel, device.type)
     if backend not in table:
         raise ValueError(f"{kernel} has no backend {backend!r}. It has: auto, {', '.join(table)}.")
-    _, devices, package = table[backend]
-    if devices is not None and device.type not in devices:
+    wanted = table[backend]
+    if wanted.devices is not None and device.type not in wanted.devices:
         raise ValueError(
-            f"The backend {backend!r} of {kernel} works on {', '.join(devices)}, and the inputs are on {device.type}. "
-            "Use backend='auto'."
+            f"The backend {backend!r} of {kernel} works on {' and '.join(wanted.devices)}, and the inputs are on "
+            f"{device.type}. Use backend='auto'."
         )
-    found = state(kernel, backend)
+    found = state(kernel, backend, device.type)
     if found != OK:
+        missing = found.startswith(("ModuleNotFoundError", "ImportError"))
+        remedy = f" It needs the package {wanted.package}: pip install {wanted.package}." if missing else ""
         raise RuntimeError(
-            f"The backend {backend!r} of {kernel} does not work here ({found}). It needs the package {package}: "
-            f"pip install {package}. Or use backend='auto'."
+            f"The backend {backend!r} of {kernel} does not work here ({found}).{remedy} Or use backend='auto'."
         )
     return module(kernel, backend)
 
 
+def _best(kernel: str, device: str) -> ModuleType:
+    reasons = []
+    for name, (_, _, devices, automatic) in TABLE[kernel].items():
+        if not automatic or (devices is not None and device not in devices):
+            continue
+        found = state(kernel, name, device)
+        if found == OK:
+            return module(kernel, name)
+        _warn_once(kernel, name, found)
+        reasons.append(f"{name} ({found})")
+    raise RuntimeError(f"No backend of {kernel} works on {device}: {'; '.join(reasons)}.")
+
+
 @functools.cache
 def _warn_once(kernel: str, name: str, reason: str) -> None:
-    warnings.warn(f"{kernel} falls back to a slower backend: {name} does not work here ({reason})", stacklevel=4)
-
-
-def _try_oscillators(backend: ModuleType) -> None:
-    phase = torch.linspace(-3.0, 3.0, 8, dtype=torch.float64).reshape(2, 4)
-    amplitudes = torch.linspace(0.1, 1.0, 6).reshape(2, 3)
-    expected = reference.harmonic_oscillators(phase.reshape(1, 8), amplitudes.reshape(1, 2, 3), hop=4)
-    found = backend.forward(phase, amplitudes, None).reshape(1, 8)
-    gradients = backend.backward(phase, amplitudes, None, torch.ones_like(amplitudes[:1, :1]).expand(2, 4), True, True)
-    if not torch.allclose(found.double(), expected, atol=1e-5) or not all(g.isfinite().all() for g in gradients):
-        raise RuntimeError("its result differs from the reference's")
-
-
-def _try_spectral(backend: ModuleType) -> None:
-    plan = Plan((8,), (2,))
-    signal = torch.linspace(-1.0, 1.0, 16).square().reshape(1, 16)
-    targets = [backend.magnitudes(-0.5 * signal, plan)]
-    counts, scales = torch.full((1, 1), 9), torch.full((1, 1), 1 / 45, dtype=torch.float64)
-    found, gradient = backend.distances(signal, targets, plan, counts, scales, torch.ones(1, 1))
-    expected = reference.spectral_distance(signal, -0.5 * signal, fft_size=8, hop=2)
-    if not torch.allclose(found[0], expected, rtol=1e-4) or not gradient.isfinite().all():
-        raise RuntimeError("its result differs from the reference's")
-
-
-_TRIALS: dict[str, Callable[[ModuleType], None]] = {
-    "harmonic_oscillators": _try_oscillators,
-    "spectral_distances": _try_spectral,
-}
+    warnings.warn(f"{kernel} falls back to a slower backend: {name} does not work here ({reason})", stacklevel=5)

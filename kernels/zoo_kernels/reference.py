@@ -59,3 +59,38 @@ def spectral_distance(
         weight = torch.where(difference > 0, alpha, beta)
         total = total + (weight * difference.abs()).mean(dim=(1, 2))
     return total
+
+
+def cauchy(v: Tensor, z: Tensor, w: Tensor) -> Tensor:
+    """Add up the fractions over all poles and their conjugates, in complex128, differentiable by autograd.
+
+    Args:
+        v: `[..., H, N]`, complex numerators.
+        z: `[F]`, complex nodes.
+        w: `[H, N]`, complex poles.
+
+    Returns:
+        complex128 `[..., H, F]`: sum over n of `v / (z - w) + conj(v) / (z - conj(w))`.
+    """
+    v, z, w = v.to(torch.complex128), z.to(torch.complex128), w.to(torch.complex128)
+    total = (v[..., :1] * 0) * z  # the result's shape, whatever N is
+    for n in range(v.shape[-1]):
+        numerator, pole = v[..., n, None], w[:, n, None]
+        total = total + numerator / (z - pole) + numerator.conj() / (z - pole.conj())
+    return total
+
+
+def vandermonde(v: Tensor, w: Tensor, length: int) -> Tensor:
+    """Add up the exponentials, in float64, differentiable by autograd.
+
+    Args:
+        v: `[..., H, N]`, complex factors.
+        w: `[H, N]`, complex exponents a step.
+        length: Number of steps, L.
+
+    Returns:
+        float64 `[..., H, L]`: `2 Re sum over n of v * exp(w * l)`, l = 0..L-1.
+    """
+    v, w = v.to(torch.complex128), w.to(torch.complex128)
+    steps = torch.arange(length, dtype=torch.float64, device=v.device)
+    return 2 * (v[..., None] * torch.exp(w[..., None] * steps)).sum(dim=-2).real
