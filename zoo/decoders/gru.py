@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 from zoo.decoders.blocks import ControlHead, FeatureEncoder
-from zoo.decoders.interface import Decoded, Decoder
+from zoo.decoders.interface import Decoded, Decoder, Frame, check_batch, split_frame
+
+
+class GRUState(NamedTuple):
+    """What a GRU decoder carries from frame to frame.
+
+    Attributes:
+        hidden: `[batch, hidden_size]`.
+    """
+
+    hidden: Tensor
 
 
 class GRUDecoder(Decoder):
@@ -33,3 +45,17 @@ class GRUDecoder(Decoder):
         """Turn features `[batch, frames]` into controls; `hidden` is the GRU's output."""
         hidden, _ = self.gru(self.encoder(f0_scaled, loudness_scaled))
         return self.head(hidden, f0_scaled, loudness_scaled)
+
+    @torch.no_grad()
+    def initial_state(self, batch: int) -> GRUState:
+        """Zeros, as `forward` begins with; see `Decoder.initial_state`."""
+        check_batch(batch)
+        return GRUState(next(self.parameters()).new_zeros(batch, self.gru.hidden_size))
+
+    @torch.no_grad()
+    def step(self, features_t: Frame, state: GRUState) -> tuple[Decoded, GRUState]:
+        """One frame; see `Decoder.step`."""
+        f0_scaled, loudness_scaled = split_frame(features_t, batch=len(state.hidden))
+        encoded = self.encoder(f0_scaled, loudness_scaled)
+        hidden = torch.gru_cell(encoded, state.hidden, *self.gru.all_weights[0])  # half of nn.GRU's time for a frame
+        return self.head(hidden, f0_scaled, loudness_scaled), GRUState(hidden)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zoo.decoders.blocks import ControlHead, FeatureEncoder
-from zoo.decoders.interface import Decoded, Decoder
+from zoo.decoders.interface import Decoded, Decoder, Frame, check_batch, split_frame
 
 
 class CausalConv1d(nn.Module):
@@ -32,11 +34,35 @@ class CausalConv1d(nn.Module):
         self.weight_g = nn.Parameter(torch.linalg.vector_norm(self.weight_v.detach(), dim=(1, 2), keepdim=True))
         self.bias = nn.Parameter(torch.zeros(outputs) if plain.bias is None else plain.bias.detach().clone())
 
+    @property
+    def past(self) -> int:
+        """Frames before the present one that it sees."""
+        return self.dilation * (self.weight_v.shape[-1] - 1)
+
+    def weight(self) -> Tensor:
+        """The normalised weight `[outputs, inputs, kernel_size]`."""
+        return torch._weight_norm(self.weight_v, self.weight_g, 0)
+
     def forward(self, x: Tensor) -> Tensor:
         """`[batch, inputs, frames]` -> `[batch, outputs, frames]`."""
-        weight = torch._weight_norm(self.weight_v, self.weight_g, 0)
-        past = self.dilation * (weight.shape[-1] - 1)
-        return F.conv1d(F.pad(x, (past, 0)), weight, self.bias, dilation=self.dilation)
+        return F.conv1d(F.pad(x, (self.past, 0)), self.weight(), self.bias, dilation=self.dilation)
+
+    def step(self, x: Tensor, weight: Tensor, inputs: Tensor, frame: int) -> Tensor:
+        """One frame.
+
+        Args:
+            x: `[batch, inputs]`.
+            weight: `self.weight()` as `[outputs, kernel_size * inputs]`, oldest tap first.
+            inputs: `[batch, frames, inputs]`: what was seen so far; `x` is written there.
+            frame: `x` belongs at `frame + self.past`.
+
+        Returns:
+            `[batch, outputs]`.
+        """
+        now = frame + self.past
+        inputs[:, now] = x
+        taps = inputs[:, frame : now + 1 : self.dilation]
+        return F.linear(taps.flatten(1), weight, self.bias)
 
 
 class ResidualBlock(nn.Module):
@@ -67,6 +93,79 @@ class ResidualBlock(nn.Module):
         if not self.last:
             y = self.dropout(F.relu(y))
         return y + self.residual(x)
+
+
+class FrameWeights(NamedTuple):
+    """A residual block's weights, laid out for one frame at a time.
+
+    Attributes:
+        first: `[channels, kernel_size * inputs]`: all taps of the first convolution as one matrix, oldest tap first.
+        second: The same of the second one.
+        residual: `[channels, inputs]`.
+    """
+
+    first: Tensor
+    second: Tensor
+    residual: Tensor
+
+
+class Past:
+    """What every convolution has seen, as far back as it looks, and room for some frames to come.
+
+    Shifting a buffer, or copying a ring, at every frame would cost more than the arithmetic where buffers are long. So
+    frames are appended, and once in `ROOM` frames the past moves back to the buffers' start. A state is a place in it:
+    what lies before that place is never written again. Whoever continues from a place that has been continued from
+    already (or is being so, in another thread) writes to a copy.
+
+    Args:
+        inputs: For each convolution `[batch, past + ROOM, channels]`, of which the first `past` frames are known.
+        pasts: How many frames each convolution looks back.
+    """
+
+    ROOM = 64
+
+    def __init__(self, inputs: Sequence[Tensor], pasts: Sequence[int]) -> None:
+        self.inputs = inputs
+        self.pasts = pasts
+        self._free = [0]  # the one frame that may be written next; taken out while that is being done
+
+    def take(self, frame: int) -> bool:
+        """Ask for the right to write `frame`, which `give` passes on to the next one."""
+        if frame == self.ROOM:
+            return False
+        try:
+            free = self._free.pop()  # one step of the interpreter: of two threads one finds nothing
+        except IndexError:
+            return False
+        if free != frame:
+            self._free.append(free)
+        return free == frame
+
+    def give(self, frame: int) -> None:
+        """Let `frame` be the next to be written."""
+        self._free.append(frame)
+
+    def copy(self, frame: int) -> Past:
+        """What is seen from `frame`, at the start of buffers of its own."""
+        copies = [torch.empty_like(x) for x in self.inputs]
+        for new, old, past in zip(copies, self.inputs, self.pasts, strict=True):
+            new[:, :past] = old[:, frame : frame + past]
+        return Past(copies, self.pasts)
+
+
+@dataclass(frozen=True)
+class TCNState:
+    """What a TCN decoder carries from frame to frame.
+
+    Attributes:
+        weights: Of each block, ready for use.
+        past: What the convolutions have seen; shared with the states before and after.
+        frame: The state's place in it: how many frames of `Past.ROOM` are known.
+    """
+
+    weights: tuple[FrameWeights, ...]
+    past: Past
+    frame: int
 
 
 class TCNDecoder(Decoder):
@@ -115,3 +214,38 @@ class TCNDecoder(Decoder):
         encoded = self.encoder(f0_scaled, loudness_scaled)
         hidden = self.blocks(encoded.transpose(1, 2)).transpose(1, 2)
         return self.head(hidden, f0_scaled, loudness_scaled)
+
+    @torch.no_grad()
+    def initial_state(self, batch: int) -> TCNState:
+        """Silence before the first frame, as `forward` pads with; see `Decoder.initial_state`."""
+        check_batch(batch)
+        weights, inputs, pasts = [], [], []
+        for block in self._blocks():
+            first, second = (conv.weight().transpose(1, 2).flatten(1) for conv in (block.first, block.second))
+            weights.append(FrameWeights(first, second, block.residual.weight[..., 0].contiguous()))
+            for conv in (block.first, block.second):
+                pasts.append(conv.past)
+                inputs.append(conv.weight_v.new_zeros(batch, conv.past + Past.ROOM, conv.weight_v.shape[1]))
+        return TCNState(tuple(weights), Past(inputs, pasts), 0)
+
+    @torch.no_grad()
+    def step(self, features_t: Frame, state: TCNState) -> tuple[Decoded, TCNState]:
+        """One frame; see `Decoder.step`."""
+        past, frame = state.past, state.frame
+        f0_scaled, loudness_scaled = split_frame(features_t, batch=len(past.inputs[0]))
+        x = self.encoder(f0_scaled, loudness_scaled)
+        if not past.take(frame):
+            past, frame = past.copy(frame), 0
+            past.take(frame)
+        inputs = iter(past.inputs)
+        for block, weights in zip(self._blocks(), state.weights, strict=True):
+            y = F.relu(block.first.step(x, weights.first, next(inputs), frame))
+            y = block.second.step(y, weights.second, next(inputs), frame)
+            if not block.last:
+                y = F.relu(y)
+            x = y + F.linear(x, weights.residual, block.residual.bias)
+        past.give(frame + 1)
+        return self.head(x, f0_scaled, loudness_scaled), TCNState(state.weights, past, frame + 1)
+
+    def _blocks(self) -> list[ResidualBlock]:
+        return [block for block in self.blocks if isinstance(block, ResidualBlock)]
