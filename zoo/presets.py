@@ -10,6 +10,13 @@ from zoo.config import ComponentConfig, ModelConfig
 # The reverb's impulse response in samples: 1 s at 16 kHz; 0.1 s for S, where a second is a third of the model.
 _REVERB_LENGTH = {"L": 16000, "M": 16000, "S": 1600}
 
+# One table for S4 and S4D: they differ in how a layer's kernel is parametrised alone.
+_STATE_SPACE_SIZES = {
+    "L": {"model_size": 256, "blocks": 5},
+    "M": {"model_size": 64, "blocks": 5},
+    "S": {"model_size": 16, "blocks": 3},
+}
+
 
 def _preset(architecture: str, size: str, **decoder_args: int) -> ModelConfig:
     return ModelConfig(
@@ -47,3 +54,33 @@ def tcn_M() -> ModelConfig:
 def tcn_S() -> ModelConfig:
     """TCN, 40 thousand parameters."""
     return _preset("tcn", "S", input_size=16, channels=32, output_size=32, blocks=4)
+
+
+def s4_L() -> ModelConfig:
+    """S4, 4.44 million parameters."""
+    return _preset("s4", "L", **_STATE_SPACE_SIZES["L"])
+
+
+def s4_M() -> ModelConfig:
+    """S4, 421 thousand parameters."""
+    return _preset("s4", "M", **_STATE_SPACE_SIZES["M"])
+
+
+def s4_S() -> ModelConfig:
+    """S4, 42 thousand parameters."""
+    return _preset("s4", "S", **_STATE_SPACE_SIZES["S"])
+
+
+def s4d_L() -> ModelConfig:
+    """S4D, sized as S4."""
+    return _preset("s4d", "L", **_STATE_SPACE_SIZES["L"])
+
+
+def s4d_M() -> ModelConfig:
+    """S4D, sized as S4."""
+    return _preset("s4d", "M", **_STATE_SPACE_SIZES["M"])
+
+
+def s4d_S() -> ModelConfig:
+    """S4D, sized as S4."""
+    return _preset("s4d", "S", **_STATE_SPACE_SIZES["S"])
