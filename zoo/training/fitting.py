@@ -135,7 +135,8 @@ class Keeper(L.Callback):
             "epoch": self.stream.epoch(task.step),
             "train_loss": self.loss_sum / self.loss_count if self.loss_count else None,
             "val_loss": total,
-            "lr": trainer.optimizers[0].param_groups[0]["lr"],
+            # the trainer's own: a group of parameters may have a lower one
+            "lr": max(group["lr"] for group in trainer.optimizers[0].param_groups),
             "seconds": round(self.seconds, 2),
             **dict(zip(task.labels, values, strict=True)),
         }

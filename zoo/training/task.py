@@ -119,14 +119,19 @@ class Task(L.LightningModule):
         return self._targets[number]
 
     def configure_optimizers(self) -> Any:  # noqa: ANN401 - Lightning's own union of forms
-        """AdamW, its learning rate multiplied by `lr_decay` every `lr_decay_steps` steps."""
+        """AdamW, its learning rate multiplied by `lr_decay` every `lr_decay_steps` steps.
+
+        A parameter group's own `lr` is a ceiling (see `zoo.decoders.Decoder.param_groups`).
+        """
         settings = self.settings
         groups: list[dict[str, Any]] = [
             *self.model.decoder.param_groups(),
             {"params": list(self.model.synth.parameters())},
             {"params": list(self.losses.parameters())},
         ]
-        optimizer = torch.optim.AdamW([g for g in groups if g["params"]], lr=settings.learning_rate)
+        rate = settings.learning_rate
+        groups = [{**group, "lr": min(group.get("lr", rate), rate)} for group in groups if group["params"]]
+        optimizer = torch.optim.AdamW(groups, lr=rate)
         scheduler = torch.optim.lr_scheduler.StepLR(optimizer, settings.lr_decay_steps, gamma=settings.lr_decay)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
