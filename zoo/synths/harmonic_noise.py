@@ -10,10 +10,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from zoo.errors import ConfigError, listing
+from zoo.fft import fast_fft_size
 from zoo.synths.filtered_noise import NOISE_FILTERS, full_filtered_noise, thesis_filtered_noise, windowed_response
 from zoo.synths.interface import Synth, Synthesis
 from zoo.synths.oscillators import UNVOICED, harmonic_audio
-from zoo.synths.reverb import Reverb, fast_fft_size
+from zoo.synths.reverb import Reverb
 
 ABOVE_NYQUIST = ("zero", "thesis")
 
