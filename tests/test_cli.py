@@ -101,7 +101,7 @@ def test_users_mistake_gives_one_message_and_exit_code_2(arguments, message, mod
 
 
 @pytest.mark.parametrize(
-    "command", ["list", "info", "synth", "import-thesis", "prepare", "train", "distill", "evaluate"]
+    "command", ["list", "info", "synth", "import-thesis", "doctor", "prepare", "train", "distill", "evaluate"]
 )
 def test_every_command_has_help_with_examples(command):
     done = subprocess.run([sys.executable, "-m", "zoo", command, "--help"], capture_output=True, text=True, check=False)

@@ -15,6 +15,7 @@ from zoo.errors import ConfigError, ModelNotFoundError, listing, near_matches
 
 # Commands that are programs of their own, also run as `python -m zoo.prepare` and so on.
 _PROGRAMS = {
+    "doctor": "say what is installed, what works here, and where things lie",
     "prepare": "turn recordings into a dataset of segments",
     "train": "train a model on a dataset (a teacher, for one)",
     "distill": "train a small student from a large teacher",

@@ -1,0 +1,127 @@
+"""`python -m zoo doctor`, on this machine as it is and on broken ones."""
+
+import json
+import os
+import pty
+import subprocess
+import sys
+
+import pytest
+import zoo_kernels
+
+from zoo.__main__ import main
+from zoo.doctor import Report
+
+
+def lay_out(folder, distribution, version, files):
+    """What an installer leaves: a dist-info folder, and modules."""
+    info = folder / f"{distribution.replace('-', '_')}-{version}.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: {version}\n")
+    for name, text in files.items():
+        (info / name if name == "entry_points.txt" else folder / name).write_text(text)
+
+
+def run(*arguments, path, **streams):
+    return subprocess.run(
+        [sys.executable, "-m", "zoo", "doctor", *arguments],
+        env={**os.environ, "PYTHONPATH": str(path)},
+        text=True,
+        check=False,
+        **(streams or {"capture_output": True}),
+    )
+
+
+def test_every_backend_and_component_has_its_line(capsys):
+    assert main(["doctor"]) == 0
+    captured = capsys.readouterr()
+    lines = captured.out.splitlines()
+    for kernel, backends in zoo_kernels.backends().items():
+        for backend, state in backends.items():
+            (line,) = [line for line in lines if line.startswith(f"kernels: {kernel} {backend}: ")]
+            assert state in line
+        assert sum(line.startswith(f"kernels: {kernel} ") and "(automatic on cpu" in line for line in lines) == 1
+    assert any(line.startswith("components: ddsp-zoo ") and "decoders: gru" in line for line in lines)
+    assert any(line.startswith("versions: torch: 2.11") for line in lines)
+    assert lines[-1] == "All that zoo needs works here."
+    assert captured.err == ""
+
+
+def test_json_holds_what_the_lines_say(capsys, tmp_path, monkeypatch):
+    monkeypatch.setenv("ZOO_HOME", str(tmp_path))
+    (tmp_path / "models" / "gru-S-flute").mkdir(parents=True)
+    (tmp_path / "models" / "gru-S-flute" / "config.json").write_text("{}")
+    assert main(["doctor", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["ok"] is True
+    assert found["problems"] == []
+    assert found["folders"]["ZOO_HOME"] == f"{tmp_path} (from $ZOO_HOME)"
+    assert found["folders"]["models"] == f"{tmp_path / 'models'} (1 model)"
+    assert found["folders"]["datasets"].endswith("datasets (not there yet)")
+    assert set(found) == {"ok", "problems", "versions", "optional", "devices", "kernels", "folders", "components"}
+
+
+def test_terminal_gets_headings_and_columns_within_its_width():
+    report = Report({"kernels": {"cauchy numba": "ok", "cauchy keops": "it cannot " * 9}, "folders": {"a": "b"}})
+    lines = list(report.to_table(60))
+    assert lines[:2] == ["kernels", "  cauchy numba  ok"]
+    assert lines[2].startswith("  cauchy keops  it cannot")
+    assert lines[3].startswith("                cannot it")
+    assert "  a             b" in lines
+    assert max(map(len, lines)) <= 60
+
+
+def test_broken_plugin_is_told_apart_and_is_no_problem_of_zoo(tmp_path, monkeypatch, capsys):
+    entry_points = "[zoo_decoders]\nbuzz = kazoo:Buzz\n\n[zoo_metrics]\nhum = kazoo:hum\n"
+    files = {"entry_points.txt": entry_points, "kazoo.py": "import not_there_at_all"}
+    lay_out(tmp_path, "zoo-kazoo", "1.2", files)
+    monkeypatch.syspath_prepend(tmp_path)
+    assert main(["doctor"]) == 0
+    out = capsys.readouterr().out
+    assert "components: zoo-kazoo 1.2 decoders: buzz\n" in out
+    (line,) = [line for line in out.splitlines() if line.startswith("components: decoder buzz: ")]
+    assert "zoo-kazoo 1.2" in line
+    assert "not_there_at_all" in line
+    assert "pip install --force-reinstall zoo-kazoo" in line
+
+
+@pytest.mark.parametrize(
+    ("distribution", "version", "module", "found"),
+    [
+        (
+            "soxr",
+            "1.0",
+            "raise OSError('libsoxr.so: wrong')",
+            "soxr 1.0 cannot be imported (OSError: libsoxr.so: wrong)",
+        ),
+        ("tqdm", "0.1", None, "tqdm 0.1 is not a version that zoo works with (>=4.66)"),
+    ],
+)
+def test_broken_requirement_ends_with_1_and_says_what_to_type(tmp_path, distribution, version, module, found):
+    lay_out(tmp_path, distribution, version, {f"{distribution}.py": module} if module else {})
+    done = run(path=tmp_path)
+    assert done.returncode == 1, done.stderr
+    (problem,) = [line for line in done.stdout.splitlines() if line.startswith("problem: ")]
+    assert found in problem
+    assert f'Type: pip install --force-reinstall "{distribution}>=' in problem
+    assert "kernels: cauchy torch: ok" in done.stdout
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_home_that_cannot_be_written_is_a_problem(tmp_path, monkeypatch, capsys):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("ZOO_HOME", str(tmp_path / "file" / "home"))
+    assert main(["doctor"]) == 1
+    assert "export ZOO_HOME=" in capsys.readouterr().out
+
+
+def test_terminal_is_told_that_compiling_takes_a_while(tmp_path):
+    ours, theirs = pty.openpty()
+    try:
+        done = run("--json", path=tmp_path, stdout=subprocess.PIPE, stderr=theirs)
+        assert done.returncode == 0
+        assert json.loads(done.stdout)["ok"]
+        assert b"compiling takes some seconds" in os.read(ours, 10_000)
+    finally:
+        os.close(ours)
+        os.close(theirs)

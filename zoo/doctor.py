@@ -1,0 +1,307 @@
+"""`python -m zoo doctor`: what is installed here, what works, and where things lie.
+
+It must give an answer where zoo itself does not work, so nothing but the standard library and zoo's own light modules
+is imported before it is being examined, and whatever an examination raises is part of the answer.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import json
+import os
+import platform
+import shutil
+import sys
+import textwrap
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+
+from zoo import cli, paths
+from zoo.errors import ZooError, listing
+
+PROG = "python -m zoo doctor"
+EXAMPLES = [PROG, f"{PROG} --json > doctor.json"]
+
+OWN = ("ddsp-zoo", "ddsp-zoo-kernels")
+INSTALL_OWN = "from a checkout: pip install ./kernels ."
+
+# What is imported under another name than it is installed by.
+_IMPORT_NAMES = {"ddsp-zoo": "zoo", "ddsp-zoo-kernels": "zoo_kernels", "gin-config": "gin"}
+
+
+@dataclass
+class Report:
+    """What was found.
+
+    Attributes:
+        sections: Section -> name -> what there is.
+        problems: What is broken that everything needs, each with what to type.
+    """
+
+    sections: dict[str, dict[str, str]] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+
+    def to_json(self) -> str:
+        """The same as JSON: `{"ok": ..., "problems": [...], "versions": {...}, ...}`."""
+        content = {"ok": not self.problems, "problems": self.problems, **self.sections}
+        return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+
+    def to_lines(self) -> Iterator[str]:
+        """A line for each thing that was found, for other programs and for files."""
+        for section, entries in self.sections.items():
+            for name, found in entries.items():
+                yield f"{section}: {name}: {found}"
+        yield from self._conclusion()
+
+    def to_table(self, width: int) -> Iterator[str]:
+        """Aligned under headings, for a terminal of so many columns."""
+        column = max(len(name) for entries in self.sections.values() for name in entries) + 4
+        for section, entries in self.sections.items():
+            yield section
+            for name, found in entries.items():
+                first, *more = textwrap.wrap(found, max(20, width - column), break_on_hyphens=False) or [""]
+                yield f"  {name.ljust(column - 2)}{first}".rstrip()
+                yield from (" " * column + line for line in more)
+            yield ""
+        yield from self._conclusion()
+
+    def _conclusion(self) -> Iterator[str]:
+        yield from (f"problem: {problem}" for problem in self.problems)
+        if not self.problems:
+            yield "All that zoo needs works here."
+
+
+def examine() -> Report:
+    """Import what zoo needs, try every kernel's backends, and load every registered component."""
+    report = Report()
+    examinations: dict[str, Callable[[Report], dict[str, str]]] = {
+        "versions": _versions,
+        "optional": _optional,
+        "devices": _devices,
+        "kernels": _kernels,
+        "folders": _folders,
+        "components": _components,
+    }
+    for section, look in examinations.items():
+        # Libraries warn, and some print, when they are first used; what they say must not end up in our JSON.
+        with warnings.catch_warnings(), contextlib.redirect_stdout(sys.stderr):
+            warnings.simplefilter("ignore")
+            try:
+                report.sections[section] = look(report)
+            except Exception as error:  # noqa: BLE001 - whatever is broken here, the other sections are still of use
+                report.sections[section] = {"failed": f"{type(error).__name__}: {error}"}
+                report.problems.append(f"The {section} cannot be examined ({type(error).__name__}: {error}).")
+    return report
+
+
+def _versions(report: Report) -> dict[str, str]:
+    found = {"python": f"{platform.python_version()} ({sys.executable})", "system": platform.platform()}
+    requirements: dict[str, str] = {}
+    for own in OWN:
+        try:
+            found[own] = f"{metadata.version(own)} ({_folder_of(own)})"
+        except metadata.PackageNotFoundError:
+            found[own] = "not installed"
+            report.problems.append(f"{own} is not installed, so its components are unknown. Type, {INSTALL_OWN}")
+            continue
+        for name, wanted in _requirements(own).items():
+            requirements[name] = ",".join(filter(None, (requirements.get(name), wanted)))
+    for name, wanted in requirements.items():
+        if name not in OWN:
+            found[name] = _state_of(name, wanted, report)
+    return found
+
+
+def _folder_of(own: str) -> str:
+    location = importlib.import_module(_IMPORT_NAMES[own]).__file__
+    return str(Path(location).parent) if location else "no folder"
+
+
+def _requirements(distribution: str, extra: str = "") -> dict[str, str]:
+    """Name -> version specifier of what a distribution needs here (with that extra, what the extra adds)."""
+    from packaging.requirements import Requirement
+
+    needed = {}
+    for line in metadata.requires(distribution) or []:
+        requirement = Requirement(line)
+        marker = requirement.marker
+        always = marker is None or marker.evaluate({"extra": ""})
+        if (not always and marker is not None and marker.evaluate({"extra": extra})) if extra else always:
+            needed[requirement.name] = str(requirement.specifier)
+    return needed
+
+
+def _state_of(name: str, wanted: str, report: Report) -> str:
+    from packaging.specifiers import SpecifierSet
+
+    remedy = f'Type: pip install --force-reinstall "{name}{wanted}"'
+    try:
+        version = metadata.version(name)
+    except metadata.PackageNotFoundError:
+        report.problems.append(f"{name} is not installed. {remedy}")
+        return "not installed"
+    if not SpecifierSet(wanted).contains(version, prereleases=True):
+        report.problems.append(f"{name} {version} is not a version that zoo works with ({wanted}). {remedy}")
+        return f"{version}, but zoo needs {wanted}"
+    try:
+        importlib.import_module(_IMPORT_NAMES.get(name, name.replace("-", "_")))
+    except Exception as error:  # noqa: BLE001 - a native library that does not fit raises anything
+        report.problems.append(f"{name} {version} cannot be imported ({type(error).__name__}: {error}). {remedy}")
+        return f"{version}, cannot be imported: {type(error).__name__}: {error}"
+    return version
+
+
+def _optional(_: Report) -> dict[str, str]:
+    """What the kernels' extras would add; that they work is for the kernels' trials to say."""
+    found = {}
+    kernels = OWN[1]
+    plain = _requirements(kernels)
+    for extra in metadata.metadata(kernels).get_all("Provides-Extra") or []:
+        for name in _requirements(kernels, extra).keys() - plain.keys():
+            try:
+                found[name] = metadata.version(name)
+            except metadata.PackageNotFoundError:
+                found[name] = f'not installed (pip install "{kernels}[{extra}]")'
+    return found
+
+
+def _devices(_: Report) -> dict[str, str]:
+    import torch
+
+    threads = torch.get_num_threads()
+    found = {"cpu": f"{os.cpu_count()} cores; torch uses {threads} thread{'' if threads == 1 else 's'}"}
+    if torch.version.cuda is None:
+        found["cuda"] = "none: this torch is built without CUDA"
+    elif not torch.cuda.is_available():
+        found["cuda"] = f"none: torch is built for CUDA {torch.version.cuda} and finds no device"
+    else:
+        for number in range(torch.cuda.device_count()):
+            device = torch.cuda.get_device_properties(number)
+            memory = device.total_memory / 2**30
+            found[f"cuda:{number}"] = f"{device.name}, {memory:.0f} GiB, compute {device.major}.{device.minor}"
+    return found
+
+
+def _kernels(report: Report) -> dict[str, str]:
+    import torch
+    import zoo_kernels
+
+    found = {}
+    devices = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
+    for kernel, states in zoo_kernels.backends().items():
+        automatic = {device: _automatic(kernel, device) for device in devices}
+        for backend, state in states.items():
+            chosen = [device for device in devices if automatic[device] == backend]
+            found[f"{kernel} {backend}"] = state + (f" (automatic on {' and '.join(chosen)})" if chosen else "")
+        if automatic["cpu"] is None:
+            report.problems.append(f"No backend of the kernel {kernel} works. Type, {INSTALL_OWN}")
+    return found
+
+
+def _automatic(kernel: str, device: str) -> str | None:
+    """The backend that "auto" takes."""
+    import torch
+    from zoo_kernels import _backends  # of the same release (ddsp-zoo pins it), which has no public name for this
+
+    try:
+        module = _backends.choose(kernel, "auto", torch.device(device))
+    except RuntimeError:
+        return None
+    return next(name for name, backend in _backends.TABLE[kernel].items() if backend.module == module.__name__)
+
+
+def _folders(report: Report) -> dict[str, str]:
+    home = paths.zoo_home()
+    source = "from $ZOO_HOME" if os.environ.get("ZOO_HOME") else "$ZOO_HOME would move it"
+    found = {"ZOO_HOME": f"{home} ({source})"}
+    existing = next(folder for folder in (home, *home.parents) if folder.exists())
+    if not (existing.is_dir() and os.access(existing, os.W_OK)):
+        found["ZOO_HOME"] += ", cannot be written"
+        report.problems.append(f"{existing} cannot be written. Type: export ZOO_HOME=FOLDER, with a folder of yours")
+    found["models"] = _contents(paths.store_folder(), "model", "config.json")
+    found["datasets"] = _contents(paths.data_home(), "dataset", "dataset.json")
+    for name, folders in (("gin files", paths.gin_folders()), ("shipped models", paths.model_card_folders())):
+        found[name] = ", ".join(map(str, folders)) or "none"
+        if not folders:
+            report.problems.append(f"The {name} that ship with zoo are missing. Type, {INSTALL_OWN}")
+    return {**found, **_caches()}
+
+
+def _caches() -> dict[str, str]:
+    """Where compiled kernels are kept, by those compilers that the kernels' trials have used."""
+    found = {}
+    if loops := sys.modules.get("zoo_kernels._numba_oscillators"):
+        compiled = [function.stats.cache_path for function in vars(loops).values() if hasattr(function, "stats")]
+        found["compiled by numba"] = listing({path or "kept in memory only" for path in compiled})
+    if keops := sys.modules.get("pykeops"):
+        found["compiled by keops"] = str(keops.get_build_folder())
+    if triton := sys.modules.get("triton"):
+        found["compiled by triton"] = str(triton.knobs.cache.dir)
+    return found
+
+
+def _contents(folder: Path, what: str, marker: str) -> str:
+    if not folder.is_dir():
+        return f"{folder} (not there yet)"
+    count = sum((path / marker).is_file() for path in folder.iterdir())
+    return f"{folder} ({count} {what}{'' if count == 1 else 's'})"
+
+
+def _components(report: Report) -> dict[str, str]:
+    """Who brings which components; each is imported, and one that cannot be has a line of its own."""
+    from zoo import registry
+
+    brought: dict[str, list[str]] = {}
+    broken: dict[str, str] = {}
+    own = []
+    for kind, known in registry.KINDS.items():
+        for name, offers in known.entries().items():
+            for offer in offers:
+                brought.setdefault(f"{offer.origin} {kind}", []).append(name)
+            try:
+                known.get(name)
+            except ZooError as error:
+                broken[f"{known.singular} {name}"] = str(error)
+                if any(offer.distribution == registry.OWN_DISTRIBUTION for offer in offers):
+                    own.append(str(error))
+    if own:
+        others = f" ({len(own) - 1} more like it)" if own[1:] else ""
+        report.problems.append(f"{own[0]}{others}")
+    return {**{who: listing(names) for who, names in sorted(brought.items())}, **broken}
+
+
+def _main(argv: list[str]) -> int:
+    parser = cli.parser(
+        PROG,
+        "Say what is installed here, which devices and which kernels' backends work (and why another does not), where "
+        "models and data lie, and what plugins bring. Exits with 1 if something that everything needs is broken, and "
+        "says what to type.",
+        EXAMPLES,
+    )
+    parser.add_argument("--json", action="store_true", help="the same as JSON")
+    options = parser.parse_args(argv)
+    if sys.stderr.isatty():
+        sys.stderr.write(
+            "Importing what zoo needs and trying every backend; the first time, compiling takes some seconds.\n"
+        )
+    report = examine()
+    if options.json:
+        sys.stdout.write(report.to_json())
+    else:
+        wide = sys.stdout.isatty()
+        for line in report.to_table(shutil.get_terminal_size().columns) if wide else report.to_lines():
+            sys.stdout.write(f"{line}\n")
+    return 1 if report.problems else 0
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command and give its exit code."""
+    return cli.run(_main, argv)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
