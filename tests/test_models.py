@@ -12,6 +12,12 @@ COUNTS = {
     "gru-L": 4_298_406,
     "gru-M": 421_210,
     "gru-S": 40_074,
+    "s4-L": 4_436_646,
+    "s4-M": 421_158,
+    "s4-S": 41_542,
+    "s4d-L": 4_108_966,
+    "s4d-M": 339_238,
+    "s4d-S": 29_254,
     "tcn-L": 4_450_470,
     "tcn-M": 435_622,
     "tcn-S": 39_558,
@@ -45,7 +51,7 @@ def test_model_renders_audio_of_whole_frames(name):
     assert torch.isfinite(made.audio).all()
 
 
-@pytest.mark.parametrize("name", ["gru-S", "tcn-S"])
+@pytest.mark.parametrize("name", ["gru-S", "s4-S", "s4d-S", "tcn-S"])
 def test_rendering_is_a_pure_function_when_noise_is_given(name):
     model = zoo.create(name).eval()
     f0_hz, loudness_db = features()
@@ -56,7 +62,7 @@ def test_rendering_is_a_pure_function_when_noise_is_given(name):
     assert not torch.equal(first, other)
 
 
-@pytest.mark.parametrize("name", ["gru-S", "tcn-S"])
+@pytest.mark.parametrize("name", ["gru-S", "s4-S", "s4d-S", "tcn-S"])
 def test_every_parameter_gets_a_gradient(name):
     model = zoo.create(name).train()
     f0_hz, loudness_db = features()
@@ -65,7 +71,7 @@ def test_every_parameter_gets_a_gradient(name):
     assert without == []
 
 
-@pytest.mark.parametrize("name", ["gru-S", "tcn-S"])
+@pytest.mark.parametrize("name", ["gru-S", "s4-S", "s4d-S", "tcn-S"])
 def test_decoder_looks_at_no_later_frame(name):
     decoder = zoo.create(name).decoder.eval()
     f0, loudness = torch.rand(1, 40), torch.rand(1, 40)

@@ -1,5 +1,6 @@
 """Parity with the thesis's models; row 1 of the reference arrays, with 20 unvoiced frames, is kept here."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ import zoo
 from zoo.errors import CheckpointError, ModelNotFoundError
 
 DATA = Path(__file__).parent / "data"
-MODELS = ["gru-S", "tcn-S"]
+MODELS = ["gru-S", "s4-S", "tcn-S"]
 
 
 def reference(name):
@@ -33,21 +34,31 @@ def test_imported_model_reproduces_the_thesis(name):
         assert torch.allclose(getattr(made, part), known[f"out.{part}"][..., 0], atol=1e-4, rtol=0), part
 
 
-@pytest.mark.parametrize("name", ["gru-S", "gru-M", "gru-L", "tcn-S", "tcn-M", "tcn-L"])
+@pytest.mark.parametrize("name", [f"{kind}-{size}" for kind in ("gru", "s4", "tcn") for size in "SML"])
 def test_every_size_survives_a_lightning_checkpoint(name, tmp_path):
     """Names of another size are those of S; each size's own weights go out under them and come back."""
     from zoo import thesis
 
-    model = zoo.create(name, noise_filter="thesis", unvoiced="hold", above_nyquist="thesis")
+    options = {"kernel_frames": 77} if name.startswith("s4") else {}
+    model = zoo.create(name, noise_filter="thesis", unvoiced="hold", above_nyquist="thesis", **options)
     inverse = {}
     for old in state_of(name[:-1] + "S").keys() - {"net.1.reverb.t"}:
-        (new,) = thesis._rename({old: torch.zeros(1)}, Path("x"))
-        inverse[new] = old
+        if not old.endswith("kernel.L"):
+            (new,) = thesis._rename({old: torch.zeros(1)}, Path("x"))
+            inverse[new] = old
     blocks = {new: old for new, old in inverse.items() if ".blocks.0." in new}
     for i in range(len(getattr(model.decoder, "blocks", []))):
-        inverse.update({k.replace(".0.", f".{i}.", 1): v.replace("tcn.0.", f"tcn.{i}.") for k, v in blocks.items()})
-    state = {inverse[key]: value for key, value in model.state_dict().items()}
-    state["net.1.reverb.noise"] = state["net.1.reverb.noise"][:, None]
+        for new, old in blocks.items():
+            inverse[new.replace(".0.", f".{i}.", 1)] = re.sub(r"(tcn|s4_blocks|norms)\.0\.", rf"\1.{i}.", old)
+    # Where the thesis has a dimension of size 1 more than zoo.
+    extra = {"noise": -1, "D": 0, "P": 0, "B": 0, "C": 0, "output_linear.0.weight": -1}
+    state = {}
+    for key, value in model.state_dict().items():
+        old = inverse[key]
+        where = [d for end, d in extra.items() if old.endswith("." + end)]
+        state[old] = value.unsqueeze(where[0]) if where else value
+        if old.endswith(".log_dt"):
+            state[old.replace("log_dt", "L")] = torch.tensor(77)
     state["net.1.reverb.t"] = torch.zeros(1, 3, 1)
     path = tmp_path / "model.ckpt"
     torch.save({"state_dict": state, "epoch": 3, "hyper_parameters": {"lr": 1e-3}}, path)
@@ -79,6 +90,26 @@ def test_imported_model_is_saved_and_loaded_with_its_quirks(tmp_path):
         "thesis",
     )
     assert loaded.config.features["center"] is False
+
+
+def test_s4_keeps_the_length_its_kernels_were_made_for(tmp_path):
+    model = zoo.import_thesis(reference("s4-S"), model="s4-S-flute")
+    assert model.config.decoder.args["kernel_frames"] == 260
+    zoo.save(model, tmp_path)
+    again = zoo.load(tmp_path)
+    features = torch.full((1, 300), 0.5), torch.full((1, 300), 0.7)
+    with torch.no_grad():
+        assert torch.equal(again.decoder(*features).hidden, model.decoder(*features).hidden)
+
+
+@pytest.mark.parametrize(("lengths", "message"), [([0, 0, 0], "never run"), ([260, 520, 260], "260 and 520|260, 520")])
+def test_s4_checkpoint_without_one_kernel_length_is_refused(tmp_path, lengths, message):
+    state = state_of("s4-S")
+    for i, length in enumerate(lengths):
+        state[f"net.0.s4.s4_blocks.{i}.kernel.kernel.L"] = torch.tensor(length)
+    save_file(state, tmp_path / "odd.safetensors")
+    with pytest.raises(CheckpointError, match=message):
+        zoo.import_thesis(tmp_path / "odd.safetensors", model="s4-S")
 
 
 def test_checkpoint_of_another_size_says_which_it_is():

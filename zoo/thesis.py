@@ -28,6 +28,15 @@ _RENAMES: list[tuple[str, str]] = [
     (r"net\.0\.tcn\.(\d+)\.block\.0\.(.+)", r"decoder.blocks.\1.first.\2"),
     (r"net\.0\.tcn\.(\d+)\.block\.3\.(.+)", r"decoder.blocks.\1.second.\2"),
     (r"net\.0\.tcn\.(\d+)\.residual\.(.+)", r"decoder.blocks.\1.residual.\2"),
+    (r"net\.0\.s4\.norms\.(\d+)\.(.+)", r"decoder.blocks.\1.norm.\2"),
+    (r"net\.0\.s4\.s4_blocks\.(\d+)\.D", r"decoder.blocks.\1.skip"),
+    (r"net\.0\.s4\.s4_blocks\.(\d+)\.output_linear\.0\.(.+)", r"decoder.blocks.\1.mix.\2"),
+    (r"net\.0\.s4\.s4_blocks\.(\d+)\.kernel\.kernel\.inv_w_real", r"decoder.blocks.\1.kernel.log_decay"),
+    (r"net\.0\.s4\.s4_blocks\.(\d+)\.kernel\.kernel\.w_imag", r"decoder.blocks.\1.kernel.frequency"),
+    (r"net\.0\.s4\.s4_blocks\.(\d+)\.kernel\.kernel\.log_dt", r"decoder.blocks.\1.kernel.log_dt"),
+    (r"net\.0\.s4\.s4_blocks\.(\d+)\.kernel\.kernel\.P", r"decoder.blocks.\1.kernel.low_rank"),
+    (r"net\.0\.s4\.s4_blocks\.(\d+)\.kernel\.kernel\.B", r"decoder.blocks.\1.kernel.drive"),
+    (r"net\.0\.s4\.s4_blocks\.(\d+)\.kernel\.kernel\.C", r"decoder.blocks.\1.kernel.read"),
     (r"net\.0\.out_mlp\.(.+)", r"decoder.head.mlp.\1"),
     (r"net\.0\.proj_matrices\.0\.(.+)", r"decoder.head.controls.amplitude.\1"),
     (r"net\.0\.proj_matrices\.1\.(.+)", r"decoder.head.controls.harmonic_distribution.\1"),
@@ -36,6 +45,14 @@ _RENAMES: list[tuple[str, str]] = [
 ]
 _NEW_WEIGHT_NORM = {"parametrizations.weight.original0": "weight_g", "parametrizations.weight.original1": "weight_v"}
 _BUFFERS = re.compile(r"net\.1\.reverb\.t")
+# What the thesis stores with a dimension of size 1 more: our name, our number of dimensions, which one is too much.
+_EXTRA_DIMENSIONS = [
+    (r"synth\.reverb\.noise", 1, -1),
+    (r"decoder\.blocks\.\d+\.skip", 1, 0),
+    (r"decoder\.blocks\.\d+\.kernel\.(low_rank|drive|read)", 3, 0),
+    (r"decoder\.blocks\.\d+\.mix\.weight", 2, -1),
+]
+_KERNEL_LENGTH = re.compile(r"net\.0\.s4\.s4_blocks\.\d+\.kernel\.kernel\.L")
 
 
 def import_thesis(path: str | Path, *, model: str) -> Model:
@@ -65,7 +82,11 @@ def import_thesis(path: str | Path, *, model: str) -> Model:
             made = create(model, **_SYNTH_OPTIONS)
         except ConfigError as error:
             raise ModelNotFoundError(f"{model} is not an architecture of the thesis: {error}") from None
-    state = _rename(_read(path), path)
+    raw = _read(path)
+    state = _rename(raw, path)
+    if made.config.decoder.name == "s4" and (frames := _kernel_frames(raw, path)) is not None:
+        with torch.random.fork_rng(devices=[]):
+            made = create(model, kernel_frames=frames, **_SYNTH_OPTIONS)
     expected = made.state_dict()
     _check(state, expected, path, model)
     made.load_state_dict({name: tensor.to(expected[name].dtype) for name, tensor in state.items()})
@@ -104,7 +125,7 @@ def _rename(state: dict[str, Tensor], path: Path) -> dict[str, Tensor]:
     renamed: dict[str, Tensor] = {}
     unknown: list[str] = []
     for name, tensor in state.items():
-        if not name.startswith("net.") or _BUFFERS.fullmatch(name):
+        if not name.startswith("net.") or _BUFFERS.fullmatch(name) or _KERNEL_LENGTH.fullmatch(name):
             continue  # inputs and outputs beside the weights, and what is computed anew
         for old, new in _NEW_WEIGHT_NORM.items():
             name = name.replace(old, new)  # the same name in torch's newer spelling
@@ -120,9 +141,24 @@ def _rename(state: dict[str, Tensor], path: Path) -> dict[str, Tensor]:
         raise CheckpointError(
             f"{path} holds none of the thesis's names (net.0.* and net.1.*); it has {listing(list(state)[:5])}."
         )
-    if (noise := renamed.get("synth.reverb.noise")) is not None and noise.ndim == 2:
-        renamed["synth.reverb.noise"] = noise[:, 0]
+    for pattern, dimensions, extra in _EXTRA_DIMENSIONS:
+        for name, tensor in renamed.items():
+            if re.fullmatch(pattern, name) and tensor.ndim == dimensions + 1:
+                renamed[name] = tensor.squeeze(extra)
     return renamed
+
+
+def _kernel_frames(state: dict[str, Tensor], path: Path) -> int | None:
+    """The length that S4's kernels were made for: what their C means depends on it."""
+    found = {int(tensor) for name, tensor in state.items() if _KERNEL_LENGTH.fullmatch(name)}
+    if not found:
+        return None
+    if len(found) > 1 or min(found) < 1:
+        raise CheckpointError(
+            f"{path} has S4 kernels made for {listing(str(n) for n in sorted(found))} frames; zoo takes one length of "
+            "at least 1 for all (0: the model was never run, so its C has another meaning)."
+        )
+    return found.pop()
 
 
 def _check(state: dict[str, Tensor], expected: dict[str, Tensor], path: Path, model: str) -> None:

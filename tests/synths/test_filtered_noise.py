@@ -3,8 +3,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from zoo.fft import fast_fft_size
 from zoo.synths.filtered_noise import full_filtered_noise, thesis_filtered_noise, windowed_response
-from zoo.synths.reverb import fast_fft_size
 
 
 def plain_filtered_noise(noise, magnitudes, hop):

@@ -1,0 +1,207 @@
+"""The S4 decoder: convolutions as long as the clip, from a state space that remembers its past.
+
+The kernel's matrix is diagonal plus rank 1. At the roots of unity its generating function is a few Cauchy sums and
+Woodbury's identity; an inverse FFT turns that into the kernel.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+from zoo_kernels import cauchy, vandermonde
+
+from zoo.decoders.hippo import NormalPlusLowRank, legs
+from zoo.decoders.recurrence import DiagonalRecurrence, LowRankRecurrence, Recurrence
+from zoo.decoders.state_space import StateSpaceDecoder, StateSpaceKernel, log_uniform_steps
+
+_LARGEST_ERROR = 1e-5  # of a diagonalised kernel, relative to the kernel's largest value
+
+
+class S4Kernel(StateSpaceKernel):
+    """A convolution kernel for each channel: the impulse response of `x' = (diag(w) - P P*) x + B u`, `y = C x`.
+
+    `C` is stored as training sees it: times `I - A^L`, with A the matrix of one step and L = `frames`, so that the
+    kernel of L frames is a finite sum. What the recurrence and longer kernels need is worked out from it, and nothing
+    is written back.
+
+    Args:
+        channels: Kernels.
+        frames: L, the length that the parameters are made for.
+        order: Size of the state; half as many modes are stored, their conjugates being implied.
+    """
+
+    def __init__(self, channels: int, *, frames: int, order: int = 64) -> None:
+        super().__init__()
+        self.frames = frames
+        start = legs(order)
+        self.log_decay = nn.Parameter(torch.log(-start.w.real).float().repeat(channels, 1))
+        self.frequency = nn.Parameter(start.w.imag.float().repeat(channels, 1))
+        self.low_rank = nn.Parameter(_pairs(start.P).repeat(channels, 1, 1))
+        self.drive = nn.Parameter(_pairs(start.B).repeat(channels, 1, 1))
+        self.log_dt = nn.Parameter(log_uniform_steps(channels))
+        read = torch.randn(channels, order // 2, dtype=torch.complex64)
+        self.read = nn.Parameter(_pairs(_truncated(read, start, torch.exp(self.log_dt.detach()), frames)))
+
+    def dynamics(self) -> list[nn.Parameter]:
+        """A (diagonal and rank 1), B and the step."""
+        return [self.log_decay, self.frequency, self.low_rank, self.drive, self.log_dt]
+
+    def forward(self, frames: int) -> Tensor:
+        """The first frames of the kernel, `[channels, frames]`.
+
+        Beyond the length that the parameters are made for, C is worked out for the next doubled length that suffices.
+        """
+        length, read = self.frames, torch.view_as_complex(self.read)
+        if frames > length:
+            length, read = self._for_longer(frames)
+        dt = torch.exp(self.log_dt)[:, None]
+        low_rank, drive = torch.view_as_complex(self.low_rank), torch.view_as_complex(self.drive)
+        left, right = torch.stack([read, low_rank.conj()]), torch.stack([drive, low_rank])
+        nodes = _nodes(length, dt.device, low_rank.dtype)
+        # Row: which of C and P*; column: which of B and P.
+        sums = dt * cauchy(left[:, None] * right, nodes, self._poles(dt))
+        generating = sums[0, 0] - sums[0, 1] * sums[1, 0] / (1 + sums[1, 1])
+        generating = generating * (1 + nodes / 2)  # 2 / (1 + omega), the bilinear transform's factor
+        if length % 2 == 0:
+            # At omega = -1 the node is infinite: what is left there is dt Re(C B), summed over both of each pair.
+            last = dt * (read * drive).real.sum(dim=-1, keepdim=True)
+            generating = torch.cat([generating, last.to(generating.dtype)], dim=-1)
+        return torch.fft.irfft(generating, n=length)[:, :frames]
+
+    def _poles(self, dt: Tensor) -> Tensor:
+        return torch.complex(-torch.exp(self.log_decay), self.frequency) * dt
+
+    def _whole(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """With both of each pair, in complex128: A dt `[channels, order, order]`; P, B dt and C `[channels, order]`."""
+        dt = torch.exp(self.log_dt.double())[:, None]
+        poles = torch.complex(-torch.exp(self.log_decay.double()), self.frequency.double()) * dt
+        w, low_rank, drive, read = (
+            torch.cat([x, x.conj()], dim=-1)
+            for x in (poles, *(torch.view_as_complex(p.double()) for p in (self.low_rank, self.drive, self.read)))
+        )
+        low_rank = low_rank * torch.sqrt(dt)
+        return torch.diag_embed(w) - low_rank[:, :, None] * low_rank.conj()[:, None], low_rank, drive * dt, read
+
+    def _for_longer(self, frames: int) -> tuple[int, Tensor]:
+        """C times `I - A^L` for a longer L: `(I - A^2L) = (I - A^L)(I + A^L)`, as often as is needed."""
+        matrix, _, _, read = self._whole()
+        length, power = self.frames, torch.linalg.matrix_power(_one_step(matrix), self.frames)
+        while True:
+            read = read + (read[:, None] @ power)[:, 0]
+            length *= 2
+            if length >= frames:
+                return length, read[:, : read.shape[1] // 2].to(torch.view_as_complex(self.read).dtype)
+            power = power @ power
+
+    @torch.no_grad()
+    def recurrence(self) -> Recurrence:
+        """Every mode by itself where the matrix has good eigenvectors, else the recurrence that needs none.
+
+        HiPPO's matrix is close to one that has no basis of eigenvectors, so the result is compared with the kernel.
+        """
+        matrix, low_rank, drive, read = self._whole()
+        found = self._diagonal(matrix, drive, read)
+        if found is not None:
+            return found
+        step = _one_step(matrix)
+        identity = torch.eye(step.shape[-1], dtype=step.dtype, device=step.device)
+        inverse = identity - torch.linalg.matrix_power(step, self.frames)
+        read = torch.linalg.solve(inverse, read[:, None], left=False)[:, 0]
+        half = read.shape[1] // 2
+        dt = torch.exp(self.log_dt.double())[:, None]
+        poles = torch.complex(-torch.exp(self.log_decay.double()), self.frequency.double()) * dt
+        return LowRankRecurrence(poles, low_rank[:, :half], drive[:, :half], read[:, :half])
+
+    def _diagonal(self, matrix: Tensor, drive: Tensor, read: Tensor) -> DiagonalRecurrence | None:
+        try:
+            poles, vectors = torch.linalg.eig(matrix)
+            drive = torch.linalg.solve(vectors, drive[..., None])[..., 0] / (1 - poles / 2)
+        except RuntimeError:  # torch.linalg's errors are its children: no convergence, or no inverse
+            return None
+        decay = (1 + poles / 2) / (1 - poles / 2)
+        read = (read[:, None] @ vectors)[:, 0] / (1 - decay**self.frames)
+        kernel = self(self.frames).double()
+        found = vandermonde(0.5 * read * drive, torch.log(decay), self.frames)
+        error = (found - kernel).abs().amax(dim=-1)
+        if not bool((error <= _LARGEST_ERROR * kernel.abs().amax(dim=-1)).all()):
+            return None
+        return DiagonalRecurrence(decay, drive, read)
+
+
+def _pairs(x: Tensor) -> Tensor:
+    """Complex numbers as float32 pairs, which every optimizer and file format takes."""
+    return torch.view_as_real(x.to(torch.complex64)).clone()
+
+
+def _one_step(matrix: Tensor) -> Tensor:
+    """The bilinear transform of `A dt`: the matrix from one frame to the next."""
+    identity = torch.eye(matrix.shape[-1], dtype=matrix.dtype, device=matrix.device)
+    return torch.linalg.solve(identity - matrix / 2, identity + matrix / 2)
+
+
+def _truncated(read: Tensor, start: NormalPlusLowRank, dt: Tensor, frames: int) -> Tensor:
+    """`C (I - A^L)` for matrices that differ in their step only, by the eigenvectors of one.
+
+    Those of the matrix as float32 stores it: rounding parts eigenvalues that are all but equal, and so makes the
+    eigenvectors good to 1e-8.
+    """
+    w, low_rank = (torch.cat([x, x.conj()]).to(torch.complex64).to(torch.complex128) for x in (start.w, start.P))
+    poles, vectors = torch.linalg.eig(torch.diag(w) - low_rank[:, None] * low_rank.conj())
+    poles = poles * dt.double()[:, None]
+    whole = torch.cat([read, read.conj()], dim=-1).to(torch.complex128)
+    powers = ((1 + poles / 2) / (1 - poles / 2)) ** frames
+    rest = torch.linalg.solve(vectors, whole @ vectors * powers, left=False)
+    return (whole - rest)[:, : read.shape[1]]
+
+
+@functools.lru_cache(maxsize=16)
+def _nodes(length: int, device: torch.device, dtype: torch.dtype) -> Tensor:
+    """Where the Cauchy sums are taken: `2 (1 - omega) / (1 + omega)` at the roots of unity but -1, all imaginary."""
+    with torch.inference_mode(False), torch.no_grad():  # kept for later calls, which may need gradients
+        angle = torch.arange((length + 1) // 2, dtype=torch.float64) * (2 * math.pi / length)
+        return torch.complex(torch.zeros_like(angle), 2 * torch.tan(angle / 2)).to(device, dtype)
+
+
+class S4Decoder(StateSpaceDecoder):
+    """Blocks of S4 convolutions between two MLPs.
+
+    Example:
+        >>> decoder = S4Decoder(control_sizes={"amplitude": 1}, model_size=16, blocks=3)
+        >>> decoder(torch.zeros(2, 250), torch.zeros(2, 250)).controls["amplitude"].shape
+        torch.Size([2, 250, 1])
+
+    Its kernels are made for clips of `kernel_frames`: shorter ones use their beginning, longer ones cost a little more
+    to work out. Stepping gives the same as `forward` over any length, to 1e-4 over the length that the kernel was
+    made for; beyond it rounding may part them, and the recurrence is the truth.
+
+    Args:
+        control_sizes: The synth's controls, name to size.
+        model_size: Channels of each feature's input MLP; the blocks have twice as many, as has the output MLP.
+        blocks: Residual blocks.
+        dropout: In each block, after the convolution and after the mixing of channels.
+        kernel_frames: The length that the kernels are made for: best that of the training segments.
+        state_size: Of each channel's state space.
+
+    Source: Gu, Goel, Ré, "Efficiently Modeling Long Sequences with Structured State Spaces" (2022).
+    """
+
+    def __init__(
+        self,
+        *,
+        control_sizes: Mapping[str, int],
+        model_size: int = 256,
+        blocks: int = 5,
+        dropout: float = 0.2,
+        kernel_frames: int = 1000,
+        state_size: int = 64,
+    ) -> None:
+        if kernel_frames < 1:
+            raise ValueError(f"kernel_frames must be at least 1, and is {kernel_frames}.")
+        if state_size < 2 or state_size % 2:
+            raise ValueError(f"state_size must be even (conjugate pairs), and is {state_size}.")
+        kernels = [S4Kernel(2 * model_size, frames=kernel_frames, order=state_size) for _ in range(blocks)]
+        super().__init__(control_sizes=control_sizes, model_size=model_size, kernels=kernels, dropout=dropout)
