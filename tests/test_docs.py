@@ -14,6 +14,7 @@ import zoo
 from zoo.__main__ import _COMMANDS, _PROGRAMS
 
 CHECKOUT = Path(__file__).parent.parent
+RUNNABLE = [CHECKOUT / "docs" / "streaming.md"]  # their Python runs as it stands, from top to bottom
 PAGES = [CHECKOUT / "README.md", CHECKOUT / "CONTRIBUTING.md", *sorted((CHECKOUT / "docs").rglob("*.md"))]
 
 
@@ -30,6 +31,15 @@ def test_examples_in_docstrings_run_as_shown(name):
     globs = {"zoo": zoo, "torch": torch, "zoo_kernels": zoo_kernels}
     result = doctest.testmod(module, extraglobs=globs, optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE)
     assert result.failed == 0
+
+
+@pytest.mark.parametrize("page", RUNNABLE, ids=lambda path: str(path.relative_to(CHECKOUT)))
+def test_python_on_the_page_runs_as_shown(page):
+    namespace = {}
+    blocks = re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)
+    assert blocks
+    for block in blocks:
+        exec(block, namespace)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(CHECKOUT)))

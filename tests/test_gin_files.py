@@ -19,9 +19,9 @@ RECIPES = [name for name in SHIPPED if name != "train/default.gin" and name not 
 
 
 def test_every_preset_and_every_pair_has_its_file():
-    sizes = "LMS"
-    wanted = {f"train/{a}-{size}.gin" for a in ("gru", "tcn") for size in sizes}
-    wanted |= {f"distill/{a}-L-to-{a}-{size}.gin" for a in ("gru", "tcn") for size in "MS"}
+    presets = [n for n in registry.models.names() if registry.models.entry(n).distribution == registry.OWN_DISTRIBUTION]
+    wanted = {f"train/{name}.gin" for name in presets}
+    wanted |= {f"distill/{name[:-2]}-L-to-{name}.gin" for name in presets if not name.endswith("-L")}
     wanted |= {"train/default.gin", "train/quickstart-teacher.gin", "quickstart.gin"}
     assert wanted <= set(SHIPPED)
 

@@ -72,15 +72,15 @@ def s4_S() -> ModelConfig:
 
 
 def s4d_L() -> ModelConfig:
-    """S4D, sized as S4."""
+    """S4D, 4.11 million parameters."""
     return _preset("s4d", "L", **_STATE_SPACE_SIZES["L"])
 
 
 def s4d_M() -> ModelConfig:
-    """S4D, sized as S4."""
+    """S4D, 339 thousand parameters."""
     return _preset("s4d", "M", **_STATE_SPACE_SIZES["M"])
 
 
 def s4d_S() -> ModelConfig:
-    """S4D, sized as S4."""
+    """S4D, 29 thousand parameters."""
     return _preset("s4d", "S", **_STATE_SPACE_SIZES["S"])
