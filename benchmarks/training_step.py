@@ -1,9 +1,12 @@
 """How long a training step takes, and which part of it.
 
     python benchmarks/training_step.py gru-S tcn-S
+    python benchmarks/training_step.py s4-L --direct-cauchy --steps 3
 
 Medians over a few steps, on random features, for 16 segments of 4 s at 16 kHz unless told otherwise. With `--teacher`
-the step is a distillation step: the teacher's stored controls are played, and its audio is a second target.
+the step is a distillation step: the teacher's stored controls are played, and its audio is a second target. With
+`--direct-cauchy` each step is also taken with S4's Cauchy sums written out over all poles and their conjugates, in
+turns with the other, and the ratio is given.
 """
 
 from __future__ import annotations
@@ -13,13 +16,23 @@ import statistics
 import time
 
 import torch
+from zoo_kernels import cauchy
 
+from zoo.decoders import s4
 from zoo.losses.distillation import Loss, OutputAudio, Reconstruction, compute
 from zoo.model import Rendering, create
 
 
-def measure(name: str, *, teacher: str | None, batch_size: int, seconds: float, steps: int) -> dict[str, float]:
-    """Median seconds of each part of a step."""
+def direct_cauchy(v: torch.Tensor, z: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
+    """The textbook sum: every pole and its conjugate at every node, in complex64, with autograd."""
+    v, w = torch.cat([v, v.conj()], dim=-1), torch.cat([w, w.conj()], dim=-1)
+    return (v[..., None] / (z - w[..., None])).sum(dim=-2)
+
+
+def measure(
+    name: str, *, teacher: str | None, batch_size: int, seconds: float, steps: int, direct: bool = False
+) -> dict[str, float]:
+    """Median seconds of each part of a step; with `direct` also of a step with S4's sums written out."""
     torch.manual_seed(0)
     student = create(name)
     master = create(teacher).eval().requires_grad_(False) if teacher else None
@@ -49,7 +62,9 @@ def measure(name: str, *, teacher: str | None, batch_size: int, seconds: float, 
         times.setdefault(part, []).append(now - since)
         return now
 
-    for _ in range(steps + 2):
+    for turn in range((steps + 2) * (2 if direct else 1)):
+        plain = direct and turn % 2 == 1
+        s4.cauchy = direct_cauchy if plain else cauchy  # type: ignore[assignment] # backend= is not needed here
         began = since = time.perf_counter()
         target = None
         if master is not None and controls is not None:
@@ -58,16 +73,16 @@ def measure(name: str, *, teacher: str | None, batch_size: int, seconds: float, 
             target = Rendering(played.audio, played.dry, None, None, controls, played.audio)
             since = clock("teacher", since)
         rendering = student(batch["f0_hz"], batch["loudness_db"])
-        since = clock("forward", since)
+        since = clock("forward with direct sums" if plain else "forward", since)
         total = compute(losses, rendering, target, batch).total
         since = clock("loss", since)
         total.backward()
-        since = clock("backward", since)
+        since = clock("backward with direct sums" if plain else "backward", since)
         torch.nn.utils.clip_grad_norm_(student.parameters(), 3.0)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         clock("optimizer", since)
-        clock("step", began)
+        clock("step with direct sums" if plain else "step", began)
     return {part: statistics.median(values[2:]) for part, values in times.items()}  # two steps warm up
 
 
@@ -78,6 +93,7 @@ def main() -> None:
     parser.add_argument("--teacher", help="an architecture to distil from, e.g. gru-L")
     parser.add_argument("--batch-size", type=int, default=16)
     parser.add_argument("--seconds", type=float, default=4.0, help="of a segment")
+    parser.add_argument("--direct-cauchy", action="store_true", help="also with S4's Cauchy sums written out, in turns")
     parser.add_argument("--steps", type=int, default=7, help="to take the median of")
     options = parser.parse_args()
     print(
@@ -90,8 +106,11 @@ def main() -> None:
             batch_size=options.batch_size,
             seconds=options.seconds,
             steps=options.steps,
+            direct=options.direct_cauchy,
         )
         print(f"{name}: " + ", ".join(f"{part} {1000 * value:.0f} ms" for part, value in parts.items()))
+        if options.direct_cauchy:
+            print(f"{name}: {parts['step with direct sums'] / parts['step']:.2f} times the speed with direct sums")
 
 
 if __name__ == "__main__":

@@ -45,7 +45,7 @@ LAYERS = [
     {"checkpoint"},
     {"model", "presets"},
     {"decoders", "synths", "losses", "features", "datasets", "metrics"},
-    {"registry", "register", "naming", "config", "paths", "files", "cli", "fft"},
+    {"registry", "register", "naming", "config", "paths", "files", "cli"},
     {"errors"},
 ]
 # `model.save_pretrained` and `Model.from_pretrained` import inside their bodies: the spellings that people know.

@@ -2,6 +2,8 @@
 
 from zoo_kernels._backends import backends
 from zoo_kernels.cauchy import cauchy
+from zoo_kernels.convolution import causal_convolution
+from zoo_kernels.fft import fast_fft_size
 from zoo_kernels.oscillators import harmonic_oscillators
 from zoo_kernels.spectral import SpectralPlan, spectral_distances, spectral_magnitudes
 from zoo_kernels.vandermonde import vandermonde
@@ -10,6 +12,8 @@ __all__ = [
     "SpectralPlan",
     "backends",
     "cauchy",
+    "causal_convolution",
+    "fast_fft_size",
     "harmonic_oscillators",
     "spectral_distances",
     "spectral_magnitudes",

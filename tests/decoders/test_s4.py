@@ -5,8 +5,6 @@ import math
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from torch.autograd import gradcheck
 
 import zoo
@@ -14,7 +12,6 @@ from zoo.decoders.hippo import legs
 from zoo.decoders.recurrence import DiagonalRecurrence, LowRankRecurrence
 from zoo.decoders.s4 import S4Decoder, S4Kernel
 from zoo.decoders.s4d import S4DDecoder, S4DKernel
-from zoo.decoders.state_space import convolve
 
 SIZES = {"amplitude": 1, "noise_bands": 5}
 
@@ -138,27 +135,6 @@ def test_hippo_is_legs_in_another_basis():
         responses.append(torch.stack(energies))
     assert torch.allclose(*responses, rtol=1e-9)
     assert (form.w.real + 0.5).abs().max() < 1e-12
-
-
-@settings(max_examples=25, deadline=None)
-@given(batch=st.integers(1, 3), channels=st.integers(1, 4), frames=st.integers(1, 70))
-def test_convolve_is_the_causal_sum(batch, channels, frames):
-    torch.manual_seed(frames)
-    u, kernel = torch.randn(batch, channels, frames).double(), torch.randn(channels, frames).double()
-    expected = torch.zeros_like(u)
-    for lag in range(frames):
-        expected[..., lag:] += kernel[:, lag, None] * u[..., : frames - lag]
-    assert torch.allclose(convolve(u, kernel), expected, atol=1e-10)
-
-
-@pytest.mark.parametrize("frames", [1, 2, 5])
-def test_convolve_gradcheck(frames):
-    torch.manual_seed(0)
-    u = torch.randn(2, 3, frames, dtype=torch.float64, requires_grad=True)
-    kernel = torch.randn(3, frames, dtype=torch.float64, requires_grad=True)
-    gradcheck(convolve, (u, kernel))
-    gradcheck(lambda u: convolve(u, kernel.detach()), (u,))
-    gradcheck(lambda kernel: convolve(u.detach(), kernel), (kernel,))
 
 
 @torch.no_grad()

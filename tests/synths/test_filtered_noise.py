@@ -2,8 +2,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from zoo_kernels import fast_fft_size
 
-from zoo.fft import fast_fft_size
 from zoo.synths.filtered_noise import full_filtered_noise, thesis_filtered_noise, windowed_response
 
 

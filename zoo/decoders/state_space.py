@@ -9,13 +9,12 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
+from zoo_kernels import causal_convolution
 
 from zoo.decoders.blocks import ControlHead, FeatureEncoder
 from zoo.decoders.interface import Decoded, Decoder, Frame, check_batch, split_frame
 from zoo.decoders.recurrence import Recurrence
-from zoo.fft import fast_fft_size
 
 _LEARNING_RATE = 1e-3  # at most, for the parameters of the dynamics: they are more sensitive than the rest
 
@@ -42,48 +41,6 @@ def log_uniform_steps(channels: int, *, smallest: float = 1e-3, largest: float =
     return low + (high - low) * torch.rand(channels)
 
 
-def convolve(u: Tensor, kernel: Tensor) -> Tensor:
-    """Causal convolution of each channel with its kernel, by FFT.
-
-    Args:
-        u: `[batch, channels, frames]`.
-        kernel: `[channels, frames]`.
-
-    Returns:
-        `[batch, channels, frames]`.
-    """
-    out: Tensor = _Convolution.apply(u, kernel)  # type: ignore[no-untyped-call] # torch does not annotate it
-    return out
-
-
-class _Convolution(torch.autograd.Function):
-    """Keeps its inputs rather than their spectra, and goes back with three transforms where autograd takes five."""
-
-    @staticmethod
-    def forward(ctx: Any, u: Tensor, kernel: Tensor) -> Tensor:  # noqa: ANN401 - torch's context
-        ctx.save_for_backward(u, kernel)
-        frames = u.shape[-1]
-        size = fast_fft_size(2 * frames - 1)
-        spectrum = torch.fft.rfft(u, size)
-        return torch.fft.irfft(spectrum.mul_(torch.fft.rfft(kernel, size)), size)[..., :frames].contiguous()
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None]:  # noqa: ANN401 - torch's context
-        u, kernel = ctx.saved_tensors
-        frames = u.shape[-1]
-        size = fast_fft_size(2 * frames - 1)
-        incoming = torch.fft.rfft(grad, size)
-        grad_u = grad_kernel = None
-        if ctx.needs_input_grad[1]:
-            products = torch.fft.rfft(u, size).conj_physical_().mul_(incoming)
-            grad_kernel = torch.fft.irfft(products.sum(dim=0), size)[..., :frames]
-        if ctx.needs_input_grad[0]:
-            spectrum = torch.fft.rfft(kernel, size).conj_physical_()
-            grad_u = torch.fft.irfft(incoming.mul_(spectrum), size)[..., :frames].contiguous()
-        return grad_u, grad_kernel
-
-
 class StateSpaceBlock(nn.Module):
     """A long convolution in each channel, a mixing of the channels, and a residual connection; normalised last.
 
@@ -106,7 +63,7 @@ class StateSpaceBlock(nn.Module):
         """`[batch, frames, channels]` -> the same shape."""
         with torch.autocast(x.device.type, enabled=False):  # phases and FFTs need their digits
             u = x.to(self.skip.dtype).transpose(1, 2).contiguous()
-            y = torch.addcmul(convolve(u, self.kernel(u.shape[-1])), self.skip[:, None], u)
+            y = torch.addcmul(causal_convolution(u, self.kernel(u.shape[-1])), self.skip[:, None], u)
             y = self.dropout(F.gelu(y)).transpose(1, 2)
         y = F.glu(self.mix(y), dim=-1)
         y = self.channel_dropout(y.transpose(1, 2)).transpose(1, 2)

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from zoo_kernels import fast_fft_size
 
 from zoo.errors import ConfigError, listing
-from zoo.fft import fast_fft_size
 from zoo.synths.filtered_noise import NOISE_FILTERS, full_filtered_noise, thesis_filtered_noise, windowed_response
 from zoo.synths.interface import Synth, Synthesis
 from zoo.synths.oscillators import UNVOICED, harmonic_audio
@@ -110,7 +110,11 @@ class HarmonicNoise(Synth):
             f0_hz: `[batch, frames]` in Hz. Not positive and NaN mean unvoiced; over Nyquist nothing sounds.
             controls: Raw controls, each `[batch, frames, size]`.
             noise: `[batch, frames * hop]` uniform in [-1, 1); drawn when not given.
+
+        Raises:
+            ValueError: Shapes disagree, a control is missing, or one holds NaN.
         """
+        self.check_inputs(f0_hz, controls, noise)
         # Signal processing stays in float32 under autocast: phases and sums of a hundred sines need the digits.
         controls = {name: value.float() for name, value in controls.items()}
         f0_hz = torch.nan_to_num(f0_hz.float(), nan=0.0).clamp(min=0.0, max=self.sample_rate / 2)

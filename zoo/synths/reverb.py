@@ -5,8 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-
-from zoo.fft import fast_fft_size
+from zoo_kernels import fast_fft_size
 
 
 class Reverb(nn.Module):
