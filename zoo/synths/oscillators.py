@@ -24,19 +24,30 @@ def fundamental_phase(f0_hz: Tensor, *, sample_rate: int, hop: int) -> Tensor:
         hop: Samples a frame.
 
     Returns:
-        `[batch, frames * hop]` float64, radians in [-pi, pi).
+        `[batch, frames * hop]` float64, radians in [-pi, pi].
     """
-    batch, frames = f0_hz.shape
-    per_sample = F.interpolate(f0_hz.double()[:, None], size=frames * hop, mode="linear", align_corners=False)[:, 0]
+    f0_hz = f0_hz.double()
+    around = torch.stack([f0_hz, *_neighbours(f0_hz)], dim=-1)
     # Summed within each frame, then over frames whose sums are wrapped: one long sum would lose 3e-4 rad in 10 minutes.
-    within = torch.cumsum((per_sample / sample_rate).view(batch, frames, hop), dim=-1)
-    before = torch.cumsum(_wrap(within[..., -1]), dim=-1)
-    cycles = within + F.pad(before[:, :-1], (1, 0))[..., None]
-    return (_wrap(cycles) * (2 * math.pi)).flatten(1)
+    # Interpolating and summing a frame are one small product (torch's own interpolation takes wrong neighbours from
+    # frame 131,072 on: its indices are float32).
+    within = around @ (_summed_weights(hop, f0_hz.device) / sample_rate)
+    before = torch.cumsum(within[..., -1] - torch.round(within[..., -1]), dim=-1)
+    within += F.pad(before[:, :-1], (1, 0))[..., None]  # in place: on a CPU, new memory costs more than arithmetic
+    within -= torch.round(within)
+    within *= 2 * math.pi
+    return within.flatten(1)
 
 
-def _wrap(cycles: Tensor) -> Tensor:
-    return cycles - torch.floor(cycles + 0.5)
+def _neighbours(f0_hz: Tensor) -> tuple[Tensor, Tensor]:
+    """The frames before and after each frame; the clip's ends are their own neighbours."""
+    return torch.cat([f0_hz[:, :1], f0_hz[:, :-1]], dim=1), torch.cat([f0_hz[:, 1:], f0_hz[:, -1:]], dim=1)
+
+
+def _summed_weights(hop: int, device: torch.device) -> Tensor:
+    """What a frame's pitch and those of its neighbours add to the phase, up to each of its samples: `[3, hop]`."""
+    offset = (torch.arange(hop, dtype=torch.float64, device=device) + 0.5) / hop - 0.5  # from the frame's centre
+    return torch.stack([1 - offset.abs(), (-offset).clamp(min=0), offset.clamp(min=0)]).cumsum(dim=1)
 
 
 def carry_pitch(f0_hz: Tensor) -> Tensor:
