@@ -6,7 +6,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
+
+from zoo.errors import listing
 
 
 @dataclass
@@ -43,6 +46,43 @@ class Synth(nn.Module, ABC):
         self.sample_rate = sample_rate
         self.hop = hop
         self.control_sizes: dict[str, int] = dict(control_sizes)
+
+    def check_inputs(self, f0_hz: Tensor, controls: Mapping[str, Tensor], noise: Tensor | None = None) -> None:
+        """Refuse what would end in an obscure error or in NaN audio; a child's `forward` may call this first.
+
+        Args:
+            f0_hz: As `forward` takes it. Its values are not looked at.
+            controls: As `forward` takes them.
+            noise: As `forward` takes it.
+
+        Raises:
+            ValueError: Shapes disagree, a control is missing, or one holds NaN.
+        """
+        if f0_hz.ndim != 2 or f0_hz.numel() == 0:
+            raise ValueError(f"f0_hz must be [batch, frames], with at least one of each; found {list(f0_hz.shape)}.")
+        batch, frames = f0_hz.shape
+        for name, size in self.control_sizes.items():
+            if name not in controls:
+                raise ValueError(f"The control {name!r} is missing; there are {listing(controls)}.")
+            if controls[name].shape != (batch, frames, size):
+                raise ValueError(
+                    f"The control {name!r} must be [batch, frames, size] = {[batch, frames, size]}, as f0_hz is "
+                    f"{[batch, frames]}; found {list(controls[name].shape)}."
+                )
+        if noise is not None and noise.shape != (batch, frames * self.hop):
+            raise ValueError(
+                f"noise must be [batch, frames * hop] = {[batch, frames * self.hop]}, as f0_hz is {[batch, frames]}; "
+                f"found {list(noise.shape)}."
+            )
+        if f0_hz.is_cuda and torch.cuda.is_current_stream_capturing():
+            return  # a graph cannot wait for the device's answer
+        for name in self.control_sizes:
+            value = controls[name].detach()
+            if value.sum().isnan() and value.isnan().any():  # infinities may cancel in the sum
+                raise ValueError(
+                    f"The control {name!r} holds NaN: "
+                    "the decoder's weights or the features that drive it are not finite."
+                )
 
     @abstractmethod
     def forward(self, f0_hz: Tensor, controls: Mapping[str, Tensor], noise: Tensor | None = None) -> Synthesis:
