@@ -23,6 +23,7 @@ from zoo_kernels._threads import over_ranges
 # pi / 2 in three parts: the first two have 30 bits each, so that a multiple of them is exact up to 2**23 quarter turns.
 _HIGH, _MIDDLE, _LOW = 1.570796325802803, 9.920935791635221e-10, 5.170182981794105e-19
 _PER_QUARTER = 0.6366197723675814
+_FAR = 1.3e7  # a phase of 2**23 quarter turns
 # Taylor series: on a quarter turn centred on 0 their next terms are under 1e-16.
 _S3, _S5, _S7, _S9, _S11, _S13, _S15 = (s / f for s, f in (
     (-1.0, 6.0), (1.0, 120.0), (-1.0, 5040.0), (1.0, 362880.0),
@@ -39,8 +40,10 @@ _SMALLEST = 1 << 14  # samples for which a second thread is worth waking
 # "contract" lets a * b + c be one instruction and nothing more: reordering would undo the split of pi / 2.
 @jit(fastmath={"contract"})
 def _sine_cosine(phase: Array, sine: Array, twice_cosine: Array) -> None:
+    far = 0
     for n in range(phase.shape[0]):
         x = phase[n]
+        far |= np.int64(abs(x) > _FAR)
         quarter = np.floor(x * _PER_QUARTER + 0.5)
         r = ((x - quarter * _HIGH) - quarter * _MIDDLE) - quarter * _LOW
         z = r * r
@@ -51,6 +54,10 @@ def _sine_cosine(phase: Array, sine: Array, twice_cosine: Array) -> None:
         s, c = (c, s) if odd else (s, c)
         sine[n] = -s if turn >= 2.0 else s
         twice_cosine[n] = -2.0 * c if (turn == 1.0) | (turn == 2.0) else 2.0 * c
+    if far:  # never wrapped, for hours: the slow functions take any number
+        for n in range(phase.shape[0]):
+            sine[n] = np.sin(phase[n])
+            twice_cosine[n] = 2.0 * np.cos(phase[n])
 
 
 @jit(fastmath={"contract"})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from types import ModuleType
 from typing import Any
 
@@ -33,23 +34,29 @@ def harmonic_oscillators(
         hop: Samples in a frame.
         active: `[batch, frames]`, integers: how many harmonics count in a frame. The others are zero by definition,
             whatever their amplitude, and so are their gradients. None: all count.
-        backend: "auto", "numba" (CPU) or "torch".
+        backend: "auto", "numba" (CPU), "triton" (CUDA) or "torch".
 
     Returns:
         `[batch, samples]` in the dtype of `amplitudes`.
 
     Raises:
-        ValueError: Shapes or dtypes that do not fit, NaN or infinity in the input, an unknown backend or one that
-            does not serve the inputs' device.
+        TypeError: An argument is no tensor, or the hop no whole number.
+        ValueError: Shapes or dtypes that do not fit, NaN or infinity in the input (while a CUDA graph is captured
+            nobody can look: there NaN in the input becomes NaN in the output), an unknown backend or one that does not
+            serve the inputs' device.
         RuntimeError: The backend asked for does not work here.
 
     Source: Clenshaw, "A note on the summation of Chebyshev series", MTAC 9 (1955).
     """
+    hop = _whole(hop)
+    for name, value in {"phase": phase, "amplitudes": amplitudes, "active": active}.items():
+        if not isinstance(value, Tensor) and (name != "active" or value is not None):
+            raise TypeError(f"{name} must be a torch.Tensor, and is of {type(value)}.")
     if amplitudes.dtype in (torch.float16, torch.bfloat16):  # autocast made them; the phase is never that coarse
         amplitudes = amplitudes.float()
     _check(phase, amplitudes, hop, active)
-    if amplitudes.numel() == 0 or phase.numel() == 0:
-        return phase.new_zeros(phase.shape, dtype=amplitudes.dtype)
+    if amplitudes.numel() == 0 or phase.numel() == 0:  # silence, with the graph that a caller may go back through
+        return phase.to(amplitudes.dtype) * 0 + amplitudes.sum()
     module = choose("harmonic_oscillators", backend, phase.device)
     if active is not None:
         active = active.reshape(-1).to(torch.int64)
@@ -74,6 +81,13 @@ class _Oscillators(torch.autograd.Function):
         need_phase, need_amplitudes = ctx.needs_input_grad[:2]
         gradients = ctx.module.backward(phase, amplitudes, active, grad, need_phase, need_amplitudes)
         return gradients[0], gradients[1], None, None
+
+
+def _whole(hop: int) -> int:
+    try:
+        return operator.index(hop)
+    except TypeError:
+        raise TypeError(f"hop must be a whole number of samples, and is {hop!r}.") from None
 
 
 def _check(phase: Tensor, amplitudes: Tensor, hop: int, active: Tensor | None) -> None:
