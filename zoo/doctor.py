@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import importlib.util
 import json
 import os
 import platform
@@ -44,6 +45,13 @@ class Report:
 
     sections: dict[str, dict[str, str]] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
+    _causes: set[str] = field(default_factory=set)
+
+    def blame(self, cause: str, problem: str) -> None:
+        """Add a problem, unless its cause is another one's already: what is broken breaks all that needs it."""
+        if cause not in self._causes:
+            self._causes.add(cause)
+            self.problems.append(problem)
 
     def to_json(self) -> str:
         """The same as JSON: `{"ok": ..., "problems": [...], "versions": {...}, ...}`."""
@@ -93,15 +101,20 @@ def examine() -> Report:
             try:
                 report.sections[section] = look(report)
             except Exception as error:  # noqa: BLE001 - whatever is broken here, the other sections are still of use
-                report.sections[section] = {"failed": f"{type(error).__name__}: {error}"}
-                report.problems.append(f"The {section} cannot be examined ({type(error).__name__}: {error}).")
+                cause = _say(error)
+                report.sections[section] = {"failed": cause}
+                report.blame(cause, f"The {section} cannot be examined ({cause}). Type, {INSTALL_OWN}")
     return report
+
+
+def _say(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"
 
 
 def _versions(report: Report) -> dict[str, str]:
     found = {"python": f"{platform.python_version()} ({sys.executable})", "system": platform.platform()}
-    requirements: dict[str, str] = {}
-    for own in OWN:
+    requirements: dict[str, list[str]] = {}
+    for own in reversed(OWN):  # what the kernels need comes first: torch breaks most of the rest
         try:
             found[own] = f"{metadata.version(own)} ({_folder_of(own)})"
         except metadata.PackageNotFoundError:
@@ -109,20 +122,21 @@ def _versions(report: Report) -> dict[str, str]:
             report.problems.append(f"{own} is not installed, so its components are unknown. Type, {INSTALL_OWN}")
             continue
         for name, wanted in _requirements(own).items():
-            requirements[name] = ",".join(filter(None, (requirements.get(name), wanted)))
+            requirements.setdefault(name, []).extend(wanted)
     for name, wanted in requirements.items():
         if name not in OWN:
-            found[name] = _state_of(name, wanted, report)
+            bounds = ",".join(sorted(set(wanted), reverse=True))  # >= before < before !=
+            found[name] = _state_of(name, bounds, report)
     return found
 
 
 def _folder_of(own: str) -> str:
-    location = importlib.import_module(_IMPORT_NAMES[own]).__file__
-    return str(Path(location).parent) if location else "no folder"
+    spec = importlib.util.find_spec(_IMPORT_NAMES[own])  # without importing it: that may be what fails
+    return spec.submodule_search_locations[0] if spec and spec.submodule_search_locations else "no folder"
 
 
-def _requirements(distribution: str, extra: str = "") -> dict[str, str]:
-    """Name -> version specifier of what a distribution needs here (with that extra, what the extra adds)."""
+def _requirements(distribution: str, extra: str = "") -> dict[str, list[str]]:
+    """Name -> bounds of its version, of what a distribution needs here (with that extra, what the extra adds)."""
     from packaging.requirements import Requirement
 
     needed = {}
@@ -131,28 +145,32 @@ def _requirements(distribution: str, extra: str = "") -> dict[str, str]:
         marker = requirement.marker
         always = marker is None or marker.evaluate({"extra": ""})
         if (not always and marker is not None and marker.evaluate({"extra": extra})) if extra else always:
-            needed[requirement.name] = str(requirement.specifier)
+            needed[requirement.name] = [str(bound) for bound in requirement.specifier]
     return needed
 
 
 def _state_of(name: str, wanted: str, report: Report) -> str:
     from packaging.specifiers import SpecifierSet
 
-    remedy = f'Type: pip install --force-reinstall "{name}{wanted}"'
+    install = f'pip install "{name}{wanted}"'
     try:
         version = metadata.version(name)
     except metadata.PackageNotFoundError:
-        report.problems.append(f"{name} is not installed. {remedy}")
+        report.problems.append(f"{name} is not installed. Type: {install}")
         return "not installed"
-    if not SpecifierSet(wanted).contains(version, prereleases=True):
-        report.problems.append(f"{name} {version} is not a version that zoo works with ({wanted}). {remedy}")
-        return f"{version}, but zoo needs {wanted}"
+    fits = SpecifierSet(wanted).contains(version, prereleases=True)
+    said = version if fits else f"{version}, but zoo needs {wanted}"
+    problem = "" if fits else f"{name} {version} is not a version that zoo works with ({wanted}). Type: {install}"
+    cause = f"the version of {name}"
     try:
         importlib.import_module(_IMPORT_NAMES.get(name, name.replace("-", "_")))
     except Exception as error:  # noqa: BLE001 - a native library that does not fit raises anything
-        report.problems.append(f"{name} {version} cannot be imported ({type(error).__name__}: {error}). {remedy}")
-        return f"{version}, cannot be imported: {type(error).__name__}: {error}"
-    return version
+        cause = _say(error)
+        said = f"{said}, cannot be imported: {cause}"
+        problem = problem or f"{name} {version} cannot be imported ({cause}). Type: {install} --force-reinstall"
+    if problem:
+        report.blame(cause, problem)
+    return said
 
 
 def _optional(_: Report) -> dict[str, str]:
@@ -257,7 +275,6 @@ def _components(report: Report) -> dict[str, str]:
 
     brought: dict[str, list[str]] = {}
     broken: dict[str, str] = {}
-    own = []
     for kind, known in registry.KINDS.items():
         for name, offers in known.entries().items():
             for offer in offers:
@@ -267,10 +284,7 @@ def _components(report: Report) -> dict[str, str]:
             except ZooError as error:
                 broken[f"{known.singular} {name}"] = str(error)
                 if any(offer.distribution == registry.OWN_DISTRIBUTION for offer in offers):
-                    own.append(str(error))
-    if own:
-        others = f" ({len(own) - 1} more like it)" if own[1:] else ""
-        report.problems.append(f"{own[0]}{others}")
+                    report.blame(_say(error.__cause__ or error), str(error))
     return {**{who: listing(names) for who, names in sorted(brought.items())}, **broken}
 
 
