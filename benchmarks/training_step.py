@@ -21,6 +21,7 @@ from zoo_kernels import cauchy
 from zoo.decoders import s4
 from zoo.losses.distillation import Loss, OutputAudio, Reconstruction, compute
 from zoo.model import Rendering, create
+from zoo.training.memory import keep_freed_memory
 
 
 def direct_cauchy(v: torch.Tensor, z: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
@@ -96,6 +97,7 @@ def main() -> None:
     parser.add_argument("--direct-cauchy", action="store_true", help="also with S4's Cauchy sums written out, in turns")
     parser.add_argument("--steps", type=int, default=7, help="to take the median of")
     options = parser.parse_args()
+    keep_freed_memory()  # as training does
     print(
         f"{torch.get_num_threads()} threads, {options.batch_size} x {options.seconds:g} s, medians of {options.steps}"
     )

@@ -28,6 +28,7 @@ from zoo.training.batches import Batch, Stream
 from zoo.training.checkpoints import State, restore_rng, rng_states, save_state
 from zoo.training.history import History, Row
 from zoo.training.interrupts import StopRequest
+from zoo.training.memory import keep_freed_memory
 from zoo.training.progress import Progress
 from zoo.training.task import Task
 
@@ -222,6 +223,8 @@ def fit(task: Task, keeper: Keeper, loader: Any) -> None:  # noqa: ANN401 - any 
             enable_model_summary=False,
             callbacks=[keeper],
         )
+        if trainer.strategy.root_device.type == "cpu":
+            keep_freed_memory()
         try:
             trainer.fit(task, loader)
         except SystemExit as error:  # how Lightning ends on a KeyboardInterrupt and on SIGTERM
