@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from zoo_kernels import causal_convolution
 
 from zoo.decoders.blocks import ControlHead, FeatureEncoder
+from zoo.decoders.dropout import Dropout
 from zoo.decoders.interface import Decoded, Decoder, Frame, check_batch, split_frame
 from zoo.decoders.recurrence import Recurrence
 
@@ -56,7 +57,7 @@ class StateSpaceBlock(nn.Module):
         self.skip = nn.Parameter(torch.randn(channels))
         self.mix = nn.Linear(channels, 2 * channels)
         self.norm = nn.LayerNorm(channels)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.channel_dropout = nn.Dropout1d(dropout)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zoo.decoders.blocks import ControlHead, FeatureEncoder
+from zoo.decoders.dropout import Dropout
 from zoo.decoders.interface import Decoded, Decoder, Frame, check_batch, split_frame
 
 
@@ -84,7 +85,7 @@ class ResidualBlock(nn.Module):
         self.first = CausalConv1d(inputs, outputs, kernel_size, dilation)
         self.second = CausalConv1d(outputs, outputs, kernel_size, dilation)
         self.residual = nn.Conv1d(inputs, outputs, 1)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.last = last
 
     def forward(self, x: Tensor) -> Tensor:
