@@ -1,0 +1,373 @@
+"""What is measured: each kernel's inputs, its textbook version, and its float64 reference.
+
+A textbook version is what one writes first: torch operations over the whole sum at once, with autograd.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from zoo_kernels import harmonic_oscillators, reference
+from zoo_kernels.cauchy import cauchy
+from zoo_kernels.spectral import SpectralPlan, spectral_distances, spectral_magnitudes
+from zoo_kernels.vandermonde import vandermonde
+
+RATE = 16000
+TEXTBOOK = "textbook"
+
+Version = tuple[str, str, str]  # kernel, backend or "textbook", case
+
+
+@dataclass(frozen=True)
+class Work:
+    """A call to measure.
+
+    Attributes:
+        forward: Computes the value.
+        backward: Takes what `forward` gave, and computes the gradients.
+        at_once: `backward` computes the value as well: the kernel gives both in one pass.
+    """
+
+    forward: Callable[[], Any]
+    backward: Callable[[Any], tuple[Tensor, ...]]
+    at_once: bool = False
+
+
+@dataclass(frozen=True)
+class Truth:
+    """Value and gradients in float64.
+
+    Attributes:
+        value: The leading part of the value that is compared.
+        gradients: The leading parts of the gradients.
+    """
+
+    value: Tensor
+    gradients: tuple[Tensor, ...]
+
+
+def _with_autograd(call: Callable[..., Tensor], *inputs: Tensor) -> Work:
+    leaves = [tensor.detach().clone().requires_grad_() for tensor in inputs]
+
+    def backward(value: Tensor) -> tuple[Tensor, ...]:
+        return torch.autograd.grad(value, leaves, _cotangent(value))
+
+    return Work(lambda: call(*leaves), backward)
+
+
+def _cotangent(value: Tensor) -> Tensor:
+    """The gradient that comes in, the same for all versions: of both signs over a signal, one for a loss."""
+    if value.ndim == 1:
+        return torch.ones_like(value)
+    wave = torch.linspace(-1.0, 1.0, value.shape[-1], dtype=torch.float64, device=value.device)
+    return (0.5 + wave).to(value.dtype).expand_as(value).contiguous()
+
+
+class Problem(ABC):
+    """One kernel at one size on one device.
+
+    Args:
+        device: Where the inputs are.
+        quick: Small sizes.
+    """
+
+    kernel: str
+
+    def __init__(self, device: torch.device, *, quick: bool) -> None:
+        self.device = device
+        self.quick = quick
+        self.generator = torch.Generator().manual_seed(0)
+
+    def random(self, *shape: int) -> Tensor:
+        """Uniform numbers in [0, 1), float32, the same on every device."""
+        return torch.rand(*shape, generator=self.generator).to(self.device)
+
+    @classmethod
+    @abstractmethod
+    def cases(cls, *, quick: bool) -> tuple[str, ...]:
+        """What the kernel is called with: sizes, or what distinguishes one call from another."""
+
+    @abstractmethod
+    def textbook(self) -> Work:
+        """The textbook version, of the first case."""
+
+    @abstractmethod
+    def work(self, backend: str, case: str) -> Work:
+        """The kernel by one backend."""
+
+    @abstractmethod
+    def truth(self, case: str) -> Truth:
+        """What is right."""
+
+    def signal_to_error_db(self, backend: str, case: str) -> tuple[float | None, float | None]:
+        """Signal-to-error ratios of 4 s and of 10 min of audio, where the kernel makes audio."""
+        return None, None
+
+
+class Oscillators(Problem):
+    """100 harmonics of fundamentals from 200 to 500 Hz: 16 to 39 of them lie below Nyquist."""
+
+    kernel = "harmonic_oscillators"
+    hop = 64
+
+    def __init__(self, device: torch.device, *, quick: bool) -> None:
+        super().__init__(device, quick=quick)
+        self.batch, self.frames, self.harmonics = (2, 40, 10) if quick else (16, 1000, 100)
+        self.f0_hz = 200 + 300 * self.random(self.batch, 1).double()
+        self.amplitudes = self.random(self.batch, self.frames, self.harmonics)
+        count = ((RATE / 2 / self.f0_hz).ceil().long() - 1).clamp(max=self.harmonics)
+        self.active = count.expand(-1, self.frames).contiguous()
+
+    @classmethod
+    def cases(cls, *, quick: bool) -> tuple[str, ...]:
+        """All harmonics sound; or only those below Nyquist, and the kernel is told how many."""
+        return f"all {10 if quick else 100}", "active"
+
+    @staticmethod
+    def phase(f0_hz: Tensor, samples: int) -> Tensor:
+        """Wrapped, in float64."""
+        cycles = f0_hz / RATE * torch.arange(1, samples + 1, dtype=torch.float64, device=f0_hz.device)
+        return (cycles - torch.floor(cycles + 0.5)) * (2 * math.pi)
+
+    @staticmethod
+    def running_phase(f0_hz: Tensor, samples: int) -> Tensor:
+        """As the textbook has it: summed up in float32, never wrapped."""
+        return torch.cumsum((2 * math.pi / RATE * f0_hz).float().expand(-1, samples), dim=1)
+
+    def sine_bank(self, phase: Tensor, amplitudes: Tensor) -> Tensor:
+        """Every harmonic of every sample at once."""
+        numbers = torch.arange(1, amplitudes.shape[-1] + 1, dtype=phase.dtype, device=phase.device)
+        return (amplitudes.repeat_interleave(self.hop, dim=1) * torch.sin(phase[..., None] * numbers)).sum(dim=-1)
+
+    def textbook(self) -> Work:
+        """The sine bank."""
+        return _with_autograd(self.sine_bank, self.running_phase(self.f0_hz, self.frames * self.hop), self.amplitudes)
+
+    def _limit(self, case: str) -> Tensor | None:
+        return self.active if case == "active" else None
+
+    def work(self, backend: str, case: str) -> Work:
+        """`harmonic_oscillators`."""
+
+        def call(phase: Tensor, amplitudes: Tensor) -> Tensor:
+            return harmonic_oscillators(phase, amplitudes, hop=self.hop, active=self._limit(case), backend=backend)
+
+        return _with_autograd(call, self.phase(self.f0_hz, self.frames * self.hop), self.amplitudes)
+
+    def truth(self, case: str) -> Truth:
+        """Of the first two rows."""
+        limit = self._limit(case)
+        limit = None if limit is None else limit[:2].cpu()
+        phase, amplitudes = (
+            tensor[:2].cpu().double().requires_grad_()
+            for tensor in (self.phase(self.f0_hz, self.frames * self.hop), self.amplitudes)
+        )
+        value = reference.harmonic_oscillators(phase, amplitudes, hop=self.hop, active=limit)
+        gradients = torch.autograd.grad(value, (phase, amplitudes), _cotangent(value))
+        return Truth(value.detach(), gradients)
+
+    def signal_to_error_db(self, backend: str, case: str) -> tuple[float | None, float | None]:
+        """Of one row; of the ten minutes their last four seconds, where an error that grows would be largest."""
+        found = []
+        for frames in (1000, 150_000):
+            kept, samples = min(frames, 1000), frames * self.hop
+            f0_hz = self.f0_hz[:1]
+            amplitudes = self.random(1, kept, self.harmonics)
+            tail = slice(-kept * self.hop, None)
+            limit = None if case != "active" else self.active[:1, :1].expand(-1, frames).contiguous()
+            phase = self.phase(f0_hz, samples)
+            if backend == TEXTBOOK:  # of ten minutes its tensor would take 4 GB: the last seconds of its phase will do
+                audio = self.sine_bank(self.running_phase(f0_hz, samples)[:, tail], amplitudes)
+            else:
+                all_amplitudes = amplitudes.repeat(1, frames // kept, 1)
+                audio = harmonic_oscillators(phase, all_amplitudes, hop=self.hop, active=limit, backend=backend)
+            limit = None if limit is None else limit[:, :kept]
+            expected = reference.harmonic_oscillators(phase[:, tail], amplitudes, hop=self.hop, active=limit)
+            error = (expected - audio[:, tail].double()).square().sum()
+            found.append(float(10 * torch.log10(expected.square().sum() / error)))
+        return found[0], found[1]
+
+
+class _StateSpace(Problem):
+    """The sizes of an S4-L layer: 512 channels, 32 pairs of poles, 1,000 nodes or steps, four numerators."""
+
+    def __init__(self, device: torch.device, *, quick: bool) -> None:
+        super().__init__(device, quick=quick)
+        numerators, channels, pairs, self.length = self.sizes(quick)
+        shape = (numerators, channels, pairs)
+        self.v = torch.complex(self.random(*shape) - 0.5, self.random(*shape) - 0.5)
+        # HiPPO-LegS's eigenvalues, with time steps from 0.001 to 0.1.
+        step = 0.001 * 100 ** self.random(channels, 1)
+        number = torch.arange(pairs, device=device)
+        self.w = torch.complex(-0.5 * step.expand(-1, pairs), math.pi * step * number).contiguous()
+        self.chunk = 32  # channels of the reference at a time
+
+    @staticmethod
+    def sizes(quick: bool) -> tuple[int, int, int, int]:
+        """Numerators, channels, pairs, nodes or steps."""
+        return (2, 8, 4, 50) if quick else (4, 512, 32, 1000)
+
+    @classmethod
+    def cases(cls, *, quick: bool) -> tuple[str, ...]:
+        """One, named by its sizes."""
+        numerators, channels, pairs, length = cls.sizes(quick)
+        return (f"{numerators} x {channels} x {pairs}, {length}",)
+
+    @abstractmethod
+    def exact(self, v: Tensor, w: Tensor) -> Tensor:
+        """The reference."""
+
+    def truth(self, case: str) -> Truth:
+        """A few channels at a time: the reference keeps every term."""
+        found = []
+        for first in range(0, self.w.shape[0], self.chunk):
+            part = slice(first, first + self.chunk)
+            v, w = self.v[:, part].to(torch.complex128), self.w[part].to(torch.complex128)
+            v, w = v.cpu().requires_grad_(), w.cpu().requires_grad_()
+            value = self.exact(v, w)
+            found.append((value.detach(), *torch.autograd.grad(value, (v, w), _cotangent(value))))
+        values, grad_v, grad_w = zip(*found, strict=True)
+        return Truth(torch.cat(values, dim=1), (torch.cat(grad_v, dim=1), torch.cat(grad_w, dim=0)))
+
+
+class Cauchy(_StateSpace):
+    """S4's kernel at nodes 2 (1 - omega) / (1 + omega), omega on the unit circle: they are imaginary."""
+
+    kernel = "cauchy"
+
+    def __init__(self, device: torch.device, *, quick: bool) -> None:
+        super().__init__(device, quick=quick)
+        angle = math.pi * torch.arange(self.length, dtype=torch.float64) / self.length
+        self.z = torch.complex(torch.zeros(self.length), (2 * torch.tan(angle / 2)).float()).to(device)
+
+    def textbook(self) -> Work:
+        """The direct sum over all poles, those of the conjugate half too."""
+
+        def direct(v: Tensor, w: Tensor) -> Tensor:
+            numerators, poles = torch.cat([v, v.conj()], dim=-1), torch.cat([w, w.conj()], dim=-1)
+            return (numerators[..., None] / (self.z - poles[..., None])).sum(dim=-2)
+
+        return _with_autograd(direct, self.v, self.w)
+
+    def work(self, backend: str, case: str) -> Work:
+        """`cauchy`; the nodes are constants, as in S4."""
+        return _with_autograd(lambda v, w: cauchy(v, self.z, w, backend=backend), self.v, self.w)
+
+    def exact(self, v: Tensor, w: Tensor) -> Tensor:
+        """The reference."""
+        return reference.cauchy(v, self.z.cpu(), w)
+
+
+class Vandermonde(_StateSpace):
+    """S4D's kernel."""
+
+    kernel = "vandermonde"
+
+    def textbook(self) -> Work:
+        """The direct exponential."""
+
+        def direct(v: Tensor, w: Tensor) -> Tensor:
+            steps = torch.arange(self.length, dtype=torch.float32, device=v.device)
+            return 2 * (v[..., None] * torch.exp(w[..., None] * steps)).sum(dim=-2).real
+
+        return _with_autograd(direct, self.v, self.w)
+
+    def work(self, backend: str, case: str) -> Work:
+        """`vandermonde`."""
+        return _with_autograd(lambda v, w: vandermonde(v, w, self.length, backend=backend), self.v, self.w)
+
+    def exact(self, v: Tensor, w: Tensor) -> Tensor:
+        """The reference."""
+        return reference.vandermonde(v, w, self.length)
+
+
+class Spectral(Problem):
+    """A signal and a target at the six usual FFT sizes."""
+
+    kernel = "spectral_distances"
+
+    def __init__(self, device: torch.device, *, quick: bool) -> None:
+        super().__init__(device, quick=quick)
+        batch, samples = self.sizes(quick)
+        sizes = (512, 64) if quick else (2048, 1024, 512, 256, 128, 64)
+        self.plan = SpectralPlan(sizes, tuple(size // 4 for size in sizes))
+        self.signal, self.target = (self.random(batch, samples) - 0.5 for _ in range(2))
+        frames = torch.tensor([[self.plan.frame_count(i, samples)] for i in range(len(sizes))])
+        self.counts = frames.expand(-1, batch).contiguous().to(device)
+        bins = torch.tensor([[size // 2 + 1] for size in sizes])
+        self.scales = (1.0 / (frames * bins)).double().expand(-1, batch).contiguous().to(device)
+
+    @staticmethod
+    def sizes(quick: bool) -> tuple[int, int]:
+        """Rows and samples."""
+        return (2, 2048) if quick else (16, 64000)
+
+    @classmethod
+    def cases(cls, *, quick: bool) -> tuple[str, ...]:
+        """One, named by its sizes."""
+        return (" x ".join(map(str, cls.sizes(quick))),)
+
+    def textbook(self) -> Work:
+        """torch.stft of both."""
+
+        def magnitude(signal: Tensor, size: int) -> Tensor:
+            window = torch.hann_window(size, device=signal.device)
+            return torch.stft(
+                signal, size, size // 4, window=window, pad_mode="reflect", normalized=True, return_complex=True
+            ).abs()
+
+        def direct(signal: Tensor) -> Tensor:
+            total = signal.new_zeros(signal.shape[0])
+            for size in self.plan.fft_sizes:
+                x, y = magnitude(signal, size), magnitude(self.target, size)
+                total = total + (x - y).abs().mean(dim=(1, 2))
+                total = total + (torch.log(x + 1e-7) - torch.log(y + 1e-7)).abs().mean(dim=(1, 2))
+            return total
+
+        return _with_autograd(direct, self.signal)
+
+    def work(self, backend: str, case: str) -> Work:
+        """The target's magnitudes, and the distances, with the gradient in the same pass."""
+
+        def call(mix: Tensor | None) -> tuple[Tensor, Tensor | None]:
+            targets = [spectral_magnitudes(self.target, self.plan, backend=backend)]
+            return spectral_distances(
+                self.signal, targets, self.plan, counts=self.counts, scales=self.scales, mix=mix, backend=backend
+            )
+
+        mix = torch.ones(1, 1, dtype=torch.float64, device=self.device)
+
+        def backward(_: Tensor) -> tuple[Tensor, ...]:
+            gradient = call(mix)[1]
+            return () if gradient is None else (gradient[0],)
+
+        return Work(lambda: call(None)[0][0], backward, at_once=True)
+
+    def truth(self, case: str) -> Truth:
+        """Of the first two rows."""
+        signal = self.signal[:2].cpu().double().requires_grad_()
+        target = self.target[:2].cpu()
+        value = torch.stack(
+            [reference.spectral_distance(signal, target, fft_size=s, hop=s // 4) for s in self.plan.fft_sizes]
+        ).sum(dim=0)
+        return Truth(value.detach(), torch.autograd.grad(value, signal, _cotangent(value)))
+
+
+PROBLEMS: Sequence[type[Problem]] = (Oscillators, Cauchy, Vandermonde, Spectral)
+
+
+def problem_class(kernel: str) -> type[Problem]:
+    """The problem of a kernel, not yet made."""
+    return next(found for found in PROBLEMS if found.kernel == kernel)
+
+
+def problem(kernel: str, device: torch.device, *, quick: bool) -> Problem:
+    """The problem of a kernel, with its inputs."""
+    return problem_class(kernel)(device, quick=quick)
