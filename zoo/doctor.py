@@ -222,14 +222,12 @@ def _kernels(report: Report) -> dict[str, str]:
 
 def _automatic(kernel: str, device: str) -> str | None:
     """The backend that "auto" takes."""
-    import torch
-    from zoo_kernels import _backends  # of the same release (ddsp-zoo pins it), which has no public name for this
+    from zoo_kernels import automatic_backend
 
     try:
-        module = _backends.choose(kernel, "auto", torch.device(device))
+        return automatic_backend(kernel, device)
     except RuntimeError:
         return None
-    return next(name for name, backend in _backends.TABLE[kernel].items() if backend.module == module.__name__)
 
 
 def _folders(report: Report) -> dict[str, str]:

@@ -1,6 +1,6 @@
 """The hot loops of small neural audio synthesizers, each with a float64 reference and several backends."""
 
-from zoo_kernels._backends import backends
+from zoo_kernels._backends import automatic_backend, backends
 from zoo_kernels.cauchy import cauchy
 from zoo_kernels.convolution import causal_convolution
 from zoo_kernels.fft import fast_fft_size
@@ -10,6 +10,7 @@ from zoo_kernels.vandermonde import vandermonde
 
 __all__ = [
     "SpectralPlan",
+    "automatic_backend",
     "backends",
     "cauchy",
     "causal_convolution",

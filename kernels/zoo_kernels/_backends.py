@@ -21,29 +21,31 @@ class Backend(NamedTuple):
         package: What `pip install` needs to be told where it is missing.
         devices: The device types that it serves; None: any.
         automatic: Whether "auto" may take it.
+        optional: Whether its package comes with an extra only.
     """
 
     module: str
     package: str
     devices: tuple[str, ...] | None = None
     automatic: bool = True
+    optional: bool = False
 
 
 # kernel -> backend -> what it is; "auto" takes the first that serves the inputs' device and works.
 TABLE: dict[str, dict[str, Backend]] = {
     "harmonic_oscillators": {
         "numba": Backend("zoo_kernels._numba_oscillators", "numba", ("cpu",)),
-        "triton": Backend("zoo_kernels._triton_oscillators", "triton", ("cuda",)),
+        "triton": Backend("zoo_kernels._triton_oscillators", "triton", ("cuda",), optional=True),
         "torch": Backend("zoo_kernels._torch_oscillators", "torch"),
     },
     "cauchy": {
         "numba": Backend("zoo_kernels._numba_cauchy", "numba", ("cpu",)),
-        "keops": Backend("zoo_kernels._keops_cauchy", "pykeops", ("cpu", "cuda")),
+        "keops": Backend("zoo_kernels._keops_cauchy", "pykeops", ("cpu", "cuda"), optional=True),
         "torch": Backend("zoo_kernels._torch_cauchy", "torch"),
     },
     "vandermonde": {
         "numba": Backend("zoo_kernels._numba_vandermonde", "numba", ("cpu",)),
-        "keops": Backend("zoo_kernels._keops_vandermonde", "pykeops", ("cpu", "cuda")),
+        "keops": Backend("zoo_kernels._keops_vandermonde", "pykeops", ("cpu", "cuda"), optional=True),
         "torch": Backend("zoo_kernels._torch_vandermonde", "torch"),
     },
     "spectral_distances": {
@@ -115,7 +117,7 @@ def choose(kernel: str, backend: str, device: torch.device) -> ModuleType:
     """
     table = TABLE[kernel]
     if backend == "auto":
-        return _best(kernel, device.type)
+        return module(kernel, automatic_backend(kernel, device.type))
     if backend not in table:
         raise ValueError(f"{kernel} has no backend {backend!r}. It has: auto, {', '.join(table)}.")
     wanted = table[backend]
@@ -134,15 +136,32 @@ def choose(kernel: str, backend: str, device: torch.device) -> ModuleType:
     return module(kernel, backend)
 
 
-def _best(kernel: str, device: str) -> ModuleType:
+def automatic_backend(kernel: str, device: str = "cpu") -> str:
+    """The backend that "auto" takes: the first of a kernel's that serves a device type and works there.
+
+    One that should work and does not is named in a warning, once; an optional package that is not installed is not
+    missed.
+
+    Example:
+        >>> automatic_backend("cauchy", "cpu")
+        'numba'
+
+    Args:
+        kernel: A key of `backends()`.
+        device: "cpu" or "cuda", say.
+
+    Raises:
+        RuntimeError: None works.
+    """
     reasons = []
-    for name, (_, _, devices, automatic) in TABLE[kernel].items():
-        if not automatic or (devices is not None and device not in devices):
+    for name, known in TABLE[kernel].items():
+        if not known.automatic or (known.devices is not None and device not in known.devices):
             continue
         found = state(kernel, name, device)
         if found == OK:
-            return module(kernel, name)
-        _warn_once(kernel, name, found)
+            return name
+        if not (known.optional and found == f"ModuleNotFoundError: No module named {known.package!r}"):
+            _warn_once(kernel, name, found)
         reasons.append(f"{name} ({found})")
     raise RuntimeError(f"No backend of {kernel} works on {device}: {'; '.join(reasons)}.")
 
