@@ -53,21 +53,15 @@ class Truth:
     gradients: tuple[Tensor, ...]
 
 
-def _with_autograd(call: Callable[..., Tensor], *inputs: Tensor) -> Work:
+def _with_autograd(call: Callable[..., Tensor], cotangent: Tensor, *inputs: Tensor) -> Work:
     leaves = [tensor.detach().clone().requires_grad_() for tensor in inputs]
-
-    def backward(value: Tensor) -> tuple[Tensor, ...]:
-        return torch.autograd.grad(value, leaves, _cotangent(value))
-
-    return Work(lambda: call(*leaves), backward)
+    return Work(lambda: call(*leaves), lambda value: torch.autograd.grad(value, leaves, cotangent))
 
 
-def _cotangent(value: Tensor) -> Tensor:
+def _cotangent(*shape: int, like: Tensor) -> Tensor:
     """The gradient that comes in, the same for all versions: of both signs over a signal, one for a loss."""
-    if value.ndim == 1:
-        return torch.ones_like(value)
-    wave = torch.linspace(-1.0, 1.0, value.shape[-1], dtype=torch.float64, device=value.device)
-    return (0.5 + wave).to(value.dtype).expand_as(value).contiguous()
+    wave = torch.linspace(-1.0, 1.0, shape[-1], device=like.device) + 0.5 if len(shape) > 1 else torch.ones(shape)
+    return wave.to(like).expand(shape).contiguous()
 
 
 class Problem(ABC):
@@ -148,7 +142,10 @@ class Oscillators(Problem):
 
     def textbook(self) -> Work:
         """The sine bank."""
-        return _with_autograd(self.sine_bank, self.running_phase(self.f0_hz, self.frames * self.hop), self.amplitudes)
+        return self._trained(self.sine_bank, self.running_phase(self.f0_hz, self.frames * self.hop))
+
+    def _trained(self, call: Callable[[Tensor, Tensor], Tensor], phase: Tensor) -> Work:
+        return _with_autograd(call, _cotangent(*phase.shape, like=self.amplitudes), phase, self.amplitudes)
 
     def _limit(self, case: str) -> Tensor | None:
         return self.active if case == "active" else None
@@ -159,7 +156,7 @@ class Oscillators(Problem):
         def call(phase: Tensor, amplitudes: Tensor) -> Tensor:
             return harmonic_oscillators(phase, amplitudes, hop=self.hop, active=self._limit(case), backend=backend)
 
-        return _with_autograd(call, self.phase(self.f0_hz, self.frames * self.hop), self.amplitudes)
+        return self._trained(call, self.phase(self.f0_hz, self.frames * self.hop))
 
     def truth(self, case: str) -> Truth:
         """Of the first two rows."""
@@ -170,7 +167,7 @@ class Oscillators(Problem):
             for tensor in (self.phase(self.f0_hz, self.frames * self.hop), self.amplitudes)
         )
         value = reference.harmonic_oscillators(phase, amplitudes, hop=self.hop, active=limit)
-        gradients = torch.autograd.grad(value, (phase, amplitudes), _cotangent(value))
+        gradients = torch.autograd.grad(value, (phase, amplitudes), _cotangent(*value.shape, like=value))
         return Truth(value.detach(), gradients)
 
     def signal_to_error_db(self, backend: str, case: str) -> tuple[float | None, float | None]:
@@ -202,6 +199,7 @@ class _StateSpace(Problem):
         super().__init__(device, quick=quick)
         numerators, channels, pairs, self.length = self.sizes(quick)
         shape = (numerators, channels, pairs)
+        self.shape = (numerators, channels, self.length)  # of the value
         self.v = torch.complex(self.random(*shape) - 0.5, self.random(*shape) - 0.5)
         # HiPPO-LegS's eigenvalues, with time steps from 0.001 to 0.1.
         step = 0.001 * 100 ** self.random(channels, 1)
@@ -232,7 +230,7 @@ class _StateSpace(Problem):
             v, w = self.v[:, part].to(torch.complex128), self.w[part].to(torch.complex128)
             v, w = v.cpu().requires_grad_(), w.cpu().requires_grad_()
             value = self.exact(v, w)
-            found.append((value.detach(), *torch.autograd.grad(value, (v, w), _cotangent(value))))
+            found.append((value.detach(), *torch.autograd.grad(value, (v, w), _cotangent(*value.shape, like=value))))
         values, grad_v, grad_w = zip(*found, strict=True)
         return Truth(torch.cat(values, dim=1), (torch.cat(grad_v, dim=1), torch.cat(grad_w, dim=0)))
 
@@ -254,11 +252,12 @@ class Cauchy(_StateSpace):
             numerators, poles = torch.cat([v, v.conj()], dim=-1), torch.cat([w, w.conj()], dim=-1)
             return (numerators[..., None] / (self.z - poles[..., None])).sum(dim=-2)
 
-        return _with_autograd(direct, self.v, self.w)
+        return _with_autograd(direct, _cotangent(*self.shape, like=self.v), self.v, self.w)
 
     def work(self, backend: str, case: str) -> Work:
         """`cauchy`; the nodes are constants, as in S4."""
-        return _with_autograd(lambda v, w: cauchy(v, self.z, w, backend=backend), self.v, self.w)
+        cotangent = _cotangent(*self.shape, like=self.v)
+        return _with_autograd(lambda v, w: cauchy(v, self.z, w, backend=backend), cotangent, self.v, self.w)
 
     def exact(self, v: Tensor, w: Tensor) -> Tensor:
         """The reference."""
@@ -277,11 +276,12 @@ class Vandermonde(_StateSpace):
             steps = torch.arange(self.length, dtype=torch.float32, device=v.device)
             return 2 * (v[..., None] * torch.exp(w[..., None] * steps)).sum(dim=-2).real
 
-        return _with_autograd(direct, self.v, self.w)
+        return _with_autograd(direct, _cotangent(*self.shape, like=self.v.real), self.v, self.w)
 
     def work(self, backend: str, case: str) -> Work:
         """`vandermonde`."""
-        return _with_autograd(lambda v, w: vandermonde(v, w, self.length, backend=backend), self.v, self.w)
+        cotangent = _cotangent(*self.shape, like=self.v.real)
+        return _with_autograd(lambda v, w: vandermonde(v, w, self.length, backend=backend), cotangent, self.v, self.w)
 
     def exact(self, v: Tensor, w: Tensor) -> Tensor:
         """The reference."""
@@ -331,7 +331,7 @@ class Spectral(Problem):
                 total = total + (torch.log(x + 1e-7) - torch.log(y + 1e-7)).abs().mean(dim=(1, 2))
             return total
 
-        return _with_autograd(direct, self.signal)
+        return _with_autograd(direct, _cotangent(self.signal.shape[0], like=self.signal), self.signal)
 
     def work(self, backend: str, case: str) -> Work:
         """The target's magnitudes, and the distances, with the gradient in the same pass."""
@@ -357,7 +357,7 @@ class Spectral(Problem):
         value = torch.stack(
             [reference.spectral_distance(signal, target, fft_size=s, hop=s // 4) for s in self.plan.fft_sizes]
         ).sum(dim=0)
-        return Truth(value.detach(), torch.autograd.grad(value, signal, _cotangent(value)))
+        return Truth(value.detach(), torch.autograd.grad(value, signal, _cotangent(*value.shape, like=value)))
 
 
 PROBLEMS: Sequence[type[Problem]] = (Oscillators, Cauchy, Vandermonde, Spectral)
