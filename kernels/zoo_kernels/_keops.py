@@ -36,7 +36,10 @@ from zoo_kernels._keops_trouble import (
 )
 
 _PATIENCE_S = 120.0  # for another process that compiles; then both do
-_SMALL_US = 20.0  # of work per parallel region: less is not worth waking threads for, and waiting until they have run
+# KeOps goes through a batch one by one, and OpenMP's threads meet after each, spinning. Where another process keeps a
+# core busy, such a meeting may take a time slice, some 4 ms: S4's sums of 0.15 ms a channel became 25 times slower with
+# two threads than with one. So only what takes longer than this by itself is divided among threads.
+_WORTH_DIVIDING_US = 1000.0
 
 _lock = threading.RLock()
 _forked = False
@@ -196,15 +199,15 @@ class Formula:
             next(array.shape[-2] for array, variable in zip(arrays, self._variables, strict=True) if index in variable)
             for index in ("Vi", "Vj")
         )
-        small = kept * summed * self._cost_ns < 1000 * _SMALL_US
-        with _threads(1 if small or _forked else torch.get_num_threads()):
+        divided = kept * summed * self._cost_ns > 1000 * _WORTH_DIVIDING_US and not _forked
+        with _threads(torch.get_num_threads() if divided else 1):
             return self._routine(*arrays, backend="CPU")
 
     def _try(self, arrays: list[Tensor]) -> None:
         pykeops = _load()
         if arrays[0].device.type == "cuda" and not pykeops.config.gpu_available:
             raise UnusableError(
-                "KeOps found no CUDA on this machine: it needs libcuda and libnvrtc where the linker looks"
+                "KeOps found no CUDA toolkit here (libcuda, libnvrtc and headers); what comes with torch is not enough"
             )
         for attempt in range(2):
             with listening() as said, _alone(Path(pykeops.get_build_folder())):
