@@ -11,6 +11,11 @@ from typing import NamedTuple
 import torch
 
 OK = "ok"
+_LONGEST = 300  # characters of a reason: compilers say more than anyone wants to read
+
+
+class UnusableError(RuntimeError):
+    """A backend cannot be used here; the message is the whole reason."""
 
 
 class Backend(NamedTuple):
@@ -20,14 +25,14 @@ class Backend(NamedTuple):
         module: Its module; every backend of a kernel has the same functions.
         package: What `pip install` needs to be told where it is missing.
         devices: The device types that it serves; None: any.
-        automatic: Whether "auto" may take it.
+        automatic: The device types for which "auto" may take it; None: all that it serves.
         optional: Whether its package comes with an extra only.
     """
 
     module: str
     package: str
     devices: tuple[str, ...] | None = None
-    automatic: bool = True
+    automatic: tuple[str, ...] | None = None
     optional: bool = False
 
 
@@ -38,14 +43,16 @@ TABLE: dict[str, dict[str, Backend]] = {
         "triton": Backend("zoo_kernels._triton_oscillators", "triton", ("cuda",), optional=True),
         "torch": Backend("zoo_kernels._torch_oscillators", "torch"),
     },
+    # KeOps wants a compiler (on a GPU the CUDA toolkit), compiles for some seconds, and cannot be captured in a CUDA
+    # graph: "auto" takes it only where it is faster than torch and numba is not there.
     "cauchy": {
         "numba": Backend("zoo_kernels._numba_cauchy", "numba", ("cpu",)),
-        "keops": Backend("zoo_kernels._keops_cauchy", "pykeops", ("cpu", "cuda"), optional=True),
+        "keops": Backend("zoo_kernels._keops_cauchy", "pykeops", ("cpu", "cuda"), automatic=("cpu",), optional=True),
         "torch": Backend("zoo_kernels._torch_cauchy", "torch"),
     },
     "vandermonde": {
         "numba": Backend("zoo_kernels._numba_vandermonde", "numba", ("cpu",)),
-        "keops": Backend("zoo_kernels._keops_vandermonde", "pykeops", ("cpu", "cuda"), optional=True),
+        "keops": Backend("zoo_kernels._keops_vandermonde", "pykeops", ("cpu", "cuda"), automatic=(), optional=True),
         "torch": Backend("zoo_kernels._torch_vandermonde", "torch"),
     },
     "spectral_distances": {
@@ -83,9 +90,28 @@ def _everywhere(kernel: str, name: str) -> str:
     return f"ok on {next(d for d in found if d not in reasons)}; " + "; ".join(f"{d}: {r}" for d, r in reasons.items())
 
 
-@functools.cache
 def state(kernel: str, name: str, device: str) -> str:
-    """Try a backend on a tiny input on a device type: "ok", or the reason why it cannot be used there."""
+    """Try a backend on a tiny input on a device type: "ok", or the reason why it cannot be used there, in one line.
+
+    Each is tried once per process.
+
+    Raises:
+        RuntimeError: It has not been tried, and a CUDA graph is being captured, which could not hold the trial.
+    """
+    key = (kernel, name, device)
+    if key not in _tried:
+        if device == "cuda" and torch.cuda.is_available() and torch.cuda.is_current_stream_capturing():
+            raise RuntimeError(
+                f"Call {kernel} once before a CUDA graph is captured: its first call tries the backends."
+            )
+        _tried[key] = _try(kernel, name, device)
+    return _tried[key]
+
+
+_tried: dict[tuple[str, str, str], str] = {}
+
+
+def _try(kernel: str, name: str, device: str) -> str:
     from zoo_kernels._trials import TRIALS
 
     try:
@@ -93,8 +119,10 @@ def state(kernel: str, name: str, device: str) -> str:
         if device == "cuda" and not torch.cuda.is_available():
             return "it needs a CUDA device, and torch sees none here"
         TRIALS[kernel](found, torch.device(device))
+    except UnusableError as error:
+        return str(error)
     except Exception as error:  # noqa: BLE001 - whatever stops a backend, the answer is that it does not work, and why
-        return f"{type(error).__name__}: {error}"
+        return " ".join(f"{type(error).__name__}: {error}".split())[:_LONGEST]
     return OK
 
 
@@ -155,7 +183,7 @@ def automatic_backend(kernel: str, device: str = "cpu") -> str:
     """
     reasons = []
     for name, known in TABLE[kernel].items():
-        if not known.automatic or (known.devices is not None and device not in known.devices):
+        if any(served is not None and device not in served for served in (known.devices, known.automatic)):
             continue
         found = state(kernel, name, device)
         if found == OK:

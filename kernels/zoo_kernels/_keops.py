@@ -25,8 +25,8 @@ from types import ModuleType
 import torch
 from torch import Tensor
 
+from zoo_kernels._backends import UnusableError
 from zoo_kernels._keops_trouble import (
-    UnusableError,
     clear_away,
     explain,
     forget_index,

@@ -19,10 +19,6 @@ from typing import Any, TextIO
 _LONGEST = 200  # characters of a reason that others wrote
 
 
-class UnusableError(RuntimeError):
-    """KeOps cannot be used here; the message is the whole reason."""
-
-
 class _Listener(io.TextIOBase):
     """Keeps what one thread writes while it listens, and passes everything else on."""
 

@@ -44,7 +44,9 @@ def _reciprocal(z: Tensor, w: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     The product is formed from differences: its expanded form z^2 - 2 Re(w) z + |w|^2 loses 2e-5 in float32.
     """
     a, b, y = w.real[..., None], w.imag[..., None], z.imag
-    x = -a if bool((z.real == 0).all()) else z.real - a
+    # On a GPU the answer would have to be waited for.
+    imaginary = z.device.type == "cpu" and bool((z.real == 0).all())
+    x = -a if imaginary else z.real - a
     real = x * x - (y - b) * (y + b)
     imag = 2 * x * y
     # Divided by the larger part before they are squared: neither overflows nor vanishes for |z| from 1e-18 to 1e18.

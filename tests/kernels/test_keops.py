@@ -373,6 +373,9 @@ def test_keops_that_is_unusable_names_the_reason_and_auto_does_without(trouble, 
     for kernel, refusal, warning in zip(KERNELS, lines[::2], lines[1::2], strict=True):
         assert refusal.startswith(f"The backend 'keops' of {kernel} does not work here (")
         assert reason in refusal
+        if kernel == "vandermonde":
+            assert warning == ""  # torch is faster, and goes before
+            continue
         assert reason in warning
         assert warning.count("falls back") == 1
     assert err == ""
