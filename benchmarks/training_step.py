@@ -8,7 +8,7 @@ the step is a distillation step: the teacher's stored controls are played, and i
 `--compare` the step is also taken in two other forms, each in a process of its own, in turns, three times:
 
 direct sums     S4's Cauchy sums written out over all poles and their conjugates, with autograd; all else as in zoo
-textbook        the same, the long convolution as one FFT with autograd, torch's dropout, memory as the system does it
+textbook        the same, the convolution as one FFT with autograd, torch's dropout and linear layers, the system's memory
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from zoo.decoders import s4, state_space
+from zoo.decoders import blocks, s4, state_space
 from zoo.losses.distillation import Loss, OutputAudio, Reconstruction, compute
 from zoo.model import Rendering, create
 from zoo.training.memory import keep_freed_memory
@@ -52,7 +52,9 @@ def take_form(form: str) -> None:
         s4.cauchy = direct_cauchy  # type: ignore[assignment] # no backend to choose
     if form == "textbook":
         state_space.causal_convolution = plain_convolution
-        state_space.Dropout = torch.nn.Dropout  # type: ignore[assignment,misc] # the same but for its speed
+        # The same but for their speed.
+        state_space.Dropout = torch.nn.Dropout  # type: ignore[assignment,misc]
+        state_space.Linear = blocks.Linear = torch.nn.Linear  # type: ignore[assignment,misc]
 
 
 def measure(name: str, *, teacher: str | None, batch_size: int, seconds: float, steps: int) -> dict[str, float]:

@@ -71,7 +71,7 @@ def test_unknown_name_does_not_import_a_broken_plugin(tmp_path):
     assert done.stdout.startswith("ConfigError"), done.stderr
     assert "decoder named 'gur'" in done.stdout
     assert "Did you mean gru" in done.stdout
-    assert "buzz, gru, tcn" in done.stdout
+    assert "buzz, gru, s4, s4d, tcn" in done.stdout
 
 
 def test_clash_of_two_distributions_names_both(tmp_path):

@@ -17,6 +17,10 @@ _STATE_SPACE_SIZES = {
     "S": {"model_size": 16, "blocks": 3},
 }
 
+# What an s4 model's weights mean depends on the length that its kernels are made for, so config.json has to hold it: the
+# 4 s of a segment.
+_SEGMENT_FRAMES = 1000
+
 
 def _preset(architecture: str, size: str, **decoder_args: int) -> ModelConfig:
     return ModelConfig(
@@ -58,17 +62,17 @@ def tcn_S() -> ModelConfig:
 
 def s4_L() -> ModelConfig:
     """S4, 4.44 million parameters."""
-    return _preset("s4", "L", **_STATE_SPACE_SIZES["L"])
+    return _preset("s4", "L", kernel_frames=_SEGMENT_FRAMES, **_STATE_SPACE_SIZES["L"])
 
 
 def s4_M() -> ModelConfig:
     """S4, 421 thousand parameters."""
-    return _preset("s4", "M", **_STATE_SPACE_SIZES["M"])
+    return _preset("s4", "M", kernel_frames=_SEGMENT_FRAMES, **_STATE_SPACE_SIZES["M"])
 
 
 def s4_S() -> ModelConfig:
     """S4, 42 thousand parameters."""
-    return _preset("s4", "S", **_STATE_SPACE_SIZES["S"])
+    return _preset("s4", "S", kernel_frames=_SEGMENT_FRAMES, **_STATE_SPACE_SIZES["S"])
 
 
 def s4d_L() -> ModelConfig:

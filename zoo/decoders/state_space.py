@@ -15,6 +15,7 @@ from zoo_kernels import causal_convolution
 from zoo.decoders.blocks import ControlHead, FeatureEncoder
 from zoo.decoders.dropout import Dropout
 from zoo.decoders.interface import Decoded, Decoder, Frame, check_batch, split_frame
+from zoo.decoders.linear import Linear
 from zoo.decoders.recurrence import Recurrence
 
 _LEARNING_RATE = 1e-3  # at most, for the parameters of the dynamics: they are more sensitive than the rest
@@ -55,7 +56,7 @@ class StateSpaceBlock(nn.Module):
         super().__init__()
         self.kernel = kernel
         self.skip = nn.Parameter(torch.randn(channels))
-        self.mix = nn.Linear(channels, 2 * channels)
+        self.mix = Linear(channels, 2 * channels)
         self.norm = nn.LayerNorm(channels)
         self.dropout = Dropout(dropout)
         self.channel_dropout = nn.Dropout1d(dropout)

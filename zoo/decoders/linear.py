@@ -1,0 +1,32 @@
+"""A linear layer that takes the faster of the two libraries that torch has for products of matrices on a CPU."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+_SMALLEST = 64  # rows: fewer are played frame by frame, where the call costs more than the product
+
+
+class Linear(nn.Linear):
+    """`nn.Linear`, with the same parameters and the same result but for rounding.
+
+    torch gives a linear layer in float32 to MKL and a convolution to oneDNN, which on processors that are not Intel's
+    is twice as fast, forward and backward. A convolution of width 1 over the rows is the same product; in the
+    channels-last layout the rows lie as they are, and nothing is copied.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`[..., in_features]` -> `[..., out_features]`."""
+        rows = x.numel() // max(1, self.in_features)
+        if x.device.type != "cpu" or x.dtype != torch.float32 or rows < _SMALLEST or not _has_onednn():
+            return super().forward(x)
+        image = x.reshape(1, 1, rows, self.in_features).permute(0, 3, 1, 2)  # [1, channels, 1, rows], channels last
+        product = F.conv2d(image, self.weight[:, :, None, None], self.bias)
+        return product.permute(0, 2, 3, 1).reshape(*x.shape[:-1], self.out_features)
+
+
+def _has_onednn() -> bool:
+    onednn = torch.backends.mkldnn
+    return bool(onednn.is_available()) and bool(onednn.enabled)  # type: ignore[no-untyped-call] # torch does not annotate it
