@@ -8,7 +8,7 @@ the step is a distillation step: the teacher's stored controls are played, and i
 `--compare` the step is also taken in two other forms, each in a process of its own, in turns, three times:
 
 direct sums     S4's Cauchy sums written out over all poles and their conjugates, with autograd; all else as in zoo
-textbook        the same, the convolution as one FFT with autograd, torch's dropout and linear layers, the system's memory
+textbook        the same; convolution as one FFT with autograd, torch's dropout and linear layers, the system's memory
 """
 
 from __future__ import annotations

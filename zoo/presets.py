@@ -17,8 +17,8 @@ _STATE_SPACE_SIZES = {
     "S": {"model_size": 16, "blocks": 3},
 }
 
-# What an s4 model's weights mean depends on the length that its kernels are made for, so config.json has to hold it: the
-# 4 s of a segment.
+# What an s4 model's weights mean depends on the length that its kernels are made for, so config.json has to hold it:
+# the 4 s of a segment.
 _SEGMENT_FRAMES = 1000
 
 
