@@ -103,16 +103,7 @@ def _nodes_and_poles(z: Tensor, w: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def forward(v: Tensor, z: Tensor, w: Tensor) -> Tensor:
-    """Add up the fractions.
-
-    Args:
-        v: `[M, H, N]` complex.
-        z: `[F]` complex.
-        w: `[H, N]` complex.
-
-    Returns:
-        `[M, H, F]` complex.
-    """
+    """Add up the fractions; arguments and result as in `_torch_cauchy.forward`."""
     shared = _nodes_and_poles(z, w)
     out = v.new_empty(*v.shape[:2], z.shape[0])
     for group in _groups(v):
@@ -124,7 +115,7 @@ def forward(v: Tensor, z: Tensor, w: Tensor) -> Tensor:
 def backward(
     v: Tensor, z: Tensor, w: Tensor, grad: Tensor, need_v: bool, need_z: bool, need_w: bool
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-    """Gradients of a real loss for the three arguments; `grad` is `[M, H, F]`, the others as in `forward`."""
+    """Gradients of a real loss; arguments and results as in `_torch_cauchy.backward`."""
     shared = _nodes_and_poles(z, w)
     grad_v, grad_z, grad_w = torch.empty_like(v), torch.zeros_like(z), torch.zeros_like(w)
     for group in _groups(v):

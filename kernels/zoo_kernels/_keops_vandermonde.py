@@ -93,16 +93,7 @@ def _blocks(steps: int, like: Tensor) -> Tensor:
 
 
 def forward(v: Tensor, w: Tensor, length: int) -> Tensor:
-    """Add up the exponentials.
-
-    Args:
-        v: `[M, H, N]` complex.
-        w: `[H, N]` complex.
-        length: L.
-
-    Returns:
-        `[M, H, L]` real.
-    """
+    """Add up the exponentials; arguments and result as in `_torch_vandermonde.forward`."""
     exponents = _exponents(w).to(v.real.dtype)
     factors = _factors(w)
     factors = torch.cat([factors.real, factors.imag], dim=-1).to(v.real.dtype)
@@ -116,7 +107,7 @@ def forward(v: Tensor, w: Tensor, length: int) -> Tensor:
 
 
 def backward(v: Tensor, w: Tensor, grad: Tensor, need_v: bool, need_w: bool) -> tuple[Tensor | None, Tensor | None]:
-    """Gradients of a real loss for both arguments; `grad` is `[M, H, L]`, the others as in `forward`."""
+    """Gradients of a real loss; arguments and results as in `_torch_vandermonde.backward`."""
     exponents = _exponents(w).to(grad.dtype)
     factors = torch.view_as_real(_factors(w))  # [1, H, N, 32, 2]
     steps = torch.arange(_BLOCK, dtype=factors.dtype, device=w.device)[:, None]

@@ -104,3 +104,25 @@ def over_ranges(run: Callable[[int, int], None], total: int, *, smallest: int = 
     finally:
         for future in futures:
             future.result()  # also raises what the part raised
+
+
+def over_blocks(block: Callable[[slice], None], total: int, *, step: int, on_cpu: bool) -> None:
+    """Call `block` for slices that make up `range(total)`: torch operations, no gradients, on a CPU in several threads.
+
+    Args:
+        block: Does the work for one slice with torch's operations.
+        total: Number of items.
+        step: Items in a slice; on a CPU as many as its caches hold.
+        on_cpu: Whether the tensors are there; elsewhere one thread is enough.
+    """
+    inference = torch.is_inference_mode_enabled()
+
+    def run(start: int, stop: int) -> None:
+        with torch.inference_mode(inference), torch.no_grad():  # each thread has its own
+            for first in range(start, stop, step):
+                block(slice(first, min(first + step, stop)))
+
+    if on_cpu:
+        over_ranges(run, total, smallest=step, calls_torch=True)
+    else:
+        run(0, total)

@@ -13,29 +13,23 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from zoo_kernels._threads import over_ranges
+from zoo_kernels._threads import over_blocks
 
 # Real numbers in one array of a block: on a CPU what its caches hold, elsewhere 64 MB for the four arrays of float32.
 _BLOCK_CPU, _BLOCK = 1 << 15, 1 << 22
 
 
-def _over_blocks(block: Callable[[slice, slice], None], channels: int, poles: int, nodes: int, on_cpu: bool) -> None:
+def _over_channels(block: Callable[[slice, slice], None], channels: int, poles: int, nodes: int, on_cpu: bool) -> None:
     """Call `block` for ranges of channels, and of nodes where one channel is too large by itself."""
     limit = _BLOCK_CPU if on_cpu else _BLOCK
     step = max(1, limit // (poles * nodes))
     width = nodes if step > 1 else max(1, min(nodes, limit // poles))
-    inference = torch.is_inference_mode_enabled()
 
-    def run(start: int, stop: int) -> None:
-        with torch.inference_mode(inference), torch.no_grad():  # each thread has its own
-            for first in range(start, stop, step):
-                for node in range(0, nodes, width):
-                    block(slice(first, min(first + step, stop)), slice(node, min(node + width, nodes)))
+    def all_nodes(part: slice) -> None:
+        for node in range(0, nodes, width):
+            block(part, slice(node, min(node + width, nodes)))
 
-    if on_cpu:
-        over_ranges(run, channels, smallest=step, calls_torch=True)
-    else:
-        run(0, channels)
+    over_blocks(all_nodes, channels, step=step, on_cpu=on_cpu)
 
 
 def _reciprocal(z: Tensor, w: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -106,7 +100,7 @@ def forward(v: Tensor, z: Tensor, w: Tensor) -> Tensor:
         sums = torch.bmm(_side_by_side(v[:, channels]), terms).transpose(0, 1)
         out[:, channels, nodes] = torch.complex(sums[..., :half], sums[..., half:])
 
-    _over_blocks(block, w.shape[0], w.shape[1], z.shape[0], v.device.type == "cpu")
+    _over_channels(block, w.shape[0], w.shape[1], z.shape[0], v.device.type == "cpu")
     return out
 
 
@@ -142,7 +136,7 @@ def backward(
             moved = torch.complex(moved[..., :half], moved[..., half:])
             partial.append((nodes, (grad[:, channels, nodes].transpose(0, 1) * moved.conj()).sum(dim=(0, 1))))
 
-    _over_blocks(block, w.shape[0], w.shape[1], z.shape[0], v.device.type == "cpu")
+    _over_channels(block, w.shape[0], w.shape[1], z.shape[0], v.device.type == "cpu")
     grad_z = None
     if need_z:
         grad_z = torch.zeros_like(z)

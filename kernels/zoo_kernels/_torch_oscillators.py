@@ -12,7 +12,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from zoo_kernels._threads import over_ranges
+from zoo_kernels._threads import over_blocks
 
 _BLOCK = 1 << 15  # samples: four float64 buffers of this size stay in a core's second-level cache
 
@@ -21,19 +21,8 @@ def _working(phase: Tensor) -> torch.dtype:
     return torch.float32 if phase.device.type == "mps" else torch.float64  # Apple's GPUs have no float64
 
 
-def _over_blocks(block: Callable[[slice], None], frames: int, hop: int, on_cpu: bool) -> None:
-    if not on_cpu:
-        block(slice(0, frames))
-        return
-    step = max(1, _BLOCK // hop)
-    inference = torch.is_inference_mode_enabled()
-
-    def run(start: int, stop: int) -> None:
-        with torch.inference_mode(inference), torch.no_grad():  # each thread has its own
-            for first in range(start, stop, step):
-                block(slice(first, min(first + step, stop)))
-
-    over_ranges(run, frames, smallest=step, calls_torch=True)
+def _over_frames(block: Callable[[slice], None], frames: int, hop: int, on_cpu: bool) -> None:
+    over_blocks(block, frames, step=max(1, _BLOCK // hop) if on_cpu else frames, on_cpu=on_cpu)
 
 
 def _masked(amplitudes: Tensor, active: Tensor | None) -> Tensor:
@@ -81,7 +70,7 @@ def forward(phase: Tensor, amplitudes: Tensor, active: Tensor | None) -> Tensor:
         first, _ = _clenshaw(coefficients, 2 * torch.cos(angle), _last_nonzero(coefficients, on_cpu))
         out[part] = first.mul_(torch.sin(angle))
 
-    _over_blocks(block, phase.shape[0], phase.shape[1], on_cpu)
+    _over_frames(block, phase.shape[0], phase.shape[1], on_cpu)
     return out
 
 
@@ -118,5 +107,5 @@ def backward(
                 before, now = now, before
             grad_amplitudes[part] = _masked(sums, counts)
 
-    _over_blocks(block, phase.shape[0], phase.shape[1], on_cpu)
+    _over_frames(block, phase.shape[0], phase.shape[1], on_cpu)
     return grad_phase, grad_amplitudes

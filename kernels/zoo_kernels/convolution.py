@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from zoo_kernels._threads import over_ranges
+from zoo_kernels._threads import over_blocks
 from zoo_kernels.fft import fast_fft_size
 
 _BLOCK = 1 << 17  # padded samples: a block and its spectrum stay in a core's second-level cache
@@ -54,20 +54,10 @@ def causal_convolution(u: Tensor, kernel: Tensor) -> Tensor:
     return out
 
 
-def _over_blocks(block: Callable[[slice], None], u: Tensor, size: int) -> None:
+def _over_channels(block: Callable[[slice], None], u: Tensor, size: int) -> None:
     batch, channels, _ = u.shape
-    if u.device.type != "cpu":
-        block(slice(0, channels))
-        return
-    step = max(1, _BLOCK // (batch * size))
-    inference = torch.is_inference_mode_enabled()
-
-    def run(start: int, stop: int) -> None:
-        with torch.inference_mode(inference), torch.no_grad():  # each thread has its own
-            for first in range(start, stop, step):
-                block(slice(first, min(first + step, stop)))
-
-    over_ranges(run, channels, smallest=step, calls_torch=True)
+    on_cpu = u.device.type == "cpu"
+    over_blocks(block, channels, step=max(1, _BLOCK // (batch * size)) if on_cpu else channels, on_cpu=on_cpu)
 
 
 class _Convolution(torch.autograd.Function):
@@ -83,7 +73,7 @@ class _Convolution(torch.autograd.Function):
             spectrum = torch.fft.rfft(u[:, part], size).mul_(torch.fft.rfft(kernel[part], size))
             out[:, part] = torch.fft.irfft(spectrum, size)[..., :samples]
 
-        _over_blocks(block, u, size)
+        _over_channels(block, u, size)
         return out
 
     @staticmethod
@@ -105,5 +95,5 @@ class _Convolution(torch.autograd.Function):
                 incoming.mul_(torch.fft.rfft(kernel[part], size).conj_physical_())
                 grad_u[:, part] = torch.fft.irfft(incoming, size)[..., :samples]
 
-        _over_blocks(block, u, size)
+        _over_channels(block, u, size)
         return grad_u, grad_kernel

@@ -12,8 +12,11 @@ def pytest_generate_tests(metafunc):
 
 def _working(kernel, name):
     state = zoo_kernels._backends.state(kernel, name, "cpu")
-    if state != "ok":
+    # Only what this machine lacks is left out; a backend that is broken fails its tests.
+    lacking = ("No module named 'pykeops'", "KeOps needs a C++ compiler", "KEOPS_CACHE_FOLDER")
+    if name == "keops" and any(reason in state for reason in lacking):
         pytest.skip(f"{name} does not work here: {state}")
+    assert state == "ok"
     return name
 
 

@@ -141,7 +141,7 @@ def test_cauchy_backend_that_does_not_exist_is_refused_with_those_that_do():
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("backend", ["torch", "keops", "auto"])
 def test_cauchy_on_cuda_agrees_with_the_reference(backend):
-    if backend != "auto" and (reason := zoo_kernels._backends.state("cauchy", backend, "cuda")) != "ok":
+    if backend == "keops" and (reason := zoo_kernels._backends.state("cauchy", backend, "cuda")) != "ok":
         pytest.skip(f"{backend} does not work here: {reason}")
     arguments = problem((4, 8, 32, 1000), torch.complex64)
     there = [x.detach().cuda().requires_grad_() for x in arguments]

@@ -83,7 +83,7 @@ def test_vandermonde_refuses_what_does_not_fit(v, w, length, message):
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("backend", ["torch", "keops", "auto"])
 def test_vandermonde_on_cuda_agrees_with_the_reference(backend):
-    if backend != "auto" and (reason := zoo_kernels._backends.state("vandermonde", backend, "cuda")) != "ok":
+    if backend == "keops" and (reason := zoo_kernels._backends.state("vandermonde", backend, "cuda")) != "ok":
         pytest.skip(f"{backend} does not work here: {reason}")
     arguments = problem((4, 8, 32, 1000), torch.complex64)
     there = [x.detach().cuda().requires_grad_() for x in arguments]
