@@ -1,5 +1,21 @@
-import pytest
-import torch
+import os
+import tempfile
+
+# The Hub's client reads its environment once, when it is imported: this comes before anything that could import it.
+# A developer's own login, endpoint, cache and offline switch must not reach a test, nor must a test reach them.
+for _name in [name for name in os.environ if name.startswith(("HF_", "HUGGING", "TRANSFORMERS_OFFLINE"))]:
+    del os.environ[_name]
+_hub_home = tempfile.TemporaryDirectory(prefix="hub-home-")
+os.environ["HF_HOME"] = _hub_home.name
+os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
+# Xet has servers of its own, which the stand-in Hub is not; without it, uploads take the LFS protocol.
+os.environ["HF_HUB_DISABLE_XET"] = "1"
+# The stand-in is on this machine: no proxy may come between.
+os.environ["NO_PROXY"] = os.environ["no_proxy"] = "127.0.0.1,localhost"
+
+import pytest  # noqa: E402 (see above)
+import torch  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
