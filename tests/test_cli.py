@@ -8,7 +8,7 @@ import pytest
 import soundfile
 
 import zoo
-from zoo.__main__ import main
+from zoo.__main__ import COMMANDS, main
 
 
 @pytest.fixture(scope="module")
@@ -100,9 +100,7 @@ def test_users_mistake_gives_one_message_and_exit_code_2(arguments, message, mod
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize(
-    "command", ["list", "info", "synth", "import-thesis", "doctor", "prepare", "train", "distill", "evaluate"]
-)
+@pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_help_with_examples(command):
     done = subprocess.run([sys.executable, "-m", "zoo", command, "--help"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -1,0 +1,36 @@
+"""`python -m zoo import-thesis`: convert a checkpoint of the thesis."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from zoo import cli
+from zoo.errors import ConfigError
+
+
+def main(arguments: list[str]) -> int:
+    """Run the command and give its exit code."""
+    parser = cli.parser(
+        "python -m zoo import-thesis",
+        "Convert a checkpoint of the thesis (Lightning .ckpt or safetensors) to a folder that zoo.load reads.",
+        ["python -m zoo import-thesis flute.ckpt --model gru-S-flute --out runs/thesis-flute"],
+    )
+    parser.add_argument("checkpoint", type=Path, help="the file; its code is never run")
+    parser.add_argument("--model", required=True, help="what it is, e.g. gru-S or gru-S-flute")
+    parser.add_argument("--out", type=Path, required=True, help="the folder to write")
+    options = parser.parse_args(arguments)
+    if (options.out / "config.json").exists():
+        raise ConfigError(f"{options.out} already holds a model; choose another folder.")
+    from zoo.card import write_card
+    from zoo.checkpoint import save
+    from zoo.thesis import import_thesis
+
+    model = import_thesis(options.checkpoint, model=options.model)
+    save(model, options.out)
+    write_card(options.out)
+    sys.stdout.write(
+        f"{options.out}: {model.name}, {model.num_parameters:,} parameters\n"
+        f"Try it: python -m zoo synth {options.out} RECORDING.wav OUT.wav\n"
+    )
+    return 0

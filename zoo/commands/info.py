@@ -1,0 +1,47 @@
+"""`python -m zoo info`: what is known of a model."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+
+from zoo import cli
+from zoo.commands.tables import write_table
+
+
+def main(arguments: list[str]) -> int:
+    """Run the command and give its exit code."""
+    parser = cli.parser(
+        "python -m zoo info",
+        "Show what is known of a model: how it is built, its size, what it was made from, how it measures.",
+        ["python -m zoo info gru-S", "python -m zoo info runs/my-flute", "python -m zoo info runs/my-flute --json"],
+    )
+    parser.add_argument("model", help="a name, or a run's folder")
+    parser.add_argument("--json", action="store_true", help="print config.json's content")
+    options = parser.parse_args(arguments)
+    from zoo.listing import info
+
+    known = info(options.model)
+    if options.json:
+        sys.stdout.write(known.config.to_json())
+        return 0
+    config = known.config
+    rows: list[Sequence[str]] = [("name", known.name), ("status", known.status)]
+    if known.folder is not None:
+        rows.append(("folder", str(known.folder)))
+    rows.append(("instrument", config.instrument or "none (an architecture)"))
+    for part, made_of in (("decoder", config.decoder), ("synth", config.synth)):
+        rows.append((part, " ".join([made_of.name, *(f"{k}={v}" for k, v in sorted(made_of.args.items()))])))
+    rows.append(("audio", f"{config.sample_rate} Hz, {config.hop} samples a frame"))
+    if known.parameters is not None and known.size_bytes is not None:
+        rows.append(("weights", f"{known.parameters:,} values, {known.size_bytes / 1e6:.2f} MB"))
+    if known.brought_by:
+        rows.append(("brought by", known.brought_by))
+    for key, value in sorted(config.lineage.items()):
+        rows.append((f"lineage: {key}", value if isinstance(value, str) else json.dumps(value, sort_keys=True)))
+    for arm, measures in known.metrics.items():
+        for measure, value in measures.items():
+            rows.append((f"{arm}: {measure}", f"{value['mean']:.4g} ± {value['std']:.2g} (n = {value['n']})"))
+    write_table(rows)
+    return 0

@@ -1,0 +1,14 @@
+"""Tables on a terminal or in a file."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+
+def write_table(rows: Sequence[Sequence[str]]) -> None:
+    """Write rows to stdout, columns aligned; nothing is cut, for other programs read it too."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for row in rows:
+        line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        sys.stdout.write(f"{line.rstrip()}\n")
