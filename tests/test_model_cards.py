@@ -10,7 +10,7 @@ import torch
 from huggingface_hub import ModelCard
 
 import zoo
-from zoo.hub import shipped_models
+from zoo.store import shipped_models
 
 CARDS = Path(__file__).parent.parent / "model_cards"
 NAMES = sorted(path.name for path in CARDS.iterdir() if path.is_dir())

@@ -7,13 +7,19 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import yaml
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from zoo.config import ModelConfig
+from zoo.errors import CheckpointError
 from zoo.files import write_atomically
 from zoo.listing import describe_folder
+from zoo.run_files import CARD
 
 LIBRARY = "ddsp-zoo"
+
+OWN_KEY = "ddsp_zoo"
+"""The metadata that only we write stands under this key; the Hub keeps what it does not know."""
 
 _ARMS = {
     "teacher": "teacher",
@@ -68,6 +74,24 @@ def write_card(folder: str | Path) -> Path:
     path = folder / "README.md"
     write_atomically(path, card.content)
     return path
+
+
+def hub_reference(folder: str | Path) -> str | None:
+    """The Hub repo that a folder's card names as the place of the model's weights, "org/name@commit"; None for none.
+
+    Raises:
+        CheckpointError: The folder has a card, and its metadata cannot be read.
+    """
+    path = Path(folder) / CARD
+    if not path.is_file():
+        return None
+    try:
+        known = ModelCard(path.read_text(encoding="utf-8"), ignore_metadata_errors=False).data.to_dict()  # type: ignore[no-untyped-call]  # the library's
+    except (ValueError, TypeError, yaml.YAMLError) as error:
+        raise CheckpointError(f"{path} has metadata that cannot be read ({error}).") from None
+    ours = known.get(OWN_KEY)
+    reference = ours.get("hub") if isinstance(ours, dict) else None
+    return reference if isinstance(reference, str) else None
 
 
 def _results(config: ModelConfig, metrics: dict[str, Any]) -> list[EvalResult]:

@@ -1,13 +1,22 @@
 """A run's files <-> a Model: model.safetensors and config.json.
 
-The weights carry one metadata key with sorted JSON, so that the same weights give the same bytes. Reading never runs
-code and never unpickles.
+Requirements it meets:
+
+- the weights carry one metadata key with sorted JSON, so that the same weights give the same bytes;
+- config.json holds the hash of the weights that were saved with it: two runs' files are never taken for one model, and
+  weights that arrived or were kept wrongly are never played;
+- reading never runs code and never unpickles; what the header announces is compared with the config before any tensor
+  is read;
+- two processes that save into one folder leave one of the two models, whole.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import mmap
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import torch
@@ -16,23 +25,27 @@ from safetensors import torch as safetensors_torch
 from torch import Tensor
 
 from zoo import registry
-from zoo.config import ModelConfig
-from zoo.errors import CheckpointError, listing
-from zoo.files import write_atomically
+from zoo.config import ModelConfig, read_config
+from zoo.errors import CheckpointError, ZooError, listing
+from zoo.files import locked, write_atomically
 from zoo.model import Model
-
-WEIGHTS = "model.safetensors"
-CONFIG = "config.json"
+from zoo.run_files import CONFIG, WEIGHTS
+from zoo.skip_init import SkipInit
+from zoo.weights_header import Header, describe_damage, read_header
 
 _METADATA_KEY = "zoo"
-_MAX_CONFIG_BYTES = 1_000_000
 _FLOATS = {"F64", "F32", "F16", "BF16"}
+_EXACT = {torch.int64: "I64", torch.int32: "I32", torch.int16: "I16", torch.int8: "I8", torch.uint8: "U8"}
+_EXACT |= {torch.bool: "BOOL"}
+
+_REREADS = 20
+_REREAD_SECONDS = 0.05
 
 
 def save(model: Model, folder: str | Path) -> Path:
     """Save a model's weights and config into a folder; what else is there stays.
 
-    The same model gives the same bytes. Each file is written whole or not at all.
+    The same model gives the same bytes. Each file is written whole or not at all, and both by one process at a time.
 
     Args:
         model: The model.
@@ -45,37 +58,18 @@ def save(model: Model, folder: str | Path) -> Path:
         OSError: The disk is full, or the folder cannot be written to.
     """
     folder = Path(folder)
-    config = model.config.with_changes(requires=requirements(model.config))
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    metadata = {_METADATA_KEY: json.dumps(config.build_arguments(), sort_keys=True)}
+    metadata = {_METADATA_KEY: json.dumps(model.config.build_arguments(), sort_keys=True)}
     weights = safetensors_torch.save(state, metadata=metadata)
+    config = model.config.with_changes(
+        requires=requirements(model.config), weights_sha256=hashlib.sha256(weights).hexdigest()
+    )
     text = config.to_json()
-    # The config goes last: a folder with a config.json has its weights.
-    write_atomically(folder / WEIGHTS, weights)
-    write_atomically(folder / CONFIG, text)
+    with locked(folder):
+        # The config goes last: a folder with a config.json has its weights.
+        write_atomically(folder / WEIGHTS, weights)
+        write_atomically(folder / CONFIG, text)
     return folder
-
-
-def read_config(folder: str | Path) -> ModelConfig:
-    """Read a run folder's config.json.
-
-    Raises:
-        CheckpointError: The folder has none.
-        ConfigError: It is not one of ours, or damaged.
-    """
-    path = Path(folder) / CONFIG
-    if not path.is_file():
-        raise CheckpointError(
-            f"{folder} has no {CONFIG}, so it is no model. A model is a folder that zoo.save, python -m zoo.train or "
-            "python -m zoo.distill wrote."
-        )
-    if path.stat().st_size > _MAX_CONFIG_BYTES:
-        raise CheckpointError(f"{path} has {path.stat().st_size} bytes; a config is never over {_MAX_CONFIG_BYTES}.")
-    try:
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise CheckpointError(f"{path} is not text: {error}.") from None
-    return ModelConfig.from_json(text, where=str(path))
 
 
 def load_folder(folder: str | Path, *, device: str | torch.device | None = None) -> Model:
@@ -91,78 +85,130 @@ def load_folder(folder: str | Path, *, device: str | torch.device | None = None)
         PluginError: A component that the config names is not installed.
     """
     folder = Path(folder)
-    config = read_config(folder)
-    with torch.random.fork_rng(devices=[]):  # the initial weights are thrown away; loading draws nothing of the user's
-        model = Model(config)
-    path = folder / WEIGHTS
-    state = read_weights(path, model.state_dict(), arguments=config.build_arguments())
-    model.load_state_dict(state)
+    model = _load_whole(folder)
     if device is not None:
         model.to(device)
     return model.eval()
 
 
-def read_weights(
-    path: Path, expected: dict[str, Tensor], *, arguments: dict[str, object] | None = None
-) -> dict[str, Tensor]:
-    """Read weights whose names and shapes are known; the header is checked before any tensor is read.
-
-    Args:
-        path: A safetensors file.
-        expected: Tensors of the names, shapes and dtypes that are wanted.
-        arguments: What the model was built with, to be compared with what the file was saved for.
-
-    Raises:
-        CheckpointError: The file is missing, damaged, a pickle, does not fit, or holds NaN.
-    """
-    if not path.is_file():
-        raise CheckpointError(f"{path.parent} has no {path.name}: the weights are missing.")
-    try:
-        with safe_open(str(path), framework="pt") as file:
-            _check_header(file, path, expected, arguments)
-            state = {name: file.get_tensor(name) for name in expected}
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(describe_damage(path, error)) from None
-    bad = [name for name, tensor in state.items() if not torch.isfinite(tensor).all()]
-    if bad:
-        raise CheckpointError(f"{path} holds NaN or infinite weights in {listing(bad)}; use another checkpoint.")
-    return {name: tensor.to(expected[name].dtype) for name, tensor in state.items()}
+def _load_whole(folder: Path) -> Model:
+    """Load the pair of files; while another process is just saving there, they do not fit for a moment."""
+    before = None
+    for _ in range(_REREADS):
+        try:
+            return _load_pair(folder)
+        except _MismatchError as error:
+            now = _state_of(folder)
+            if now == before:
+                raise error.reason from None
+            before = now
+            time.sleep(_REREAD_SECONDS)
+    raise CheckpointError(f"{folder} is being written to all the time; try again when that has ended.")
 
 
-def describe_damage(path: Path, error: Exception) -> str:
-    """Say what a file is that is not the safetensors file it should be."""
-    with path.open("rb") as file:
-        start = file.read(4)
-    if start[:2] == b"PK" or start[:1] == b"\x80":
-        return (
-            f"{path} is a pickle (a torch checkpoint), not safetensors; zoo never unpickles a model. A thesis "
-            f"checkpoint is converted by: python -m zoo import-thesis {path} --model gru-S --out FOLDER"
+class _MismatchError(Exception):
+    """The weights are not those that the config was saved with; `reason` is what there is to say of them."""
+
+    def __init__(self, reason: ZooError) -> None:
+        super().__init__(str(reason))
+        self.reason = reason
+
+
+def _state_of(folder: Path) -> list[tuple[int, int]]:
+    states = [(folder / name).stat() for name in (WEIGHTS, CONFIG)]
+    return [(state.st_ino, state.st_mtime_ns) for state in states]
+
+
+def _load_pair(folder: Path) -> Model:
+    config = read_config(folder)
+    path = folder / WEIGHTS
+    header = read_header(path)
+    state = _state_of(folder)
+    with ThreadPoolExecutor(1) as pool:
+        # Hashing takes as long as all the rest, and leaves Python alone meanwhile.
+        hashing = pool.submit(_hash_file, path)
+        try:
+            model = _build(config)
+            expected = model.state_dict()
+            _check_header(header, path, expected, config)
+            model.load_state_dict(_read_tensors(path, expected))
+            _check_hash(hashing.result(), config, path)
+        except CheckpointError as error:
+            if config.weights_sha256 not in (None, hashing.result()):
+                raise _MismatchError(error) from None
+            raise
+    if _state_of(folder) != state:
+        raise _MismatchError(CheckpointError(f"{folder} was written to while it was read; try again."))
+    return model
+
+
+def _hash_file(path: Path) -> str:
+    # in one piece: for each piece the thread would wait for its turn in Python again
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        return hashlib.sha256(content).hexdigest()
+
+
+def _build(config: ModelConfig) -> Model:
+    with torch.random.fork_rng(devices=[]):  # what a constructor may still draw is not the user's
+        try:
+            with SkipInit():
+                return Model(config)
+        except ZooError:
+            # A constructor that computes with its initial weights needs real ones.
+            return Model(config)
+
+
+def _check_hash(digest: str, config: ModelConfig, path: Path) -> None:
+    if config.weights_sha256 is not None and digest != config.weights_sha256:
+        raise CheckpointError(
+            f"{path} is not the file that the {CONFIG} beside it was saved with (SHA-256 {digest[:12]}..., expected "
+            f"{config.weights_sha256[:12]}...): it is damaged, or of another run. Copy or download both again; weights "
+            "that you changed yourself are saved by zoo.save."
         )
-    return f"{path} is damaged or cut short ({error}). Copy or download it again."
 
 
-def _check_header(
-    file: safe_open, path: Path, expected: dict[str, Tensor], arguments: dict[str, object] | None
-) -> None:
-    names = set(file.keys())
+def _check_header(header: Header, path: Path, expected: dict[str, Tensor], config: ModelConfig) -> None:
+    names = set(header.tensors)
     missing, unknown = set(expected) - names, names - set(expected)
     if missing or unknown:
         raise CheckpointError(
             f"{path} does not fit its config: it lacks {listing(missing)}, and has besides: {listing(unknown)}."
         )
     for name, tensor in expected.items():
-        part = file.get_slice(name)
-        if list(part.get_shape()) != list(tensor.shape):
+        entry = header.tensors[name]
+        if entry.shape != tuple(tensor.shape):
             raise CheckpointError(
-                f"{path} does not fit its config: {name} is {part.get_shape()}, and should be {list(tensor.shape)}."
+                f"{path} does not fit its config: {name} is {list(entry.shape)}, and should be {list(tensor.shape)}."
             )
-        if tensor.is_floating_point() and part.get_dtype() not in _FLOATS:
-            raise CheckpointError(f"{path}: {name} is stored as {part.get_dtype()}, and should be a float.")
-    stored = (file.metadata() or {}).get(_METADATA_KEY)
-    if arguments is not None and stored is not None and stored != json.dumps(arguments, sort_keys=True):
+        if tensor.is_floating_point():
+            if entry.dtype not in _FLOATS:
+                raise CheckpointError(f"{path}: {name} is stored as {entry.dtype}, and should be a float.")
+        elif entry.dtype != _EXACT.get(tensor.dtype):
+            raise CheckpointError(f"{path}: {name} is stored as {entry.dtype}, and should be {tensor.dtype}.")
+    stored = header.metadata.get(_METADATA_KEY)
+    if stored is not None and stored != json.dumps(config.build_arguments(), sort_keys=True):
         raise CheckpointError(
             f"{path} was saved for another config than the {CONFIG} beside it: {stored[:300]}. Do not mix runs' files."
         )
+
+
+def _read_tensors(path: Path, expected: dict[str, Tensor]) -> dict[str, Tensor]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            state = {name: file.get_tensor(name) for name in expected}
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(describe_damage(path, error)) from None
+    # a sum is finite only if all that it sums is, and is found in a tenth of the time; it may overflow, then all look
+    bad = [
+        name
+        for name, tensor in state.items()
+        if tensor.is_floating_point()
+        and not torch.isfinite(tensor.sum(dtype=torch.float32))
+        and not torch.isfinite(tensor).all()
+    ]
+    if bad:
+        raise CheckpointError(f"{path} holds NaN or infinite weights in {listing(bad)}; use another checkpoint.")
+    return {name: tensor.to(expected[name].dtype) for name, tensor in state.items()}
 
 
 def requirements(config: ModelConfig) -> dict[str, str]:

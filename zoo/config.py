@@ -8,14 +8,25 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
 from typing import Any
 
-from zoo.errors import ConfigError, listing, near_matches
+from zoo import strict_json
+from zoo.errors import CheckpointError, ConfigError, ForeignConfigError, listing, near_matches
+from zoo.run_files import CONFIG
 
 FORMAT = "ddsp-zoo"
 CONFIG_VERSION = 1
 
+MAX_CONFIG_BYTES = 1_000_000
+
 _COMPONENT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+# What may stand in a command that a message tells people to type: never more than a name and a version.
+_DISTRIBUTION = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
+_VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9.!+_-]*")
+_ARCHITECTURE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+_INSTRUMENT = re.compile(r"\w[\w .-]{0,63}")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -54,6 +65,7 @@ class ModelConfig:
         features: How f0 and loudness are to be measured (`zoo.features.FeatureSettings`, as a dict).
         requires: Distributions that bring its components, with the versions it was made with.
         lineage: What it was trained from: data, teacher, run.
+        weights_sha256: Of the file model.safetensors that was saved with it; None before that.
     """
 
     architecture: str
@@ -65,6 +77,7 @@ class ModelConfig:
     features: dict[str, Any] = field(default_factory=dict)
     requires: dict[str, str] = field(default_factory=dict)
     lineage: dict[str, Any] = field(default_factory=dict)
+    weights_sha256: str | None = None
 
     @property
     def name(self) -> str:
@@ -87,6 +100,8 @@ class ModelConfig:
     def to_json(self) -> str:
         """The text of config.json: sorted keys, one final newline, the same text for the same config."""
         content = {"format": FORMAT, "config_version": CONFIG_VERSION, "name": self.name, **asdict(self)}
+        if self.weights_sha256 is None:
+            del content["weights_sha256"]
         try:
             return json.dumps(content, indent=2, sort_keys=True, allow_nan=False) + "\n"
         except (TypeError, ValueError) as error:
@@ -101,11 +116,14 @@ class ModelConfig:
             where: What messages call it.
 
         Raises:
-            ConfigError: It is not JSON, not ours, from a newer zoo, or a field is missing, unknown or of another type.
+            ForeignConfigError: It is not JSON, or not ours.
+            ConfigError: It is from a newer zoo, or a field is missing, unknown or of another type.
         """
         content = _parse(text, where)
         if not isinstance(content, dict) or content.get("format") != FORMAT:
-            raise ConfigError(f'{where} is not of zoo (it lacks "format": "{FORMAT}"). Is this folder a zoo run?')
+            raise ForeignConfigError(
+                f'{where} is not of zoo (it lacks "format": "{FORMAT}"). Is this folder a zoo run?'
+            )
         version = content.get("config_version")
         if not isinstance(version, int) or version > CONFIG_VERSION:
             raise ConfigError(
@@ -128,6 +146,7 @@ class ModelConfig:
             "features": (dict,),
             "requires": (dict,),
             "lineage": (dict,),
+            "weights_sha256": (str, type(None)),
         }
         for key, types in expected.items():
             if key in given and (not isinstance(given[key], types) or isinstance(given[key], bool)):
@@ -137,20 +156,48 @@ class ModelConfig:
         config = cls(**given)
         if config.sample_rate <= 0 or config.hop <= 0:
             raise ConfigError(f"{where}: sample_rate and hop must be positive.")
+        _check_texts(config, where)
         return config
 
 
-def _parse(text: str, where: str) -> object:
-    def unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
-        found: dict[str, object] = {}
-        for key, value in pairs:
-            if key in found:
-                raise ConfigError(f"{where} has the key {key!r} twice.")
-            found[key] = value
-        return found
+def read_config(folder: str | Path) -> ModelConfig:
+    """Read a run folder's config.json.
 
+    Raises:
+        CheckpointError: The folder has none, or it is too large to be one.
+        ForeignConfigError: It is not one of ours.
+        ConfigError: It is damaged, or from a newer zoo.
+    """
+    path = Path(folder) / CONFIG
+    if not path.is_file():
+        raise CheckpointError(
+            f"{folder} has no {CONFIG}, so it is no model. A model is a folder that zoo.save, python -m zoo.train or "
+            "python -m zoo.distill wrote."
+        )
+    if (size := path.stat().st_size) > MAX_CONFIG_BYTES:
+        raise CheckpointError(f"{path} has {size} bytes; a config is never over {MAX_CONFIG_BYTES}.")
     try:
-        parsed: object = json.loads(text, object_pairs_hook=unique)
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise ConfigError(f"{where} is not valid JSON: {error}.") from None
-    return parsed
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise CheckpointError(f"{path} is not text: {error}.") from None
+    return ModelConfig.from_json(text, where=str(path))
+
+
+def _check_texts(config: ModelConfig, where: str) -> None:
+    """Texts that become names, commands or comparisons must look like what they are."""
+    if not _ARCHITECTURE.fullmatch(config.architecture):
+        raise ConfigError(f"{where}: {config.architecture!r} is no architecture's name.")
+    if config.instrument is not None and not _INSTRUMENT.fullmatch(config.instrument):
+        raise ConfigError(f"{where}: {config.instrument!r} is no instrument's name.")
+    if config.weights_sha256 is not None and not _SHA256.fullmatch(config.weights_sha256):
+        raise ConfigError(f"{where}: weights_sha256 must be 64 hexadecimal digits.")
+    for name, version in config.requires.items():
+        if not (_DISTRIBUTION.fullmatch(name) and isinstance(version, str) and _VERSION.fullmatch(version)):
+            raise ConfigError(f"{where}: requires names {name!r} {version!r}, which is no package with a version.")
+
+
+def _parse(text: str, where: str) -> object:
+    try:
+        return strict_json.parse(text)
+    except ValueError as error:
+        raise ForeignConfigError(f"{where} is not valid JSON: {str(error).rstrip('.')}.") from None

@@ -34,12 +34,26 @@ class ConfigError(ZooError, ValueError):
     """An option, a gin binding or a config.json asks for something that does not exist or does not fit."""
 
 
+class ForeignConfigError(ConfigError):
+    """A config.json is not one that zoo wrote: it belongs to another library, or is no JSON at all."""
+
+
 class DatasetError(ZooError, ValueError):
     """Recordings or prepared data cannot be used as asked."""
 
 
 class HubError(ZooError, OSError):
     """The Hugging Face Hub could not be used as asked."""
+
+
+class HubNotFoundError(HubError, ModelNotFoundError):
+    """The Hub has no such repository, revision or file, or does not show it to this login."""
+
+
+class HubUnreachableError(HubError):
+    """The Hub did not answer, or answered that it is in trouble; the same command may work later."""
+
+    exit_code: ClassVar[int] = 1
 
 
 class TrainingError(ZooError, RuntimeError):

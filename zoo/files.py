@@ -1,13 +1,21 @@
-"""Writing files so that nothing half-written ever stands under a final name: write beside, then rename."""
+"""Writing files so that nothing half-written ever stands under a final name: write beside, then rename.
+
+Several processes may do so at once: the last one to finish wins, and what stands there is always one of theirs, whole.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from filelock import FileLock
+
+from zoo import paths
 
 
 def write_atomically(path: str | Path, data: bytes | str) -> None:
@@ -58,21 +66,46 @@ def new_folder(path: str | Path) -> Iterator[Path]:
     try:
         yield temporary
         temporary.chmod(0o777 & ~_umask())
-        if path.exists():
-            old = Path(tempfile.mkdtemp(prefix=f".{path.name}-old-", dir=path.parent))
-            path.replace(old / path.name)
-            try:
+        with locked(path):
+            if path.exists():
+                _exchange(temporary, path)
+            else:
                 temporary.replace(path)
-            except BaseException:
-                (old / path.name).replace(path)
-                old.rmdir()
-                raise
-            shutil.rmtree(old, ignore_errors=True)
-        else:
-            temporary.replace(path)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
+
+
+def _exchange(new: Path, path: Path) -> None:
+    old = Path(tempfile.mkdtemp(prefix=f".{path.name}-old-", dir=path.parent))
+    path.replace(old / path.name)
+    try:
+        new.replace(path)
+    except BaseException:
+        (old / path.name).replace(path)
+        old.rmdir()
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+
+
+@contextmanager
+def locked(path: str | Path) -> Iterator[None]:
+    """Let one process at a time write what stands under `path`; the others wait.
+
+    The lock lies in the user's own folder, so that nothing is left beside the files, and ends with the process.
+    """
+    name = hashlib.sha256(str(Path(path).resolve()).encode()).hexdigest()[:32]
+    with FileLock(_lock_folder() / f"{name}.lock"):
+        yield
+
+
+def _lock_folder() -> Path:
+    for folder in (paths.zoo_home() / "locks", Path(tempfile.gettempdir()) / "ddsp-zoo-locks"):
+        with suppress(OSError):
+            folder.mkdir(parents=True, exist_ok=True)
+            if os.access(folder, os.W_OK):
+                return folder
+    raise OSError(f"{paths.zoo_home()} cannot be written. Type: export ZOO_HOME=FOLDER, with a folder of yours")
 
 
 def _umask() -> int:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import fnmatch
-import json
-import struct
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from zoo import hub, registry
-from zoo.config import ModelConfig
+from zoo import hub, registry, store, strict_json
+from zoo.config import ModelConfig, read_config
 from zoo.errors import CheckpointError
+from zoo.weights_header import read_header
+
+_MAX_METRICS_BYTES = 1_000_000
 
 
 def list_models(pattern: str = "*", *, pretrained: bool = False) -> list[str]:
@@ -25,7 +26,7 @@ def list_models(pattern: str = "*", *, pretrained: bool = False) -> list[str]:
         pattern: With the wildcards `*` and `?`.
         pretrained: Only those with weights on this machine.
     """
-    names = {*hub.stored_models(), *hub.shipped_models()}
+    names = {*store.stored_models(), *store.shipped_models()}
     if not pretrained:
         names |= set(registry.models.names())
     return sorted(name for name in names if fnmatch.fnmatchcase(name, pattern))
@@ -81,17 +82,14 @@ def describe_folder(folder: Path) -> ModelInfo:
         CheckpointError: It holds none, or its files are damaged.
         ConfigError: Its config.json is damaged.
     """
-    config_path = folder / "config.json"
-    if not config_path.is_file():
-        raise CheckpointError(f"{folder} has no config.json, so it is no model.")
-    config = ModelConfig.from_json(config_path.read_text(encoding="utf-8"), where=str(config_path))
+    config = read_config(folder)
     weights = folder / "model.safetensors"
     return ModelInfo(
         config.name,
         "folder",
         folder,
         config,
-        parameters=_count_parameters(weights) if weights.is_file() else None,
+        parameters=read_header(weights).values if weights.is_file() else None,
         size_bytes=weights.stat().st_size if weights.is_file() else None,
         metrics=_read_metrics(folder / "metrics.json"),
         brought_by=_origin(config),
@@ -100,7 +98,7 @@ def describe_folder(folder: Path) -> ModelInfo:
 
 def status_of(name: str) -> str:
     """What stands behind a name of `list_models`, in a word or two."""
-    stored, shipped = hub.stored_models(), hub.shipped_models()
+    stored, shipped = store.stored_models(), store.shipped_models()
     if name in stored:
         return "stored (hides the shipped one)" if name in shipped else "stored"
     return "shipped" if name in shipped else "architecture"
@@ -112,31 +110,24 @@ def _origin(config: ModelConfig) -> str:
     return ""
 
 
-def _count_parameters(weights: Path) -> int:
-    """Count values from the safetensors header, without reading a tensor (and without importing torch or numpy)."""
-    try:
-        with weights.open("rb") as file:
-            (length,) = struct.unpack("<Q", file.read(8))
-            if length > weights.stat().st_size:
-                raise ValueError(f"its header claims {length} bytes")
-            header = json.loads(file.read(length))
-        total = 0
-        for key, entry in header.items():
-            if key != "__metadata__":
-                count = 1
-                for size in entry["shape"]:
-                    count *= int(size)
-                total += count
-    except (OSError, struct.error, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise CheckpointError(f"{weights} is damaged or no safetensors file ({error}).") from None
-    return total
-
-
 def _read_metrics(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        metrics = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, UnicodeDecodeError) as error:
-        raise CheckpointError(f"{path} is not valid JSON ({error}). Measure again: python -m zoo.evaluate") from None
-    return metrics if isinstance(metrics, dict) else {}
+        if path.stat().st_size > _MAX_METRICS_BYTES:
+            raise ValueError(f"it has {path.stat().st_size} bytes")
+        metrics = strict_json.parse(path.read_text(encoding="utf-8"))
+        if not isinstance(metrics, dict) or not all(_is_arm(arm) for arm in metrics.values()):
+            raise ValueError("it is not {arm: {metric: {mean, std, n}}}")
+    except ValueError as error:
+        raise CheckpointError(f"{path} is not valid ({error}). Measure again: python -m zoo.evaluate") from None
+    return metrics
+
+
+def _is_arm(arm: object) -> bool:
+    return isinstance(arm, dict) and all(
+        isinstance(value, dict)
+        and set(value) == {"mean", "std", "n"}
+        and all(isinstance(number, int | float) for number in value.values())
+        for value in arm.values()
+    )

@@ -10,9 +10,13 @@ Requirements it meets, each of which plain catalogue leaves open:
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib import metadata
+from pathlib import Path
 from typing import Any, TypeVar
 
 import catalogue
@@ -71,13 +75,8 @@ class Registry:
     def entries(self) -> dict[str, list[Entry]]:
         """All offers by name, installed ones first; more than one offer for a name is a clash."""
         found: dict[str, list[Entry]] = {}
-        for point in metadata.entry_points(group=self.group):
-            if point.dist is None:  # an entry point that belongs to no distribution has nobody to name in an error
-                continue
-            entry = Entry(point.name, point.dist.metadata["Name"], point.dist.version, point.value)
-            offers = found.setdefault(point.name, [])
-            if entry not in offers:
-                offers.append(entry)
+        for entry in _installed(self.group, _search_path()):
+            found.setdefault(entry.name, []).append(entry)
         for name, component in self._registered.items():
             found.setdefault(name, []).append(Entry(name, "", "", f"{component.__module__}:{component.__qualname__}"))
         return found
@@ -168,6 +167,25 @@ class Registry:
     def unregister(self, name: str) -> None:
         """Take back what `register` did; a name that was not registered in this process is left alone."""
         self._registered.pop(name, None)
+
+
+@lru_cache(maxsize=64)
+def _installed(group: str, search_path: tuple[tuple[str, int], ...]) -> tuple[Entry, ...]:
+    """What installed distributions offer; read once for a search path, since that opens some hundred files."""
+    found: dict[Entry, None] = {}
+    for point in metadata.entry_points(group=group):
+        if point.dist is not None:  # an entry point that belongs to no distribution has nobody to name in an error
+            found[Entry(point.name, point.dist.metadata["Name"], point.dist.version, point.value)] = None
+    return tuple(found)
+
+
+def _search_path() -> tuple[tuple[str, int], ...]:
+    """Where distributions are looked for, with the times of the last change: a `pip install` in between is seen."""
+    state = []
+    for folder in sys.path:
+        with suppress(OSError):
+            state.append((folder, Path(folder or ".").stat().st_mtime_ns))
+    return tuple(state)
 
 
 def _identity(component: object) -> tuple[str, str]:

@@ -13,9 +13,9 @@ from safetensors import torch as safetensors_torch
 from torch import Tensor
 
 from zoo import registry
-from zoo.checkpoint import describe_damage
 from zoo.errors import CheckpointError, ConfigError, ModelNotFoundError, listing
 from zoo.model import Model, create
+from zoo.weights_header import describe_damage
 
 # What that code computed and this project does differently by default (see the synth's docstring and docs/thesis.md).
 _SYNTH_OPTIONS = {"noise_filter": "thesis", "unvoiced": "hold", "above_nyquist": "thesis"}

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from zoo import model as models
-from zoo import naming
+from zoo import naming, store
 from zoo.card import write_card
 from zoo.checkpoint import load_folder
 from zoo.datasets import open_dataset
@@ -19,13 +19,14 @@ from zoo.errors import ConfigError, TrainingError
 from zoo.files import write_atomically
 from zoo.losses.distillation import Loss, OutputAudio, Reconstruction
 from zoo.model import Model
+from zoo.run_files import published_files
 from zoo.training import evaluation, report
 from zoo.training.batches import Batch, Stream, in_order, training_loader
 from zoo.training.checkpoints import LAST, State, check_identity, load_state
 from zoo.training.history import read_history
 from zoo.training.interrupts import StopRequest
 from zoo.training.progress import Progress, duration
-from zoo.training.run_folder import check_store_name, choose_folder, enter_store
+from zoo.training.run_folder import choose_folder
 from zoo.training.settings import Settings
 from zoo.training.teacher import Teacher, find_teacher
 
@@ -89,7 +90,7 @@ def run(plan: Plan) -> Finished:
         student = _student(plan, dataset, instrument)
         folder = choose_folder(plan.out, name=student.name, resume=plan.resume)
         if plan.name is not None:
-            check_store_name(plan.name, architecture=student.config.architecture, force=plan.force)
+            store.check_name(plan.name, architecture=student.config.architecture, force=plan.force)
         teacher = None
         if plan.teacher is not None:
             teacher = find_teacher(
@@ -223,7 +224,7 @@ def _finish(
         _log.info("%s", evaluation.table(summary))
     write_card(folder)
     if plan.name is not None:
-        _log.info("Stored as %s (%s).", plan.name, enter_store(folder, plan.name))
+        _log.info("Stored as %s (%s).", plan.name, store.enter(plan.name, published_files(folder)))
     handle = plan.name or folder
     _log.info(
         "The run is in %s. Next:\n  listen to %s\n  python -m zoo.evaluate %s --data %s\n"

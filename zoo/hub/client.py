@@ -1,0 +1,224 @@
+"""Speaking with the Hub: how long to wait for it, and what its errors mean to a user.
+
+A dead endpoint is told within five seconds, so everything begins with one quick question (`resolve`, `reach`) before
+the client library's patient retries are let loose.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from zoo.errors import HubError, HubNotFoundError, HubUnreachableError, near_matches
+
+if TYPE_CHECKING:
+    from huggingface_hub import HfApi
+
+ANSWER_SECONDS = 4.0
+"""How long the Hub may take to answer a first question."""
+
+_TRIES = 3
+_MOST_PATIENCE = 10.0
+_TROUBLE = (408, 429, 500, 502, 503, 504)
+_DROPPED = ("RemoteProtocolError", "ReadError", "WriteError")  # somebody was there, and hung up
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Access:
+    """How to reach the Hub.
+
+    Attributes:
+        cache_dir: Where fetched files are kept; huggingface_hub's own cache by default.
+        local_files_only: Ask nobody, take what is in the cache.
+        token: Of the user's account; the saved login by default, False for none.
+        endpoint: Another Hub than huggingface.co.
+    """
+
+    cache_dir: str | Path | None = None
+    local_files_only: bool = False
+    token: str | bool | None = None
+    endpoint: str | None = None
+
+    @property
+    def offline(self) -> bool:
+        """Whether nobody is to be asked."""
+        from huggingface_hub import constants
+
+        return self.local_files_only or constants.is_offline_mode()
+
+    @property
+    def host(self) -> str:
+        """The Hub's address, for messages."""
+        from huggingface_hub import constants
+
+        return (self.endpoint or constants.ENDPOINT).rstrip("/")
+
+    def api(self) -> HfApi:
+        """The client library's entrance."""
+        from huggingface_hub import HfApi
+
+        return HfApi(endpoint=self.endpoint, token=self.token, library_name="ddsp-zoo", library_version=_version())
+
+
+def _version() -> str:
+    from importlib.metadata import version
+
+    return version("ddsp-zoo")
+
+
+def is_commit(revision: str | None) -> bool:
+    """Whether a revision is a full commit hash, which never comes to mean something else."""
+    return revision is not None and len(revision) == 40 and all(c in "0123456789abcdef" for c in revision)
+
+
+def resolve(repo_id: str, revision: str | None, access: Access) -> Any:  # noqa: ANN401 - the library's ModelInfo
+    """What the Hub knows of a repo at a revision: a `huggingface_hub.ModelInfo`, whose `sha` is the commit.
+
+    Raises:
+        HubNotFoundError: There is no such repo or revision, or this login may not see it.
+        HubUnreachableError: No answer within some seconds, or the Hub is in trouble.
+        HubError: Anything else that the Hub refuses.
+    """
+
+    def ask() -> Any:  # noqa: ANN401
+        return access.api().model_info(repo_id, revision=revision, timeout=ANSWER_SECONDS)
+
+    info = _patiently(ask, repo_id, revision, access)
+    if not is_commit(info.sha):
+        raise HubError(f"{access.host} did not say which commit {repo_id} is at; is it a Hugging Face Hub?")
+    return info
+
+
+def reach(access: Access) -> None:
+    """Make sure that something answers at the endpoint.
+
+    Raises:
+        HubUnreachableError: Nothing does.
+    """
+    from huggingface_hub import get_session
+
+    with translated("", None, access):
+        get_session().head(f"{access.host}/api/models", params={"limit": 1}, timeout=ANSWER_SECONDS)
+
+
+def _patiently(ask: Callable[[], T], repo_id: str, revision: str | None, access: Access) -> T:
+    """Ask again where the Hub says that it is busy; not where nobody answers."""
+    from huggingface_hub.errors import HfHubHTTPError
+
+    with translated(repo_id, revision, access):
+        for attempt in range(_TRIES):
+            wait = 0.5 * 2**attempt
+            try:
+                return ask()
+            except HfHubHTTPError as error:
+                wait = _retry_after(error) or wait
+                if error.response.status_code not in _TROUBLE or wait > _MOST_PATIENCE or attempt == _TRIES - 1:
+                    raise
+            except Exception as error:
+                if type(error).__name__ not in _DROPPED or attempt == _TRIES - 1:
+                    raise
+            time.sleep(wait)
+    raise AssertionError("unreachable")  # pragma: no cover
+
+
+def _retry_after(error: Any) -> float | None:  # noqa: ANN401 - the library's HTTP error
+    try:
+        return float(error.response.headers["Retry-After"])
+    except (KeyError, ValueError):
+        return None
+
+
+@contextmanager
+def translated(repo_id: str, revision: str | None, access: Access) -> Iterator[None]:
+    """Turn what the client library raises within the block into our errors, which say what to type next."""
+    try:
+        yield
+    except Exception as error:
+        explained = _explain(error, repo_id, revision, access)
+        if explained is None:
+            raise
+        raise explained from error
+
+
+def _explain(error: Exception, repo_id: str, revision: str | None, access: Access) -> HubError | None:
+    from huggingface_hub import errors
+
+    page = f"{access.host}/{repo_id}"
+    match error:
+        case HubError():
+            return None
+        case errors.GatedRepoError():
+            return HubError(
+                f"{repo_id} is gated: its owner decides who may read it. Ask for access at {page}, then log in "
+                "(hf auth login) or give token=."
+            )
+        case errors.RepositoryNotFoundError():
+            return HubNotFoundError(
+                f"There is no model {repo_id} on {access.host}, or it is private and this login may not see it. "
+                "Search: python -m zoo list --hub. Log in: hf auth login (or give token=)."
+            )
+        case errors.RevisionNotFoundError():
+            return HubNotFoundError(f"{repo_id} has no revision {revision!r}.{_revisions(repo_id, revision, access)}")
+        case errors.EntryNotFoundError():
+            return HubNotFoundError(f"A file of {repo_id} is not there: {_first_line(error)}")
+        case errors.OfflineModeIsEnabled():
+            return HubUnreachableError(f"HF_HUB_OFFLINE is set, so {access.host} is not asked. Unset it.")
+        case errors.HFValidationError():
+            return HubError(f"{repo_id!r} is no Hub id: {_first_line(error)} A Hub id is org/name.")
+        case errors.HfHubHTTPError():
+            return _explain_status(error, repo_id, access)
+        case OSError() if "Consistency check failed" in str(error):
+            return HubUnreachableError(f"The download of {repo_id} broke off. Nothing of it was kept: try again.")
+    if _of_the_network(error):
+        return HubUnreachableError(
+            f"{access.host} does not answer ({type(error).__name__}: {_first_line(error)}). What was fetched before "
+            "loads without it; for anything else look at the network, or at HF_ENDPOINT."
+        )
+    return None
+
+
+def _explain_status(error: Any, repo_id: str, access: Access) -> HubError:  # noqa: ANN401 - the library's HTTP error
+    status = error.response.status_code
+    said = error.server_message or _first_line(error)
+    if status == 401:
+        return HubError(
+            f"{access.host} does not know this login ({said}). Log in again: hf auth login, or give token=."
+        )
+    if status == 403:
+        return HubError(
+            f"This login may not do that with {repo_id} ({said}). Log in as its owner with a token that may write: "
+            "hf auth login, or give token=."
+        )
+    if status == 429:
+        wait = _retry_after(error)
+        when = f"in {wait:.0f} s" if wait else "later"
+        return HubUnreachableError(f"{access.host} has had too many requests from here: try again {when}.")
+    if status >= 500:
+        return HubUnreachableError(f"{access.host} is in trouble (HTTP {status}: {said}). Try again later.")
+    return HubError(f"{access.host} refused (HTTP {status}): {said}")
+
+
+def _revisions(repo_id: str, wanted: str | None, access: Access) -> str:
+    """What revisions there are, as far as the Hub tells."""
+    try:
+        refs = access.api().list_repo_refs(repo_id)
+    except Exception:  # noqa: BLE001 - this is help for an error that is on its way already
+        return ""
+    names = [ref.name for ref in (*refs.branches, *refs.tags)]
+    return f"{near_matches(wanted or '', names)} It has {', '.join(names) or 'none'}."
+
+
+def _of_the_network(error: Exception) -> bool:
+    # The client library does not wrap its HTTP library's errors, and has changed that library before.
+    return any(base.__module__.startswith(("httpx", "httpcore")) for base in type(error).__mro__)
+
+
+def _first_line(error: Exception) -> str:
+    text = str(error).strip()
+    return text.splitlines()[0] if text else type(error).__name__

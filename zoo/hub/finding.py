@@ -1,0 +1,244 @@
+"""Finding the folder that a model reference names, and loading it.
+
+In this order: a folder; a name (the local store, the models that ship with zoo, the Hub repo that a shipped card
+names); a Hub id. A folder, a stored and a shipped model never touch the network.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from zoo import naming, paths
+from zoo.errors import CheckpointError, ConfigError, ModelNotFoundError
+from zoo.hub.client import Access
+from zoo.hub.snapshot import Snapshot, fetch_snapshot
+from zoo.run_files import published_files
+from zoo.store import Origin, check_name, enter, read_origin, shipped_models, stored_models
+
+if TYPE_CHECKING:
+    import torch
+
+    from zoo.model import Model
+
+_log = logging.getLogger("zoo")
+
+
+@dataclass(frozen=True)
+class Found:
+    """Where a reference led.
+
+    Attributes:
+        folder: With config.json and the weights.
+        source: "folder", "store", "shipped" or "hub".
+        reference: What was asked for.
+        repo_id: The Hub repo that holds the same model, where that is known.
+        commit: Its commit there.
+    """
+
+    folder: Path
+    source: str
+    reference: naming.Reference
+    repo_id: str | None = None
+    commit: str | None = None
+
+
+def find(
+    ref: str | Path,
+    *,
+    revision: str | None = None,
+    access: Access | None = None,
+    every_file: bool = False,
+) -> Found:
+    """Find the folder that a model reference names; a Hub repo is fetched.
+
+    Args:
+        ref: A folder, `local-dir:PATH`, a name such as "gru-L-flute", or a Hub id "org/name[@revision]".
+        revision: A branch, tag or commit of a Hub repo.
+        access: How to reach the Hub; what the environment says by default.
+        every_file: Fetch all files of a Hub repo, not only config and weights.
+
+    Raises:
+        ModelNotFoundError: There is none; it says what would make one.
+        HubError: The Hub cannot be used as asked.
+    """
+    reference = naming.parse(ref)
+    access = access or Access()
+    if reference.folder is not None:
+        found = _local(reference.folder, "folder", reference)
+    elif reference.name is not None:
+        found = _find_name(reference, reference.name, revision, access, every_file=every_file)
+    else:
+        found = _find_on_hub(reference, revision, access, every_file=every_file)
+    if revision is not None and found.source != "hub":
+        raise ConfigError(
+            f"{reference.text} is a {found.source} model ({found.folder}), which has no revisions. Take revision= out, "
+            "or give a Hub id: org/name"
+        )
+    at = f", commit {found.commit}" if found.source == "hub" else ""
+    _log.info("%s: taken from %s (%s%s)", reference.text, found.source, found.folder, at)
+    return found
+
+
+def _local(folder: Path, source: str, reference: naming.Reference) -> Found:
+    origin = read_origin(folder)
+    if origin is None:
+        return Found(folder, source, reference)
+    return Found(folder, source, reference, origin.repo_id, origin.commit)
+
+
+def _find_on_hub(reference: naming.Reference, revision: str | None, access: Access, *, every_file: bool) -> Found:
+    if revision is not None and reference.revision not in (None, revision):
+        raise ConfigError(
+            f"{reference.text} names the revision {reference.revision}, and revision={revision!r} another."
+        )
+    assert reference.repo_id is not None  # noqa: S101 - a reference has one of three
+    wanted = revision or reference.revision
+    got: Snapshot = fetch_snapshot(reference.repo_id, wanted, access, every_file=every_file)
+    return Found(got.folder, "hub", reference, got.repo_id, got.commit)
+
+
+def _find_name(
+    reference: naming.Reference, name: str, revision: str | None, access: Access, *, every_file: bool
+) -> Found:
+    stored, shipped = stored_models(), shipped_models()
+    if name in stored:
+        if name in shipped:
+            _log.warning("%s in the local store hides the shipped model of that name.", name)
+        return _local(stored[name], "store", reference)
+    if name in shipped:
+        return _local(shipped[name], "shipped", reference)
+    if hub_id := published_names().get(name):
+        return _find_on_hub(naming.parse(hub_id), revision, access, every_file=every_file)
+    raise _not_found(name, [*stored, *shipped])
+
+
+def published_names() -> dict[str, str]:
+    """Names whose card ships with zoo and whose weights are on the Hub: name to "org/name@commit"."""
+    from zoo.card import hub_reference  # cards are only read for a name that nothing else has
+
+    found = {}
+    shipped = shipped_models()
+    for folder in paths.model_card_folders():
+        for path in sorted(folder.iterdir()):
+            if path.is_dir() and path.name not in shipped and (hub_id := hub_reference(path)):
+                found[path.name] = hub_id
+    return found
+
+
+def _not_found(name: str, known: list[str]) -> ModelNotFoundError:
+    architecture, instrument = naming.parse_name(name, also=known)
+    trained = sorted(other for other in set(known) if other.startswith(f"{architecture}-"))
+    there = f" Trained ones here: {', '.join(trained)}." if trained else ""
+    command = (
+        f"python -m zoo.train --gin train/{architecture}.gin --set \"INSTRUMENT='{instrument or 'flute'}'\" "
+        f"--set \"DATASET='FOLDER'\" --name {architecture}-{instrument or 'flute'}"
+    )
+    if instrument is None:
+        return ModelNotFoundError(
+            f"{name} is an architecture, without trained weights.{there} Build it untrained with zoo.create({name!r}), "
+            f"or train it: {command}"
+        )
+    return ModelNotFoundError(
+        f"There are no trained weights for {name} here.{there} Look on the Hub: python -m zoo list --hub '*{name}*'. "
+        f"Or train it: {command}"
+    )
+
+
+def load(
+    ref: str | Path,
+    *,
+    revision: str | None = None,
+    device: str | torch.device | None = None,
+    cache_dir: str | Path | None = None,
+    local_files_only: bool = False,
+    token: str | bool | None = None,
+    endpoint: str | None = None,
+) -> Model:
+    """Load a trained model, in eval mode.
+
+    Example:
+        >>> model = zoo.load("gru-M-tones")
+        >>> model = zoo.load("org/gru-L-flute@v1")  # doctest: +SKIP
+
+    Args:
+        ref: A folder, `local-dir:PATH`, a name such as "gru-L-flute" (the local store, then what ships with zoo, then
+            the Hub repo that its card names), or a Hub id "org/name[@revision]".
+        revision: A branch, tag or commit of a Hub repo.
+        device: Where to put it; the CPU by default.
+        cache_dir: Where fetched files are kept; huggingface_hub's own cache by default.
+        local_files_only: Ask nobody, take what is in the cache.
+        token: Of your Hub account; the saved login by default.
+        endpoint: Another Hub than huggingface.co.
+
+    Raises:
+        ModelNotFoundError: There is no such model; a name without weights never gives a random one.
+        HubError: The Hub cannot be used as asked, or the repo is no model of zoo.
+        CheckpointError: Its files are damaged or do not fit each other.
+        PluginError: It needs a component that is not installed.
+    """
+    from zoo.checkpoint import load_folder  # torch is only imported when a model is really loaded
+
+    access = Access(cache_dir, local_files_only, token, endpoint)
+    found = find(ref, revision=revision, access=access)
+    try:
+        return load_folder(found.folder, device=device)
+    except CheckpointError:
+        if found.source != "hub" or access.offline or found.repo_id is None:
+            raise
+        # What lies in the cache has been damaged since it was fetched: compare it with the Hub's, once.
+        whole = fetch_snapshot(found.repo_id, found.commit, access, every_file=True)
+        return load_folder(whole.folder, device=device)
+
+
+def fetch(
+    ref: str | Path,
+    *,
+    revision: str | None = None,
+    cache_dir: str | Path | None = None,
+    local_files_only: bool = False,
+    token: str | bool | None = None,
+    endpoint: str | None = None,
+    name: str | None = None,
+    force: bool = False,
+) -> Path:
+    """Get all of a model's files, and say where they are; a Hub repo is downloaded, anything else is here already.
+
+    Example:
+        >>> folder = zoo.fetch("org/gru-L-flute@v1", name="gru-L-flute")  # doctest: +SKIP
+
+    Args:
+        ref: See `zoo.load`.
+        revision: See `zoo.load`.
+        cache_dir: See `zoo.load`.
+        local_files_only: See `zoo.load`.
+        token: See `zoo.load`.
+        endpoint: See `zoo.load`.
+        name: Enter the model into the local store under this name.
+        force: Replace a model of that name there.
+
+    Returns:
+        The folder, with config.json, model.safetensors, the card and the rest of a run. Files in the Hub's cache are
+        shared with others: do not write there.
+
+    Raises:
+        ModelNotFoundError: There is no such model.
+        HubError: The Hub cannot be used as asked, or the repo is no model of zoo.
+        ConfigError: The name is taken, or of another architecture.
+    """
+    from zoo.config import read_config
+
+    access = Access(cache_dir, local_files_only, token, endpoint)
+    found = find(ref, revision=revision, access=access, every_file=True)
+    if name is None:
+        return found.folder
+    config = read_config(found.folder)
+    check_name(name, architecture=config.architecture, force=force)
+    origin = None
+    if found.repo_id and found.commit and config.weights_sha256:
+        origin = Origin(found.repo_id, found.commit, config.weights_sha256)
+    # the Hub's cache is made of links, which lead to other folders of that cache
+    cache = found.folder.parents[2] if found.source == "hub" else None
+    return enter(name, published_files(found.folder, links_into=cache), origin=origin)

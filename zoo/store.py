@@ -1,0 +1,106 @@
+"""The models that are here by name: the user's local store, and those that ship with zoo."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from zoo import naming, paths, strict_json
+from zoo.config import read_config
+from zoo.errors import ConfigError, ZooError
+from zoo.files import new_folder, write_atomically
+from zoo.run_files import CONFIG, WEIGHTS
+
+_ORIGIN = "hub.json"
+
+
+def stored_models() -> dict[str, Path]:
+    """The local store's models: name to folder."""
+    return _models_in(paths.store_folder())
+
+
+def shipped_models() -> dict[str, Path]:
+    """The models whose weights ship with zoo: name to folder."""
+    return {name: path for folder in paths.model_card_folders() for name, path in _models_in(folder).items()}
+
+
+def _models_in(folder: Path) -> dict[str, Path]:
+    if not folder.is_dir():
+        return {}
+    # a leading dot marks a folder that is just being written
+    return {
+        path.name: path
+        for path in sorted(folder.iterdir())
+        if not path.name.startswith(".") and (path / CONFIG).is_file() and (path / WEIGHTS).is_file()
+    }
+
+
+def check_name(name: str, *, architecture: str, force: bool) -> None:
+    """Make sure that a model may enter the local store under a name, before hours are spent on it.
+
+    Raises:
+        ConfigError: The name is of another architecture, or taken.
+        ModelNotFoundError: It begins with no architecture.
+    """
+    named, instrument = naming.parse_name(name)
+    if named != architecture or instrument is None:
+        raise ConfigError(f"--name {name}: this model is a {architecture}; call it {architecture}-INSTRUMENT.")
+    if (paths.store_folder() / name).exists() and not force:
+        raise ConfigError(
+            f"The local store already has a model {name} ({paths.store_folder() / name}). Replace it with --force, or "
+            "take another --name."
+        )
+
+
+def enter(name: str, files: Mapping[str, Path], *, origin: Origin | None = None) -> Path:
+    """Copy files into the local store as one model; one of that name is replaced when the copy is whole.
+
+    Args:
+        name: What the model is called from now on.
+        files: By their name within the model's folder.
+        origin: The Hub repo that holds the same model.
+    """
+    target = paths.store_folder() / name
+    with new_folder(target) as folder:
+        for item, source in files.items():
+            (folder / item).parent.mkdir(exist_ok=True)
+            shutil.copyfile(source, folder / item)
+        if origin is not None:
+            write_origin(folder, origin)
+    return target
+
+
+@dataclass(frozen=True)
+class Origin:
+    """The commit of a Hub repo that holds the same weights as a folder.
+
+    Attributes:
+        repo_id: "org/name".
+        commit: 40 hexadecimal digits.
+        weights_sha256: Of the weights that are there, so that a folder that has been trained on is not taken for it.
+    """
+
+    repo_id: str
+    commit: str
+    weights_sha256: str
+
+
+def write_origin(folder: Path, origin: Origin) -> None:
+    """Remember in a folder where its model is on the Hub; this file stays on this machine."""
+    write_atomically(folder / _ORIGIN, json.dumps(asdict(origin), indent=2, sort_keys=True) + "\n")
+
+
+def read_origin(folder: Path) -> Origin | None:
+    """Where the model in a folder is on the Hub; None when that is not known, or not of these weights."""
+    path = folder / _ORIGIN
+    if not path.is_file():
+        return None
+    try:
+        content = strict_json.parse(path.read_text(encoding="utf-8"))
+        origin = Origin(**content) if isinstance(content, dict) else None
+        return origin if origin and origin.weights_sha256 == read_config(folder).weights_sha256 else None
+    except (ValueError, TypeError, ZooError):
+        return None

@@ -1,0 +1,59 @@
+"""Reading JSON from strangers: what a lenient reader would let pass in silence is refused with the reason."""
+
+from __future__ import annotations
+
+import json
+import math
+
+
+def parse(text: str) -> object:
+    """Parse JSON strictly.
+
+    Refused besides what is no JSON: a key that stands twice in one object (readers differ in which they take), NaN and
+    infinite numbers, numbers of thousands of digits, nesting without end, and control characters in strings (they
+    would reach a terminal when a message quotes them).
+
+    Example:
+        >>> parse('{"hop": 64}')
+        {'hop': 64}
+
+    Raises:
+        ValueError: The text is none of it; the message says why, without naming the file.
+    """
+    try:
+        return json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse_constant, parse_float=_finite)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    found: dict[str, object] = {}
+    for key, value in pairs:
+        if key in found:
+            raise ValueError(f"it has the key {key!r} twice")
+        for text in (key, value):
+            if isinstance(text, str):
+                _refuse_control_characters(text)
+            elif isinstance(text, list):
+                for item in text:
+                    if isinstance(item, str):
+                        _refuse_control_characters(item)
+        found[key] = value
+    return found
+
+
+def _refuse_control_characters(text: str) -> None:
+    bad = next((c for c in text if (ord(c) < 0x20 and c not in "\n\t") or 0x7F <= ord(c) < 0xA0), None)
+    if bad is not None:
+        raise ValueError(f"a string in it has the control character {bad!r}")
+
+
+def _refuse_constant(constant: str) -> object:
+    raise ValueError(f"it has {constant}, which is no JSON number")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"the number {text[:40]} is too large")
+    return number
