@@ -230,7 +230,14 @@ def test_download_that_breaks_off_is_resumed_with_a_range(hub, empty_cache):
 
 @pytest.mark.parametrize(
     ("asked", "status", "start", "end"),
-    [("0-9", 206, 0, 10), ("10230-", 206, 10230, 10240), ("-3", 206, 10237, 10240), ("5-99999", 206, 5, 10240), ("10240-", 416, 0, 0), ("7-6", 416, 0, 0)],
+    [
+        ("0-9", 206, 0, 10),
+        ("10230-", 206, 10230, 10240),
+        ("-3", 206, 10237, 10240),
+        ("5-99999", 206, 5, 10240),
+        ("10240-", 416, 0, 0),
+        ("7-6", 416, 0, 0),
+    ],
 )
 def test_range_gives_exactly_those_bytes(hub, asked, status, start, end):
     commit = hub.create("org/flute", FILES)
