@@ -65,6 +65,7 @@ LAYERS = [
         "strict_json",
         "run_files",
         "store",
+        "lineage",
         "paths",
         "files",
         "cli",

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from zoo import metrics as metrics
     from zoo import register as register
     from zoo.checkpoint import save as save
+    from zoo.hub import fetch as fetch
     from zoo.hub import load as load
+    from zoo.hub.pushing import push as push
     from zoo.listing import info as info
     from zoo.listing import list_models as list_models
     from zoo.model import Model as Model
@@ -32,10 +34,12 @@ _HOME = {
     "Model": "zoo.model",
     "Rendering": "zoo.model",
     "create": "zoo.model",
+    "fetch": "zoo.hub",
     "import_thesis": "zoo.thesis",
     "info": "zoo.listing",
     "list_models": "zoo.listing",
     "load": "zoo.hub",
+    "push": "zoo.hub.pushing",
     "save": "zoo.checkpoint",
 }
 _SUBPACKAGES = ("errors", "features", "losses", "metrics", "register")
@@ -46,12 +50,14 @@ __all__ = [
     "create",
     "errors",
     "features",
+    "fetch",
     "import_thesis",
     "info",
     "list_models",
     "load",
     "losses",
     "metrics",
+    "push",
     "register",
     "save",
 ]

@@ -12,13 +12,17 @@ from zoo import cli
 from zoo.errors import ConfigError, listing, near_matches
 
 COMMANDS = {
+    "card": ("zoo.commands.card", "make a run's card anew"),
     "distill": ("zoo.distill", "train a small student from a large teacher"),
     "doctor": ("zoo.doctor", "say what is installed, what works here, and where things lie"),
     "evaluate": ("zoo.evaluate", "measure a model on held-out recordings"),
+    "fetch": ("zoo.commands.fetch", "get a model from the Hugging Face Hub"),
     "import-thesis": ("zoo.commands.import_thesis", "convert a checkpoint of the thesis"),
     "info": ("zoo.commands.info", "show what is known of a model"),
-    "list": ("zoo.commands.list", "list models: architectures, and trained ones on this machine"),
+    "list": ("zoo.commands.list", "list models: architectures, and trained ones here or on the Hub"),
     "prepare": ("zoo.prepare", "turn recordings into a dataset of segments"),
+    "push": ("zoo.commands.push", "send a run to the Hugging Face Hub"),
+    "reproduce": ("zoo.commands.reproduce", "train a model again, by the gin file inside its run or repo"),
     "synth": ("zoo.commands.synth", "timbre transfer: play a recording on a model's instrument"),
     "train": ("zoo.train", "train a model on a dataset (a teacher, for one)"),
 }

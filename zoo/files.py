@@ -108,6 +108,15 @@ def _lock_folder() -> Path:
     raise OSError(f"{paths.zoo_home()} cannot be written. Type: export ZOO_HOME=FOLDER, with a folder of yours")
 
 
+def file_hash(path: Path, digest: hashlib._Hash | None = None) -> str:
+    """The hexadecimal digest of a file's content: SHA-256, or what is given, with what it has seen already."""
+    digest = digest or hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(2**20):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
 def _umask() -> int:
     mask = os.umask(0)  # the only way to read it is to set it
     os.umask(mask)

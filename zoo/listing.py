@@ -7,16 +7,28 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from zoo import hub, registry, store, strict_json
+from zoo import registry, store, strict_json
 from zoo.config import ModelConfig, read_config
-from zoo.errors import CheckpointError
+from zoo.errors import CheckpointError, ConfigError
+from zoo.hub.client import Access
+from zoo.hub.finding import find
 from zoo.weights_header import read_header
 
 _MAX_METRICS_BYTES = 1_000_000
 
 
-def list_models(pattern: str = "*", *, pretrained: bool = False) -> list[str]:
+def list_models(
+    pattern: str = "*",
+    *,
+    pretrained: bool = False,
+    hub: bool = False,
+    org: str | None = None,
+    token: str | bool | None = None,
+    endpoint: str | None = None,
+) -> list[str]:
     """Names of models, sorted: architectures, and trained models of the local store and of zoo itself.
+
+    With `hub`, the ids of those on the Hugging Face Hub instead.
 
     Example:
         >>> zoo.list_models("gru-?")
@@ -25,7 +37,21 @@ def list_models(pattern: str = "*", *, pretrained: bool = False) -> list[str]:
     Args:
         pattern: With the wildcards `*` and `?`.
         pretrained: Only those with weights on this machine.
+        hub: Search the Hub; the pattern is of the name after the slash, or of the whole id where it has a slash.
+        org: Only those of this account on the Hub.
+        token: Of your Hub account, for private ones; the saved login by default.
+        endpoint: Another Hub than huggingface.co.
+
+    Raises:
+        HubError: The Hub does not answer, or refuses.
+        ConfigError: `org` without `hub`.
     """
+    if hub:
+        from zoo.hub.searching import search
+
+        return [found.repo_id for found in search(pattern, org=org, access=Access(token=token, endpoint=endpoint))]
+    if org is not None:
+        raise ConfigError(f"org={org!r} is an account on the Hub: say hub=True too.")
     names = {*store.stored_models(), *store.shipped_models()}
     if not pretrained:
         names |= set(registry.models.names())
@@ -38,7 +64,8 @@ class ModelInfo:
 
     Attributes:
         name: E.g. "gru-L-flute".
-        status: "architecture", "stored", "stored (hides the shipped one)", "shipped" or "folder".
+        status: "architecture", "stored", "stored (hides the shipped one)", "shipped", "folder",
+            or where on the Hub.
         folder: Where its files are; None for an architecture.
         config: How it is built.
         parameters: Count of stored weights; None for an architecture.
@@ -68,10 +95,12 @@ def info(ref: str | Path) -> ModelInfo:
     if name in registry.models and not Path(name).is_dir() and name not in list_models(pretrained=True):
         config: ModelConfig = registry.models.get(name)()
         return ModelInfo(name, "architecture", None, config, brought_by=registry.models.entry(name).origin)
-    found = hub.find(ref)
+    found = find(ref)
     known = describe_folder(found.folder)
     if found.source == "folder":
         return known
+    if found.source == "hub":
+        return replace(known, status=f"on the Hub ({found.repo_id} at {found.commit})")
     return replace(known, name=name, status=status_of(name))
 
 

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +18,9 @@ from zoo.errors import ConfigError, DatasetError, PluginError, listing, near_mat
 from zoo.features import FeatureSettings, extract_features, scale_f0, scale_loudness
 from zoo.features.audio import read_audio
 from zoo.synths import Synth
+
+if TYPE_CHECKING:
+    from zoo.hub.pushing import Pushed
 
 
 @dataclass
@@ -202,9 +205,22 @@ class Model(nn.Module):
 
         save(self, folder)
 
+    def push_to_hub(self, repo_id: str, **options: Any) -> Pushed:  # noqa: ANN401 - those of zoo.push
+        """Send the model to the Hub; the usual spelling of `zoo.save` and `zoo.push`, whose options it takes.
+
+        A run's folder has more to show (measures, samples, the gin that made it): push that where there is one.
+        """
+        import tempfile
+
+        from zoo.checkpoint import save
+        from zoo.hub.pushing import push
+
+        with tempfile.TemporaryDirectory() as folder:
+            return push(save(self, folder), repo_id, **options)
+
     @classmethod
     def from_pretrained(cls, ref: str | Path, **options: Any) -> Model:  # noqa: ANN401 - those of zoo.load
-        """Load a model by name or folder; the usual spelling of `zoo.load`."""
+        """Load a model by folder, name or Hub id; the usual spelling of `zoo.load`, whose options it takes."""
         from zoo.hub import load
 
         return load(ref, **options)

@@ -59,12 +59,10 @@ def parse(ref: str | Path) -> Reference:
         if not folder.is_dir():
             raise ModelNotFoundError(f"{text}: there is no folder {folder}.")
         return Reference(text, folder=folder)
-    for prefix in _HUB_PREFIXES:
-        if text.startswith(prefix):
-            match = _HUB_ID.fullmatch(text.removeprefix(prefix))
-            if match is None:
-                raise ModelNotFoundError(f"{text!r} is not a Hub id; that is org/name or org/name@revision.")
-            return Reference(text, repo_id=match["repo"], revision=match["revision"])
+    if text.startswith(_HUB_PREFIXES):
+        if (reference := match_hub_id(text)) is None:
+            raise ModelNotFoundError(f"{text!r} is not a Hub id; that is org/name or org/name@revision.")
+        return reference
     path = Path(text).expanduser()
     if text and path.is_dir():
         return Reference(text, folder=path)
@@ -76,12 +74,21 @@ def parse(ref: str | Path) -> Reference:
         )
     if isinstance(ref, str) and _NAME.fullmatch(text):
         return Reference(text, name=text)
-    if isinstance(ref, str) and (match := _HUB_ID.fullmatch(text)):
-        return Reference(text, repo_id=match["repo"], revision=match["revision"])
+    if isinstance(ref, str) and (reference := match_hub_id(text)):
+        return reference
     raise ModelNotFoundError(
         f"{text!r} is no folder here, no model name (letters, digits, '-', '_', '.') and no Hub id "
         "(org/name[@revision]). Names: python -m zoo list"
     )
+
+
+def match_hub_id(text: str) -> Reference | None:
+    """The Hub id that a text is, with or without a prefix, whatever folders there are; None if it is none."""
+    plain = text
+    for prefix in _HUB_PREFIXES:
+        plain = plain.removeprefix(prefix)
+    match = _HUB_ID.fullmatch(plain)
+    return Reference(text, repo_id=match["repo"], revision=match["revision"]) if match else None
 
 
 def parse_name(name: str, *, also: Iterable[str] = ()) -> tuple[str, str | None]:

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch.utils.data import default_collate
 
-from zoo import checkpoint
+from zoo import checkpoint, hub
 from zoo.checkpoint import load_folder
 from zoo.errors import ConfigError, ModelNotFoundError
 from zoo.losses.distillation import OutputAudio, Reconstruction
@@ -30,7 +30,7 @@ SETTINGS = Settings(
 
 @pytest.fixture
 def teacher(teacher_folder):
-    return Teacher(load_folder(teacher_folder), reference="teacher", origin="a test")
+    return Teacher(load_folder(teacher_folder), found=hub.find(teacher_folder))
 
 
 @pytest.fixture

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from zoo import cli
 from zoo.commands.tables import write_table
+from zoo.config import ModelConfig
+from zoo.lineage import public_reference, teachers_of
 
 
 def main(arguments: list[str]) -> int:
@@ -15,10 +18,16 @@ def main(arguments: list[str]) -> int:
     parser = cli.parser(
         "python -m zoo info",
         "Show what is known of a model: how it is built, its size, what it was made from, how it measures.",
-        ["python -m zoo info gru-S", "python -m zoo info runs/my-flute", "python -m zoo info runs/my-flute --json"],
+        [
+            "python -m zoo info gru-S",
+            "python -m zoo info runs/my-flute",
+            "python -m zoo info org/gru-S-flute --lineage",
+            "python -m zoo info runs/my-flute --json",
+        ],
     )
-    parser.add_argument("model", help="a name, or a run's folder")
+    parser.add_argument("model", help="a name, a run's folder, or a Hub id")
     parser.add_argument("--json", action="store_true", help="print config.json's content")
+    parser.add_argument("--lineage", action="store_true", help="show its teacher, that one's teacher, and so on")
     options = parser.parse_args(arguments)
     from zoo.listing import info
 
@@ -27,6 +36,9 @@ def main(arguments: list[str]) -> int:
         sys.stdout.write(known.config.to_json())
         return 0
     config = known.config
+    if options.lineage:
+        _write_lineage(config)
+        return 0
     rows: list[Sequence[str]] = [("name", known.name), ("status", known.status)]
     if known.folder is not None:
         rows.append(("folder", str(known.folder)))
@@ -39,9 +51,34 @@ def main(arguments: list[str]) -> int:
     if known.brought_by:
         rows.append(("brought by", known.brought_by))
     for key, value in sorted(config.lineage.items()):
+        if isinstance(value, dict):
+            value = {name: fact for name, fact in value.items() if name != "lineage"}
         rows.append((f"lineage: {key}", value if isinstance(value, str) else json.dumps(value, sort_keys=True)))
     for arm, measures in known.metrics.items():
         for measure, value in measures.items():
             rows.append((f"{arm}: {measure}", f"{value['mean']:.4g} ± {value['std']:.2g} (n = {value['n']})"))
     write_table(rows)
     return 0
+
+
+def _write_lineage(config: ModelConfig) -> None:
+    """A line for the model and each of its teachers: what it is, what finds it again, what it was trained on."""
+    rows: list[Sequence[str]] = [("", "model", "found by", "weights", "data")]
+    rows.append(("student" if teachers_of(config) else "", config.name, "", "", _data(config.lineage)))
+    for number, teacher in enumerate(teachers_of(config)):
+        weights = str(teacher.get("weights", ""))[:12]
+        rows.append(
+            (
+                "teacher" if number == 0 else "its teacher",
+                str(teacher.get("name", "")),
+                public_reference(teacher),
+                weights,
+                _data(teacher.get("lineage", {})),
+            )
+        )
+    write_table(rows)
+
+
+def _data(lineage: Mapping[str, Any]) -> str:
+    dataset = lineage.get("dataset", {})
+    return f"{dataset['name']} {str(dataset.get('hash', ''))[:12]}".strip() if dataset.get("name") else "unknown"

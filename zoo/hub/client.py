@@ -18,6 +18,9 @@ from zoo.errors import HubError, HubNotFoundError, HubUnreachableError, near_mat
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
+LIBRARY = "ddsp-zoo"
+"""What our models are tagged with on the Hub."""
+
 ANSWER_SECONDS = 4.0
 """How long the Hub may take to answer a first question."""
 
@@ -63,13 +66,13 @@ class Access:
         """The client library's entrance."""
         from huggingface_hub import HfApi
 
-        return HfApi(endpoint=self.endpoint, token=self.token, library_name="ddsp-zoo", library_version=_version())
+        return HfApi(endpoint=self.endpoint, token=self.token, library_name=LIBRARY, library_version=_version())
 
 
 def _version() -> str:
     from importlib.metadata import version
 
-    return version("ddsp-zoo")
+    return version(LIBRARY)
 
 
 def is_commit(revision: str | None) -> bool:

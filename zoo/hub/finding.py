@@ -44,6 +44,11 @@ class Found:
     repo_id: str | None = None
     commit: str | None = None
 
+    def __str__(self) -> str:
+        """Where it was found, for messages."""
+        at = f", commit {self.commit[:12]}" if self.source == "hub" and self.commit else ""
+        return f"{self.source}: {self.folder}{at}"
+
 
 def find(
     ref: str | Path,
@@ -77,8 +82,7 @@ def find(
             f"{reference.text} is a {found.source} model ({found.folder}), which has no revisions. Take revision= out, "
             "or give a Hub id: org/name"
         )
-    at = f", commit {found.commit}" if found.source == "hub" else ""
-    _log.info("%s: taken from %s (%s%s)", reference.text, found.source, found.folder, at)
+    _log.info("%s: taken from %s", reference.text, found)
     return found
 
 

@@ -24,8 +24,8 @@ from typing import TYPE_CHECKING, Any
 
 from zoo.config import MAX_CONFIG_BYTES, read_config
 from zoo.errors import CheckpointError, ConfigError, ForeignConfigError, HubError, HubUnreachableError
-from zoo.files import write_atomically
-from zoo.hub.client import Access, is_commit, resolve, translated
+from zoo.files import file_hash, write_atomically
+from zoo.hub.client import LIBRARY, Access, is_commit, resolve, translated
 from zoo.run_files import CONFIG, WEIGHTS, is_published
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ def _refuse_offline(repo_id: str, revision: str, access: Access) -> Snapshot:
 
 
 def _download(repo_id: str, info: Any, access: Access, *, every_file: bool) -> Path:  # noqa: ANN401 - a ModelInfo
-    listed = _listing(repo_id, info.sha, access)
+    listed = list_files(repo_id, info.sha, access)
     if CONFIG not in listed or WEIGHTS not in listed:
         raise _foreign(repo_id, info, f"it has no {CONFIG if CONFIG not in listed else WEIGHTS}")
     chosen = [CONFIG, WEIGHTS] if not every_file else [CONFIG, *(name for name in listed if name != CONFIG)]
@@ -139,12 +139,22 @@ def _download(repo_id: str, info: Any, access: Access, *, every_file: bool) -> P
 
 def _foreign(repo_id: str, info: Any, reason: str) -> HubError:  # noqa: ANN401 - a ModelInfo
     library = getattr(info, "library_name", None)
-    whose = f"made for {library}" if library and library != "ddsp-zoo" else "not made by zoo"
+    whose = f"made for {library}" if library and library != LIBRARY else "not made by zoo"
     return HubError(f"{repo_id} is {whose}: {reason.rstrip('.')}. Models of zoo: python -m zoo list --hub")
 
 
-def _listing(repo_id: str, commit: str, access: Access) -> dict[str, RepoFile]:
-    """The repo's files that are of a run, judged by name and size."""
+def fetch_file(repo_id: str, commit: str, listed: RepoFile, access: Access) -> Path:
+    """Fetch one file of a commit, compared with what was listed; its place in the cache."""
+    with _bar(listed.size, repo_id) as bar:
+        return _Fetcher(repo_id, commit, access, bar).file(listed)
+
+
+def list_files(repo_id: str, commit: str, access: Access) -> dict[str, RepoFile]:
+    """The repo's files that are of a run, judged by name and size.
+
+    Raises:
+        HubError: A name would leave the folder, or a size is one that no model of ours has.
+    """
     from huggingface_hub.hf_api import RepoFile
 
     with translated(repo_id, commit, access):
@@ -204,7 +214,7 @@ class _Fetcher:
                     cache_dir=self._access.cache_dir,
                     token=self._access.token,
                     endpoint=self._access.endpoint,
-                    library_name="ddsp-zoo",
+                    library_name=LIBRARY,
                     tqdm_class=_counting(listed, self._repo_id, self._bar),
                 )
             )
@@ -249,16 +259,9 @@ def _is_the_listed_one(path: Path, listed: RepoFile) -> bool:
     if size != listed.size:
         return False
     if listed.lfs is not None:
-        return _hash(path, hashlib.sha256()) == listed.lfs.sha256
+        return file_hash(path) == listed.lfs.sha256
     # git's name for a file's content
-    return _hash(path, hashlib.sha1(b"blob %d\0" % size, usedforsecurity=False)) == listed.blob_id
-
-
-def _hash(path: Path, digest: hashlib._Hash) -> str:
-    with path.open("rb") as file:
-        while chunk := file.read(2**20):
-            digest.update(chunk)
-    return digest.hexdigest()
+    return file_hash(path, hashlib.sha1(b"blob %d\0" % size, usedforsecurity=False)) == listed.blob_id
 
 
 def _throw_away(path: Path) -> None:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from zoo import hub, metrics
+from zoo.lineage import teacher_reference
 from zoo.checkpoint import load_folder, weights_hash
 from zoo.errors import ConfigError, ZooError
 from zoo.files import write_atomically
@@ -149,16 +150,16 @@ def _summary(batches: Sequence[Mapping[str, Tensor]]) -> dict[str, dict[str, flo
 
 def find_teacher_of(model: Model) -> Model | None:
     """The teacher that a student's lineage names, when it is here and is the same one; says why not."""
-    lineage = model.config.lineage.get("teacher")
-    if not lineage:
+    reference = teacher_reference(model.config)
+    if reference is None:
         return None
     try:
-        teacher = load_folder(hub.find(str(lineage["id"])).folder)
-    except (ZooError, KeyError) as error:
+        teacher = load_folder(hub.find(reference).folder)
+    except ZooError as error:
         _log.warning("The teacher is left out, since it is not here: %s", error)
         return None
-    if weights_hash(teacher) != lineage.get("weights"):
-        _log.warning("The teacher is left out: %s has other weights now than it had then.", lineage["id"])
+    if weights_hash(teacher) != model.config.lineage["teacher"].get("weights"):
+        _log.warning("The teacher is left out: %s has other weights now than it had then.", reference)
         return None
     return teacher
 

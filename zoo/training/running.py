@@ -324,7 +324,7 @@ def _announce(
     minutes = frames * dataset.hop / dataset.sample_rate / 60
     _log.info("%s %s: %d parameters", "Distilling" if teacher else "Training", student.name, student.num_parameters)
     if teacher is not None:
-        _log.info("teacher %s: %d parameters (%s)", teacher.model.name, teacher.model.num_parameters, teacher.origin)
+        _log.info("teacher %s: %d parameters (%s)", teacher.model.name, teacher.model.num_parameters, teacher.found)
     _log.info(
         "data %s: %d segments (%.1f min) to train on, %d to validate on",
         dataset.path,

@@ -48,20 +48,31 @@ class Teacher:
 
     Args:
         model: The model; it is frozen and put into eval mode.
-        reference: What was asked for, e.g. "gru-L-flute".
-        origin: Where it was found, for messages.
+        found: Where it was found.
     """
 
-    def __init__(self, model: Model, *, reference: str, origin: str) -> None:
+    def __init__(self, model: Model, *, found: hub.Found) -> None:
         self.model = model.eval().requires_grad_(False)
-        self.reference = reference
-        self.origin = origin
+        self.found = found
         self.hash = weights_hash(model)
         self._stored: _Stored | None = None
 
     def lineage(self) -> dict[str, Any]:
-        """What a student's config.json says of its teacher."""
-        return {"id": self.reference, "name": self.model.name, "weights": self.hash}
+        """What a student's config.json says of its teacher, and of that one's own making.
+
+        `id` is what finds it again: with `commit` a Hub repo, else a name; a mere folder is under `path`, which stays on
+        this machine.
+        """
+        found = self.found
+        known: dict[str, Any] = {"id": found.repo_id or found.reference.name or self.model.name}
+        if found.repo_id:
+            known["commit"] = found.commit
+        elif found.source == "folder":
+            known["path"] = str(found.folder.resolve())
+        known |= {"name": self.model.name, "weights": self.hash}
+        if self.model.config.lineage:
+            known["lineage"] = self.model.config.lineage
+        return known
 
     def to(self, device: torch.device) -> None:
         """Move it to where the student is."""
@@ -156,4 +167,4 @@ def find_teacher(
             f"The teacher {reference} plays {other or 'no named instrument'}, and the data is {instrument}. Take "
             f'another teacher, or allow it: --set "distill.allow_other_instrument=True"'
         )
-    return Teacher(model, reference=reference, origin=f"{found.source}: {found.folder}")
+    return Teacher(model, found=found)

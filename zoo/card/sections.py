@@ -1,0 +1,150 @@
+"""The sections of a card, each a piece of Markdown."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from zoo import paths, registry
+from zoo.card.words import ARMS, METRICS
+from zoo.config import ModelConfig
+from zoo.lineage import attributions, public_reference, teachers_of
+
+SPEED = "real_time_factor"
+"""The one measure of metrics.json that is no distance: it stands beside the size."""
+
+
+def is_shipped(folder: Path) -> bool:
+    """Whether a folder is that of a model that ships with a package, so that its name alone finds it."""
+    return folder.resolve().parent in [place.resolve() for place in paths.model_card_folders()]
+
+
+def what(config: ModelConfig) -> str:
+    """What the model is, in a few sentences."""
+    plays = f"plays {config.instrument}" if config.instrument else "is not tied to an instrument"
+    text = (
+        f"A small neural audio synthesizer that {plays}: a {config.decoder.name} network turns pitch and loudness "
+        f"into the controls of a differentiable synth ({config.synth.name}). {config.sample_rate} Hz, "
+        f"{config.hop} samples a frame."
+    )
+    if teacher := config.lineage.get("teacher"):
+        text += f" It was distilled from {teacher.get('name', 'a larger model')}."
+    if origin := config.lineage.get("imported_from"):
+        text += f" Its weights were imported from {origin}."
+    return text
+
+
+def needs(config: ModelConfig) -> str:
+    """What has to be installed to use it."""
+    plugins = sorted(set(config.requires) - {registry.OWN_DISTRIBUTION})
+    packages = " and ".join([registry.OWN_DISTRIBUTION, *plugins])
+    return f"Both need {packages}: `pip install {' '.join([registry.OWN_DISTRIBUTION, *plugins])}`."
+
+
+def measured(metrics: Mapping[str, Any], reference: str) -> str:
+    """The table of measures."""
+    if not metrics:
+        return f"Not measured yet: `python -m zoo.evaluate {reference} --data DATASET`."
+    arms = [arm for arm in ARMS if metrics.get(arm)]
+    names = [*METRICS, *sorted({name for arm in arms for name in metrics[arm]} - {*METRICS, SPEED})]
+    rows = [["", *(ARMS[arm] for arm in arms)]]
+    for name in names:
+        cells = [_cell(metrics[arm].get(name)) for arm in arms]
+        if any(cells):
+            rows.append([METRICS.get(name, name), *cells])
+    counts = {value["n"] for arm in arms for name, value in metrics[arm].items() if name != SPEED}
+    note = (
+        f"Mean ± standard deviation over {max(counts, default=0)} held-out segments; lower is better. The noise floor "
+        "is the distance between two renderings of this model that differ only in their noise."
+    )
+    return f"{_table(rows)}\n\n{note}"
+
+
+def _cell(value: Mapping[str, Any] | None) -> str:
+    return f"{value['mean']:.3g} ± {value['std']:.2g}" if value else ""
+
+
+def samples(folder: Path) -> str:
+    """A player for each sample."""
+    found = sorted((folder / "samples").glob("*.wav"), key=_sample_order)
+    return "\n".join(
+        f'- {path.stem.replace("_", " ")}: <audio controls src="samples/{path.name}"></audio> '
+        f"[{path.name}](samples/{path.name})"
+        for path in found
+    )
+
+
+def _sample_order(path: Path) -> tuple[str, int, str]:
+    """By phrase, and in it the recording, the teacher, the student: as one compares them."""
+    phrase, _, arm = path.stem.rpartition("_")
+    order = ("recording", "teacher", "student")
+    return phrase, order.index(arm) if arm in order else len(order), arm
+
+
+def pictures(folder: Path) -> str:
+    """The run's plots."""
+    return "\n\n".join(f"![{path.stem}](plots/{path.name})" for path in sorted((folder / "plots").glob("*.png")))
+
+
+def size(parameters: int | None, size_bytes: int | None, config: ModelConfig, metrics: Mapping[str, Any]) -> str:
+    """Parameters, bytes, options, and how fast it plays."""
+    if parameters is None or size_bytes is None:
+        return "There are no weights in this folder."
+    text = (
+        f"{parameters:,} parameters, {size_bytes / 1e6:.2f} MB. Decoder {_arguments(config.decoder.args)}; "
+        f"synth {_arguments(config.synth.args)}."
+    )
+    if speed := metrics.get("student", {}).get(SPEED):
+        text += (
+            f" Rendering took {speed['mean']:.3g} ± {speed['std']:.1g} of the audio's own duration (whole clips, one "
+            "thread of the machine that measured it)."
+        )
+    return text
+
+
+def _arguments(args: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {_plain(value)}" for name, value in sorted(args.items())) or "with its defaults"
+
+
+def lineage(config: ModelConfig) -> str:
+    """What the model was made from: data, teacher and the teacher's teachers, training."""
+    known = dict(config.lineage)
+    if not known:
+        return "Nothing is recorded of how it was made."
+    lines = []
+    for key, value in known.items():
+        if isinstance(value, dict):
+            facts = [f"{name} {_plain(fact)}" for name, fact in value.items() if name not in ("attribution", "lineage")]
+            lines.append(f"- {key}: {'; '.join(facts)}")
+        else:
+            lines.append(f"- {key}: {_plain(value)}")
+    lines += [
+        f"- before that, {step} steps back: {teacher.get('name')} ({public_reference(teacher)})"
+        for step, teacher in enumerate(teachers_of(config)[1:], start=2)
+    ]
+    files = "`config.gin` beside this card is the whole recipe; `python -m zoo reproduce` runs it again."
+    return "\n".join(lines) + f"\n\n{files}"
+
+
+def licence(stated: str | None, config: ModelConfig) -> str:
+    """The licence, and those who must be named."""
+    text = f"`{stated}`" if stated else "Not stated yet: `python -m zoo card RUN --licence cc-by-4.0`."
+    if authors := attributions(config):
+        text += "\n\nMade from recordings by:\n\n" + "\n".join(f"- {line}" for line in authors)
+    return text
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, dict | list):
+        return json.dumps(value, sort_keys=True)
+    return str(value)
+
+
+def _table(rows: Iterable[list[str]]) -> str:
+    head, *rest = rows
+    lines = [head, ["---"] * len(head), *rest]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)

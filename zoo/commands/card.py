@@ -1,0 +1,29 @@
+"""`python -m zoo card`: write a run's card."""
+
+from __future__ import annotations
+
+import sys
+
+from zoo import cli
+from zoo.errors import ConfigError
+
+
+def main(arguments: list[str]) -> int:
+    """Run the command and give its exit code."""
+    parser = cli.parser(
+        "python -m zoo card",
+        "Make the card of a run anew (its README.md) from what is in its folder. What you wrote between the card's two "
+        "comment lines stays, and so does its licence.",
+        ["python -m zoo card runs/my-flute", "python -m zoo card runs/my-flute --licence cc-by-4.0"],
+    )
+    parser.add_argument("run", help="a run's folder, or a name in your store")
+    parser.add_argument("--licence", "--license", metavar="ID", help="state a licence: its identifier on the Hub")
+    options = parser.parse_args(arguments)
+    from zoo.card import write_card
+    from zoo.hub import find
+
+    found = find(options.run)
+    if found.source == "hub":
+        raise ConfigError(f"{options.run} is on the Hub. Give the run's folder here, then push it again.")
+    sys.stdout.write(f"{write_card(found.folder, licence=options.licence)}\n")
+    return 0

@@ -1,0 +1,46 @@
+"""`python -m zoo push`: send a run to the Hub."""
+
+from __future__ import annotations
+
+import sys
+
+from zoo import cli
+from zoo.commands.hub_options import add_hub_options
+
+
+def main(arguments: list[str]) -> int:
+    """Run the command and give its exit code."""
+    parser = cli.parser(
+        "python -m zoo push",
+        "Send a run, or a model of your store, to the Hugging Face Hub, in one commit: weights, config, card, measures, "
+        "gin files, samples and plots. Checkpoints and this machine's paths stay here.",
+        [
+            "python -m zoo push runs/my-flute org/gru-S-flute",
+            "python -m zoo push gru-S-flute org/gru-S-flute --private --message 'Train twice as long'",
+            "python -m zoo push runs/my-flute other/gru-S-flute --pull-request",
+        ],
+    )
+    parser.add_argument("run", help="a run's folder, or a name in your store")
+    parser.add_argument("repo", help="org/name on the Hub, or org/name@branch; made if it is not there")
+    visibility = parser.add_mutually_exclusive_group()
+    visibility.add_argument("--private", action="store_true", default=None, help="a repo that is made is yours alone")
+    visibility.add_argument("--public", dest="private", action="store_false", help="a repo that is made is public")
+    parser.add_argument("--revision", metavar="BRANCH", help="commit to this branch; made if it is not there")
+    parser.add_argument("--pull-request", action="store_true", help="open a pull request instead of committing")
+    parser.add_argument("--message", help="the commit's title")
+    add_hub_options(parser)
+    options = parser.parse_args(arguments)
+    from zoo.hub.pushing import push
+
+    pushed = push(
+        options.run,
+        options.repo,
+        private=options.private,
+        revision=options.revision,
+        create_pr=options.pull_request,
+        commit_message=options.message,
+        token=options.token,
+        endpoint=options.endpoint,
+    )
+    sys.stdout.write(f"{pushed.url}\nAnyone can load exactly this by: zoo.load({pushed.reference!r})\n")
+    return 0

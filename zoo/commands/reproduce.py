@@ -1,0 +1,129 @@
+"""`python -m zoo reproduce`: train a model again by the gin file inside its run or repo."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from pathlib import Path
+
+from zoo import cli
+from zoo.config import ModelConfig, read_config
+from zoo.errors import ConfigError
+
+_RECIPE = "config.gin"
+
+_log = logging.getLogger("zoo")
+
+
+def main(arguments: list[str]) -> int:
+    """Run the command and give its exit code."""
+    parser = cli.parser(
+        "python -m zoo reproduce",
+        "Train a model again, by the gin file inside its run or its repo on the Hub, from the very teacher that it was "
+        "distilled from; then say whether the result is made the same way, and how both measure.",
+        [
+            "python -m zoo reproduce org/gru-S-flute@v1 --data data/flute",
+            "python -m zoo reproduce runs/my-flute --data data/flute --out runs/my-flute-again",
+            "python -m zoo reproduce gru-M-tones --data tones",
+        ],
+    )
+    parser.add_argument("model", help="a run's folder, a name, or a Hub id")
+    parser.add_argument("--data", required=True, help="the dataset: a folder that python -m zoo.prepare made, or tones")
+    parser.add_argument("--out", metavar="FOLDER", help="the new run's folder (default: runs/<model>-reproduced)")
+    parser.add_argument("--teacher", help="take this teacher (default: the one that is recorded)")
+    parser.add_argument("--resume", action="store_true", help="go on with the run in --out")
+    parser.add_argument(
+        "--set",
+        dest="bindings",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="change a setting of its gin file",
+    )
+    options = parser.parse_args(arguments)
+    from zoo import gin_program
+    from zoo.hub import find
+    from zoo.lineage import teacher_reference
+
+    gin_program.show_messages()
+    found = find(options.model, every_file=True)
+    config = read_config(found.folder)
+    recipe = found.folder / _RECIPE
+    if not recipe.is_file():
+        raise ConfigError(
+            f"{options.model} has no {_RECIPE}: it was not trained by python -m zoo.train or zoo.distill."
+        )
+    _refuse_imports(recipe)
+    teacher = options.teacher or teacher_reference(config)
+    command = "distill" if teacher else "train"
+    _compare_data(options.data, config.lineage.get("dataset", {}).get("hash"))
+    # What a recipe from elsewhere says of places and of the store is not for this machine.
+    own = {"dataset": options.data, "name": None, "force": False, "resume": False, "progress": None}
+    if teacher:
+        own["teacher"] = teacher
+    out = Path(options.out or Path("runs") / f"{config.name}-reproduced")
+    done = gin_program.run(
+        command,
+        argparse.Namespace(
+            gin=[str(recipe)],
+            bindings=[*(f"{command}.{key}={value!r}" for key, value in own.items()), *options.bindings],
+            out=str(out),
+            name=None,
+            resume=options.resume,
+            force=False,
+        ),
+    )
+    sys.stdout.write(_compare(found.folder, out))
+    return done
+
+
+def _refuse_imports(recipe: Path) -> None:
+    from zoo.gin_files import Import, read_files
+
+    for statement in read_files([str(recipe)]):
+        if isinstance(statement, Import):
+            raise ConfigError(
+                f"{statement.where}: it imports {statement.module}, which runs that module's code. Look at the file; if "
+                f"you trust it, copy it and run it yourself: python -m zoo.distill --gin COPY"
+            )
+
+
+def _compare_data(data: str, recorded: str | None) -> None:
+    from zoo.datasets import open_dataset
+
+    if recorded is not None and open_dataset(data).hash != recorded:
+        _log.warning("%s is other data than the model was made from: the result will differ.", data)
+
+
+def _compare(original: Path, made: Path) -> str:
+    """Whether both were made the same way, and how they measure."""
+    from zoo.listing import describe_folder
+
+    first, second = (read_config(folder) for folder in (original, made))
+    lines = [f"original: {original}", f"reproduced: {made}"]
+    differing = [name for name, value in _facts(first).items() if value != _facts(second)[name]]
+    lines.append(f"made differently: {', '.join(differing)}" if differing else "made the same way: the same config")
+    if first.weights_sha256 is not None:
+        same = first.weights_sha256 == second.weights_sha256
+        lines.append(f"weights: {'the same, byte for byte' if same else 'others'}")
+    metrics = [describe_folder(folder).metrics.get("student", {}) for folder in (original, made)]
+    for name in metrics[0]:
+        if name in metrics[1]:
+            lines.append(f"{name}: {metrics[0][name]['mean']:.4g} originally, {metrics[1][name]['mean']:.4g} now")
+    return "\n".join(lines) + "\n"
+
+
+def _facts(config: ModelConfig) -> dict[str, object]:
+    """What of a config a recipe decides."""
+    teacher = config.lineage.get("teacher", {})
+    return {
+        "architecture": config.architecture,
+        "instrument": config.instrument,
+        **config.build_arguments(),
+        "features": config.features,
+        "data": config.lineage.get("dataset", {}).get("hash"),
+        "teacher": teacher.get("weights"),
+        "seed": config.lineage.get("training", {}).get("seed"),
+        "batch size": config.lineage.get("training", {}).get("batch_size"),
+    }

@@ -1,0 +1,124 @@
+"""What of a run is sent to the Hub: files for others, without a trace of the machine that they come from.
+
+Requirements it meets:
+
+- only files of a run (see `zoo.run_files`), never a link that leads elsewhere;
+- where the run speaks of places on this machine (its data, its teacher's folder), the sent text speaks of names;
+- no byte of what is sent holds the user's home folder, the working folder, or a login token: better nothing is sent.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from zoo.card import card_text
+from zoo.config import ModelConfig, read_config
+from zoo.errors import ConfigError
+from zoo.files import file_hash
+from zoo.hub.client import Access
+from zoo.lineage import teacher_reference
+from zoo.run_files import CARD, CONFIG, WEIGHTS, published_files
+
+_GIN = ("config.gin", "operative.gin")
+_TOKEN = re.compile(rb"hf_[A-Za-z0-9]{30,}")
+_PLACE = re.compile(
+    r"""^(?P<key>DATASET|TEACHER|[\w./]*\.(?:dataset|teacher|out)) = (?P<quote>['"])(?P<value>.*)(?P=quote)$"""
+)
+_STRING = re.compile(r"""(?P<quote>['"])(?P<value>(?:~|/|[A-Za-z]:[\\/]|\.\.?/)[^'"\n]*)(?P=quote)""")
+
+
+@dataclass(frozen=True)
+class Publication:
+    """What is sent.
+
+    Attributes:
+        config: The model's config as it is sent.
+        files: By their name in the repo: a file to send as it is, or its content.
+    """
+
+    config: ModelConfig
+    files: dict[str, Path | bytes]
+
+
+def prepare_publication(folder: Path, *, repo_id: str, access: Access, previous_card: str = "") -> Publication:
+    """Choose what of a run is sent, and take this machine's paths out.
+
+    Args:
+        folder: The run.
+        repo_id: Where it will be.
+        access: How the Hub is reached; its token must not be among what is sent.
+        previous_card: The card that is there now; notes that a person wrote into it stay where the run's card has none.
+
+    Raises:
+        ConfigError: Something in the run would give away a path of this machine or a token; it says where.
+        CheckpointError: The folder holds no model.
+    """
+    config = _public_config(read_config(folder), folder)
+    files: dict[str, Path | bytes] = dict(published_files(folder))
+    files[CONFIG] = config.to_json().encode()
+    for name in _GIN:
+        if name in files:
+            files[name] = _public_gin((folder / name).read_text(encoding="utf-8"), config).encode()
+    files[CARD] = card_text(folder, repo_id=repo_id, config=config, other_cards=[previous_card]).encode()
+    _refuse_secrets(files, access)
+    return Publication(config, files)
+
+
+def _public_config(config: ModelConfig, folder: Path) -> ModelConfig:
+    lineage = json.loads(json.dumps(config.lineage))  # a copy all the way down
+    _forget_places(lineage)
+    # Runs of an older zoo did not write it.
+    digest = config.weights_sha256 or file_hash(folder / WEIGHTS)
+    return config.with_changes(lineage=lineage, weights_sha256=digest)
+
+
+def _forget_places(lineage: dict[str, Any]) -> None:
+    teacher = lineage.get("teacher")
+    if isinstance(teacher, dict):
+        teacher.pop("path", None)
+        if not teacher.get("commit") and "/" in str(teacher.get("id", "")):
+            teacher["id"] = teacher.get("name", "unknown")
+        if isinstance(teacher.get("lineage"), dict):
+            _forget_places(teacher["lineage"])
+
+
+def _public_gin(text: str, config: ModelConfig) -> str:
+    names = {"dataset": config.lineage.get("dataset", {}).get("name"), "teacher": teacher_reference(config)}
+    lines = []
+    for line in text.splitlines():
+        if match := _PLACE.match(line):
+            key = match["key"].rpartition(".")[2].lower()
+            name = names.get(key) or Path(match["value"]).name
+            line = "" if key == "out" else f"{match['key']} = {name!r}"
+        else:
+            line = _STRING.sub(lambda found: repr(Path(found["value"]).name), line)
+        lines.append(line)
+    return "\n".join(lines) + "\n"
+
+
+def _refuse_secrets(files: dict[str, Path | bytes], access: Access) -> None:
+    from huggingface_hub import get_token
+
+    token = access.token if isinstance(access.token, str) else get_token()
+    secrets = {"a login token": [token.encode()] if token else []}
+    # A home that is the root of all files, or nearly so, tells nothing.
+    places = {str(place) for place in (Path.home(), Path.cwd()) if len(str(place)) > 3}
+    secrets["a path of this machine"] = [place.encode() for place in places]
+    for name, content in files.items():
+        data = content.read_bytes() if isinstance(content, Path) else content
+        for what, values in secrets.items():
+            for value in values:
+                if value in data:
+                    raise _leak(name, what, data, data.index(value))
+        if name != WEIGHTS and (match := _TOKEN.search(data)):
+            raise _leak(name, "what looks like a login token", data, match.start())
+
+
+def _leak(name: str, what: str, data: bytes, position: int) -> ConfigError:
+    line = data.count(b"\n", 0, position) + 1
+    where = f"{name}, line {line}," if name.endswith((".md", ".gin", ".json", ".csv")) else name
+    return ConfigError(f"Nothing was sent: {where} holds {what}. Take it out and push again.")

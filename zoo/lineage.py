@@ -1,0 +1,54 @@
+"""What a model was made from: reading the lineage that its config.json records.
+
+A student's lineage holds its teacher's, and that one's teacher's, so that the whole chain is known without a network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from zoo.config import ModelConfig
+
+
+def teachers_of(config: ModelConfig) -> list[Mapping[str, Any]]:
+    """The teacher that a config names, that one's teacher, and so on, as far as it is recorded.
+
+    Each is a mapping with `id`, `name` and `weights`; with `commit` where it came from the Hub.
+    """
+    found = []
+    lineage: Mapping[str, Any] = config.lineage
+    while isinstance(teacher := lineage.get("teacher"), dict):
+        found.append(teacher)
+        lineage = _mapping(teacher.get("lineage"))
+    return found
+
+
+def teacher_reference(config: ModelConfig) -> str | None:
+    """What finds a model's teacher again, the very same one where that is possible; None for a model without one."""
+    teachers = teachers_of(config)
+    if not teachers:
+        return None
+    teacher = teachers[0]
+    path = teacher.get("path")
+    if isinstance(path, str) and Path(path).is_dir():
+        return path
+    return public_reference(teacher)
+
+
+def public_reference(teacher: Mapping[str, Any]) -> str:
+    """What finds a teacher on other machines too: "org/name@commit", or its name."""
+    name = str(teacher.get("id") or teacher.get("name") or "unknown")
+    commit = teacher.get("commit")
+    return f"{name}@{commit}" if commit else name
+
+
+def attributions(config: ModelConfig) -> list[str]:
+    """Who made the recordings that a model was made from, its teachers' included."""
+    sources = [config.lineage, *(_mapping(teacher.get("lineage")) for teacher in teachers_of(config))]
+    return sorted({str(line) for source in sources for line in _mapping(source.get("dataset")).get("attribution", [])})
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
