@@ -17,7 +17,7 @@ def teachers_of(config: ModelConfig) -> list[Mapping[str, Any]]:
 
     Each is a mapping with `id`, `name` and `weights`; with `commit` where it came from the Hub.
     """
-    found = []
+    found: list[Mapping[str, Any]] = []
     lineage: Mapping[str, Any] = config.lineage
     while isinstance(teacher := lineage.get("teacher"), dict):
         found.append(teacher)

@@ -32,7 +32,7 @@ def make_metadata(
     results = _results(config, metrics)
     teacher = config.lineage.get("teacher", {})
     dataset = config.lineage.get("dataset", {})
-    own = {
+    own: dict[str, Any] = {
         "architecture": config.architecture,
         "instrument": config.instrument,
         "sample_rate": config.sample_rate,
@@ -40,6 +40,7 @@ def make_metadata(
         "teacher": {key: teacher[key] for key in ("id", "commit", "weights") if teacher.get(key)},
         "dataset": {key: dataset[key] for key in ("name", "hash") if dataset.get(key)},
     }
+    extra: dict[str, Any] = {OWN_KEY: {key: value for key, value in own.items() if value}}
     return ModelCardData(
         library_name=LIBRARY,
         license=licence,
@@ -49,7 +50,7 @@ def make_metadata(
         base_model=teacher["id"] if teacher.get("commit") else None,
         model_name=config.name if results else None,  # a model without results has no model-index
         eval_results=results or None,
-        **{OWN_KEY: {key: value for key, value in own.items() if value}},
+        **extra,
     )
 
 

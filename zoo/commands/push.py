@@ -12,8 +12,8 @@ def main(arguments: list[str]) -> int:
     """Run the command and give its exit code."""
     parser = cli.parser(
         "python -m zoo push",
-        "Send a run, or a model of your store, to the Hugging Face Hub, in one commit: weights, config, card, measures, "
-        "gin files, samples and plots. Checkpoints and this machine's paths stay here.",
+        "Send a run, or a model of your store, to the Hugging Face Hub, in one commit: weights, config, card, "
+        "measures, gin files, samples and plots. Checkpoints and this machine's paths stay here.",
         [
             "python -m zoo push runs/my-flute org/gru-S-flute",
             "python -m zoo push gru-S-flute org/gru-S-flute --private --message 'Train twice as long'",

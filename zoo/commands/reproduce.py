@@ -84,8 +84,8 @@ def _refuse_imports(recipe: Path) -> None:
     for statement in read_files([str(recipe)]):
         if isinstance(statement, Import):
             raise ConfigError(
-                f"{statement.where}: it imports {statement.module}, which runs that module's code. Look at the file; if "
-                f"you trust it, copy it and run it yourself: python -m zoo.distill --gin COPY"
+                f"{statement.where}: it imports {statement.module}, which runs that module's code. Look at the file; "
+                "if you trust it, copy it and run it yourself: python -m zoo.distill --gin COPY"
             )
 
 

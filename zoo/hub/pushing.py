@@ -180,7 +180,7 @@ def _commit(
     api = access.api()
     there = api.list_repo_files(repo_id, revision=parent)
     stale = [name for name in there if is_published(name) and name not in publication.files]
-    operations = [
+    operations: list[CommitOperationAdd | CommitOperationDelete] = [
         *(CommitOperationAdd(name, content) for name, content in publication.files.items()),
         *(CommitOperationDelete(name) for name in stale),
     ]

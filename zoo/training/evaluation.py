@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 
 from zoo import hub, metrics
-from zoo.lineage import teacher_reference
 from zoo.checkpoint import load_folder, weights_hash
 from zoo.errors import ConfigError, ZooError
 from zoo.files import write_atomically
+from zoo.lineage import teacher_reference
 from zoo.model import Model
 from zoo.training.batches import Batch, fixed_noise, in_order
 

@@ -60,8 +60,8 @@ class Teacher:
     def lineage(self) -> dict[str, Any]:
         """What a student's config.json says of its teacher, and of that one's own making.
 
-        `id` is what finds it again: with `commit` a Hub repo, else a name; a mere folder is under `path`, which stays on
-        this machine.
+        `id` is what finds it again: with `commit` a Hub repo, else a name; a mere folder is under `path`, which stays
+        on this machine.
         """
         found = self.found
         known: dict[str, Any] = {"id": found.repo_id or found.reference.name or self.model.name}
