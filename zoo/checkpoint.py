@@ -31,7 +31,7 @@ from zoo.files import locked, write_atomically
 from zoo.model import Model
 from zoo.run_files import CONFIG, WEIGHTS
 from zoo.skip_init import SkipInit
-from zoo.weights_header import Header, describe_damage, read_header
+from zoo.weights_header import Header, check_digest, describe_damage, read_header
 
 _METADATA_KEY = "zoo"
 _FLOATS = {"F64", "F32", "F16", "BF16"}
@@ -132,7 +132,7 @@ def _load_pair(folder: Path) -> Model:
             expected = model.state_dict()
             _check_header(header, path, expected, config)
             model.load_state_dict(_read_tensors(path, expected))
-            _check_hash(hashing.result(), config, path)
+            check_digest(hashing.result(), config, path)
         except CheckpointError as error:
             if config.weights_sha256 not in (None, hashing.result()):
                 raise _MismatchError(error) from None
@@ -156,15 +156,6 @@ def _build(config: ModelConfig) -> Model:
         except ZooError:
             # A constructor that computes with its initial weights needs real ones.
             return Model(config)
-
-
-def _check_hash(digest: str, config: ModelConfig, path: Path) -> None:
-    if config.weights_sha256 is not None and digest != config.weights_sha256:
-        raise CheckpointError(
-            f"{path} is not the file that the {CONFIG} beside it was saved with (SHA-256 {digest[:12]}..., expected "
-            f"{config.weights_sha256[:12]}...): it is damaged, or of another run. Copy or download both again; weights "
-            "that you changed yourself are saved by zoo.save."
-        )
 
 
 def _check_header(header: Header, path: Path, expected: dict[str, Tensor], config: ModelConfig) -> None:

@@ -17,7 +17,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from zoo import strict_json
+from zoo.config import ModelConfig
 from zoo.errors import CheckpointError
+from zoo.files import file_hash
+from zoo.run_files import CONFIG
 
 MAX_HEADER_BYTES = 1_000_000
 """A model of ours has some 5 kB; ten thousand tensors would fit."""
@@ -92,6 +95,30 @@ def read_header(path: Path) -> Header:
         return _parse(text, size - 8 - length)
     except ValueError as error:
         raise CheckpointError(describe_damage(path, error)) from None
+
+
+def check_weights(path: Path, config: ModelConfig) -> None:
+    """Make sure that weights are whole, and those that a config was saved with; they are not loaded.
+
+    Raises:
+        CheckpointError: They are not.
+    """
+    read_header(path)
+    check_digest(file_hash(path), config, path)
+
+
+def check_digest(digest: str, config: ModelConfig, path: Path) -> None:
+    """Make sure that a file with this SHA-256 holds the weights that a config was saved with.
+
+    Raises:
+        CheckpointError: It does not; a config that does not say takes any.
+    """
+    if config.weights_sha256 is not None and digest != config.weights_sha256:
+        raise CheckpointError(
+            f"{path} is not the file that the {CONFIG} beside it was saved with (SHA-256 {digest[:12]}..., expected "
+            f"{config.weights_sha256[:12]}...): it is damaged, or of another run. Copy or download both again; weights "
+            "that you changed yourself are saved by zoo.save."
+        )
 
 
 def describe_damage(path: Path, error: Exception) -> str:

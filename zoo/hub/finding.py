@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zoo import naming, paths
+from zoo.config import read_config
 from zoo.errors import CheckpointError, ConfigError, ModelNotFoundError
 from zoo.hub.client import Access
 from zoo.hub.snapshot import Snapshot, fetch_snapshot
-from zoo.run_files import published_files
+from zoo.run_files import WEIGHTS, published_files
 from zoo.store import Origin, check_name, enter, read_origin, shipped_models, stored_models
+from zoo.weights_header import check_weights
 
 if TYPE_CHECKING:
     import torch
@@ -230,15 +232,15 @@ def fetch(
     Raises:
         ModelNotFoundError: There is no such model.
         HubError: The Hub cannot be used as asked, or the repo is no model of zoo.
+        CheckpointError: The weights are damaged, or not those of the config beside them.
         ConfigError: The name is taken, or of another architecture.
     """
-    from zoo.config import read_config
-
     access = Access(cache_dir, local_files_only, token, endpoint)
     found = find(ref, revision=revision, access=access, every_file=True)
+    config = read_config(found.folder)
+    check_weights(found.folder / WEIGHTS, config)
     if name is None:
         return found.folder
-    config = read_config(found.folder)
     check_name(name, architecture=config.architecture, force=force)
     origin = None
     if found.repo_id and found.commit and config.weights_sha256:
