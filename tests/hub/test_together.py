@@ -27,9 +27,7 @@ for number in range(20):
 
 def together(*commands):
     processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", *map(str, words)], stderr=subprocess.PIPE, text=True, env=dict(os.environ)
-        )
+        subprocess.Popen([sys.executable, "-c", *map(str, words)], stderr=subprocess.PIPE, text=True)
         for words in commands
     ]
     for process in processes:
