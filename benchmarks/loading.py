@@ -21,11 +21,11 @@ from pathlib import Path
 os.environ["HF_HUB_DISABLE_XET"] = "1"  # the stand-in speaks LFS
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "hub"))
 
-from hub_server import HubServer  # noqa: E402 - the stand-in belongs to the tests
-from safetensors.torch import load_file  # noqa: E402
+from hub_server import HubServer
+from safetensors.torch import load_file
 
-import zoo  # noqa: E402
-from zoo.config import read_config  # noqa: E402
+import zoo
+from zoo.config import read_config
 
 
 def main() -> None:
