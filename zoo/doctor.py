@@ -31,7 +31,7 @@ OWN = ("ddsp-zoo", "ddsp-zoo-kernels")
 INSTALL_OWN = "from a checkout: pip install ./kernels ."
 
 # What is imported under another name than it is installed by.
-_IMPORT_NAMES = {"ddsp-zoo": "zoo", "ddsp-zoo-kernels": "zoo_kernels", "gin-config": "gin"}
+_IMPORT_NAMES = {"ddsp-zoo": "zoo", "ddsp-zoo-kernels": "zoo_kernels", "gin-config": "gin", "pyyaml": "yaml"}
 
 
 @dataclass
