@@ -50,7 +50,7 @@ LAYERS = [
         "gin_files",
         "gin_program",
     },
-    {"training"},
+    {"training", "testing"},
     {"hub", "card", "listing"},
     {"thesis"},
     {"checkpoint", "skip_init"},

@@ -76,8 +76,24 @@ class Subject:
     def require_close(self, found: Tensor, expected: Tensor, promise: str, *, atol: float = TOLERANCE) -> None:
         """Go on if two tensors are alike to `atol`."""
         self.require(found.shape == expected.shape, promise, f"{list(found.shape)} and {list(expected.shape)}")
-        apart = float((found - expected).abs().max()) if found.numel() else 0.0
+        apart = float((found - expected).detach().abs().max()) if found.numel() else 0.0
         self.require(apart <= atol, promise, f"they are {apart:.3g} apart, allowed {atol:.0e}")
+
+
+@contextmanager
+def trial() -> Iterator[None]:
+    """A check's own random numbers, which are the same each time, and one thread: what is checked is small.
+
+    More threads would wait for each other longer than they compute, much longer where other processes run.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def check_gradients(subject: Subject, module: nn.Module, *, of: str) -> None:

@@ -11,7 +11,7 @@ from torch import Tensor
 from zoo import registry
 from zoo.decoders import Decoded, Decoder
 from zoo.synths import Synth
-from zoo.testing.contract import TOLERANCE, Subject, check_gradients, instance_of, reloaded
+from zoo.testing.contract import TOLERANCE, Subject, check_gradients, instance_of, reloaded, trial
 
 _BATCH, _FRAMES, _HOP = 3, 60, 64
 
@@ -50,8 +50,7 @@ def check_decoder(
     build = instance_of(
         subject, Decoder, arguments, f"It is built with control_sizes= and its own options as keywords: {arguments}."
     )
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
+    with trial():
         built: Decoder = build().eval()
         _check_handshake(subject, built, driven)
         _check_outputs(subject, built)

@@ -13,7 +13,7 @@ from zoo import registry
 from zoo.errors import ConfigError, listing
 from zoo.losses.distillation import NEEDS, Loss
 from zoo.model import Model, Rendering, create
-from zoo.testing.contract import Subject, check_gradients, instance_of, reloaded
+from zoo.testing.contract import Subject, check_gradients, instance_of, reloaded, trial
 
 _BATCH, _FRAMES = 2, 60
 
@@ -51,8 +51,7 @@ def check_loss(
     subject = Subject(registry.losses, loss)
     arguments = dict(options or {})
     build = instance_of(subject, Loss, arguments, f"It is built with its options as keywords: {arguments}.")
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
+    with trial():
         small = {"hidden_size": 8, "reverb_length": 100} if student == "gru-S" else {}
         learner = create(student, **(small if student_options is None else student_options))
         small = {"hidden_size": 16, "reverb_length": 100} if teacher == "gru-S" else {}
@@ -196,7 +195,8 @@ def _check_padding(subject: Subject, loss: Loss, inputs: Inputs) -> None:
 
     def spoil(value: Tensor) -> Tensor:
         spoilt = value.detach().clone()
-        spoilt[1, valid * (value.shape[1] // _FRAMES) :] += 0.5  # of frames or of samples
+        end = valid * (value.shape[1] // _FRAMES)  # in frames or in samples
+        spoilt[1, end:] = torch.randn_like(spoilt[1, end:])
         return spoilt
 
     expected = _value(subject, loss, student, teacher, batch)

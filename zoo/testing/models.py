@@ -13,7 +13,7 @@ from zoo import checkpoint, registry
 from zoo.config import ModelConfig
 from zoo.errors import ZooError
 from zoo.model import Model, Rendering, create
-from zoo.testing.contract import Subject, check_gradients
+from zoo.testing.contract import Subject, check_gradients, trial
 
 _BATCH, _FRAMES = 2, 40
 
@@ -47,8 +47,7 @@ def check_model(model: str | Callable[[], ModelConfig], *, options: Mapping[str,
     with subject.promises("Its config is one that config.json can hold, and gives back as it was."):
         again = ModelConfig.from_json(config.to_json())
     subject.require(again == config, "Its config is the same when it is read from config.json.", again)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
+    with trial():
         with subject.promises("It can be built: its decoder and its synth are there, and fit each other."):
             built = create(model, **(options or {})) if isinstance(model, str) else Model(config)
         inputs = _inputs(built)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from zoo import registry
 from zoo.synths import Synth, Synthesis
-from zoo.testing.contract import Subject, check_gradients, instance_of, reloaded
+from zoo.testing.contract import Subject, check_gradients, instance_of, reloaded, trial
 
 _BATCH, _FRAMES = 2, 40
 
@@ -47,8 +47,7 @@ def check_synth(
     build = instance_of(
         subject, Synth, arguments, f"It is built with sample_rate=, hop= and its own options as keywords: {arguments}."
     )
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
+    with trial():
         built: Synth = build().eval()
         _check_handshake(subject, built, sample_rate, hop)
         _check_outputs(subject, built)
