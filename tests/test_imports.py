@@ -58,6 +58,7 @@ LAYERS = [
     {"decoders", "synths", "losses", "features", "datasets", "metrics"},
     {
         "registry",
+        "requirements",
         "register",
         "naming",
         "config",
