@@ -8,13 +8,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from zoo import registry
 from zoo.errors import PluginError
 
-RESOURCES = f"{registry.GROUP_PREFIX}resources"
+if TYPE_CHECKING:
+    from zoo.registry import Entry
+
+RESOURCES = "zoo_resources"
 """Entry-point group: each value is a top-level import package with folders `gin` and `model_cards`, or one of them."""
 
+_OWN = "ddsp-zoo"
 _PACKAGE = Path(__file__).resolve().parent
 
 
@@ -44,13 +48,15 @@ class Resources:
         problem: Why that is so; empty where all is well.
     """
 
-    entry: registry.Entry
+    entry: Entry
     package: Path | None
     problem: str = ""
 
 
 def plugin_resources() -> list[Resources]:
     """The import packages that plugins ship gin files and models in, found without importing any."""
+    from zoo import registry  # doctor uses this module where what the registry needs is missing
+
     return [
         Resources(entry, *_locate(entry.target))
         for entry in registry.installed(RESOURCES)
@@ -63,7 +69,7 @@ def origin_of(path: Path) -> str:
     for resources in plugin_resources():
         if resources.package is not None and path.is_relative_to(resources.package):
             return resources.entry.origin
-    return registry.OWN_DISTRIBUTION
+    return _OWN
 
 
 def only_one(what: str, offers: Sequence[Path]) -> Path:
@@ -78,7 +84,7 @@ def only_one(what: str, offers: Sequence[Path]) -> Path:
     """
     if len(offers) > 1:
         origins = sorted({origin_of(offer) for offer in offers})
-        others = [origin.split()[0] for origin in origins if origin.split()[0] != registry.OWN_DISTRIBUTION]
+        others = [origin.split()[0] for origin in origins if origin.split()[0] != _OWN]
         raise PluginError(
             f"{what} is shipped by {' and '.join(origins)}. One name must mean one thing: "
             f"uninstall one of them (pip uninstall {others[-1]})."
@@ -96,6 +102,8 @@ def _locate(package: str) -> tuple[Path | None, str]:
     if not package.isidentifier():
         # to find a package within another one, Python imports the outer one
         return None, f"{package!r} is not the name of a top-level import package"
+    from zoo import registry
+
     return _find_package(package, registry.search_path())
 
 

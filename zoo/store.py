@@ -19,7 +19,7 @@ _ORIGIN = "hub.json"
 
 def stored_models() -> dict[str, Path]:
     """The local store's models: name to folder."""
-    return _models_in(paths.store_folder())
+    return models_in(paths.store_folder())
 
 
 def shipped_models() -> dict[str, Path]:
@@ -31,12 +31,13 @@ def shipped_offers() -> dict[str, list[Path]]:
     """The models whose weights ship with zoo or with plugins: name to folders; more than one is a clash."""
     found: dict[str, list[Path]] = {}
     for folder in paths.model_card_folders():
-        for name, path in _models_in(folder).items():
+        for name, path in models_in(folder).items():
             found.setdefault(name, []).append(path)
     return found
 
 
-def _models_in(folder: Path) -> dict[str, Path]:
+def models_in(folder: Path) -> dict[str, Path]:
+    """The models with weights in a folder of models: name to folder."""
     if not folder.is_dir():
         return {}
     # a leading dot marks a folder that is just being written
