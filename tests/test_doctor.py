@@ -90,12 +90,13 @@ def no_hub(monkeypatch):
 
 def test_accelerator_pitch_trackers_and_hub_have_lines(capsys, monkeypatch):
     monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    monkeypatch.setenv("ZOO_NO_PLUGINS", "1")
     assert main(["doctor", "--check"]) == 0
     out = capsys.readouterr().out
     assert "devices: accelerator: " in out
     for tracker in ("pyin", "torchcrepe", "yin"):
         assert f"pitch: {tracker}: works (a tone of 440 Hz is 440 Hz; " in out
-    assert "plugins: none: no plugins are installed\n" in out
+    assert "plugins: ZOO_NO_PLUGINS: set: plugins are left out\n" in out
     assert "hub: endpoint: http://127.0.0.1:9 (from $HF_ENDPOINT)\n" in out
     assert "hub: answer: http://127.0.0.1:9 does not answer" in out
     assert "hub: login: a token is saved here\n" in out

@@ -271,8 +271,8 @@ def _components(report: Report) -> dict[str, str]:
 def _main(argv: list[str]) -> int:
     parser = cli.parser(
         PROG,
-        "Say what is installed here, which devices, kernels' backends and pitch trackers work (and why another does not), "
-        "where models and data lie, what plugins bring, whether the Hub answers, and what to type where something "
+        "Say what is installed, which devices, kernels' backends and pitch trackers work (and why another does not)"
+        ", where models and data lie, what plugins bring, whether the Hub answers, and what to type where something "
         "is broken. Exits with 0 whatever it finds, unless --check is given.",
         EXAMPLES,
     )

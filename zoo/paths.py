@@ -38,6 +38,21 @@ def model_card_folders() -> list[Path]:
     return _shipped("model_cards") + _brought("model_cards")
 
 
+def example_plugin() -> Path:
+    """The folder of the example of a plugin package, which `python -m zoo new-plugin` copies.
+
+    Raises:
+        PluginError: It was not installed with zoo.
+    """
+    candidates = [_PACKAGE / "_shipped" / "zoo-example", _PACKAGE.parent / "plugins" / "zoo-example"]
+    for folder in candidates:
+        if folder.is_dir():
+            return folder
+    raise PluginError(
+        f"The example of a plugin is missing ({candidates[0]}). Type: pip install --force-reinstall {_OWN}"
+    )
+
+
 @dataclass(frozen=True)
 class Resources:
     """What a distribution ships beside code.
