@@ -1,16 +1,21 @@
 """`python -m zoo doctor`, on this machine as it is and on broken ones."""
 
+import http.server
 import json
 import os
 import pty
+import socket
 import subprocess
 import sys
+import threading
+import time
 
 import pytest
 import zoo_kernels
 
 from zoo.__main__ import main
 from zoo.doctor import Report
+from zoo.surroundings import hub
 
 
 def lay_out(folder, distribution, version, files):
@@ -58,7 +63,12 @@ def test_json_holds_what_the_lines_say(capsys, tmp_path, monkeypatch):
     assert found["folders"]["ZOO_HOME"] == f"{tmp_path} (from $ZOO_HOME)"
     assert found["folders"]["models"] == f"{tmp_path / 'models'} (1 model)"
     assert found["folders"]["datasets"].endswith("datasets (not there yet)")
-    assert set(found) == {"ok", "problems", "versions", "optional", "devices", "kernels", "folders", "components"}
+    assert set(found) == {
+        *("ok", "problems", "broken_plugins"),
+        *("versions", "optional", "devices", "kernels", "folders", "components", "pitch", "plugins", "hub"),
+    }
+    assert found["broken_plugins"] == []
+    assert found["folders"]["hub cache"].startswith(os.environ["HF_HOME"])
 
 
 def test_terminal_gets_headings_and_columns_within_its_width():
@@ -71,6 +81,60 @@ def test_terminal_gets_headings_and_columns_within_its_width():
     assert max(map(len, lines)) <= 60
 
 
+@pytest.fixture(autouse=True)
+def no_hub(monkeypatch):
+    """Nothing listens there: no test asks the real Hub."""
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+
+
+def test_accelerator_pitch_trackers_and_hub_have_lines(capsys, monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    monkeypatch.setenv("ZOO_NO_PLUGINS", "1")
+    assert main(["doctor", "--check"]) == 0
+    out = capsys.readouterr().out
+    assert "devices: accelerator: " in out
+    for tracker in ("pyin", "torchcrepe", "yin"):
+        assert f"pitch: {tracker}: works (a tone of 440 Hz is 440 Hz; " in out
+    assert "plugins: ZOO_NO_PLUGINS: set: plugins are left out\n" in out
+    assert "hub: endpoint: http://127.0.0.1:9 (from $HF_ENDPOINT)\n" in out
+    assert "hub: answer: http://127.0.0.1:9 does not answer" in out
+    assert "hub: login: a token is saved here\n" in out
+    assert "hf_secret" not in out
+
+
+def test_hub_is_not_asked_when_offline(monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("zoo.hub.client.reach", lambda access: pytest.fail("asked"))
+    assert hub(Report())["answer"] == "not asked: HF_HUB_OFFLINE is set"
+
+
+def test_hub_that_is_silent_does_not_hold_doctor_up(monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as server:  # it takes the connection and never says a word
+        monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", f"http://127.0.0.1:{server.getsockname()[1]}")
+        monkeypatch.setattr("zoo.hub.client.ANSWER_SECONDS", 0.3)
+        began = time.monotonic()
+        answer = hub(Report())["answer"]
+        assert time.monotonic() - began < 3
+    assert "none within" in answer or "does not answer" in answer
+
+
+def test_hub_that_answers_is_said_to(monkeypatch):
+    class Answering(http.server.BaseHTTPRequestHandler):
+        def do_HEAD(self):
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *words):
+            pass
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Answering) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", f"http://127.0.0.1:{server.server_port}")
+        assert hub(Report())["answer"].startswith("yes, within ")
+        server.shutdown()
+
+
 def test_broken_plugin_is_told_apart_and_is_no_problem_of_zoo(tmp_path, monkeypatch, capsys):
     entry_points = "[zoo_decoders]\nbuzz = kazoo:Buzz\n\n[zoo_metrics]\nhum = kazoo:hum\n"
     files = {"entry_points.txt": entry_points, "kazoo.py": "import not_there_at_all"}
@@ -78,6 +142,12 @@ def test_broken_plugin_is_told_apart_and_is_no_problem_of_zoo(tmp_path, monkeypa
     monkeypatch.syspath_prepend(tmp_path)
     assert main(["doctor"]) == 0
     out = capsys.readouterr().out
+    assert "plugins: zoo-kazoo 1.2: broken: The decoder 'buzz' of zoo-kazoo 1.2 cannot be imported" in out
+    assert "broken plugins: zoo-kazoo (python -m zoo plugins says why)\n" in out
+    assert "All that zoo needs works here." in out
+    assert main(["doctor", "--check", "--json"]) == 1
+    found = json.loads(capsys.readouterr().out)
+    assert (found["ok"], found["problems"], found["broken_plugins"]) == (False, [], ["zoo-kazoo"])
     assert "components: zoo-kazoo 1.2 decoders: buzz\n" in out
     (line,) = [line for line in out.splitlines() if line.startswith("components: decoder buzz: ")]
     assert "zoo-kazoo 1.2" in line
@@ -95,7 +165,7 @@ def test_broken_plugin_is_told_apart_and_is_no_problem_of_zoo(tmp_path, monkeypa
 )
 def test_broken_requirement_is_the_one_problem_and_says_what_to_type(tmp_path, distribution, version, error, problem):
     lay_out(tmp_path, distribution, version, {f"{distribution}.py": f"raise {error}"} if error else {})
-    done = run(path=tmp_path)
+    done = run("--check", path=tmp_path)
     assert done.returncode == 1, done.stderr
     (line,) = [line for line in done.stdout.splitlines() if line.startswith("problem: ")]
     assert line.startswith(f"problem: {problem}")
@@ -107,7 +177,7 @@ def test_broken_requirement_is_the_one_problem_and_says_what_to_type(tmp_path, d
 def test_home_that_cannot_be_written_is_a_problem(tmp_path, monkeypatch, capsys):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("ZOO_HOME", str(tmp_path / "file" / "home"))
-    assert main(["doctor"]) == 1
+    assert main(["doctor", "--check"]) == 1
     assert "export ZOO_HOME=" in capsys.readouterr().out
 
 
@@ -121,3 +191,16 @@ def test_terminal_is_told_that_compiling_takes_a_while(tmp_path):
     finally:
         os.close(ours)
         os.close(theirs)
+
+
+def test_exit_code_is_0_whatever_is_broken_unless_it_is_asked_for(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("ZOO_HOME", str(tmp_path / "file" / "home"))
+    assert main(["doctor"]) == 0
+
+
+def test_doctor_itself_needs_nothing_of_what_it_examines(tmp_path):
+    for name in ("catalogue", "torch", "numpy", "huggingface_hub", "packaging", "platformdirs"):
+        (tmp_path / f"{name}.py").write_text("raise ImportError('gone')")
+    code = "import zoo.__main__, zoo.doctor"
+    subprocess.run([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": str(tmp_path)}, check=True)

@@ -44,9 +44,11 @@ SHOW_ERROR = """
 def test_plugin_names_are_listed_without_importing_it(tmp_path):
     install(tmp_path, "zoo-kazoo", "1.2", "[zoo_synths]\nkazoo = kazoo:Kazoo\n", {"kazoo": "raise RuntimeError('no')"})
     done = run(
-        tmp_path, "import zoo.registry as r, sys; print(r.synths.names(), 'kazoo' in r.synths, 'kazoo' in sys.modules)"
+        tmp_path,
+        "import zoo.registry as r, sys; print({'harmonic_noise', 'kazoo'} <= set(r.synths), 'kazoo' in r.synths, "
+        "'kazoo' in sys.modules)",
     )
-    assert done.stdout.strip() == "['harmonic_noise', 'kazoo'] True False", done.stderr
+    assert done.stdout.strip() == "True True False", done.stderr
 
 
 def test_plugin_component_is_imported_by_name(tmp_path):
@@ -71,7 +73,8 @@ def test_unknown_name_does_not_import_a_broken_plugin(tmp_path):
     assert done.stdout.startswith("ConfigError"), done.stderr
     assert "decoder named 'gur'" in done.stdout
     assert "Did you mean gru" in done.stdout
-    assert "buzz, gru, s4, s4d, tcn" in done.stdout
+    listed = done.stdout.partition("Installed decoders: ")[2].partition(".")[0].split(", ")
+    assert {"buzz", "gru", "s4", "s4d", "tcn"} <= set(listed)  # and those of plugins that are installed here
 
 
 def test_clash_of_two_distributions_names_both(tmp_path):

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from zoo import losses as losses
     from zoo import metrics as metrics
     from zoo import register as register
+    from zoo import testing as testing
     from zoo.checkpoint import save as save
     from zoo.hub import fetch as fetch
     from zoo.hub import load as load
@@ -42,7 +43,7 @@ _HOME = {
     "push": "zoo.hub.pushing",
     "save": "zoo.checkpoint",
 }
-_SUBPACKAGES = ("errors", "features", "losses", "metrics", "register")
+_SUBPACKAGES = ("errors", "features", "losses", "metrics", "register", "testing")
 
 __all__ = [
     "Model",
@@ -60,6 +61,7 @@ __all__ = [
     "push",
     "register",
     "save",
+    "testing",
 ]
 
 

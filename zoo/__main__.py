@@ -20,6 +20,8 @@ COMMANDS = {
     "import-thesis": ("zoo.commands.import_thesis", "convert a checkpoint of the thesis"),
     "info": ("zoo.commands.info", "show what is known of a model"),
     "list": ("zoo.commands.list", "list models: architectures, and trained ones here or on the Hub"),
+    "new-plugin": ("zoo.commands.new_plugin", "write a plugin package to begin with"),
+    "plugins": ("zoo.commands.plugins", "say what plugin packages bring, and which of them are broken"),
     "prepare": ("zoo.prepare", "turn recordings into a dataset of segments"),
     "push": ("zoo.commands.push", "send a run to the Hugging Face Hub"),
     "reproduce": ("zoo.commands.reproduce", "train a model again, by the gin file inside its run or repo"),

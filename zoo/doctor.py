@@ -19,16 +19,14 @@ import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from importlib import metadata
-from pathlib import Path
 
-from zoo import cli, paths
+from zoo import cli, surroundings
 from zoo.errors import ZooError, listing
 
 PROG = "python -m zoo doctor"
-EXAMPLES = [PROG, f"{PROG} --json > doctor.json"]
+EXAMPLES = [PROG, f"{PROG} --json > doctor.json", f"{PROG} --check && python -m zoo.train --gin train/gru-S.gin"]
 
 OWN = ("ddsp-zoo", "ddsp-zoo-kernels")
-INSTALL_OWN = "from a checkout: pip install ./kernels ."
 
 # What is imported under another name than it is installed by.
 _IMPORT_NAMES = {"ddsp-zoo": "zoo", "ddsp-zoo-kernels": "zoo_kernels", "gin-config": "gin", "pyyaml": "yaml"}
@@ -41,10 +39,12 @@ class Report:
     Attributes:
         sections: Section -> name -> what there is.
         problems: What is broken that everything needs, each with what to type.
+        broken_plugins: Distributions that are broken, or bring something that is.
     """
 
     sections: dict[str, dict[str, str]] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
+    broken_plugins: list[str] = field(default_factory=list)
     _causes: set[str] = field(default_factory=set)
 
     def blame(self, cause: str, problem: str) -> None:
@@ -53,9 +53,19 @@ class Report:
             self._causes.add(cause)
             self.problems.append(problem)
 
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is broken, plugins included."""
+        return not self.problems and not self.broken_plugins
+
     def to_json(self) -> str:
         """The same as JSON: `{"ok": ..., "problems": [...], "versions": {...}, ...}`."""
-        content = {"ok": not self.problems, "problems": self.problems, **self.sections}
+        content = {
+            "ok": self.ok,
+            "problems": self.problems,
+            "broken_plugins": self.broken_plugins,
+            **self.sections,
+        }
         return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
 
     def to_lines(self) -> Iterator[str]:
@@ -79,6 +89,8 @@ class Report:
 
     def _conclusion(self) -> Iterator[str]:
         yield from (f"problem: {problem}" for problem in self.problems)
+        if self.broken_plugins:
+            yield f"broken plugins: {', '.join(self.broken_plugins)} (python -m zoo plugins says why)"
         if not self.problems:
             yield "All that zoo needs works here."
 
@@ -91,8 +103,11 @@ def examine() -> Report:
         "optional": _optional,
         "devices": _devices,
         "kernels": _kernels,
-        "folders": _folders,
+        "folders": surroundings.folders,
         "components": _components,
+        "pitch": surroundings.pitch_trackers,
+        "plugins": surroundings.plugins,
+        "hub": surroundings.hub,
     }
     for section, look in examinations.items():
         # Libraries warn, and some print, when they are first used; what they say must not end up in our JSON.
@@ -103,7 +118,7 @@ def examine() -> Report:
             except Exception as error:  # noqa: BLE001 - whatever is broken here, the other sections are still of use
                 cause = _say(error)
                 report.sections[section] = {"failed": cause}
-                report.blame(cause, f"The {section} cannot be examined ({cause}). Type, {INSTALL_OWN}")
+                report.blame(cause, f"The {section} cannot be examined ({cause}). Type, {surroundings.INSTALL_OWN}")
     return report
 
 
@@ -119,7 +134,9 @@ def _versions(report: Report) -> dict[str, str]:
             found[own] = f"{metadata.version(own)} ({_folder_of(own)})"
         except metadata.PackageNotFoundError:
             found[own] = "not installed"
-            report.problems.append(f"{own} is not installed, so its components are unknown. Type, {INSTALL_OWN}")
+            report.problems.append(
+                f"{own} is not installed, so its components are unknown. Type, {surroundings.INSTALL_OWN}"
+            )
             continue
         for name, wanted in _requirements(own).items():
             requirements.setdefault(name, []).extend(wanted)
@@ -191,7 +208,9 @@ def _devices(_: Report) -> dict[str, str]:
     import torch
 
     threads = torch.get_num_threads()
-    found = {"cpu": f"{os.cpu_count()} cores; torch uses {threads} thread{'' if threads == 1 else 's'}"}
+    accelerator = torch.accelerator.current_accelerator(check_available=True)
+    found = {"accelerator": accelerator.type if accelerator else "none: models train and play on the CPU"}
+    found |= {"cpu": f"{os.cpu_count()} cores; torch uses {threads} thread{'' if threads == 1 else 's'}"}
     if torch.version.cuda is None:
         found["cuda"] = "none: this torch is built without CUDA"
     elif not torch.cuda.is_available():
@@ -216,7 +235,7 @@ def _kernels(report: Report) -> dict[str, str]:
             chosen = [device for device in devices if automatic[device] == backend]
             found[f"{kernel} {backend}"] = state + (f" (automatic on {' and '.join(chosen)})" if chosen else "")
         if automatic["cpu"] is None:
-            report.problems.append(f"No backend of the kernel {kernel} works. Type, {INSTALL_OWN}")
+            report.problems.append(f"No backend of the kernel {kernel} works. Type, {surroundings.INSTALL_OWN}")
     return found
 
 
@@ -228,43 +247,6 @@ def _automatic(kernel: str, device: str) -> str | None:
         return automatic_backend(kernel, device)
     except RuntimeError:
         return None
-
-
-def _folders(report: Report) -> dict[str, str]:
-    home = paths.zoo_home()
-    source = "from $ZOO_HOME" if os.environ.get("ZOO_HOME") else "$ZOO_HOME would move it"
-    found = {"ZOO_HOME": f"{home} ({source})"}
-    existing = next(folder for folder in (home, *home.parents) if folder.exists())
-    if not (existing.is_dir() and os.access(existing, os.W_OK)):
-        found["ZOO_HOME"] += ", cannot be written"
-        report.problems.append(f"{existing} cannot be written. Type: export ZOO_HOME=FOLDER, with a folder of yours")
-    found["models"] = _contents(paths.store_folder(), "model", "config.json")
-    found["datasets"] = _contents(paths.data_home(), "dataset", "dataset.json")
-    for name, folders in (("gin files", paths.gin_folders()), ("shipped models", paths.model_card_folders())):
-        found[name] = ", ".join(map(str, folders)) or "none"
-        if not folders:
-            report.problems.append(f"The {name} that ship with zoo are missing. Type, {INSTALL_OWN}")
-    return {**found, **_caches()}
-
-
-def _caches() -> dict[str, str]:
-    """Where compiled kernels are kept, by those compilers that the kernels' trials have used."""
-    found = {}
-    if loops := sys.modules.get("zoo_kernels._numba_oscillators"):
-        compiled = [function.stats.cache_path for function in vars(loops).values() if hasattr(function, "stats")]
-        found["compiled by numba"] = listing({path or "kept in memory only" for path in compiled})
-    if keops := sys.modules.get("pykeops"):
-        found["compiled by keops"] = str(keops.get_build_folder())
-    if triton := sys.modules.get("triton"):
-        found["compiled by triton"] = str(triton.knobs.cache.dir)
-    return found
-
-
-def _contents(folder: Path, what: str, marker: str) -> str:
-    if not folder.is_dir():
-        return f"{folder} (not there yet)"
-    count = sum((path / marker).is_file() for path in folder.iterdir())
-    return f"{folder} ({count} {what}{'' if count == 1 else 's'})"
 
 
 def _components(report: Report) -> dict[str, str]:
@@ -289,11 +271,12 @@ def _components(report: Report) -> dict[str, str]:
 def _main(argv: list[str]) -> int:
     parser = cli.parser(
         PROG,
-        "Say what is installed here, which devices and which kernels' backends work (and why another does not), where "
-        "models and data lie, and what plugins bring. Exits with 1 if something that everything needs is broken, and "
-        "says what to type.",
+        "Say what is installed, which devices, kernels' backends and pitch trackers work (and why another does not)"
+        ", where models and data lie, what plugins bring, whether the Hub answers, and what to type where something "
+        "is broken. Exits with 0 whatever it finds, unless --check is given.",
         EXAMPLES,
     )
+    parser.add_argument("--check", action="store_true", help="exit with 1 if something is broken, a plugin included")
     parser.add_argument("--json", action="store_true", help="the same as JSON")
     options = parser.parse_args(argv)
     if sys.stderr.isatty():
@@ -307,7 +290,7 @@ def _main(argv: list[str]) -> int:
         wide = sys.stdout.isatty()
         for line in report.to_table(shutil.get_terminal_size().columns) if wide else report.to_lines():
             sys.stdout.write(f"{line}\n")
-    return 1 if report.problems else 0
+    return 1 if options.check and not report.ok else 0
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -99,13 +99,18 @@ def find_gin_file(name: str, *, beside: Path | None = None) -> Path:
 
     Raises:
         ConfigError: No such file; the message lists where it was looked for.
+        PluginError: Several distributions ship one of that name.
     """
     folders = [*([beside] if beside else []), Path.cwd(), *paths.gin_folders()]
     path = Path(name).expanduser()
     wanted = [path] if path.suffix == ".gin" else [path, path.with_name(path.name + ".gin")] if path.name else []
+    shipping = set(paths.gin_folders())
     for folder in folders:
         for candidate in wanted:
             if (folder / candidate).is_file():
+                if folder in shipping and not candidate.is_absolute():
+                    offers = [other / candidate for other in paths.gin_folders() if (other / candidate).is_file()]
+                    return paths.only_one(f"The gin file {candidate.as_posix()!r}", offers).resolve()
                 return (folder / candidate).resolve()
     looked = ", ".join(str(folder) for folder in dict.fromkeys(folders))
     shipped = shipped_gin_files()

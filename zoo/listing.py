@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import fnmatch
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from zoo import registry, store, strict_json
+from zoo import paths, registry, store, strict_json
 from zoo.config import ModelConfig, read_config
 from zoo.errors import CheckpointError, ConfigError
 from zoo.hub.client import Access
@@ -64,8 +65,8 @@ class ModelInfo:
 
     Attributes:
         name: E.g. "gru-L-flute".
-        status: "architecture", "stored", "stored (hides the shipped one)", "shipped", "folder",
-            or where on the Hub.
+        status: "architecture", "stored", "stored (hides the shipped one)", "shipped", "shipped by" a plugin, "clash:"
+            of which distributions, "folder", or where on the Hub.
         folder: Where its files are; None for an architecture.
         config: How it is built.
         parameters: Count of stored weights; None for an architecture.
@@ -127,16 +128,31 @@ def describe_folder(folder: Path) -> ModelInfo:
 
 def status_of(name: str) -> str:
     """What stands behind a name of `list_models`, in a word or two."""
-    stored, shipped = store.stored_models(), store.shipped_models()
-    if name in stored:
-        return "stored (hides the shipped one)" if name in shipped else "stored"
-    return "shipped" if name in shipped else "architecture"
+    return statuses([name])[name]
+
+
+def statuses(names: Iterable[str]) -> dict[str, str]:
+    """What stands behind names of `list_models`, looked up once for all."""
+    stored, shipped, architectures = store.stored_models(), store.shipped_offers(), registry.models.entries()
+    return {name: _status(name in stored, shipped.get(name, []), architectures.get(name, [])) for name in names}
+
+
+def _status(stored: bool, shipped: list[Path], architectures: list[registry.Entry]) -> str:
+    if stored:
+        return "stored (hides the shipped one)" if shipped else "stored"
+    if shipped:
+        origins = sorted(paths.origin_of(folder) for folder in shipped)
+        if len(origins) > 1:
+            return f"clash: shipped by {' and '.join(origins)}"
+        return "shipped" if origins == [registry.OWN_DISTRIBUTION] else f"shipped by {origins[0]}"
+    if len(architectures) > 1:
+        return f"clash: brought by {' and '.join(sorted(offer.origin for offer in architectures))}"
+    return "architecture"
 
 
 def _origin(config: ModelConfig) -> str:
-    if config.architecture in registry.models:
-        return registry.models.entry(config.architecture).origin
-    return ""
+    offers = registry.models.entries().get(config.architecture, [])
+    return " and ".join(sorted(offer.origin for offer in offers))
 
 
 def _read_metrics(path: Path) -> dict[str, Any]:

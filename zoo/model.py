@@ -261,7 +261,8 @@ def component(of: registry.Registry, wanted: ComponentConfig, config: ModelConfi
             packages = " ".join(sorted(others))
             raise PluginError(
                 f"{config.name} needs the {of.singular} {wanted.name!r}, which is not installed here. "
-                f"It comes with {listing(f'{n} {v}' for n, v in others.items())}: pip install {packages}"
+                f"It comes with {listing(f'{n} {v}' for n, v in others.items())}: "
+                + (registry.where_others_are() if registry.safe_mode() else f"pip install {packages}")
             )
     return of.get(wanted.name)
 

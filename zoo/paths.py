@@ -1,10 +1,24 @@
-"""Where things are: gin files and cards that ship with zoo, and the user's own folders."""
+"""Where things are: gin files and cards that ship with zoo and with plugins, and the user's own folders."""
 
 from __future__ import annotations
 
+import importlib.util
 import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from zoo.errors import PluginError
+
+if TYPE_CHECKING:
+    from zoo.registry import Entry
+
+RESOURCES = "zoo_resources"
+"""Entry-point group: each value is a top-level import package with folders `gin` and `model_cards`, or one of them."""
+
+_OWN = "ddsp-zoo"
 _PACKAGE = Path(__file__).resolve().parent
 
 
@@ -15,13 +29,108 @@ def _shipped(name: str) -> list[Path]:
 
 
 def gin_folders() -> list[Path]:
-    """Folders that gin files and their includes are looked up in, first one first."""
-    return _shipped("gin")
+    """Folders that gin files and their includes are looked up in: zoo's own, then those of plugins."""
+    return _shipped("gin") + _brought("gin")
 
 
 def model_card_folders() -> list[Path]:
-    """Folders with one sub-folder per shipped model."""
-    return _shipped("model_cards")
+    """Folders with one sub-folder per shipped model: zoo's own, then those of plugins."""
+    return _shipped("model_cards") + _brought("model_cards")
+
+
+def example_plugin() -> Path:
+    """The folder of the example of a plugin package, which `python -m zoo new-plugin` copies.
+
+    Raises:
+        PluginError: It was not installed with zoo.
+    """
+    candidates = [_PACKAGE / "_shipped" / "zoo-example", _PACKAGE.parent / "plugins" / "zoo-example"]
+    for folder in candidates:
+        if folder.is_dir():
+            return folder
+    raise PluginError(
+        f"The example of a plugin is missing ({candidates[0]}). Type: pip install --force-reinstall {_OWN}"
+    )
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What a distribution ships beside code.
+
+    Attributes:
+        entry: Who ships it.
+        package: The folder of its import package; None where there is no such package.
+        problem: Why that is so; empty where all is well.
+    """
+
+    entry: Entry
+    package: Path | None
+    problem: str = ""
+
+
+def plugin_resources() -> list[Resources]:
+    """The import packages that plugins ship gin files and models in, found without importing any."""
+    from zoo import registry  # doctor uses this module where what the registry needs is missing
+
+    return [
+        Resources(entry, *_locate(entry.target))
+        for entry in registry.installed(RESOURCES)
+        if entry.distribution != registry.OWN_DISTRIBUTION
+    ]
+
+
+def origin_of(path: Path) -> str:
+    """Who ships a file or folder, for messages: "ddsp-zoo-ddx7 0.1.0"; "ddsp-zoo" for zoo itself."""
+    for resources in plugin_resources():
+        if resources.package is not None and path.is_relative_to(resources.package):
+            return resources.entry.origin
+    return _OWN
+
+
+def only_one(what: str, offers: Sequence[Path]) -> Path:
+    """The one place of a shipped file or model.
+
+    Args:
+        what: What messages call it, e.g. "The gin file 'train/fm.gin'".
+        offers: Where it is, one place for each distribution that ships it; not empty.
+
+    Raises:
+        PluginError: Several distributions ship it.
+    """
+    if len(offers) > 1:
+        origins = sorted({origin_of(offer) for offer in offers})
+        others = [origin.split()[0] for origin in origins if origin.split()[0] != _OWN]
+        raise PluginError(
+            f"{what} is shipped by {' and '.join(origins)}. One name must mean one thing: "
+            f"uninstall one of them (pip uninstall {others[-1]})."
+        )
+    return offers[0]
+
+
+def _brought(name: str) -> list[Path]:
+    folders = [resources.package / name for resources in plugin_resources() if resources.package is not None]
+    return [folder for folder in dict.fromkeys(folders) if folder.is_dir()]
+
+
+def _locate(package: str) -> tuple[Path | None, str]:
+    """Where an import package lies, and else why it cannot be said."""
+    if not package.isidentifier():
+        # to find a package within another one, Python imports the outer one
+        return None, f"{package!r} is not the name of a top-level import package"
+    from zoo import registry
+
+    return _find_package(package, registry.search_path())
+
+
+@lru_cache(maxsize=256)
+def _find_package(package: str, _: tuple[tuple[str, int], ...]) -> tuple[Path | None, str]:
+    try:
+        spec = importlib.util.find_spec(package)
+    except (ImportError, ValueError) as error:
+        return None, f"the import package {package} cannot be looked up ({type(error).__name__}: {error})"
+    if spec is None or not spec.submodule_search_locations:
+        return None, f"there is no import package {package}"
+    return Path(next(iter(spec.submodule_search_locations))).resolve(), ""
 
 
 def zoo_home() -> Path:

@@ -5,11 +5,14 @@ Requirements it meets, each of which plain catalogue leaves open:
 - names are listed from the installed packages' metadata, without importing any of them;
 - two distributions that offer one name are refused, naming both;
 - a plugin that fails to import breaks only its own names, and the error names its distribution and version;
-- an unknown name imports nothing, and the error gives near matches and what there is.
+- an unknown name imports nothing, and the error gives near matches and what there is;
+- with `ZOO_NO_PLUGINS=1` nothing but zoo's own is seen, so that a plugin can always be told apart from zoo;
+- the metadata of all packages is read once, however many plugins and kinds there are.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -22,10 +25,14 @@ from typing import Any, TypeVar
 import catalogue
 
 from zoo.errors import ConfigError, PluginError, listing, near_matches
+from zoo.requirements import misfit, unmet
 
 Component = TypeVar("Component")
 
 OWN_DISTRIBUTION = "ddsp-zoo"
+GROUP_PREFIX = "zoo_"
+SAFE_MODE = "ZOO_NO_PLUGINS"
+"""Set to 1, it makes zoo see its own components and files only."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +82,7 @@ class Registry:
     def entries(self) -> dict[str, list[Entry]]:
         """All offers by name, installed ones first; more than one offer for a name is a clash."""
         found: dict[str, list[Entry]] = {}
-        for entry in _installed(self.group, _search_path()):
+        for entry in installed(self.group):
             found.setdefault(entry.name, []).append(entry)
         for name, component in self._registered.items():
             found.setdefault(name, []).append(Entry(name, "", "", f"{component.__module__}:{component.__qualname__}"))
@@ -102,7 +109,7 @@ class Registry:
         if name not in entries:
             raise ConfigError(
                 f"There is no {self.singular} named {name!r}.{near_matches(name, entries)} "
-                f"Installed {self.kind}: {listing(entries)}. Others come with plugin packages (pip install ...)."
+                f"Installed {self.kind}: {listing(entries)}. {where_others_are()}"
             )
         offers = entries[name]
         if len(offers) > 1:
@@ -118,22 +125,32 @@ class Registry:
 
         Raises:
             ConfigError: Nothing has that name.
-            PluginError: Two distributions offer it, or the one that does cannot be imported.
+            PluginError: Two distributions offer it, or the one that does cannot be imported or is made for another zoo.
         """
         entry = self.entry(name)
         if not entry.distribution:
             return self._registered[name]
+        if entry.distribution != OWN_DISTRIBUTION and (wrong := misfit(entry.distribution)):
+            raise PluginError(
+                f"The {self.singular} {name!r} of {entry.origin} is made for {wrong.said}. Type: {wrong.remedy}"
+            )
         try:
             return self._load(entry)
-        except Exception as error:  # whatever a plugin raises, it is the plugin that is broken
+        except (Exception, SystemExit) as error:  # whatever a plugin raises, it is the plugin that is broken
+            lacks = unmet(entry.distribution)
             raise PluginError(
                 f"The {self.singular} {name!r} of {entry.origin} cannot be imported ({entry.target}): "
-                f"{type(error).__name__}: {error}. "
-                f"Reinstall or remove that package: pip install --force-reinstall {entry.distribution}"
+                f"{type(error).__name__}: {str(error).rstrip('.')}. "
+                + (
+                    f"That package needs {lacks[0].said}. Type: {lacks[0].remedy}"
+                    if lacks
+                    else f"Reinstall or remove that package: pip install --force-reinstall {entry.distribution}"
+                )
             ) from error
 
     def _load(self, entry: Entry) -> Any:  # noqa: ANN401 - see get
-        found = self._catalogue.get_entry_point(entry.name)
+        # In safe mode two distributions may offer the name, and catalogue does not know which of them is meant.
+        found = None if safe_mode() else self._catalogue.get_entry_point(entry.name)
         if found is not None:
             return found
         # catalogue read the metadata when it was imported; what was installed since (in a notebook) is loaded here.
@@ -169,17 +186,58 @@ class Registry:
         self._registered.pop(name, None)
 
 
-@lru_cache(maxsize=64)
-def _installed(group: str, search_path: tuple[tuple[str, int], ...]) -> tuple[Entry, ...]:
-    """What installed distributions offer; read once for a search path, since that opens some hundred files."""
-    found: dict[Entry, None] = {}
-    for point in metadata.entry_points(group=group):
-        if point.dist is not None:  # an entry point that belongs to no distribution has nobody to name in an error
-            found[Entry(point.name, point.dist.metadata["Name"], point.dist.version, point.value)] = None
-    return tuple(found)
+def safe_mode() -> bool:
+    """Whether plugins are left out."""
+    return os.environ.get(SAFE_MODE, "").strip().casefold() not in ("", "0", "false", "no")
 
 
-def _search_path() -> tuple[tuple[str, int], ...]:
+def where_others_are() -> str:
+    """Where else a name that is not here may come from, as a sentence."""
+    if safe_mode():
+        return f"{SAFE_MODE} is set, so what plugins bring is left out."
+    return "Others come with plugin packages (pip install ...)."
+
+
+def installed(group: str) -> list[Entry]:
+    """What installed distributions offer in an entry-point group; in safe mode zoo's own alone."""
+    entries = _installed(search_path()).get(group, ())
+    return [e for e in entries if e.distribution == OWN_DISTRIBUTION] if safe_mode() else list(entries)
+
+
+def installed_groups() -> list[str]:
+    """The entry-point groups that look like ours, known or not."""
+    return sorted(_installed(search_path()))
+
+
+@lru_cache(maxsize=8)
+def _installed(found_on: tuple[tuple[str, int], ...]) -> dict[str, tuple[Entry, ...]]:
+    """All offers by group; read once for a search path, since that opens some hundred files."""
+    found: dict[str, dict[Entry, None]] = {}
+    identities: dict[int, tuple[str, str]] = {}  # name and version, which are parsed anew whenever they are asked for
+    points = metadata.entry_points()
+    for group in points.groups:
+        if not group.startswith(GROUP_PREFIX):
+            continue
+        for point in points.select(group=group):
+            if point.dist is None:  # an entry point that belongs to no distribution has nobody to name in an error
+                continue
+            if id(point.dist) not in identities:
+                identities[id(point.dist)] = _identity_of(point.dist)
+            if not all(identities[id(point.dist)]):  # a folder that an uninstallation has left: it cannot be imported
+                continue
+            found.setdefault(group, {})[Entry(point.name, *identities[id(point.dist)], point.value)] = None
+    return {group: tuple(entries) for group, entries in found.items()}
+
+
+def _identity_of(distribution: metadata.Distribution) -> tuple[str, str]:
+    try:
+        described = distribution.metadata
+        return described["Name"] or "", described["Version"] or ""
+    except (KeyError, TypeError, OSError, UnicodeDecodeError):  # there is no METADATA
+        return "", ""
+
+
+def search_path() -> tuple[tuple[str, int], ...]:
     """Where distributions are looked for, with the times of the last change: a `pip install` in between is seen."""
     state = []
     for folder in sys.path:

@@ -19,15 +19,25 @@ _ORIGIN = "hub.json"
 
 def stored_models() -> dict[str, Path]:
     """The local store's models: name to folder."""
-    return _models_in(paths.store_folder())
+    return models_in(paths.store_folder())
 
 
 def shipped_models() -> dict[str, Path]:
-    """The models whose weights ship with zoo: name to folder."""
-    return {name: path for folder in paths.model_card_folders() for name, path in _models_in(folder).items()}
+    """The models whose weights ship with zoo or with plugins: name to folder; the first one where several ship it."""
+    return {name: offers[0] for name, offers in shipped_offers().items()}
 
 
-def _models_in(folder: Path) -> dict[str, Path]:
+def shipped_offers() -> dict[str, list[Path]]:
+    """The models whose weights ship with zoo or with plugins: name to folders; more than one is a clash."""
+    found: dict[str, list[Path]] = {}
+    for folder in paths.model_card_folders():
+        for name, path in models_in(folder).items():
+            found.setdefault(name, []).append(path)
+    return found
+
+
+def models_in(folder: Path) -> dict[str, Path]:
+    """The models with weights in a folder of models: name to folder."""
     if not folder.is_dir():
         return {}
     # a leading dot marks a folder that is just being written

@@ -32,7 +32,7 @@ def main(arguments: list[str]) -> int:
         return _list_hub(options)
     if options.org is not None:
         raise ConfigError("--org is an account on the Hub: say --hub too.")
-    from zoo.listing import list_models, status_of
+    from zoo.listing import list_models, statuses
 
     names = list_models(options.pattern, pretrained=options.pretrained)
     if not names:
@@ -40,7 +40,7 @@ def main(arguments: list[str]) -> int:
             f"No {'trained ' if options.pretrained else ''}model is named like {options.pattern!r}."
             f"{near_matches(options.pattern, list_models())} All of them: python -m zoo list"
         )
-    write_table([("name", "status")] + [(name, status_of(name)) for name in names])
+    write_table([("name", "status"), *statuses(names).items()])
     return 0
 
 

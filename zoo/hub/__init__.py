@@ -5,4 +5,4 @@ from zoo.hub.finding import Found as Found
 from zoo.hub.finding import fetch as fetch
 from zoo.hub.finding import find as find
 from zoo.hub.finding import load as load
-from zoo.hub.finding import published_names as published_names
+from zoo.hub.finding import published_offers as published_offers

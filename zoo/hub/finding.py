@@ -17,7 +17,7 @@ from zoo.errors import CheckpointError, ConfigError, HubNotFoundError, HubUnreac
 from zoo.hub.client import Access
 from zoo.hub.snapshot import Snapshot, fetch_snapshot
 from zoo.run_files import WEIGHTS, published_files
-from zoo.store import Origin, check_name, enter, read_origin, shipped_models, stored_models
+from zoo.store import Origin, check_name, enter, read_origin, shipped_offers, stored_models
 from zoo.weights_header import check_weights
 
 if TYPE_CHECKING:
@@ -69,6 +69,7 @@ def find(
 
     Raises:
         ModelNotFoundError: There is none; it says what would make one.
+        PluginError: Several distributions ship one of that name.
         HubError: The Hub cannot be used as asked.
     """
     reference = naming.parse(ref)
@@ -115,28 +116,31 @@ def _find_on_hub(reference: naming.Reference, revision: str | None, access: Acce
 def _find_name(
     reference: naming.Reference, name: str, revision: str | None, access: Access, *, every_file: bool
 ) -> Found:
-    stored, shipped = stored_models(), shipped_models()
+    stored, shipped = stored_models(), shipped_offers()
     if name in stored:
         if name in shipped:
             _log.warning("%s in the local store hides the shipped model of that name.", name)
         return _local(stored[name], "store", reference)
     if name in shipped:
-        return _local(shipped[name], "shipped", reference)
-    if hub_id := published_names().get(name):
-        return _find_on_hub(naming.parse(hub_id), revision, access, every_file=every_file)
+        return _local(paths.only_one(f"The model {name!r}", shipped[name]), "shipped", reference)
+    if offers := published_offers().get(name):
+        from zoo.card import hub_reference
+
+        hub_id = hub_reference(paths.only_one(f"The model {name!r}", offers))
+        return _find_on_hub(naming.parse(str(hub_id)), revision, access, every_file=every_file)
     raise _not_found(name, [*stored, *shipped])
 
 
-def published_names() -> dict[str, str]:
-    """Names whose card ships with zoo and whose weights are on the Hub: name to "org/name@commit"."""
+def published_offers() -> dict[str, list[Path]]:
+    """Models whose card ships with zoo or a plugin and whose weights are on the Hub: name to the cards' folders."""
     from zoo.card import hub_reference  # cards are only read for a name that nothing else has
 
-    found = {}
-    shipped = shipped_models()
+    found: dict[str, list[Path]] = {}
+    shipped = shipped_offers()
     for folder in paths.model_card_folders():
         for path in sorted(folder.iterdir()):
-            if path.is_dir() and path.name not in shipped and (hub_id := hub_reference(path)):
-                found[path.name] = hub_id
+            if path.is_dir() and path.name not in shipped and hub_reference(path):
+                found.setdefault(path.name, []).append(path)
     return found
 
 

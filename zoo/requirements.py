@@ -1,0 +1,100 @@
+"""What a distribution requires and does not find here, by its metadata alone."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import metadata
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from packaging.requirements import Requirement
+
+_OWN = ("ddsp-zoo", "ddsp-zoo-kernels")
+
+
+@dataclass(frozen=True)
+class Unmet:
+    """A requirement that is not met.
+
+    Attributes:
+        said: What is required and what there is, within a sentence.
+        remedy: What to type.
+    """
+
+    said: str
+    remedy: str
+
+
+def misfit(distribution: str) -> Unmet | None:
+    """Whether a distribution is made for another version of zoo than this one, newer or older."""
+    for requirement in _requirements(distribution):
+        name = _normal(requirement.name)
+        if name not in _OWN or (here := _version(name)) is None or _fits(requirement, here):
+            continue
+        needs = f"{name}{requirement.specifier}"
+        if _is_older(here, requirement):
+            return Unmet(f"a newer zoo: it needs {needs}, and this is {here}", f'pip install -U "{needs}"')
+        return Unmet(f"an older zoo: it needs {needs}, and this is {here}", f"pip install -U {distribution}")
+    return None
+
+
+def unmet(distribution: str) -> list[Unmet]:
+    """The requirements of a distribution, apart from zoo itself, that are not installed or of another version."""
+    found = []
+    for requirement in _requirements(distribution):
+        if _normal(requirement.name) in _OWN:
+            continue
+        needs = f"{requirement.name}{requirement.specifier}"
+        version = _version(requirement.name)
+        remedy = f'pip install "{needs}"' if requirement.specifier else f"pip install {needs}"
+        if version is None:
+            found.append(Unmet(f"{needs}, which is not installed", remedy))
+        elif not _fits(requirement, version):
+            found.append(Unmet(f"{needs}, and there is {version}", remedy))
+    return found
+
+
+def _requirements(distribution: str) -> Iterator[Requirement]:
+    from packaging.requirements import InvalidRequirement, Requirement
+
+    try:
+        lines = metadata.requires(distribution) or []
+    except metadata.PackageNotFoundError:  # it was uninstalled a moment ago
+        return
+    for line in lines:
+        try:
+            requirement = Requirement(line)
+        except InvalidRequirement:  # what pip made of that when it installed the package is pip's affair
+            continue
+        if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
+            yield requirement
+
+
+def _fits(requirement: Requirement, version: str) -> bool:
+    from packaging.version import InvalidVersion, Version
+
+    try:
+        base = Version(version).base_version  # a checkout on its way to 0.2 counts as 0.2
+    except InvalidVersion:
+        return True  # a version that follows no rule cannot be compared
+    return requirement.specifier.contains(version, prereleases=True) or requirement.specifier.contains(base)
+
+
+def _is_older(version: str, requirement: Requirement) -> bool:
+    from packaging.version import Version
+
+    bounds = [s.version for s in requirement.specifier if s.operator in (">=", ">", "==", "~=")]
+    return any(Version(version) < Version(bound.removesuffix(".*")) for bound in bounds)
+
+
+def _version(distribution: str) -> str | None:
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()

@@ -1,0 +1,129 @@
+"""The checks of a metric and of a pitch tracker."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from zoo import registry
+from zoo.testing.contract import TOLERANCE, Subject, trial
+
+_RATE, _HOP, _SAMPLES = 16000, 256, 8192
+_PITCHES_HZ = (220.0, 330.0)
+
+
+def _tones() -> Tensor:
+    time = torch.arange(_SAMPLES) / _RATE
+    tones = [sum(torch.sin(2 * torch.pi * f0 * k * time) / k for k in range(1, 6)) for f0 in _PITCHES_HZ]
+    generator = torch.Generator().manual_seed(0)
+    audio: Tensor = 0.2 * torch.stack([torch.as_tensor(tone) for tone in tones])
+    return audio + 1e-3 * torch.randn(audio.shape, generator=generator)
+
+
+def check_metric(metric: str | Callable[..., Any], *, options: Mapping[str, Any] | None = None) -> None:
+    """Make sure that a metric does what evaluation relies on.
+
+    Checked: one finite value a row, which is 0 between equal sounds and more between others; that rows do not see each
+    other; and that what lies after `valid_samples` does not count. `sample_rate`, `hop` and `valid_samples` are given
+    where its signature takes them; a metric whose second argument is `f0_hz` is given pitch there.
+
+    Example:
+        >>> check_metric("log_spectral_distance")
+
+    Args:
+        metric: A registered name, or the function: of `a` and `b`, audio `[batch, samples]` each.
+        options: Its own options.
+
+    Raises:
+        AssertionError: It breaks a promise, which the message tells beside what was found.
+        ConfigError: There is no metric of that name.
+    """
+    subject = Subject(registry.metrics, metric)
+    with subject.promises("It is a function whose signature can be read."):
+        takes = list(inspect.signature(subject.component).parameters)
+    rates = {name: value for name, value in (("sample_rate", _RATE), ("hop", _HOP)) if name in takes}
+    keywords = {**rates, **(options or {})}
+    against_pitch = len(takes) > 1 and takes[1] == "f0_hz"
+
+    def measure(a: Tensor, b: Tensor, **more: Tensor) -> list[Tensor]:
+        promise = f"It takes two [batch, samples] (or audio and f0_hz) and {sorted({*keywords, *more})}."
+        with subject.promises(promise), trial():
+            found = subject.component(a, b, **keywords, **more)
+        values = [getattr(found, each.name) for each in fields(found)] if is_dataclass(found) else [found]
+        for value in values:
+            subject.require(
+                isinstance(value, Tensor) and value.shape == (len(a),),
+                f"It gives one value a row, [batch] = [{len(a)}].",
+                list(value.shape) if isinstance(value, Tensor) else type(value).__name__,
+            )
+            subject.require(bool(torch.isfinite(value.double()).all()), "Its values are finite.", value.tolist())
+        return values
+
+    a = _tones()
+    b = torch.tensor(_PITCHES_HZ)[:, None].repeat(1, _SAMPLES // _HOP) if against_pitch else a.flip(0)
+    other = measure(a, b)
+    if not against_pitch:
+        for equal, different in zip(measure(a, a.clone()), other, strict=True):
+            subject.require_close(equal, torch.zeros_like(equal), "It is 0 between equal sounds.")
+            subject.require(bool((different > 0).all()), "It is positive between different sounds.", different.tolist())
+    promise = "Rows do not see each other: the value of a row is what it is alone."
+    for alone, value in zip(measure(a[1:], b[1:]), other, strict=True):
+        subject.require_close(alone.double(), value[1:].double(), promise, atol=TOLERANCE * max(1e-3, float(value[1])))
+    if "valid_samples" in takes:
+        valid = torch.tensor([_SAMPLES, _SAMPLES // 2])
+        spoilt = a.clone()
+        spoilt[1, _SAMPLES // 2 :] = 0.5
+        pairs = zip(measure(a, b, valid_samples=valid), measure(spoilt, b, valid_samples=valid), strict=True)
+        for whole, padded in pairs:
+            subject.require_close(padded, whole, "What lies after valid_samples in a row does not count.")
+
+
+def check_pitch(tracker: str | Callable[..., Any], *, options: Mapping[str, Any] | None = None) -> None:
+    """Make sure that a pitch tracker does what the front end relies on.
+
+    Checked: shapes, finite values and confidences from 0 to 1, centred or not; that rows do not see each other; that
+    the pitch of plain tones (220 and 330 Hz) is found to 50 cents; that silence gives no NaN.
+
+    Example:
+        >>> check_pitch("yin")
+
+    Args:
+        tracker: A registered name, or the function.
+        options: Its own options.
+
+    Raises:
+        AssertionError: It breaks a promise, which the message tells beside what was found.
+        ConfigError: There is no tracker of that name.
+    """
+    subject = Subject(registry.pitch, tracker)
+    frames = _SAMPLES // _HOP
+
+    def track(audio: Tensor, *, center: bool) -> tuple[Tensor, Tensor]:
+        promise = "It takes audio [batch, samples], sample_rate, hop, fmin, fmax, center and its options."
+        with subject.promises(promise), trial(), torch.no_grad():
+            f0_hz, confidence = subject.component(
+                audio, sample_rate=_RATE, hop=_HOP, fmin=50.0, fmax=2000.0, center=center, **(options or {})
+            )
+        for what, value in (("pitch", f0_hz), ("confidence", confidence)):
+            what = f"Its {what}, center={center} ([batch, samples // hop])"
+            subject.require_tensor(value, (len(audio), frames), what, torch.float32)
+        low, high = float(confidence.min()), float(confidence.max())
+        subject.require(low >= -1e-6 and high <= 1 + 1e-6, "Its confidence lies from 0 to 1.", f"{low} to {high}")
+        return f0_hz, confidence
+
+    audio = _tones()
+    for center in (False, True):
+        f0_hz, _ = track(audio, center=center)
+        alone, _ = track(audio[1:], center=center)
+        promise = "Rows do not see each other: the pitch of a row is what it is alone."
+        subject.require_close(alone, f0_hz[1:], promise, atol=0.1)
+        for found, wanted in zip(f0_hz, _PITCHES_HZ, strict=True):
+            middle = found[frames // 4 : frames // 2].median()
+            cents = abs(1200 * float(torch.log2(middle.clamp(min=1.0) / wanted)))
+            subject.require(cents <= 50, f"A tone of {wanted} Hz is found to 50 cents.", f"{float(middle)} Hz")
+    track(torch.zeros_like(audio), center=True)
