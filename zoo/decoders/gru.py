@@ -41,6 +41,11 @@ class GRUDecoder(Decoder):
         self.gru = nn.GRU(2 * hidden_size, hidden_size, batch_first=True)
         self.head = ControlHead(hidden_size, hidden_size, control_sizes)
 
+    @property
+    def hidden_size(self) -> int:
+        """See `Decoder.hidden_size`."""
+        return self.head.inputs
+
     def forward(self, f0_scaled: Tensor, loudness_scaled: Tensor) -> Decoded:
         """Turn features `[batch, frames]` into controls; `hidden` is the GRU's output."""
         hidden, _ = self.gru(self.encoder(f0_scaled, loudness_scaled))

@@ -88,7 +88,7 @@ class Keeper(L.Callback):
         task = _task(pl_module)
         if task.teacher is not None:
             task.teacher.to(task.device)
-        self.history = History(task.labels, self.resumed.history if self.resumed else [])
+        self.history = History([*task.labels, *task.weights()], self.resumed.history if self.resumed else [])
         if self.resumed is not None:
             self._restore(self.resumed, trainer, task)
         else:
@@ -140,6 +140,7 @@ class Keeper(L.Callback):
             "lr": max(group["lr"] for group in trainer.optimizers[0].param_groups),
             "seconds": round(self.seconds, 2),
             **dict(zip(task.labels, values, strict=True)),
+            **task.weights(),
         }
         self.history.rows.append(row)
         self.loss_sum, self.loss_count = 0.0, 0

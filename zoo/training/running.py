@@ -17,7 +17,7 @@ from zoo.checkpoint import load_folder
 from zoo.datasets import open_dataset
 from zoo.errors import ConfigError, TrainingError
 from zoo.files import write_atomically
-from zoo.losses.distillation import Loss, OutputAudio, Reconstruction
+from zoo.losses.distillation import Loss, OutputAudio, Reconstruction, bind_losses
 from zoo.model import Model
 from zoo.run_files import published_files
 from zoo.training import evaluation, report
@@ -101,7 +101,7 @@ def run(plan: Plan) -> Finished:
             )
         losses = _bound_losses(plan, student, teacher)
         resumed = load_state(folder) if plan.resume else None
-        identity = _identity(settings, student, teacher, dataset)
+        identity = _identity(settings, student, teacher, dataset, losses)
         if resumed is not None:
             check_identity(resumed, identity, folder)
         student.config = student.config.with_changes(lineage=_lineage(dataset, teacher, settings))
@@ -274,12 +274,9 @@ def _bound_losses(plan: Plan, student: Model, teacher: Teacher | None) -> list[L
         )
     else:
         losses = list(plan.losses)
-    if not losses:
-        raise ConfigError("There must be at least one loss, e.g. [@reconstruction()].")
+    bind_losses(losses, student, teacher.model if teacher is not None else None)
     for loss in losses:
-        if not isinstance(loss, Loss):
-            raise ConfigError(f"{loss!r} is no loss. Name registered ones: [@reconstruction(), @output_audio()].")
-        loss.bind(student, teacher.model if teacher is not None else None)
+        loss.begin(plan.settings.steps)
     return losses
 
 
@@ -291,13 +288,16 @@ def _splits(dataset: Dataset) -> dict[str, Any]:
     return {"train": training, "validation": training}
 
 
-def _identity(settings: Settings, student: Model, teacher: Teacher | None, dataset: Dataset) -> dict[str, Any]:
+def _identity(
+    settings: Settings, student: Model, teacher: Teacher | None, dataset: Dataset, losses: Sequence[Loss]
+) -> dict[str, Any]:
     return {
         **settings.identity(),
         "student": student.name,
         "student_build": repr(student.config.build_arguments()),
         "teacher": teacher.hash if teacher is not None else None,
         "dataset": dataset.hash,
+        "losses": [loss.describe() for loss in losses],
     }
 
 

@@ -45,9 +45,12 @@ class Task(L.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The weighted sum of the losses on a batch."""
+        for loss in self._terms:
+            loss.advance(self.step)
         rendering = self._render(batch)
-        target = self.teacher.render(batch) if self.teacher is not None else None
-        computed = compute(self._terms, rendering, target, batch)
+        taught = any(loss.needs and loss.factor for loss in self._terms)
+        target = self.teacher.render(batch) if self.teacher is not None and taught else None
+        computed = compute(self._terms, rendering, target, batch, skip_weightless=True)
         if not math.isfinite(computed.total.item()):
             self._complain(computed.values)
         return computed.total
@@ -79,9 +82,18 @@ class Task(L.LightningModule):
             'Try a lower learning rate: --set "LEARNING_RATE=3e-4"'
         )
 
+    def weights(self) -> dict[str, float]:
+        """The weights that change over the run, as they are now, by their column in history.csv."""
+        for loss in self._terms:
+            loss.advance(self.step)
+        pairs = zip(self.labels, self._terms, strict=True)
+        return {f"weight_{label}": loss.factor for label, loss in pairs if loss.changes}
+
     @torch.no_grad()
     def evaluate_losses(self, batches: Sequence[Batch]) -> tuple[float, list[float]]:
         """The weighted sum and each loss on held-out batches: in eval mode, with noise that is always the same.
+
+        The weights are those of the run's end (`Loss.final_factor`), so that sums at any step can be compared.
 
         Raises:
             TrainingError: A loss is not finite.
@@ -103,7 +115,7 @@ class Task(L.LightningModule):
         means = [value / segments for value in sums.tolist()]
         if not all(math.isfinite(mean) for mean in means):
             self._complain([torch.tensor(mean) for mean in means])
-        weights = [float(loss.weight) for loss in self._terms]
+        weights = [loss.final_factor for loss in self._terms]
         return sum(w * mean for w, mean in zip(weights, means, strict=True)), means
 
     def _target(self, number: int, batch: Batch, noise: Tensor) -> Rendering | None:
@@ -127,7 +139,7 @@ class Task(L.LightningModule):
         groups: list[dict[str, Any]] = [
             *self.model.decoder.param_groups(),
             {"params": list(self.model.synth.parameters())},
-            {"params": list(self.losses.parameters())},
+            *(group for loss in self._terms for group in loss.param_groups()),
         ]
         rate = settings.learning_rate
         groups = [{**group, "lr": min(group.get("lr", rate), rate)} for group in groups if group["params"]]
