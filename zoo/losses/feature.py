@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zoo.decoders.linear import Linear
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
 
 MATCHES = ("projection", "similarity")
 
-_SMALL = 1e-8
+_SMALL = 1e-12
 
 
 class Feature(Loss):
     """Compare the outputs of both decoders' cores, frame by frame.
 
     With `match="projection"` the student's features go through a linear map to the teacher's size, which is trained
-    with the student and left behind at the end; the value is the mean square error as a share of the teacher's
-    variance: 0 where they agree, 1 for what a constant would reach.
+    with the student and left behind at the end. Both are centred on the batch's mean, and the value is the mean square
+    error as a share of the teacher's variance: 0 where they agree, 1 (where it begins) for knowing nothing.
 
     With `match="similarity"` no map is needed: how alike any two moments of a clip are to the student is compared with
     how alike they are to the teacher (cosine similarities, mean square difference).
@@ -65,7 +65,10 @@ class Feature(Loss):
         """Build the projection between both sizes."""
         super().bind(student, teacher)
         if self.match == "projection" and teacher is not None:
-            self.projection = Linear(student.decoder.hidden_size, teacher.decoder.hidden_size)
+            sizes = student.decoder.hidden_size, teacher.decoder.hidden_size
+            self.projection = Linear(*sizes, bias=False)
+            # A drawn one would begin at hundreds of the variance of a teacher whose features vary little.
+            nn.init.zeros_(self.projection.weight)
 
     def forward(self, student: Rendering, teacher: Rendering | None, batch: Mapping[str, Tensor]) -> Tensor:
         """See `Loss.forward`."""
@@ -76,8 +79,9 @@ class Feature(Loss):
             return self._similarity(mine, theirs, valid)
         if self.projection is None:
             raise ConfigError(f"The loss {self.label} must be bound to its pair first: loss.bind(student, teacher).")
-        error = valid_mean((self.projection(mine) - theirs).square().mean(-1), valid)
-        return error / _variance(theirs, valid).clamp(min=_SMALL)
+        theirs = _centred(theirs, valid)
+        error = valid_mean((_centred(self.projection(mine), valid) - theirs).square().mean(-1), valid)
+        return error / valid_mean(theirs.square().mean(-1), valid).clamp(min=_SMALL)
 
     def _similarity(self, mine: Tensor, theirs: Tensor, valid_frames: Tensor) -> Tensor:
         chosen = slice(self.every // 2, None, self.every) if mine.shape[1] > self.every // 2 else slice(None)
@@ -88,12 +92,10 @@ class Feature(Loss):
         return (difference.square() * pairs).sum() / pairs.sum().clamp(min=1)
 
 
-def _variance(features: Tensor, valid_frames: Tensor) -> Tensor:
-    """The mean over channels of each one's variance over the batch's valid frames."""
+def _centred(features: Tensor, valid_frames: Tensor) -> Tensor:
+    """Features less each channel's mean over the batch's valid frames."""
     valid = (torch.arange(features.shape[1], device=features.device) < valid_frames[:, None])[..., None]
-    count = valid.sum().clamp(min=1)
-    mean = (features * valid).sum((0, 1)) / count
-    return ((features - mean).square() * valid).sum((0, 1)).mean() / count
+    return features - (features * valid).sum((0, 1)) / valid.sum().clamp(min=1)
 
 
 def _alike(features: Tensor, valid: Tensor) -> Tensor:
