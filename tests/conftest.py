@@ -17,6 +17,10 @@ os.environ["NO_PROXY"] = os.environ["no_proxy"] = "127.0.0.1,localhost"
 import pytest  # noqa: E402 (see above)
 import torch  # noqa: E402
 
+from zoo.datasets import Preparation, open_dataset, prepare_dataset  # noqa: E402
+from zoo.datasets.tones import tones  # noqa: E402
+from zoo.features import FeatureSettings  # noqa: E402
+
 
 @pytest.fixture(autouse=True)
 def own_home(tmp_path_factory, monkeypatch):
@@ -27,3 +31,12 @@ def own_home(tmp_path_factory, monkeypatch):
 @pytest.fixture(autouse=True)
 def fixed_seed():
     torch.manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def small_tones(tmp_path_factory):
+    """Phrases of a second and a half as segments of half a second: real data, quick to train on."""
+    folder = tmp_path_factory.mktemp("data") / "tones"
+    preparation = Preparation(segment_seconds=0.512, min_seconds=0.256, features=FeatureSettings(tracker="yin"))
+    prepare_dataset(tones(phrases=10, seconds=1.5), folder, preparation, dataset="tones", name="tones")
+    return open_dataset(folder)

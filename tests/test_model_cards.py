@@ -10,6 +10,7 @@ import torch
 from huggingface_hub import ModelCard
 
 import zoo
+from zoo.card import card_text
 from zoo.store import shipped_models
 
 CARDS = Path(__file__).parent.parent / "model_cards"
@@ -54,6 +55,11 @@ def test_card_is_valid_and_its_numbers_are_the_measured_ones(name):
     measured = json.loads((CARDS / name / "metrics.json").read_text())["student"]
     shown = {result.metric_type: result.metric_value for result in card.data.eval_results}
     assert shown == {metric: pytest.approx(value["mean"], abs=1e-4) for metric, value in measured.items()}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_card_is_the_one_that_its_files_give(name):
+    assert card_text(shipped_models()[name]) == (CARDS / name / "README.md").read_text()
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -22,7 +22,8 @@ def make_run(folder, *, seed=0, instrument="flute", **options):
     (folder / "metrics.json").write_text(json.dumps({"student": measures, "noise_floor": measures}))
     (folder / "config.gin").write_text(
         f"DATASET = '{folder}/data/phrases'\nTEACHER = '{folder}/big'\ndistill.dataset = %DATASET\n"
-        f"distill.out = '{folder}'\ndistill.teacher = %TEACHER\ndistill.student_options = {{'table': '{folder}/x.npy'}}\n"
+        f"distill.out = '{folder}'\ndistill.teacher = %TEACHER\n"
+        f"distill.student_options = {{'table': '{folder}/x.npy'}}\n"
     )
     (folder / "history.csv").write_text("step,epoch,train_loss,val_loss,lr,seconds\n0,0,,9,0.001,0\n")
     write_wav(folder / "samples" / "phrase1_student.wav", torch.zeros(800), sample_rate=16000)

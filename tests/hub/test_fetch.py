@@ -150,7 +150,7 @@ def test_fetched_model_enters_the_store_whole_and_knows_its_commit(served, empty
     assert zoo.load("gru-S-flute").name == "gru-S-flute"
     assert "gru-S-flute" in zoo.list_models(pretrained=True)
     again = {"endpoint": served.endpoint, "cache_dir": empty_cache, "name": "gru-S-flute"}
-    with pytest.raises(ConfigError, match="already has a model gru-S-flute .* Replace it with --force"):
+    with pytest.raises(ConfigError, match=r"already has a model gru-S-flute .* Replace it with --force"):
         zoo.fetch("org/flute", **again)
     assert zoo.fetch("org/flute", force=True, **again) == folder
 
@@ -221,7 +221,7 @@ def test_what_cannot_be_loaded_is_told_with_what_to_type(served, load, ref, opti
 
 @pytest.mark.parametrize("ref", ["org/flute/extra", "org/fl ute", "org//flute", "/org/flute", "org/flute@"])
 def test_malformed_id_is_told_before_anyone_is_asked(served, load, ref):
-    with pytest.raises(ModelNotFoundError, match="no Hub id|is not a Hub id"):
+    with pytest.raises(ModelNotFoundError, match=r"no Hub id|is not a Hub id"):
         load(ref)
     assert served.requests == []
 

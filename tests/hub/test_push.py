@@ -1,7 +1,6 @@
 """What a push sends, and what it never sends."""
 
 import json
-import os
 import re
 from pathlib import Path
 
@@ -46,7 +45,7 @@ def test_no_byte_that_is_sent_holds_a_path_or_a_token(hub, run, monkeypatch):
     sent = [*hub.uploaded, *((request.path, request.body) for request in hub.requests)]
     assert len(hub.uploaded) >= len(SENT)
     for name, data in sent:
-        for secret in (str(Path.home()), str(run), str(run.parent), hub.token, "private", os.getcwd()):
+        for secret in (str(Path.home()), str(run), str(run.parent), hub.token, "private", str(Path.cwd())):
             assert secret.encode() not in data, (name, secret)
 
 

@@ -72,7 +72,7 @@ def test_names_that_lead_out_of_the_folder_are_refused(hub, load, files, empty_c
 def test_config_of_a_gigabyte_is_refused_unread(hub, files, empty_cache):
     hub.create("org/bad", files)
     hub.lie_about_size("org/bad", "config.json", 10**9)
-    with pytest.raises(HubError, match="config.json has 1000000000 bytes, and 1000000 is the most"):
+    with pytest.raises(HubError, match=r"config.json has 1000000000 bytes, and 1000000 is the most"):
         zoo.load("org/bad", endpoint=hub.endpoint, cache_dir=empty_cache)
     assert not [request for request in hub.requests if "/resolve/" in request.path]
 
@@ -136,7 +136,7 @@ def test_component_with_unknown_arguments_is_refused(load, files):
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_weights_that_are_no_numbers_are_refused(load, files, tmp_path, value):
     bad = weights_with(files, tmp_path, lambda state: state["synth.reverb.noise"].fill_(value))
-    with pytest.raises(CheckpointError, match="NaN or infinite weights in synth.reverb.noise"):
+    with pytest.raises(CheckpointError, match=r"NaN or infinite weights in synth.reverb.noise"):
         load(bad)
 
 
@@ -199,7 +199,7 @@ def test_header_with_a_million_tensors_costs_little(load, files):
 
 def test_weights_of_another_run_are_not_taken_for_these(load, files, tmp_path):
     other = make_run(tmp_path / "other", seed=1)
-    with pytest.raises(CheckpointError, match="is not the file that the config.json beside it was saved with"):
+    with pytest.raises(CheckpointError, match=r"is not the file that the config.json beside it was saved with"):
         load({**files, "model.safetensors": (other / "model.safetensors").read_bytes()})
 
 

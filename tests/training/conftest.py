@@ -1,19 +1,7 @@
 import pytest
 
 from zoo import checkpoint
-from zoo.datasets import Preparation, open_dataset, prepare_dataset
-from zoo.datasets.tones import tones
-from zoo.features import FeatureSettings
 from zoo.model import create
-
-
-@pytest.fixture(scope="session")
-def small_tones(tmp_path_factory):
-    """Phrases of a second and a half as segments of half a second: real data, quick to train on."""
-    folder = tmp_path_factory.mktemp("data") / "tones"
-    preparation = Preparation(segment_seconds=0.512, min_seconds=0.256, features=FeatureSettings(tracker="yin"))
-    prepare_dataset(tones(phrases=10, seconds=1.5), folder, preparation, dataset="tones", name="tones")
-    return open_dataset(folder)
 
 
 @pytest.fixture(scope="session")

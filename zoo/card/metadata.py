@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
-from zoo.card.words import METRICS
+from zoo.card.words import METRICS, SPEED
 from zoo.config import ModelConfig
 from zoo.errors import CheckpointError
 from zoo.hub.client import LIBRARY
@@ -62,7 +62,7 @@ def _results(config: ModelConfig, metrics: dict[str, Any]) -> list[EvalResult]:
             dataset_type="recordings",
             dataset_name=dataset,
             metric_type=name,
-            metric_name=METRICS.get(name, name),
+            metric_name={**METRICS, SPEED: "real-time factor (one thread)"}.get(name, name),
             metric_value=round(float(value["mean"]), 4),
         )
         for name, value in metrics.get("student", {}).items()

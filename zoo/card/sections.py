@@ -8,12 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from zoo import paths, registry
-from zoo.card.words import ARMS, METRICS
+from zoo.card.words import ARMS, METRICS, SPEED
 from zoo.config import ModelConfig
 from zoo.lineage import attributions, public_reference, teachers_of
-
-SPEED = "real_time_factor"
-"""The one measure of metrics.json that is no distance: it stands beside the size."""
 
 
 def is_shipped(folder: Path) -> bool:

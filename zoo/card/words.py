@@ -9,6 +9,9 @@ ARMS = {
     "noise_floor": "noise floor",
 }
 
+SPEED = "real_time_factor"
+"""The one measure of metrics.json that is no distance: it stands beside the size."""
+
 METRICS = {
     "multi_scale_spectral": "multi-scale spectral distance",
     "log_spectral_distance": "log-spectral distance (dB)",

@@ -179,9 +179,10 @@ def _explain(error: Exception, repo_id: str, revision: str | None, access: Acces
         case OSError() if "Consistency check failed" in str(error):
             return HubUnreachableError(f"The download of {repo_id} broke off. Nothing of it was kept: try again.")
     if _of_the_network(error):
+        asked = f" when asked for {repo_id}" if repo_id else ""
         return HubUnreachableError(
-            f"{access.host} does not answer ({type(error).__name__}: {_first_line(error)}). What was fetched before "
-            "loads without it; for anything else look at the network, or at HF_ENDPOINT."
+            f"{access.host} does not answer{asked} ({type(error).__name__}: {_first_line(error)}). What was fetched "
+            "before loads without it; for anything else look at the network, or at HF_ENDPOINT."
         )
     return None
 

