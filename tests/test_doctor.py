@@ -58,6 +58,7 @@ def test_json_holds_what_the_lines_say(capsys, tmp_path, monkeypatch):
     assert found["folders"]["ZOO_HOME"] == f"{tmp_path} (from $ZOO_HOME)"
     assert found["folders"]["models"] == f"{tmp_path / 'models'} (1 model)"
     assert found["folders"]["datasets"].endswith("datasets (not there yet)")
+    assert found["folders"]["teachers' caches"].endswith("teachers (not there yet)")
     assert set(found) == {"ok", "problems", "versions", "optional", "devices", "kernels", "folders", "components"}
 
 

@@ -11,7 +11,7 @@ from zoo.training.settings import Settings
 
 if TYPE_CHECKING:
     from zoo.losses.distillation import Loss
-    from zoo.training.running import Finished
+    from zoo.training.plan import Finished
 
 
 def train(
@@ -82,7 +82,8 @@ def train(
         TrainingError: A loss became NaN; the best weights until then are in the run's folder.
         KeyboardInterrupt: Ctrl-C (or SIGTERM); the run is whole, and can be resumed.
     """
-    from zoo.training.running import Plan, run
+    from zoo.training.plan import Plan
+    from zoo.training.running import run
 
     settings = Settings(
         steps=steps,
@@ -128,6 +129,8 @@ def distill(
     student_options: Mapping[str, Any] | None = None,
     losses: Sequence[Loss] | None = None,
     allow_other_instrument: bool = False,
+    teacher_cache: bool = True,
+    teacher_draws: int = 4,
     steps: int = 120_000,
     batch_size: int = 16,
     learning_rate: float = 1e-3,
@@ -161,6 +164,9 @@ def distill(
         student_options: Options of the student in place of the preset's.
         losses: What is minimised; `Reconstruction(weight=0.5)` and `OutputAudio(weight=0.5)` by default.
         allow_other_instrument: Whether the teacher may play another instrument than the data's.
+        teacher_cache: Whether what the teacher makes of the data is kept on disk, for this run and for others. It
+            changes nothing but time.
+        teacher_draws: Draws of the teacher's noise, taken in turns.
         steps: See `train`.
         batch_size: See `train`.
         learning_rate: See `train`.
@@ -190,12 +196,15 @@ def distill(
         TrainingError: A loss became NaN; the best weights until then are in the run's folder.
         KeyboardInterrupt: Ctrl-C (or SIGTERM); the run is whole, and can be resumed.
     """
-    from zoo.training.running import Plan, run
+    from zoo.training.plan import Plan
+    from zoo.training.running import run
 
     if not isinstance(teacher, (str, Path)):
         raise ConfigError(
             f"teacher must be a name or a folder, found {teacher!r}. Type: --set \"TEACHER='gru-L-flute'\""
         )
+    if isinstance(teacher_draws, bool) or not isinstance(teacher_draws, int) or teacher_draws < 1:
+        raise ConfigError(f"teacher_draws must be a whole number of at least 1, found {teacher_draws!r}.")
     settings = Settings(
         steps=steps,
         batch_size=batch_size,
@@ -216,6 +225,8 @@ def distill(
             student_options=dict(student_options or {}),
             teacher=str(teacher),
             allow_other_instrument=allow_other_instrument,
+            teacher_cache=teacher_cache,
+            teacher_draws=teacher_draws,
             dataset=dataset,
             instrument=instrument,
             losses=losses,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import lightning as L
@@ -14,9 +14,9 @@ from zoo.errors import TrainingError
 from zoo.features import scale_f0, scale_loudness
 from zoo.losses.distillation import Loss, compute
 from zoo.model import Model, Rendering
-from zoo.training.batches import Batch, fixed_noise
+from zoo.training.batches import Batch, fixed_noise, step_noise
 from zoo.training.settings import Settings
-from zoo.training.teacher import Teacher, trimmed
+from zoo.training.teacher import Teacher
 
 
 class Task(L.LightningModule):
@@ -27,14 +27,24 @@ class Task(L.LightningModule):
         losses: What it is trained with, bound to the pair.
         settings: How.
         teacher: Whom it learns from. Not a module, so it is in neither `parameters()` nor `state_dict()`.
+        epoch_of: Epochs done after so many steps.
     """
 
-    def __init__(self, model: Model, losses: Sequence[Loss], settings: Settings, teacher: Teacher | None) -> None:
+    def __init__(
+        self,
+        model: Model,
+        losses: Sequence[Loss],
+        settings: Settings,
+        teacher: Teacher | None,
+        *,
+        epoch_of: Callable[[int], int] = lambda step: 0,
+    ) -> None:
         super().__init__()
         self.model = model
         self.losses = nn.ModuleList(losses)
         self.settings = settings
         self.teacher = teacher
+        self.epoch_of = epoch_of
         self.labels = unique_labels(losses)
         self.step = 0
         self._targets: dict[int, Rendering] = {}
@@ -47,15 +57,18 @@ class Task(L.LightningModule):
         """The weighted sum of the losses on a batch."""
         for loss in self._terms:
             loss.advance(self.step)
-        rendering = self._render(batch)
-        taught = any(loss.needs and loss.factor for loss in self._terms)
-        target = self.teacher.render(batch) if self.teacher is not None and taught else None
+        noise = step_noise(batch, hop=self.model.hop, seed=self.settings.seed, step=self.step)
+        rendering = self._render(batch, noise)
+        needs = {need for loss in self._terms if loss.factor for need in loss.needs}
+        target = None
+        if self.teacher is not None and needs:
+            target = self.teacher.give(batch, needs, epoch=self.epoch_of(self.step))
         computed = compute(self._terms, rendering, target, batch, skip_weightless=True)
         if not math.isfinite(computed.total.item()):
             self._complain(computed.values)
         return computed.total
 
-    def _render(self, batch: Batch, noise: Tensor | None = None) -> Rendering:
+    def _render(self, batch: Batch, noise: Tensor) -> Rendering:
         try:
             rendering: Rendering = self.model(batch["f0_hz"], batch["loudness_db"], noise)
         except ValueError:  # a synth's kernels refuse NaN; here it is the training that made it
@@ -105,9 +118,10 @@ class Task(L.LightningModule):
         try:
             for number, batch in enumerate(batches):
                 batch = {name: value.to(self.device) for name, value in batch.items()}
-                noise = fixed_noise(batch, hop=self.model.hop, seed=self.settings.seed)
+                # the noise of the teacher's first draw: what differs is then no matter of chance
+                noise = fixed_noise(batch, hop=self.model.hop, seed=0)
                 rendering = self._render(batch, noise)
-                computed = compute(self._terms, rendering, self._target(number, batch, noise), batch)
+                computed = compute(self._terms, rendering, self._target(number, batch), batch)
                 sums += torch.stack(computed.values).double().cpu() * len(noise)
                 segments += len(noise)
         finally:
@@ -118,17 +132,17 @@ class Task(L.LightningModule):
         weights = [loss.final_factor for loss in self._terms]
         return sum(w * mean for w, mean in zip(weights, means, strict=True)), means
 
-    def _target(self, number: int, batch: Batch, noise: Tensor) -> Rendering | None:
-        # With fixed noise, held-out targets are the same at each validation; a hundred segments of 4 s take 50 MB.
+    def _target(self, number: int, batch: Batch) -> Rendering | None:
+        # Without a cache, targets are kept in memory: a hundred segments of 4 s take 50 MB.
         if self.teacher is None:
             return None
-        if number not in self._targets:
-            needs = {need for loss in self._terms for need in loss.needs}
-            made = trimmed(self.teacher.render(batch, noise), needs)
-            if number >= 32:
-                return made
+        if number in self._targets:
+            return self._targets[number]
+        needs = {need for loss in self._terms for need in loss.needs}
+        made = self.teacher.give(batch, needs)
+        if self.teacher.cache is None and number < 32:
             self._targets[number] = made
-        return self._targets[number]
+        return made
 
     def configure_optimizers(self) -> Any:  # noqa: ANN401 - Lightning's own union of forms
         """AdamW, its learning rate multiplied by `lr_decay` every `lr_decay_steps` steps.
