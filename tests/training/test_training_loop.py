@@ -44,6 +44,7 @@ def test_run_has_every_file(small_tones, teacher_folder, tmp_path):
         "operative.gin",
         "history.csv",
         "checkpoints/last.ckpt",
+        "checkpoints/done.json",
         "plots/loss.png",
         "plots/spectrograms.png",
         *(f"samples/phrase{n}_{who}.wav" for n in (1, 2) for who in ("recording", "teacher", "student")),

@@ -82,8 +82,8 @@ def train(
         TrainingError: A loss became NaN; the best weights until then are in the run's folder.
         KeyboardInterrupt: Ctrl-C (or SIGTERM); the run is whole, and can be resumed.
     """
+    from zoo.training.chain import run_plan
     from zoo.training.plan import Plan
-    from zoo.training.running import run
 
     settings = Settings(
         steps=steps,
@@ -99,7 +99,7 @@ def train(
         precision=precision,
         num_workers=num_workers,
     )
-    return run(
+    return run_plan(
         Plan(
             student=model,
             student_options=dict(model_options or {}),
@@ -131,6 +131,7 @@ def distill(
     allow_other_instrument: bool = False,
     teacher_cache: bool = True,
     teacher_draws: int = 4,
+    via: Sequence[str] = (),
     steps: int = 120_000,
     batch_size: int = 16,
     learning_rate: float = 1e-3,
@@ -167,6 +168,8 @@ def distill(
         teacher_cache: Whether what the teacher makes of the data is kept on disk, for this run and for others. It
             changes nothing but time.
         teacher_draws: Draws of the teacher's noise, taken in turns.
+        via: Architectures between teacher and student, e.g. ["gru-M"]: the first learns from the teacher, the next from
+            that one, and the student from the last. Each is a run of its own, in the folder `via` of the student's.
         steps: See `train`.
         batch_size: See `train`.
         learning_rate: See `train`.
@@ -196,9 +199,10 @@ def distill(
         TrainingError: A loss became NaN; the best weights until then are in the run's folder.
         KeyboardInterrupt: Ctrl-C (or SIGTERM); the run is whole, and can be resumed.
     """
+    from zoo.training.chain import run_plan
     from zoo.training.plan import Plan
-    from zoo.training.running import run
 
+    links = _checked_links(via)
     if not isinstance(teacher, (str, Path)):
         raise ConfigError(
             f"teacher must be a name or a folder, found {teacher!r}. Type: --set \"TEACHER='gru-L-flute'\""
@@ -219,7 +223,7 @@ def distill(
         precision=precision,
         num_workers=num_workers,
     )
-    return run(
+    return run_plan(
         Plan(
             student=student,
             student_options=dict(student_options or {}),
@@ -227,6 +231,7 @@ def distill(
             allow_other_instrument=allow_other_instrument,
             teacher_cache=teacher_cache,
             teacher_draws=teacher_draws,
+            via=links,
             dataset=dataset,
             instrument=instrument,
             losses=losses,
@@ -240,3 +245,9 @@ def distill(
             records=dict(records or {}),
         )
     )
+
+
+def _checked_links(via: Sequence[str]) -> tuple[str, ...]:
+    if isinstance(via, str) or not all(isinstance(name, str) for name in via):
+        raise ConfigError(f"via must be a list of architectures, found {via!r}. Type: --set \"distill.via=['gru-M']\"")
+    return tuple(via)

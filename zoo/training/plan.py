@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Plan:
-    """What `train` or `distill` was asked for; see there."""
+    """What `train` or `distill` was asked for; see there.
+
+    A link of a chain has the chain's folder as `command_out`: that is what a message says to resume.
+    """
 
     student: str
     student_options: dict[str, Any]
@@ -35,6 +38,8 @@ class Plan:
     allow_other_instrument: bool = False
     teacher_cache: bool = True
     teacher_draws: int = 4
+    via: tuple[str, ...] = ()
+    command_out: Path | None = None
 
 
 @dataclass(frozen=True)

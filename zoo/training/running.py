@@ -9,6 +9,7 @@ import torch
 from zoo.errors import TrainingError
 from zoo.files import write_atomically
 from zoo.training.batches import Batch, Stream, in_order, training_loader
+from zoo.training.done import clear_done, mark_done
 from zoo.training.finishing import finish, finish_quickly, held_out
 from zoo.training.interrupts import StopRequest
 from zoo.training.plan import Finished, Plan
@@ -57,6 +58,8 @@ def _train(plan: Plan, setup: Setup) -> Finished:
         student.config = student.config.with_changes(lineage={**student.config.lineage, "training": training})
 
     setup.folder.mkdir(parents=True, exist_ok=True)
+    if len(stream):
+        clear_done(setup.folder)
     for name, text in plan.records.items():
         write_atomically(setup.folder / name, text)
     with StopRequest() as stop:
@@ -89,10 +92,12 @@ def _train(plan: Plan, setup: Setup) -> Finished:
             keeper.best_step,
             setup.folder,
             "train" if setup.teacher is None else "distill",
-            setup.folder,
+            plan.command_out or setup.folder,
         )
         raise KeyboardInterrupt
-    return finish(plan, setup, task.labels, keeper, steps)
+    finished = finish(plan, setup, task.labels, keeper, steps)
+    mark_done(setup.folder, asked=settings.steps, steps=steps)
+    return finished
 
 
 def default_interval(segments: int, batch_size: int, steps: int) -> int:

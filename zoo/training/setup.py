@@ -60,20 +60,14 @@ def set_up(plan: Plan) -> Setup:
     """
     settings = plan.settings
     dataset = open_dataset(plan.dataset)
-    instrument = _instrument(plan.instrument, dataset)
-    student = _student(plan, dataset, instrument)
-    folder = choose_folder(plan.out, name=student.name, resume=plan.resume)
+    instrument = the_instrument(plan.instrument, dataset)
+    student = make_student(plan, dataset, instrument)
+    folder = choose_folder(plan.out, name=student.name, resume=plan.resume, within=plan.command_out is not None)
     if plan.name is not None:
         store.check_name(plan.name, architecture=student.config.architecture, force=plan.force)
     teacher = None
     if plan.teacher is not None:
-        teacher = find_teacher(
-            plan.teacher,
-            dataset=dataset,
-            instrument=instrument,
-            allow_other_instrument=plan.allow_other_instrument,
-            draws=plan.teacher_draws,
-        )
+        teacher = find_plans_teacher(plan, dataset, instrument)
     losses = _bound_losses(plan, student, teacher)
     resumed = load_state(folder) if plan.resume else None
     identity = _identity(settings, student, teacher, dataset, losses)
@@ -85,7 +79,12 @@ def set_up(plan: Plan) -> Setup:
     return Setup(folder, dataset, splits, student, teacher, losses, resumed, identity)
 
 
-def _instrument(asked: str | None, dataset: Dataset) -> str:
+def the_instrument(asked: str | None, dataset: Dataset) -> str:
+    """What is to be played: what was asked for, or what the dataset says.
+
+    Raises:
+        ConfigError: Neither is known, or they differ.
+    """
     if asked is None and dataset.instrument is None:
         raise ConfigError(f"{dataset.path} does not say its instrument. Type: --set \"INSTRUMENT='flute'\"")
     if asked is not None and dataset.instrument is not None and asked != dataset.instrument:
@@ -96,7 +95,8 @@ def _instrument(asked: str | None, dataset: Dataset) -> str:
     return asked or dataset.instrument or ""
 
 
-def _student(plan: Plan, dataset: Dataset, instrument: str) -> Model:
+def make_student(plan: Plan, dataset: Dataset, instrument: str) -> Model:
+    """The untrained model of a plan, for a dataset's features and rates."""
     naming.parse_name(plan.student)  # a name that is none is told with near matches
     options = {"features": dataset.features.to_dict(), **plan.student_options}
     student = models.create(plan.student, instrument=instrument, **options)
@@ -104,13 +104,26 @@ def _student(plan: Plan, dataset: Dataset, instrument: str) -> Model:
     return student
 
 
+def find_plans_teacher(plan: Plan, dataset: Dataset, instrument: str) -> Teacher:
+    """The teacher that a plan names."""
+    return find_teacher(
+        str(plan.teacher),
+        dataset=dataset,
+        instrument=instrument,
+        allow_other_instrument=plan.allow_other_instrument,
+        draws=plan.teacher_draws,
+    )
+
+
+def chosen_losses(plan: Plan, *, taught: bool) -> list[Loss]:
+    """A plan's losses, or those that are taken where it names none."""
+    if plan.losses is not None:
+        return list(plan.losses)
+    return [Reconstruction(weight=0.5), OutputAudio(weight=0.5)] if taught else [Reconstruction()]
+
+
 def _bound_losses(plan: Plan, student: Model, teacher: Teacher | None) -> list[Loss]:
-    if plan.losses is None:
-        losses: list[Loss] = (
-            [Reconstruction()] if teacher is None else [Reconstruction(weight=0.5), OutputAudio(weight=0.5)]
-        )
-    else:
-        losses = list(plan.losses)
+    losses = chosen_losses(plan, taught=teacher is not None)
     bind_losses(losses, student, teacher.model if teacher is not None else None)
     for loss in losses:
         loss.begin(plan.settings.steps)
