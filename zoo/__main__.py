@@ -17,6 +17,7 @@ COMMANDS = {
     "doctor": ("zoo.doctor", "say what is installed, what works here, and where things lie"),
     "evaluate": ("zoo.evaluate", "measure a model on held-out recordings"),
     "fetch": ("zoo.commands.fetch", "get a model from the Hugging Face Hub"),
+    "grid": ("zoo.commands.grid", "distil many pairs, and compare what they reach"),
     "import-thesis": ("zoo.commands.import_thesis", "convert a checkpoint of the thesis"),
     "info": ("zoo.commands.info", "show what is known of a model"),
     "list": ("zoo.commands.list", "list models: architectures, and trained ones here or on the Hub"),

@@ -47,12 +47,13 @@ def add_gin_options(parser: argparse.ArgumentParser) -> None:
 
 
 def main_functions() -> dict[str, Callable[..., Any]]:
-    """The functions that gin files set arguments of; every program knows all four, so that files can be shared."""
+    """The functions that gin files set arguments of; every program knows all of them, so that files can be shared."""
     from zoo.datasets.recipe import prepare
     from zoo.training.evaluation import evaluate
+    from zoo.training.grid import grid
     from zoo.training.loop import distill, train
 
-    return {"train": train, "distill": distill, "prepare": prepare, "evaluate": evaluate}
+    return {"train": train, "distill": distill, "prepare": prepare, "evaluate": evaluate, "grid": grid}
 
 
 def typed_arguments(command: str, parser: argparse.ArgumentParser, argv: Sequence[str]) -> dict[str, Any]:
