@@ -13,6 +13,7 @@ from zoo.errors import ConfigError, listing, near_matches
 
 COMMANDS = {
     "card": ("zoo.commands.card", "make a run's card anew"),
+    "compare": ("zoo.commands.compare", "find out whether distillation helps: three arms, several seeds"),
     "distill": ("zoo.distill", "train a small student from a large teacher"),
     "doctor": ("zoo.doctor", "say what is installed, what works here, and where things lie"),
     "evaluate": ("zoo.evaluate", "measure a model on held-out recordings"),

@@ -82,6 +82,16 @@ class Loss(nn.Module, ABC):
             return self.schedule.at(1.0)
         return self.uncertainty.start if self.uncertainty is not None else self._factor
 
+    def set_weight(self, weight: float) -> None:
+        """Give it a plain weight, in place of whatever it had."""
+        factor = checked_number(self.label, weight)
+        if self.schedule is not None:
+            self.schedule = None
+            del self.steps
+        self.uncertainty = None
+        self._factor = factor
+        self.weight.fill_(factor)
+
     def begin(self, steps: int) -> None:
         """Say how long the run is, before it starts; a resumed run keeps what it began with.
 
