@@ -12,6 +12,7 @@ from zoo import cli
 from zoo.errors import ConfigError, listing, near_matches
 
 COMMANDS = {
+    "bench": ("zoo.commands.bench", "measure what models cost: to keep, to play, to train"),
     "card": ("zoo.commands.card", "make a run's card anew"),
     "compare": ("zoo.commands.compare", "find out whether distillation helps: three arms, several seeds"),
     "distill": ("zoo.distill", "train a small student from a large teacher"),
