@@ -4,9 +4,9 @@
     python benchmarks/distill_step.py gru-L:gru-S tcn-L:tcn-S --threads 1 --csv
 
 Both take their steps in turns in one process, on segments of 4 s of phrases that zoo makes by rule, with random
-weights, half by the recordings and half by the teacher's audio. zoo's step reads the teacher from its cache on disk, as a run
-does; making the cache is timed apart. Wall-clock time is what counts; on a busy machine compare the processor's time
-with one thread instead.
+weights, half by the recordings and half by the teacher's audio. zoo's step reads the teacher from its cache on disk, as
+a run does; making the cache is timed apart. Wall-clock time is what counts; on a busy machine compare the processor's
+time with one thread instead.
 """
 
 from __future__ import annotations
