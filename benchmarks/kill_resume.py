@@ -82,7 +82,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--student", choices=sorted(OPTIONS), default="tcn-S", help="tcn-S, which has dropout")
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
-    parser.add_argument("--steps", type=int, default=600)
+    parser.add_argument("--steps", type=int, default=200)
     options = parser.parse_args(argv)
     moments = random.Random(options.seed)
     with tempfile.TemporaryDirectory() as folder:
