@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -46,19 +46,35 @@ def command(student: str, steps: int, out: Path, *, resume: bool) -> list[str]:
     return [*start, "--resume"] if resume else start
 
 
-def run(arguments: list[str], home: Path, *, kill_after: float | None = None) -> int:
-    """Run a command, and kill it after some seconds; its exit code."""
+def run(arguments: list[str], home: Path, *, kill: Callable[[float], bool] = lambda _: False) -> int:
+    """Run a command, and kill it once `kill`, which is told how long it has run, says so; its exit code."""
     environment = {**os.environ, "ZOO_HOME": str(home)}
-    with subprocess.Popen(arguments, env=environment, stderr=subprocess.PIPE, text=True) as process:
-        try:
-            _, said = process.communicate(timeout=kill_after)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.communicate()
-            return -9
-    if process.returncode:
-        sys.stderr.write(said)
+    began = time.monotonic()
+    with (home / "said").open("wb") as said, subprocess.Popen(arguments, env=environment, stderr=said) as process:
+        while process.poll() is None:
+            if kill(time.monotonic() - began):
+                process.kill()
+            time.sleep(0.005)
+    if process.returncode not in (0, -9):
+        sys.stderr.write((home / "said").read_text())
     return process.returncode
+
+
+def random_moment(moments: random.Random, start_seconds: float, checkpoint: Path) -> Callable[[float], bool]:
+    """When to kill: in one case of four while it starts, else a little after it has got on."""
+    if moments.random() < 0.25:
+        moment = moments.uniform(0, start_seconds)
+        return lambda seconds: seconds > moment
+    before = checkpoint.stat().st_mtime_ns if checkpoint.is_file() else 0
+    left = moments.uniform(0, 1.5)
+    due: list[float] = []
+
+    def kill(seconds: float) -> bool:
+        if not due and checkpoint.is_file() and checkpoint.stat().st_mtime_ns != before:
+            due.append(seconds + left)
+        return bool(due) and seconds > due[0]
+
+    return kill
 
 
 def differences(first: Path, second: Path) -> list[str]:
@@ -82,34 +98,38 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--student", choices=sorted(OPTIONS), default="tcn-S", help="tcn-S, which has dropout")
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
-    parser.add_argument("--steps", type=int, default=200)
+    parser.add_argument("--steps", type=int, default=500)
     options = parser.parse_args(argv)
     moments = random.Random(options.seed)
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
         whole, parts = home / "whole", home / "parts"
         began = time.monotonic()
-        if run(command(options.student, options.steps, whole, resume=False), home):
+        started: list[float] = []
+
+        def watch(seconds: float) -> bool:
+            if not started and (whole / "history.csv").is_file():
+                started.append(seconds)
+            return False
+
+        if run(command(options.student, options.steps, whole, resume=False), home, kill=watch):
             return 1
-        lasted = time.monotonic() - began
+        print(f"undisturbed: {options.steps} steps, {time.monotonic() - began:.0f} s", flush=True)
         shutil.rmtree(home / "cache", ignore_errors=True)  # the teacher's cache is killed while it is made, too
-        print(f"undisturbed: {options.steps} steps, {lasted:.0f} s")
         reached = []
-        code = -9
-        for number in range(options.kills + 1000):
-            resume = (parts / "checkpoints" / "last.ckpt").is_file()
-            if not resume:
+        checkpoint = parts / "checkpoints" / "last.ckpt"
+        for _ in range(options.kills):
+            if not checkpoint.is_file():
                 shutil.rmtree(parts, ignore_errors=True)
-            last = number >= options.kills
-            # on average after half of what a start and a share of the steps take, so that it gets on
-            moment = None if last else moments.uniform(0, 0.6) * lasted
-            code = run(command(options.student, options.steps, parts, resume=resume), home, kill_after=moment)
-            if not last:
-                history = parts / "history.csv"
-                reached.append(history.read_text().splitlines()[-1].split(",")[0] if history.is_file() else "-")
-            if last or code not in (0, -9):
-                break
-        print(f"killed {options.kills} times; steps at the last validation before each: {', '.join(reached)}")
+            arguments = command(options.student, options.steps, parts, resume=checkpoint.is_file())
+            code = run(arguments, home, kill=random_moment(moments, started[0], checkpoint))
+            if code != -9:
+                print(f"it ended with {code} before it could be killed: give more --steps")
+                return 1
+            history = parts / "history.csv"
+            reached.append(history.read_text().splitlines()[-1].split(",")[0] if history.is_file() else "-")
+        code = run(command(options.student, options.steps, parts, resume=checkpoint.is_file()), home)
+        print(f"killed {options.kills} times; step at the last validation before each: {', '.join(reached)}")
         if code:
             return 1
         found = differences(whole, parts)

@@ -117,8 +117,11 @@ def run(command: str, options: argparse.Namespace) -> int:
 
 def show_messages() -> None:
     """Show zoo's log messages on stderr, as plain lines."""
+    from zoo.training.processes import is_main
+
     logger = logging.getLogger("zoo")
-    logger.setLevel(logging.INFO)
+    # of processes that train together, the first one speaks
+    logger.setLevel(logging.INFO if is_main() else logging.ERROR)
     # `python -m zoo --verbose train` shows messages by the root logger already
     if not logging.getLogger().handlers and not any(isinstance(handler, _Lines) for handler in logger.handlers):
         logger.addHandler(_Lines())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -27,14 +27,26 @@ class Stream(Sampler[list[int]]):
         seed: Of the order.
         start: First batch.
         stop: One past the last.
+        share: Of each batch give every so many-th segment alone, from which on: `(first, every)`, asked when it is
+            iterated. Processes that train together share batches so.
     """
 
-    def __init__(self, segments: int, *, batch_size: int, seed: int, start: int, stop: int) -> None:
+    def __init__(
+        self,
+        segments: int,
+        *,
+        batch_size: int,
+        seed: int,
+        start: int,
+        stop: int,
+        share: Callable[[], tuple[int, int]] = lambda: (0, 1),
+    ) -> None:
         self.segments = segments
         self.size = min(batch_size, segments)
         self.seed = seed
         self.start = start
         self.stop = stop
+        self.share = share
 
     def epoch(self, step: int) -> int:
         """Whole epochs seen after `step` batches."""
@@ -45,6 +57,7 @@ class Stream(Sampler[list[int]]):
 
     def __iter__(self) -> Iterator[list[int]]:
         epoch, order = -1, torch.empty(0, dtype=torch.int64)
+        first, every = self.share()
         for step in range(self.start, self.stop):
             batch = []
             for place in range(step * self.size, (step + 1) * self.size):
@@ -54,7 +67,7 @@ class Stream(Sampler[list[int]]):
                     generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
                     order = torch.randperm(self.segments, generator=generator)
                 batch.append(int(order[place % self.segments]))
-            yield batch
+            yield batch[first::every]
 
 
 def training_loader(segments: Dataset[Batch], stream: Stream, *, num_workers: int) -> DataLoader[Any]:

@@ -159,6 +159,8 @@ def step_seconds(model: Model, *, batch_size: int, seconds: float, steps: int) -
     for _ in range(steps + 1):
         begin = time.perf_counter()
         loss = task.training_step(batch, 0)
+        if isinstance(loss, dict):
+            loss = loss["loss"]
         optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(task.parameters(), 3.0)

@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 
 from zoo.datasets import open_dataset
+from zoo.errors import ConfigError
 from zoo.files import write_atomically
 from zoo.losses.distillation import Loss, bind_losses
 from zoo.training.checkpoints import LAST
@@ -42,6 +43,8 @@ def _run_chain(plan: Plan) -> Finished:
     Raises:
         ZooError: A link of the chain does not fit; nothing is written then.
     """
+    if plan.settings.devices * plan.settings.num_nodes > 1:
+        raise ConfigError("A chain trains in one process: take distill.via away, or set distill.devices = 1.")
     dataset = open_dataset(plan.dataset)
     instrument = the_instrument(plan.instrument, dataset)
     with torch.random.fork_rng():

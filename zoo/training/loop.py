@@ -34,6 +34,9 @@ def train(
     accelerator: str = "auto",
     precision: str = "32-true",
     num_workers: int = 0,
+    devices: int = 1,
+    num_nodes: int = 1,
+    cuda_graphs: bool = False,
     evaluate: bool = True,
     resume: bool = False,
     name: str | None = None,
@@ -64,8 +67,14 @@ def train(
         validate_every: Steps; None for once an epoch, but at most 50 times a run and every ten steps.
         seed: Of everything that is drawn: weights, order, noise, dropout.
         accelerator: "auto", "cpu", "gpu", "cuda" or "mps".
-        precision: "32-true", "16-mixed" or "bf16-mixed".
+        precision: "32-true", "16-mixed", "bf16-mixed", or "auto": bfloat16 for networks of over a million parameters on
+            GPUs that have it and on processors with AMX, else float32. Phases, reverbs, spectra and logarithms are
+            float32 in any case.
         num_workers: Processes that load segments; 0 is fastest while the data is in memory.
+        devices: Devices of this machine to train on, each by a process of its own with its share of every batch; on the
+            CPU as many processes. The batch as a whole stays of `batch_size`.
+        num_nodes: Machines that train together, started by a launcher such as torchrun.
+        cuda_graphs: On a GPU, record the network's work once and replay it.
         evaluate: Whether to measure on held-out segments at the end.
         resume: Go on with the run in `out`, exactly where it was.
         name: Enter the finished run into the local store under this name.
@@ -98,6 +107,9 @@ def train(
         accelerator=accelerator,
         precision=precision,
         num_workers=num_workers,
+        devices=devices,
+        num_nodes=num_nodes,
+        cuda_graphs=cuda_graphs,
     )
     return run_plan(
         Plan(
@@ -144,6 +156,9 @@ def distill(
     accelerator: str = "auto",
     precision: str = "32-true",
     num_workers: int = 0,
+    devices: int = 1,
+    num_nodes: int = 1,
+    cuda_graphs: bool = False,
     evaluate: bool = True,
     resume: bool = False,
     name: str | None = None,
@@ -182,6 +197,9 @@ def distill(
         accelerator: See `train`.
         precision: See `train`.
         num_workers: See `train`.
+        devices: See `train`.
+        num_nodes: See `train`.
+        cuda_graphs: See `train`.
         evaluate: See `train`.
         resume: See `train`.
         name: See `train`.
@@ -222,6 +240,9 @@ def distill(
         accelerator=accelerator,
         precision=precision,
         num_workers=num_workers,
+        devices=devices,
+        num_nodes=num_nodes,
+        cuda_graphs=cuda_graphs,
     )
     return run_plan(
         Plan(

@@ -14,7 +14,7 @@ def choose_folder(out: str | Path | None, *, name: str, resume: bool, within: bo
         out: As asked for; None for `runs/<name>`, made unique.
         name: Of the model.
         resume: Whether a run that is there goes on.
-        within: Whether it is a link of a chain, whose folder has been looked at.
+        within: Whether the folder has been looked at: for a chain, or by the first of several processes.
 
     Raises:
         ConfigError: Something is there that would be overwritten, or nothing is there to resume.

@@ -8,6 +8,7 @@ import torch
 
 from zoo.errors import TrainingError
 from zoo.files import write_atomically
+from zoo.training import processes
 from zoo.training.batches import Batch, Stream, in_order, training_loader
 from zoo.training.done import clear_done, mark_done
 from zoo.training.finishing import finish, finish_quickly, held_out
@@ -39,7 +40,7 @@ def _train(plan: Plan, setup: Setup) -> Finished:
     from zoo.training.fitting import Keeper, fit
     from zoo.training.task import Task
 
-    settings, splits, student, resumed = plan.settings, setup.splits, setup.student, setup.resumed
+    settings, splits, student, resumed = setup.settings, setup.splits, setup.student, setup.resumed
     start = resumed.step if resumed else 0
     stream = Stream(
         len(splits["train"]),
@@ -47,6 +48,7 @@ def _train(plan: Plan, setup: Setup) -> Finished:
         seed=settings.seed,
         start=start,
         stop=max(start, settings.steps),
+        share=lambda: (processes.rank(), processes.count()),
     )
     validation: list[Batch] = list(in_order(splits["validation"], batch_size=stream.size))
     if setup.teacher is not None and plan.teacher_cache:
@@ -57,11 +59,12 @@ def _train(plan: Plan, setup: Setup) -> Finished:
         training = {"best_step": step, "validation_loss": loss, "seed": settings.seed, "batch_size": stream.size}
         student.config = student.config.with_changes(lineage={**student.config.lineage, "training": training})
 
-    setup.folder.mkdir(parents=True, exist_ok=True)
-    if len(stream):
-        clear_done(setup.folder)
-    for name, text in plan.records.items():
-        write_atomically(setup.folder / name, text)
+    if processes.is_main():
+        setup.folder.mkdir(parents=True, exist_ok=True)
+        if len(stream):
+            clear_done(setup.folder)
+        for name, text in plan.records.items():
+            write_atomically(setup.folder / name, text)
     with StopRequest() as stop:
         keeper = Keeper(
             run=setup.folder,
@@ -70,7 +73,7 @@ def _train(plan: Plan, setup: Setup) -> Finished:
             validate_every=settings.validate_every or default_interval(stream.segments, stream.size, settings.steps),
             identity=setup.identity,
             stop=stop,
-            progress=Progress(settings.steps, start=start, shown=plan.progress),
+            progress=Progress(settings.steps, start=start, shown=plan.progress if processes.is_main() else False),
             resumed=resumed,
             on_best=on_best,
         )
@@ -78,12 +81,15 @@ def _train(plan: Plan, setup: Setup) -> Finished:
             try:
                 fit(task, keeper, training_loader(splits["train"], stream, num_workers=settings.num_workers))
             except TrainingError:
-                finish_quickly(setup.folder, task.labels)
+                if processes.is_main():
+                    finish_quickly(setup.folder, task.labels)
                 raise
         elif resumed is not None:
             keeper.best_loss, keeper.best_step, keeper.seconds = resumed.best_loss, resumed.best_step, resumed.seconds
             _log.info("All %d steps are done already.", settings.steps)
     steps = max(task.step, start)
+    if not processes.is_main():
+        return Finished(setup.folder, steps, keeper.best_step, keeper.best_loss)
     if stop.asked:
         finish_quickly(setup.folder, task.labels)
         _log.info(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +14,9 @@ from zoo.datasets import open_dataset
 from zoo.errors import ConfigError
 from zoo.losses.distillation import Loss, OutputAudio, Reconstruction, bind_losses
 from zoo.model import Model
-from zoo.training import evaluation
+from zoo.training import evaluation, processes
 from zoo.training.checkpoints import LAST, State, check_identity, load_state
+from zoo.training.devices import resolve_precision
 from zoo.training.plan import Plan
 from zoo.training.run_folder import choose_folder
 from zoo.training.settings import Settings
@@ -32,6 +33,7 @@ class Setup:
     """What a run works with.
 
     Attributes:
+        settings: How it trains, all of it resolved.
         folder: Where it writes.
         dataset: The data,
         splits: its training and validation segments.
@@ -42,6 +44,7 @@ class Setup:
         identity: What must be the same when it is resumed.
     """
 
+    settings: Settings
     folder: Path
     dataset: Dataset
     splits: dict[str, Any]
@@ -58,11 +61,14 @@ def set_up(plan: Plan) -> Setup:
     Raises:
         ZooError: Something does not fit; nothing is written then.
     """
-    settings = plan.settings
     dataset = open_dataset(plan.dataset)
     instrument = the_instrument(plan.instrument, dataset)
     student = make_student(plan, dataset, instrument)
-    folder = choose_folder(plan.out, name=student.name, resume=plan.resume, within=plan.command_out is not None)
+    asked = plan.settings
+    precision = resolve_precision(asked.precision, asked.accelerator, student.num_parameters)
+    settings = replace(asked, precision=precision)
+    within = plan.command_out is not None or not processes.is_main()
+    folder = choose_folder(plan.out, name=student.name, resume=plan.resume, within=within)
     if plan.name is not None:
         store.check_name(plan.name, architecture=student.config.architecture, force=plan.force)
     teacher = None
@@ -76,7 +82,7 @@ def set_up(plan: Plan) -> Setup:
     student.config = student.config.with_changes(lineage=_lineage(dataset, teacher))
     splits = _splits(dataset)
     _announce(student, teacher, dataset, splits, resumed)
-    return Setup(folder, dataset, splits, student, teacher, losses, resumed, identity)
+    return Setup(settings, folder, dataset, splits, student, teacher, losses, resumed, identity)
 
 
 def the_instrument(asked: str | None, dataset: Dataset) -> str:

@@ -12,8 +12,9 @@ from torch import Tensor, nn
 
 from zoo.errors import TrainingError
 from zoo.features import scale_f0, scale_loudness
-from zoo.losses.distillation import Loss, compute
+from zoo.losses.distillation import Computed, Loss, compute
 from zoo.model import Model, Rendering
+from zoo.training import processes
 from zoo.training.batches import Batch, fixed_noise, step_noise
 from zoo.training.settings import Settings
 from zoo.training.teacher import Teacher
@@ -53,8 +54,12 @@ class Task(L.LightningModule):
     def _terms(self) -> list[Loss]:
         return [loss for loss in self.losses if isinstance(loss, Loss)]
 
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """The weighted sum of the losses on a batch."""
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor | dict[str, Tensor]:
+        """The weighted sum of the losses on a batch.
+
+        Where several processes share the batch, also the sum on all of it, as `whole`; their gradients are averaged, so
+        that each counts by its share of the frames.
+        """
         for loss in self._terms:
             loss.advance(self.step)
         noise = step_noise(batch, hop=self.model.hop, seed=self.settings.seed, step=self.step)
@@ -64,9 +69,20 @@ class Task(L.LightningModule):
         if self.teacher is not None and needs:
             target = self.teacher.give(batch, needs, epoch=self.epoch_of(self.step))
         computed = compute(self._terms, rendering, target, batch, skip_weightless=True)
+        if processes.count() > 1:
+            return self._shared(computed, batch)
         if not math.isfinite(computed.total.item()):
             self._complain(computed.values)
         return computed.total
+
+    def _shared(self, computed: Computed, batch: Batch) -> dict[str, Tensor]:
+        frames = float(batch["valid_frames"].sum())
+        all_frames = max(1.0, processes.sum_over_all(frames, self.device))
+        loss = computed.total * (frames * processes.count() / all_frames)
+        whole = processes.sum_over_all(loss.item(), self.device) / processes.count()
+        if not math.isfinite(whole):  # all of them stop, also those whose own share is well
+            self._complain(computed.values)
+        return {"loss": loss, "whole": loss.new_tensor(whole)}
 
     def _render(self, batch: Batch, noise: Tensor) -> Rendering:
         try:
