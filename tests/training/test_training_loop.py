@@ -53,7 +53,7 @@ def test_run_has_every_file(small_tones, teacher_folder, tmp_path):
     assert set(metrics) == {"teacher", "student", "noise_floor"}
     assert {"mean", "std", "n"} == set(metrics["student"]["multi_scale_spectral"])
     lineage = read_config(done.folder).lineage
-    assert lineage["teacher"]["path"] == str(teacher_folder.resolve())
+    assert (lineage["teacher"]["id"], lineage["teacher"]["path"]) == ("tcn-S-tones", str(teacher_folder.resolve()))
     assert len(lineage["teacher"]["weights"]) == 64
     assert lineage["dataset"]["hash"] == small_tones.hash
     assert lineage["dataset"]["attribution"] == ["made by rule, CC0-1.0, zoo.datasets.tones"]
