@@ -69,6 +69,7 @@ def test_json_holds_what_the_lines_say(capsys, tmp_path, monkeypatch):
     }
     assert found["broken_plugins"] == []
     assert found["folders"]["hub cache"].startswith(os.environ["HF_HOME"])
+    assert found["folders"]["teachers' caches"].endswith("teachers (not there yet)")
 
 
 def test_terminal_gets_headings_and_columns_within_its_width():

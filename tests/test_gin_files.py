@@ -7,6 +7,7 @@ from zoo.configure import configure
 from zoo.datasets.recipe import prepare
 from zoo.errors import ConfigError, DatasetError
 from zoo.gin_files import find_gin_file, shipped_gin_files
+from zoo.losses.distillation import bind_losses
 from zoo.model import create
 from zoo.training.evaluation import evaluate
 from zoo.training.loop import distill, train
@@ -15,7 +16,8 @@ from zoo.training.settings import Settings
 FUNCTIONS = {"train": train, "distill": distill, "prepare": prepare, "evaluate": evaluate}
 SHIPPED = shipped_gin_files()
 DATA = [name for name in SHIPPED if name.startswith("data/")]
-RECIPES = [name for name in SHIPPED if name != "train/default.gin" and name not in DATA]
+LOSSES = [name for name in SHIPPED if name.startswith("losses/")]
+RECIPES = [n for n in SHIPPED if n != "train/default.gin" and n.startswith(("train/", "distill/", "quickstart"))]
 
 
 def test_every_preset_and_every_pair_has_its_file():
@@ -52,6 +54,15 @@ def test_shipped_file_has_the_macros_that_all_have(name):
     arguments = configure([name], bindings, functions=FUNCTIONS).arguments(command)
     assert (arguments["steps"], arguments["batch_size"], arguments["seed"]) == (7, 3, 11)
     assert arguments.get("teacher", "runs/mine") == "runs/mine"
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_file_of_losses_is_given_after_a_pairs_file(name, caplog):
+    files = ["distill/gru-L-to-gru-S.gin", name]
+    arguments = configure(files, ["DATASET='data/x'"], functions=FUNCTIONS).arguments("distill")
+    assert arguments["student"] == "gru-S"
+    bind_losses(arguments["losses"], create("gru-S"), create("gru-L"))
+    assert caplog.text == ""
 
 
 @pytest.mark.parametrize("name", DATA)

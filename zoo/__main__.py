@@ -12,11 +12,14 @@ from zoo import cli
 from zoo.errors import ConfigError, listing, near_matches
 
 COMMANDS = {
+    "bench": ("zoo.commands.bench", "measure what models cost: to keep, to play, to train"),
     "card": ("zoo.commands.card", "make a run's card anew"),
+    "compare": ("zoo.commands.compare", "find out whether distillation helps: three arms, several seeds"),
     "distill": ("zoo.distill", "train a small student from a large teacher"),
     "doctor": ("zoo.doctor", "say what is installed, what works here, and where things lie"),
     "evaluate": ("zoo.evaluate", "measure a model on held-out recordings"),
     "fetch": ("zoo.commands.fetch", "get a model from the Hugging Face Hub"),
+    "grid": ("zoo.commands.grid", "distil many pairs, and compare what they reach"),
     "import-thesis": ("zoo.commands.import_thesis", "convert a checkpoint of the thesis"),
     "info": ("zoo.commands.info", "show what is known of a model"),
     "list": ("zoo.commands.list", "list models: architectures, and trained ones here or on the Hub"),

@@ -173,7 +173,7 @@ def _used_names(bound: Sequence[Binding]) -> dict[str, str]:
 
 
 def _check(bound: Sequence[Binding], selectors: Mapping[str, str], names: _Names) -> None:
-    referenced = set()
+    referenced, scoped = set(), set()
     for binding in bound:
         for value in inner_values(binding.value):
             if isinstance(value, Reference):
@@ -181,12 +181,24 @@ def _check(bound: Sequence[Binding], selectors: Mapping[str, str], names: _Names
                     raise ConfigError(f"{binding.where}: write @{value.name}(), with brackets: it is to be built.")
                 if value.name in names.functions:
                     raise ConfigError(f"{binding.where}: @{value.name}() is a command, not a component.")
-                referenced.add(selectors[value.name.rsplit("/", 1)[-1]])
+                scope, _, name = value.name.rpartition("/")
+                referenced.add(selectors[name])
+                scoped.add((scope, selectors[name]))
         if binding.parameter:
             _check_parameter(binding, names.found[selectors[binding.name]])
     for binding in bound:
-        if binding.parameter and binding.name not in names.functions and selectors[binding.name] not in referenced:
-            _log.warning("%s: %s has no effect, since nothing uses @%s().", binding.where, binding.key, binding.name)
+        if not binding.parameter or binding.name in names.functions:
+            continue
+        selector, scope = selectors[binding.name], binding.scope
+        in_scope = not scope or any(_within(scope, s) for s, known in scoped if known == selector)
+        if selector not in referenced or not in_scope:
+            name = f"{scope}/{binding.name}" if scope else binding.name
+            _log.warning("%s: %s has no effect, since nothing uses @%s().", binding.where, binding.key, name)
+
+
+def _within(scope: str, used: str) -> bool:
+    # gin: what is bound in the scope "a" also holds in "a/b" and "b/a"
+    return set(scope.split("/")) <= set(used.split("/"))
 
 
 def _check_parameter(binding: Binding, component: Callable[..., Any]) -> None:

@@ -47,12 +47,13 @@ def add_gin_options(parser: argparse.ArgumentParser) -> None:
 
 
 def main_functions() -> dict[str, Callable[..., Any]]:
-    """The functions that gin files set arguments of; every program knows all four, so that files can be shared."""
+    """The functions that gin files set arguments of; every program knows all of them, so that files can be shared."""
     from zoo.datasets.recipe import prepare
     from zoo.training.evaluation import evaluate
+    from zoo.training.grid import grid
     from zoo.training.loop import distill, train
 
-    return {"train": train, "distill": distill, "prepare": prepare, "evaluate": evaluate}
+    return {"train": train, "distill": distill, "prepare": prepare, "evaluate": evaluate, "grid": grid}
 
 
 def typed_arguments(command: str, parser: argparse.ArgumentParser, argv: Sequence[str]) -> dict[str, Any]:
@@ -116,8 +117,11 @@ def run(command: str, options: argparse.Namespace) -> int:
 
 def show_messages() -> None:
     """Show zoo's log messages on stderr, as plain lines."""
+    from zoo.training.processes import is_main
+
     logger = logging.getLogger("zoo")
-    logger.setLevel(logging.INFO)
+    # of processes that train together, the first one speaks
+    logger.setLevel(logging.INFO if is_main() else logging.ERROR)
     # `python -m zoo --verbose train` shows messages by the root logger already
     if not logging.getLogger().handlers and not any(isinstance(handler, _Lines) for handler in logger.handlers):
         logger.addHandler(_Lines())

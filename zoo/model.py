@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +34,7 @@ class Rendering:
         noise: The noise part, where the synth has parts.
         controls: The decoder's raw outputs by name, before any scaling.
         hidden: The output of the decoder's core.
+        scaled_controls: The controls as the synth's signal path used them; empty where it does not show them.
     """
 
     audio: Tensor
@@ -42,6 +43,7 @@ class Rendering:
     noise: Tensor | None
     controls: dict[str, Tensor]
     hidden: Tensor
+    scaled_controls: dict[str, Tensor] = field(default_factory=dict)
 
 
 class Model(nn.Module):
@@ -121,7 +123,7 @@ class Model(nn.Module):
             )
         controls, hidden = self.decoder(scale_f0(f0_hz), scale_loudness(loudness_db))
         made = self.synth(f0_hz, controls, noise)
-        return Rendering(made.audio, made.dry, made.harmonic, made.noise, controls, hidden)
+        return Rendering(made.audio, made.dry, made.harmonic, made.noise, controls, hidden, made.scaled_controls)
 
     @torch.no_grad()
     def synthesize(

@@ -150,3 +150,8 @@ def store_folder() -> Path:
 def data_home() -> Path:
     """Where datasets that zoo makes by itself are kept."""
     return zoo_home() / "datasets"
+
+
+def cache_home() -> Path:
+    """What zoo computes once and keeps; it may be deleted at any time, and is made again."""
+    return zoo_home() / "cache"

@@ -13,9 +13,10 @@ from zoo import registry
 decoder = registry.decoders.register
 synth = registry.synths.register
 loss = registry.losses.register
+loss_weight = registry.loss_weights.register
 dataset = registry.datasets.register
 pitch = registry.pitch.register
 metric = registry.metrics.register
 model = registry.models.register
 
-__all__ = ["dataset", "decoder", "loss", "metric", "model", "pitch", "synth"]
+__all__ = ["dataset", "decoder", "loss", "loss_weight", "metric", "model", "pitch", "synth"]

@@ -253,9 +253,12 @@ def _identity(component: object) -> tuple[str, str]:
 decoders = Registry("decoders", "decoder")
 synths = Registry("synths", "synth")
 losses = Registry("losses", "loss")
+loss_weights = Registry("loss_weights", "loss weight")
 datasets = Registry("datasets", "dataset")
 pitch = Registry("pitch", "pitch tracker")
 metrics = Registry("metrics", "metric")
 models = Registry("models", "model")
 
-KINDS: dict[str, Registry] = {r.kind: r for r in (decoders, synths, losses, datasets, pitch, metrics, models)}
+KINDS: dict[str, Registry] = {
+    r.kind: r for r in (decoders, synths, losses, loss_weights, datasets, pitch, metrics, models)
+}

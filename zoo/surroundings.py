@@ -33,6 +33,7 @@ def folders(report: Report) -> dict[str, str]:
         report.problems.append(f"{existing} cannot be written. Type: export ZOO_HOME=FOLDER, with a folder of yours")
     found["models"] = _contents(paths.store_folder(), "model", "config.json")
     found["datasets"] = _contents(paths.data_home(), "dataset", "dataset.json")
+    found["teachers' caches"] = _contents(paths.cache_home() / "teachers", "cache", "cache.json")
     for name, places in (("gin files", paths.gin_folders()), ("shipped models", paths.model_card_folders())):
         found[name] = ", ".join(map(str, places)) or "none"
         if not any(paths.origin_of(place) == OWN for place in places):

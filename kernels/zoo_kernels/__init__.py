@@ -5,6 +5,7 @@ from zoo_kernels.cauchy import cauchy
 from zoo_kernels.convolution import causal_convolution
 from zoo_kernels.fft import fast_fft_size
 from zoo_kernels.oscillators import harmonic_oscillators
+from zoo_kernels.recurrence import gated_recurrence
 from zoo_kernels.spectral import SpectralPlan, spectral_distances, spectral_magnitudes
 from zoo_kernels.vandermonde import vandermonde
 
@@ -15,6 +16,7 @@ __all__ = [
     "cauchy",
     "causal_convolution",
     "fast_fft_size",
+    "gated_recurrence",
     "harmonic_oscillators",
     "spectral_distances",
     "spectral_magnitudes",

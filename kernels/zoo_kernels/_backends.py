@@ -55,6 +55,10 @@ TABLE: dict[str, dict[str, Backend]] = {
         "keops": Backend("zoo_kernels._keops_vandermonde", "pykeops", ("cpu", "cuda"), automatic=(), optional=True),
         "torch": Backend("zoo_kernels._torch_vandermonde", "torch"),
     },
+    "gated_recurrence": {
+        "numba": Backend("zoo_kernels._numba_recurrence", "numba", ("cpu",)),
+        "torch": Backend("zoo_kernels._torch_recurrence", "torch"),
+    },
     "spectral_distances": {
         "numba": Backend("zoo_kernels._numba_spectral", "numba", ("cpu",)),
         "torch": Backend("zoo_kernels._torch_spectral", "torch"),

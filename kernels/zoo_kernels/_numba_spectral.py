@@ -172,25 +172,24 @@ class _Transform:
     def __init__(self, plan: Plan, samples: int, outputs: int = 0) -> None:
         longest = max(plan.frame_count(i, samples) * (size + 2) for i, size in enumerate(plan.fft_sizes))
         self.plan = plan
-        self._real, self._spectral = torch.empty(_ROWS * longest), torch.empty(_ROWS * longest)
+        self._real = torch.empty(_ROWS * longest)
         self._changes = torch.empty(outputs * _ROWS * longest)
 
-    def __call__(self, i: int, signal: Array, counts: Array) -> tuple[Tensor, Array, Array]:
+    def __call__(self, i: int, signal: Array, counts: Array) -> tuple[Array, Array]:
         """Transform `[rows, samples]` at size number `i`.
 
         Returns:
-            The frames `[rows, frames, size]`, free to be written over; the window; and the spectra
-            `[rows, frames, bins * 2]`, real and imaginary parts in turn (numba sees that layout, and makes vector
-            instructions of it, only where the pairs are no dimension of their own).
+            The window; and the spectra `[rows, frames, bins * 2]`, real and imaginary parts in turn (numba sees that
+            layout, and makes vector instructions of it, only where the pairs are no dimension of their own).
         """
         rows, samples = signal.shape
         size, hop, total = self.plan.fft_sizes[i], self.plan.hops[i], self.plan.frame_count(i, samples)
         window = self.plan.window(i, torch.float32, torch.device("cpu")).numpy()
         frames = self._real[: rows * total * size].view(rows, total, size)
         _frame(signal, window, hop, counts, frames.numpy(), 0, rows * total)
-        flat = self._spectral[: rows * total * (size + 2)].view(rows, total, size + 2)
-        torch.fft.rfft(frames, out=torch.view_as_complex(flat.view(rows, total, size // 2 + 1, 2)))
-        return frames, window, flat.numpy()
+        # not into a buffer: torch would make a tensor of its own all the same, and copy it
+        spectra = torch.view_as_real(torch.fft.rfft(frames))
+        return window, spectra.view(rows, total, size + 2).numpy()
 
     def changes(self, i: int, outputs: int, rows: int, total: int) -> Tensor:
         """Room for the gradients of spectra, `[outputs, rows, frames, bins * 2]`."""
@@ -212,7 +211,7 @@ def magnitudes(signal: Tensor, plan: Plan) -> list[Tensor]:
             rows = slice(first, min(first + _ROWS, stop))
             number = rows.stop - rows.start
             for i, total in enumerate(totals):
-                _, _, spectra = transform(i, source[rows], np.full(number, total))
+                _, spectra = transform(i, source[rows], np.full(number, total))
                 _magnitude(spectra, arrays[i][rows], 0, number * total)
 
     over_ranges(work, batch, calls_torch=True)
@@ -246,7 +245,7 @@ def distances(
             number = rows.stop - rows.start
             for i, size in enumerate(plan.fft_sizes):
                 total, count = plan.frame_count(i, samples), counted[i, rows]
-                frames, window, spectra = transform(i, source[rows], count)
+                window, spectra = transform(i, source[rows], count)
                 changes = transform.changes(i, outputs, number, total)
                 sums = np.empty((len(targets), number, total))
                 _compare(
@@ -265,9 +264,9 @@ def distances(
                 found_array[:, rows] += sums.sum(axis=2) * scaled[i, rows]
                 for o in range(outputs):
                     change = torch.view_as_complex(changes[o].view(number, total, size // 2 + 1, 2))
-                    torch.fft.irfft(change, n=size, norm="forward", out=frames)
+                    pieces = torch.fft.irfft(change, n=size, norm="forward")
                     gradient = gradient_array[o : o + 1, rows]
-                    _overlap_add(frames[None].numpy(), window, plan.hops[i], count, gradient, 0, number)
+                    _overlap_add(pieces[None].numpy(), window, plan.hops[i], count, gradient, 0, number)
 
     over_ranges(work, batch, calls_torch=True)
     return found, None if mix is None else gradients

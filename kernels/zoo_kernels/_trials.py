@@ -72,6 +72,20 @@ def _try_vandermonde(backend: ModuleType, device: torch.device) -> None:
         _gradients_must_agree(backend.backward(v, w, torch.ones_like(found), True, True), expected, leaves)
 
 
+def _try_recurrence(backend: ModuleType, device: torch.device) -> None:
+    inputs = torch.linspace(-2.0, 2.0, 2 * 3 * 9).reshape(2, 3, 9)
+    weight = torch.linspace(1.0, -1.0, 27).reshape(9, 3)
+    bias = torch.linspace(-0.5, 0.5, 9)
+    with torch.inference_mode(False), torch.enable_grad():
+        leaves = _leaves(inputs)
+        expected = reference.gated_recurrence(leaves[0], weight, bias)
+        inputs, weight, bias = inputs.to(device), weight.to(device), bias.to(device)
+        states, gates = backend.forward(inputs, weight, bias, True)
+        _must_agree(states, expected)
+        grad_inputs, _ = backend.backward(weight, states, gates, torch.ones_like(states))
+        _gradients_must_agree([grad_inputs], expected, leaves)
+
+
 def _try_spectral(backend: ModuleType, device: torch.device) -> None:
     plan = Plan((8,), (2,))
     signal = torch.linspace(-1.0, 1.0, 16).square().reshape(1, 16)
@@ -92,5 +106,6 @@ TRIALS: dict[str, Callable[[ModuleType, torch.device], None]] = {
     "harmonic_oscillators": _try_oscillators,
     "cauchy": _try_cauchy,
     "vandermonde": _try_vandermonde,
+    "gated_recurrence": _try_recurrence,
     "spectral_distances": _try_spectral,
 }

@@ -94,3 +94,27 @@ def vandermonde(v: Tensor, w: Tensor, length: int) -> Tensor:
     v, w = v.to(torch.complex128), w.to(torch.complex128)
     steps = torch.arange(length, dtype=torch.float64, device=v.device)
     return 2 * (v[..., None] * torch.exp(w[..., None] * steps)).sum(dim=-2).real
+
+
+def gated_recurrence(inputs: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """Step after step, in float64, differentiable by autograd.
+
+    Args:
+        inputs: `[batch, steps, 3 H]`.
+        weight: `[3 H, H]`.
+        bias: `[3 H]`.
+
+    Returns:
+        float64 `[batch, steps, H]`.
+    """
+    inputs, weight, bias = inputs.double(), weight.double(), bias.double()
+    size = weight.shape[1]
+    state = torch.zeros(inputs.shape[0], size, dtype=torch.float64, device=inputs.device)
+    states = []
+    for step in inputs.unbind(dim=1):
+        products = state @ weight.t() + bias
+        r, z = torch.sigmoid(step[:, : 2 * size] + products[:, : 2 * size]).chunk(2, dim=1)
+        new = torch.tanh(step[:, 2 * size :] + r * products[:, 2 * size :])
+        state = (1 - z) * new + z * state
+        states.append(state)
+    return torch.stack(states, dim=1)

@@ -1,5 +1,4 @@
 import pytest
-import torch
 from torch.utils.data import default_collate
 
 from zoo import checkpoint, hub
@@ -52,20 +51,6 @@ def test_teacher_is_frozen_and_no_part_of_the_task(teacher):
     assert not any("teacher" in name for name in task.state_dict())
     task.train()
     assert not teacher.model.training
-
-
-def test_stored_controls_give_what_the_network_gives(teacher, small_tones, batch):
-    noise = torch.rand(4, batch["audio"].shape[1]) * 2 - 1
-    direct = teacher.render(batch, noise)
-    assert teacher.store([small_tones.split("train")], batch_size=4, hidden=True)
-    stored = teacher.render(batch, noise)
-    torch.testing.assert_close(stored.audio, direct.audio, atol=1e-5, rtol=1e-4)
-    torch.testing.assert_close(stored.hidden, direct.hidden, atol=1e-5, rtol=1e-4)
-
-
-def test_noise_of_the_teacher_is_drawn_anew(teacher, small_tones, batch):
-    teacher.store([small_tones.split("train")], batch_size=4, hidden=False)
-    assert not torch.equal(teacher.render(batch).audio, teacher.render(batch).audio)
 
 
 def test_student_is_in_eval_mode_while_it_is_validated(teacher, batch):

@@ -1,12 +1,12 @@
 import csv
 import json
-import os
 import shutil
 import signal
 import threading
 
 import pytest
 import torch
+from stopping import stopped_at
 
 from zoo import hub
 from zoo.checkpoint import load_folder, read_config
@@ -44,6 +44,7 @@ def test_run_has_every_file(small_tones, teacher_folder, tmp_path):
         "operative.gin",
         "history.csv",
         "checkpoints/last.ckpt",
+        "checkpoints/done.json",
         "plots/loss.png",
         "plots/spectrograms.png",
         *(f"samples/phrase{n}_{who}.wav" for n in (1, 2) for who in ("recording", "teacher", "student")),
@@ -104,25 +105,6 @@ def test_resumed_run_equals_an_uninterrupted_one(small_tones, teacher_folder, tm
 
 def without_seconds(folder):
     return [{name: value for name, value in row.items() if name != "seconds"} for row in fitting_rows(folder)]
-
-
-def stopped_at(step, call, number=signal.SIGINT):
-    """Call it, and send this process a signal when that step is done."""
-    from zoo.training.progress import Progress
-
-    original = Progress.step
-
-    def and_interrupt(self, done, loss):
-        original(self, done, loss)
-        if done == step:
-            os.kill(os.getpid(), number)
-
-    Progress.step = and_interrupt
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            call()
-    finally:
-        Progress.step = original
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -61,7 +61,7 @@ def main(arguments: list[str]) -> int:
     # What a recipe from elsewhere says of places and of the store is not for this machine.
     own = {"dataset": options.data, "name": None, "force": False, "resume": False, "progress": None}
     if teacher:
-        own["teacher"] = teacher
+        own |= {"teacher": teacher, "via": []}  # of a chain, the last link
     out = Path(options.out or Path("runs") / f"{config.name}-reproduced")
     done = gin_program.run(
         command,

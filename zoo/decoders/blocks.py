@@ -47,6 +47,7 @@ class ControlHead(nn.Module):
 
     def __init__(self, inputs: int, size: int, control_sizes: Mapping[str, int]) -> None:
         super().__init__()
+        self.inputs = inputs
         self.mlp = mlp(inputs + 2, size)
         self.controls = nn.ModuleDict({name: Linear(size, n) for name, n in control_sizes.items()})
 

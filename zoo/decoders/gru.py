@@ -7,9 +7,11 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from zoo_kernels import gated_recurrence
 
 from zoo.decoders.blocks import ControlHead, FeatureEncoder
 from zoo.decoders.interface import Decoded, Decoder, Frame, check_batch, split_frame
+from zoo.decoders.linear import linear
 
 
 class GRUState(NamedTuple):
@@ -41,9 +43,21 @@ class GRUDecoder(Decoder):
         self.gru = nn.GRU(2 * hidden_size, hidden_size, batch_first=True)
         self.head = ControlHead(hidden_size, hidden_size, control_sizes)
 
+    @property
+    def hidden_size(self) -> int:
+        """See `Decoder.hidden_size`."""
+        return self.head.inputs
+
     def forward(self, f0_scaled: Tensor, loudness_scaled: Tensor) -> Decoded:
         """Turn features `[batch, frames]` into controls; `hidden` is the GRU's output."""
-        hidden, _ = self.gru(self.encoder(f0_scaled, loudness_scaled))
+        encoded = self.encoder(f0_scaled, loudness_scaled)
+        if encoded.device.type == "cpu":
+            # nn.GRU takes a dozen operations for each step, and more on the way back
+            weights = self.gru.all_weights[0]
+            from_inputs = linear(encoded, weights[0], weights[2])
+            hidden = gated_recurrence(from_inputs.to(weights[1].dtype), weights[1], weights[3])
+        else:
+            hidden, _ = self.gru(encoded)
         return self.head(hidden, f0_scaled, loudness_scaled)
 
     @torch.no_grad()

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, NamedTuple, TypeAlias
 
+import torch
 from torch import Tensor, nn
 
 # What `step` carries from one frame to the next. Every decoder has a type of its own, which concerns nobody else: a
@@ -43,6 +44,17 @@ class Decoder(nn.Module, ABC):
     def __init__(self, *, control_sizes: Mapping[str, int]) -> None:
         super().__init__()
         self.control_sizes: dict[str, int] = dict(control_sizes)
+
+    @property
+    def hidden_size(self) -> int:
+        """Channels of `Decoded.hidden`. Found by decoding one frame; a child that knows it may say so."""
+        training = self.training
+        frame = next(self.parameters()).new_zeros(1, 1)
+        try:
+            with torch.no_grad():
+                return int(self.eval()(frame, frame).hidden.shape[-1])
+        finally:
+            self.train(training)
 
     @abstractmethod
     def forward(self, f0_scaled: Tensor, loudness_scaled: Tensor) -> Decoded:

@@ -10,21 +10,35 @@ _SMALLEST = 64  # rows: fewer are played frame by frame, where the call costs mo
 
 
 class Linear(nn.Linear):
-    """`nn.Linear`, with the same parameters and the same result but for rounding.
+    """`nn.Linear`, with the same parameters and the same result but for rounding; see `linear`."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`[..., in_features]` -> `[..., out_features]`."""
+        return linear(x, self.weight, self.bias)
+
+
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """`torch.nn.functional.linear`, but for rounding.
 
     torch gives a linear layer in float32 to MKL and a convolution to oneDNN, which on processors that are not Intel's
     is twice as fast, forward and backward. A convolution of width 1 over the rows is the same product; in the
     channels-last layout the rows lie as they are, and nothing is copied.
-    """
 
-    def forward(self, x: Tensor) -> Tensor:
-        """`[..., in_features]` -> `[..., out_features]`."""
-        rows = x.numel() // max(1, self.in_features)
-        if x.device.type != "cpu" or x.dtype != torch.float32 or rows < _SMALLEST or not _has_onednn():
-            return super().forward(x)
-        image = x.reshape(1, 1, rows, self.in_features).permute(0, 3, 1, 2)  # [1, channels, 1, rows], channels last
-        product = F.conv2d(image, self.weight[:, :, None, None], self.bias)
-        return product.permute(0, 2, 3, 1).reshape(*x.shape[:-1], self.out_features)
+    Args:
+        x: `[..., inputs]`.
+        weight: `[outputs, inputs]`.
+        bias: `[outputs]`.
+
+    Returns:
+        `[..., outputs]`.
+    """
+    outputs, inputs = weight.shape
+    rows = x.numel() // max(1, inputs)
+    if x.device.type != "cpu" or x.dtype != torch.float32 or rows < _SMALLEST or not _has_onednn():
+        return F.linear(x, weight, bias)
+    image = x.reshape(1, 1, rows, inputs).permute(0, 3, 1, 2)  # [1, channels, 1, rows], channels last
+    product = F.conv2d(image, weight[:, :, None, None], bias)
+    return product.permute(0, 2, 3, 1).reshape(*x.shape[:-1], outputs)
 
 
 def _has_onednn() -> bool:

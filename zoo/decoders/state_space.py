@@ -120,6 +120,11 @@ class StateSpaceDecoder(Decoder):
     def _blocks(self) -> list[StateSpaceBlock]:
         return [block for block in self.blocks if isinstance(block, StateSpaceBlock)]
 
+    @property
+    def hidden_size(self) -> int:
+        """See `Decoder.hidden_size`."""
+        return self.head.inputs
+
     def forward(self, f0_scaled: Tensor, loudness_scaled: Tensor) -> Decoded:
         """Turn features `[batch, frames]` into controls; `hidden` is the last block's output."""
         hidden = self.encoder(f0_scaled, loudness_scaled)

@@ -210,6 +210,11 @@ class TCNDecoder(Decoder):
         )
         self.head = ControlHead(channels, output_size, control_sizes)
 
+    @property
+    def hidden_size(self) -> int:
+        """See `Decoder.hidden_size`."""
+        return self.head.inputs
+
     def forward(self, f0_scaled: Tensor, loudness_scaled: Tensor) -> Decoded:
         """Turn features `[batch, frames]` into controls; `hidden` is the last block's output."""
         encoded = self.encoder(f0_scaled, loudness_scaled)

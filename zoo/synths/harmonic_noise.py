@@ -77,6 +77,14 @@ class HarmonicNoise(Synth):
         self.harmonic_number: Tensor
         self.noise_response: Tensor
 
+    def control_scales(self) -> dict[str, str]:
+        """See `Synth.control_scales`."""
+        return {
+            "amplitude": "gain of all harmonics together",
+            "harmonic_distribution": "share of each harmonic in the amplitude, from the first",
+            "noise_bands": f"gain of {self.noise_filter} noise filter at equally spaced frequencies up to Nyquist",
+        }
+
     def scaled_controls(self, f0_hz: Tensor, controls: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The gains that the signal path uses.
 
@@ -136,4 +144,4 @@ class HarmonicNoise(Synth):
             noise_part = full_filtered_noise(noise, magnitudes, self.noise_response, hop=self.hop)
         dry = harmonic + noise_part
         audio = dry if self.reverb is None else self.reverb(dry)
-        return Synthesis(audio=audio, dry=dry, harmonic=harmonic, noise=noise_part)
+        return Synthesis(audio=audio, dry=dry, harmonic=harmonic, noise=noise_part, scaled_controls=scaled)

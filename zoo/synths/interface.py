@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
@@ -21,12 +21,14 @@ class Synthesis:
         dry: The result before a reverb; the same tensor as `audio` where there is none.
         harmonic: The pitched part, where the synth has parts.
         noise: The noise part, where the synth has parts.
+        scaled_controls: The controls as the signal path used them; empty where the synth does not show them.
     """
 
     audio: Tensor
     dry: Tensor
     harmonic: Tensor | None = None
     noise: Tensor | None = None
+    scaled_controls: dict[str, Tensor] = field(default_factory=dict)
 
 
 class Synth(nn.Module, ABC):
@@ -46,6 +48,14 @@ class Synth(nn.Module, ABC):
         self.sample_rate = sample_rate
         self.hop = hop
         self.control_sizes: dict[str, int] = dict(control_sizes)
+
+    def control_scales(self) -> dict[str, str]:
+        """What each value in `Synthesis.scaled_controls` means, by name.
+
+        The loss `control` compares the controls of two synths where both say the same in the same words, options that
+        matter included. Empty, as here, for a synth whose controls no other synth shares.
+        """
+        return {}
 
     def check_inputs(self, f0_hz: Tensor, controls: Mapping[str, Tensor], noise: Tensor | None = None) -> None:
         """Refuse what would end in an obscure error or in NaN audio; a child's `forward` may call this first.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -26,14 +27,26 @@ class Stream(Sampler[list[int]]):
         seed: Of the order.
         start: First batch.
         stop: One past the last.
+        share: Of each batch give every so many-th segment alone, from which on: `(first, every)`, asked when it is
+            iterated. Processes that train together share batches so.
     """
 
-    def __init__(self, segments: int, *, batch_size: int, seed: int, start: int, stop: int) -> None:
+    def __init__(
+        self,
+        segments: int,
+        *,
+        batch_size: int,
+        seed: int,
+        start: int,
+        stop: int,
+        share: Callable[[], tuple[int, int]] = lambda: (0, 1),
+    ) -> None:
         self.segments = segments
         self.size = min(batch_size, segments)
         self.seed = seed
         self.start = start
         self.stop = stop
+        self.share = share
 
     def epoch(self, step: int) -> int:
         """Whole epochs seen after `step` batches."""
@@ -44,6 +57,7 @@ class Stream(Sampler[list[int]]):
 
     def __iter__(self) -> Iterator[list[int]]:
         epoch, order = -1, torch.empty(0, dtype=torch.int64)
+        first, every = self.share()
         for step in range(self.start, self.stop):
             batch = []
             for place in range(step * self.size, (step + 1) * self.size):
@@ -53,7 +67,7 @@ class Stream(Sampler[list[int]]):
                     generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
                     order = torch.randperm(self.segments, generator=generator)
                 batch.append(int(order[place % self.segments]))
-            yield batch
+            yield batch[first::every]
 
 
 def training_loader(segments: Dataset[Batch], stream: Stream, *, num_workers: int) -> DataLoader[Any]:
@@ -73,14 +87,49 @@ def in_order(segments: Dataset[Batch], *, batch_size: int) -> DataLoader[Any]:
     return DataLoader(segments, batch_size=batch_size, generator=torch.Generator().manual_seed(0))
 
 
-def fixed_noise(batch: Batch, *, hop: int, seed: int) -> Tensor:
+def fixed_noise(batch: Batch, *, hop: int, seed: int | Sequence[int]) -> Tensor:
     """Noise `[batch, samples]` uniform in [-1, 1) that depends on nothing but the seed and each segment's index.
 
     So two evaluations differ by the model alone, in whatever batches the segments come.
+
+    Args:
+        batch: With `index` and `f0_hz`.
+        hop: Samples a frame.
+        seed: One for all, or one a row.
     """
-    samples = batch["f0_hz"].shape[-1] * hop
-    rows = []
-    for index in batch["index"].tolist():
-        generator = torch.Generator().manual_seed(seed * 1_000_003 + index)
-        rows.append(torch.rand(samples, generator=generator) * 2 - 1)
-    return torch.stack(rows).to(batch["f0_hz"].device)
+    indices = batch["index"].tolist()
+    seeds = [seed] * len(indices) if isinstance(seed, int) else seed
+    return _rows(batch, hop, [one * 1_000_003 + index for one, index in zip(seeds, indices, strict=True)])
+
+
+def step_noise(batch: Batch, *, hop: int, seed: int, step: int) -> Tensor:
+    """Noise `[batch, samples]` uniform in [-1, 1) for a step of training, anew at every step.
+
+    It depends on the seed, the step and each segment's index alone: not on what was drawn before, nor on how many
+    processes a batch is divided among. On a GPU, where that would be slow, it is drawn for the batch as a whole.
+
+    Args:
+        batch: With `index` and `f0_hz`.
+        hop: Samples a frame.
+        seed: Of the run.
+        step: Steps done before.
+    """
+    device = batch["f0_hz"].device
+    indices = batch["index"].tolist()
+    if device.type == "cuda":
+        generator = torch.Generator(device).manual_seed(_mixed(seed, step, *indices))
+        shape = len(indices), batch["f0_hz"].shape[-1] * hop
+        return torch.rand(shape, generator=generator, device=device).mul_(2).sub_(1)
+    return _rows(batch, hop, [_mixed(seed, step, index) for index in indices])
+
+
+def _mixed(*numbers: int) -> int:
+    # torch's generator on the CPU looks at 32 bits of a seed, so sums of products would meet again and again
+    return int.from_bytes(hashlib.blake2b(repr(numbers).encode(), digest_size=4).digest(), "little")
+
+
+def _rows(batch: Batch, hop: int, seeds: Sequence[int]) -> Tensor:
+    noise = torch.empty(len(seeds), batch["f0_hz"].shape[-1] * hop)
+    for row, seed in zip(noise, seeds, strict=True):
+        row.uniform_(-1, 1, generator=torch.Generator().manual_seed(seed))
+    return noise.to(batch["f0_hz"].device)

@@ -20,6 +20,7 @@ from zoo.lineage import teacher_reference
 from zoo.model import Model
 from zoo.training.batches import Batch, fixed_noise, in_order
 from zoo.training.speed import real_time_factors
+from zoo.training.teacher import Teacher
 
 if TYPE_CHECKING:
     from zoo.datasets import Dataset
@@ -43,12 +44,19 @@ class HeldOut:
     """What a model is measured on.
 
     Attributes:
-        segments: The split, at most so many segments as asked for.
+        whole: A split.
         split: Its name.
+        positions: Which of its segments.
     """
 
-    segments: torch.utils.data.Dataset[Batch]
+    whole: torch.utils.data.Dataset[Batch]
     split: str
+    positions: Sequence[int]
+
+    @property
+    def segments(self) -> torch.utils.data.Dataset[Batch]:
+        """These segments alone."""
+        return torch.utils.data.Subset(self.whole, list(self.positions))
 
 
 def held_out(dataset: Dataset, split: str = "test", *, max_segments: int | None = None) -> HeldOut:
@@ -65,14 +73,13 @@ def held_out(dataset: Dataset, split: str = "test", *, max_segments: int | None 
     segments = dataset.split(split)
     if max_segments is not None and max_segments < len(segments):
         # evenly spread, since neighbours come from the same recording
-        chosen = [i * len(segments) // max_segments for i in range(max_segments)]
-        return HeldOut(torch.utils.data.Subset(segments, chosen), split)
-    return HeldOut(segments, split)
+        return HeldOut(segments, split, [i * len(segments) // max_segments for i in range(max_segments)])
+    return HeldOut(segments, split, range(len(segments)))
 
 
 @torch.no_grad()
 def measure(
-    arms: Mapping[str, Model],
+    arms: Mapping[str, Model | Teacher],
     segments: torch.utils.data.Dataset[Batch],
     *,
     seed: int = 0,
@@ -83,8 +90,8 @@ def measure(
     """Measure models on segments, row by row, without the padding.
 
     Args:
-        arms: Models by arm; the arm "student" also gives the noise floor: the distance between two renderings of it
-            that differ in their noise alone.
+        arms: Models by arm, a teacher also as one with a cache; the arm "student" also gives the noise floor: the
+            distance between two renderings of it that differ in their noise alone.
         segments: What they play and are compared with.
         seed: Of the noise.
         pitch: Tracker of the f0 error.
@@ -96,22 +103,37 @@ def measure(
     """
     values: dict[str, list[dict[str, Tensor]]] = {arm: [] for arm in (*arms, "noise_floor")}
     for batch in in_order(segments, batch_size=_BATCH):
-        for arm, model in arms.items():
-            made = _play(model, batch, seed)
+        for arm, player in arms.items():
+            model = _model_of(player)
+            made = play(player, batch, seed)
             values[arm].append(_compare(model, made, batch["audio"], batch))
             values[arm][-1].update(_pitch_error(model, made, batch, pitch, pitch_options or {}))
             if arm == "student":
-                values["noise_floor"].append(_compare(model, made, _play(model, batch, seed + 1), batch))
+                values["noise_floor"].append(_compare(model, made, play(player, batch, seed + 1), batch))
         if tick is not None:
             tick(len(batch["index"]))
     summary = {arm: _summary(found) for arm, found in values.items() if found}
     if "student" in arms and "student" in summary:
-        factors = torch.tensor(real_time_factors(arms["student"]))
+        factors = torch.tensor(real_time_factors(_model_of(arms["student"])))
         summary["student"][SPEED] = _statistics(factors)
     return summary
 
 
-def _play(model: Model, batch: Batch, seed: int) -> Tensor:
+def _model_of(player: Model | Teacher) -> Model:
+    return player.model if isinstance(player, Teacher) else player
+
+
+@torch.no_grad()
+def play(model: Model | Teacher, batch: Batch, seed: int) -> Tensor:
+    """What a model makes of a batch, with the noise of a seed; a teacher reads it, where its cache holds that.
+
+    Returns:
+        `[batch, samples]`, float32 on the CPU.
+    """
+    if isinstance(model, Teacher):
+        if seed == 0:
+            return model.give(batch, {"audio"}).audio.float().cpu()
+        model = model.model
     device = next(model.parameters()).device
     noise = fixed_noise(batch, hop=model.hop, seed=seed)
     made = model(batch["f0_hz"].to(device), batch["loudness_db"].to(device), noise.to(device))

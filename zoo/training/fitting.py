@@ -5,7 +5,8 @@ Requirements it meets:
 - a run that stops anywhere (its last step, early stopping, Ctrl-C, NaN, a full disk, power) leaves the best weights so
   far in `model.safetensors`, and what is needed to go on in `checkpoints/last.ckpt`;
 - a resumed run goes on bit for bit (on the CPU): order of segments, noise, dropout, optimizer, schedule, history;
-- one place keeps the books: Lightning moves data, scales and clips gradients and steps; all bookkeeping is here.
+- one place keeps the books: Lightning moves data, scales and clips gradients and steps; all bookkeeping is here;
+- of several processes the first one alone writes, and they stop together.
 """
 
 from __future__ import annotations
@@ -24,8 +25,10 @@ import torch
 from torch import Tensor
 
 from zoo import checkpoint
+from zoo.training import processes
 from zoo.training.batches import Batch, Stream
 from zoo.training.checkpoints import State, restore_rng, rng_states, save_state
+from zoo.training.devices import graph_decoder
 from zoo.training.history import History, Row
 from zoo.training.interrupts import StopRequest
 from zoo.training.memory import keep_freed_memory
@@ -88,11 +91,16 @@ class Keeper(L.Callback):
         task = _task(pl_module)
         if task.teacher is not None:
             task.teacher.to(task.device)
-        self.history = History(task.labels, self.resumed.history if self.resumed else [])
+        self.history = History([*task.labels, *task.weights()], self.resumed.history if self.resumed else [])
         if self.resumed is not None:
             self._restore(self.resumed, trainer, task)
         else:
             self._validate(trainer, task)
+        if task.settings.cuda_graphs:
+            frames = self.validation[0]["f0_hz"].shape[-1]
+            graph_decoder(task.model, batch_size=self.stream.size, frames=frames)
+        if processes.rank():  # dropout is to differ from process to process
+            torch.manual_seed(task.settings.seed * 1_000_003 + task.step * processes.count() + processes.rank())
         self._saved = self._resumed_at = time.monotonic()
 
     def on_train_batch_end(
@@ -111,17 +119,18 @@ class Keeper(L.Callback):
         self.loss_count += 1
         self.progress.step(task.step, loss)
         last = task.step >= self.stream.stop
+        asked = processes.any_of_all(self.stop.asked, task.device)
         if task.step % self.validate_every == 0 or last:
             self._pause()
             self._validate(trainer, task)
             if self._is_stale(task):
                 self.stopped_early = trainer.should_stop = True
             self._resumed_at = time.monotonic()
-        elif self.stop.asked or time.monotonic() - self._saved > SAVE_EVERY:
+        elif asked or time.monotonic() - self._saved > SAVE_EVERY:
             self._pause()
             self._save(trainer, task)
-        if self.stop.asked:
-            trainer.should_stop = True
+        if asked:
+            self.stop.asked = trainer.should_stop = True
 
     def _pause(self) -> None:
         now = time.monotonic()
@@ -129,8 +138,11 @@ class Keeper(L.Callback):
         self._resumed_at = now
 
     def _validate(self, trainer: L.Trainer, task: Task) -> None:
-        with torch.random.fork_rng(), trainer.precision_plugin.forward_context():
-            total, values = task.evaluate_losses(self.validation)
+        total, values = 0.0, [0.0]
+        if not processes.rank():
+            with torch.random.fork_rng(), trainer.precision_plugin.forward_context():
+                total, values = task.evaluate_losses(self.validation)
+        total, values = trainer.strategy.broadcast((total, values))
         row: Row = {
             "step": task.step,
             "epoch": self.stream.epoch(task.step),
@@ -140,6 +152,7 @@ class Keeper(L.Callback):
             "lr": max(group["lr"] for group in trainer.optimizers[0].param_groups),
             "seconds": round(self.seconds, 2),
             **dict(zip(task.labels, values, strict=True)),
+            **task.weights(),
         }
         self.history.rows.append(row)
         self.loss_sum, self.loss_count = 0.0, 0
@@ -147,10 +160,12 @@ class Keeper(L.Callback):
         if best:
             self.best_loss, self.best_step, self.stale = total, task.step, 0
             self.on_best(task.step, total)
-            checkpoint.save(task.model, self.run)
+            if not processes.rank():
+                checkpoint.save(task.model, self.run)
         else:
             self.stale += 1
-        self.history.write(self.run / "history.csv")
+        if not processes.rank():
+            self.history.write(self.run / "history.csv")
         self._save(trainer, task)
         self.progress.validated(task.step, total, best=best)
 
@@ -163,6 +178,9 @@ class Keeper(L.Callback):
     def _save(self, trainer: L.Trainer, task: Task) -> None:
         if not all(torch.isfinite(p).all() for p in task.parameters()):
             return  # the next step's loss will be NaN and say so; the last good state stays
+        self._saved = time.monotonic()
+        if processes.rank():
+            return
         scheduler = trainer.lr_scheduler_configs[0].scheduler
         save_state(
             State(
@@ -184,7 +202,6 @@ class Keeper(L.Callback):
             ),
             self.run,
         )
-        self._saved = time.monotonic()
 
     def _restore(self, state: State, trainer: L.Trainer, task: Task) -> None:
         task.model.load_state_dict(state.model)
@@ -211,7 +228,10 @@ def fit(task: Task, keeper: Keeper, loader: Any) -> None:  # noqa: ANN401 - any 
             max_steps=keeper.stream.stop - keeper.stream.start,
             max_epochs=-1,
             accelerator=settings.accelerator,
-            devices=1,
+            devices=settings.devices,
+            num_nodes=settings.num_nodes,
+            # a loss that does not count for a while leaves parameters without a gradient
+            strategy="auto" if settings.devices * settings.num_nodes == 1 else "ddp_find_unused_parameters_true",
             precision=settings.precision,  # type: ignore[arg-type]  # Settings has checked that it is one of Lightning's
             gradient_clip_val=settings.gradient_clip,
             limit_val_batches=0,
@@ -260,5 +280,5 @@ def _task(module: L.LightningModule) -> Task:
 
 
 def _loss_of(outputs: Any) -> float:  # noqa: ANN401 - Lightning gives a tensor or a dictionary
-    loss = outputs["loss"] if isinstance(outputs, dict) else outputs
+    loss = outputs["whole" if "whole" in outputs else "loss"] if isinstance(outputs, dict) else outputs
     return float(loss.item()) if isinstance(loss, Tensor) else float(loss)

@@ -19,10 +19,11 @@ class History:
     """The rows of a run so far.
 
     `train_loss` is the mean since the row before (empty at step 0); `val_loss` the weighted sum on the validation
-    split, and each loss's own column its value there before the weight; `seconds` counts training alone.
+    split, and each loss's own column its value there before the weight; a weight that changes over the run has a column
+    too; `seconds` counts training alone.
 
     Args:
-        losses: Labels of the losses, which become columns.
+        losses: Labels of the losses, and of weights that change, which become columns.
         rows: Rows of an earlier part of the run.
     """
 

@@ -11,7 +11,7 @@ from zoo.training.settings import Settings
 
 if TYPE_CHECKING:
     from zoo.losses.distillation import Loss
-    from zoo.training.running import Finished
+    from zoo.training.plan import Finished
 
 
 def train(
@@ -34,6 +34,9 @@ def train(
     accelerator: str = "auto",
     precision: str = "32-true",
     num_workers: int = 0,
+    devices: int = 1,
+    num_nodes: int = 1,
+    cuda_graphs: bool = False,
     evaluate: bool = True,
     resume: bool = False,
     name: str | None = None,
@@ -64,8 +67,14 @@ def train(
         validate_every: Steps; None for once an epoch, but at most 50 times a run and every ten steps.
         seed: Of everything that is drawn: weights, order, noise, dropout.
         accelerator: "auto", "cpu", "gpu", "cuda" or "mps".
-        precision: "32-true", "16-mixed" or "bf16-mixed".
+        precision: "32-true", "16-mixed", "bf16-mixed", or "auto": bfloat16 for networks of over a million parameters on
+            GPUs that have it and on processors with AMX, else float32. Phases, reverbs, spectra and logarithms are
+            float32 in any case.
         num_workers: Processes that load segments; 0 is fastest while the data is in memory.
+        devices: Devices of this machine to train on, each by a process of its own with its share of every batch; on the
+            CPU as many processes. The batch as a whole stays of `batch_size`.
+        num_nodes: Machines that train together, started by a launcher such as torchrun.
+        cuda_graphs: On a GPU, record the network's work once and replay it.
         evaluate: Whether to measure on held-out segments at the end.
         resume: Go on with the run in `out`, exactly where it was.
         name: Enter the finished run into the local store under this name.
@@ -82,7 +91,8 @@ def train(
         TrainingError: A loss became NaN; the best weights until then are in the run's folder.
         KeyboardInterrupt: Ctrl-C (or SIGTERM); the run is whole, and can be resumed.
     """
-    from zoo.training.running import Plan, run
+    from zoo.training.chain import run_plan
+    from zoo.training.plan import Plan
 
     settings = Settings(
         steps=steps,
@@ -97,8 +107,11 @@ def train(
         accelerator=accelerator,
         precision=precision,
         num_workers=num_workers,
+        devices=devices,
+        num_nodes=num_nodes,
+        cuda_graphs=cuda_graphs,
     )
-    return run(
+    return run_plan(
         Plan(
             student=model,
             student_options=dict(model_options or {}),
@@ -128,6 +141,9 @@ def distill(
     student_options: Mapping[str, Any] | None = None,
     losses: Sequence[Loss] | None = None,
     allow_other_instrument: bool = False,
+    teacher_cache: bool = True,
+    teacher_draws: int = 4,
+    via: Sequence[str] = (),
     steps: int = 120_000,
     batch_size: int = 16,
     learning_rate: float = 1e-3,
@@ -140,6 +156,9 @@ def distill(
     accelerator: str = "auto",
     precision: str = "32-true",
     num_workers: int = 0,
+    devices: int = 1,
+    num_nodes: int = 1,
+    cuda_graphs: bool = False,
     evaluate: bool = True,
     resume: bool = False,
     name: str | None = None,
@@ -161,6 +180,11 @@ def distill(
         student_options: Options of the student in place of the preset's.
         losses: What is minimised; `Reconstruction(weight=0.5)` and `OutputAudio(weight=0.5)` by default.
         allow_other_instrument: Whether the teacher may play another instrument than the data's.
+        teacher_cache: Whether what the teacher makes of the data is kept on disk, for this run and for others. It
+            changes nothing but time.
+        teacher_draws: Draws of the teacher's noise, taken in turns.
+        via: Architectures between teacher and student, e.g. ["gru-M"]: the first learns from the teacher, the next from
+            that one, and the student from the last. Each is a run of its own, in the folder `via` of the student's.
         steps: See `train`.
         batch_size: See `train`.
         learning_rate: See `train`.
@@ -173,6 +197,9 @@ def distill(
         accelerator: See `train`.
         precision: See `train`.
         num_workers: See `train`.
+        devices: See `train`.
+        num_nodes: See `train`.
+        cuda_graphs: See `train`.
         evaluate: See `train`.
         resume: See `train`.
         name: See `train`.
@@ -190,12 +217,16 @@ def distill(
         TrainingError: A loss became NaN; the best weights until then are in the run's folder.
         KeyboardInterrupt: Ctrl-C (or SIGTERM); the run is whole, and can be resumed.
     """
-    from zoo.training.running import Plan, run
+    from zoo.training.chain import run_plan
+    from zoo.training.plan import Plan
 
+    links = _checked_links(via)
     if not isinstance(teacher, (str, Path)):
         raise ConfigError(
             f"teacher must be a name or a folder, found {teacher!r}. Type: --set \"TEACHER='gru-L-flute'\""
         )
+    if isinstance(teacher_draws, bool) or not isinstance(teacher_draws, int) or teacher_draws < 1:
+        raise ConfigError(f"teacher_draws must be a whole number of at least 1, found {teacher_draws!r}.")
     settings = Settings(
         steps=steps,
         batch_size=batch_size,
@@ -209,13 +240,19 @@ def distill(
         accelerator=accelerator,
         precision=precision,
         num_workers=num_workers,
+        devices=devices,
+        num_nodes=num_nodes,
+        cuda_graphs=cuda_graphs,
     )
-    return run(
+    return run_plan(
         Plan(
             student=student,
             student_options=dict(student_options or {}),
             teacher=str(teacher),
             allow_other_instrument=allow_other_instrument,
+            teacher_cache=teacher_cache,
+            teacher_draws=teacher_draws,
+            via=links,
             dataset=dataset,
             instrument=instrument,
             losses=losses,
@@ -229,3 +266,9 @@ def distill(
             records=dict(records or {}),
         )
     )
+
+
+def _checked_links(via: Sequence[str]) -> tuple[str, ...]:
+    if isinstance(via, str) or not all(isinstance(name, str) for name in via):
+        raise ConfigError(f"via must be a list of architectures, found {via!r}. Type: --set \"distill.via=['gru-M']\"")
+    return tuple(via)

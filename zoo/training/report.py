@@ -12,8 +12,10 @@ from torch import Tensor
 from zoo.features.audio import write_wav
 from zoo.files import beside
 from zoo.model import Model
-from zoo.training.batches import Batch, fixed_noise
+from zoo.training.batches import Batch
+from zoo.training.evaluation import play
 from zoo.training.history import Row
+from zoo.training.teacher import Teacher
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -24,16 +26,15 @@ SAMPLES = 3
 _FLOOR_DB = -80.0
 
 
-@torch.no_grad()
 def play_segments(
-    models: Mapping[str, Model], segments: torch.utils.data.Dataset[Batch], *, seed: int
+    models: Mapping[str, Model | Teacher], segments: torch.utils.data.Dataset[Batch], *, hop: int
 ) -> list[dict[str, Tensor]]:
     """Render a few held-out segments with each model, without padding.
 
     Args:
         models: By what they are called: teacher, student.
-        segments: A split; up to `SAMPLES` evenly spread ones are taken.
-        seed: Of the noise.
+        segments: A split; those at `sample_positions` are taken.
+        hop: Samples a frame.
 
     Returns:
         For each segment the audio `[samples]` of the recording and of each model, by name, at one common level that
@@ -41,18 +42,20 @@ def play_segments(
     """
     count = len(segments)  # type: ignore[arg-type]  # torch's Dataset declares no length; ours has one
     played = []
-    for number in range(min(SAMPLES, count)):
-        batch = torch.utils.data.default_collate([segments[number * count // min(SAMPLES, count)]])
-        samples = int(batch["valid_frames"][0]) * next(iter(models.values())).hop
+    for position in sample_positions(count):
+        batch = torch.utils.data.default_collate([segments[position]])
+        samples = int(batch["valid_frames"][0]) * hop
         audio = {"recording": batch["audio"][0, :samples]}
         for name, model in models.items():
-            device = next(model.parameters()).device
-            noise = fixed_noise(batch, hop=model.hop, seed=seed).to(device)
-            made = model(batch["f0_hz"].to(device), batch["loudness_db"].to(device), noise)
-            audio[name] = made.audio[0, :samples].float().cpu()
+            audio[name] = play(model, batch, 0)[0, :samples]
         peak = max(1.0, *(float(a.abs().max()) for a in audio.values()))
         played.append({name: a / peak for name, a in audio.items()})
     return played
+
+
+def sample_positions(count: int) -> list[int]:
+    """Which of so many segments are rendered to listen to: up to `SAMPLES`, evenly spread."""
+    return [number * count // min(SAMPLES, count) for number in range(min(SAMPLES, count))]
 
 
 def write_samples(played: Sequence[Mapping[str, Tensor]], folder: Path, *, sample_rate: int) -> None:

@@ -3,129 +3,44 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import torch
 
-from zoo import model as models
-from zoo import naming, store
-from zoo.card import write_card
-from zoo.checkpoint import load_folder
-from zoo.datasets import open_dataset
-from zoo.errors import ConfigError, TrainingError
+from zoo.errors import TrainingError
 from zoo.files import write_atomically
-from zoo.losses.distillation import Loss, OutputAudio, Reconstruction
-from zoo.model import Model
-from zoo.run_files import published_files
-from zoo.training import evaluation, report
+from zoo.training import processes
 from zoo.training.batches import Batch, Stream, in_order, training_loader
-from zoo.training.checkpoints import LAST, State, check_identity, load_state
-from zoo.training.history import read_history
+from zoo.training.done import clear_done, mark_done
+from zoo.training.finishing import finish, finish_quickly, held_out
 from zoo.training.interrupts import StopRequest
-from zoo.training.progress import Progress, duration
-from zoo.training.run_folder import choose_folder
-from zoo.training.settings import Settings
-from zoo.training.teacher import Teacher, find_teacher
-
-if TYPE_CHECKING:
-    from zoo.datasets import Dataset
-    from zoo.training.fitting import Keeper
+from zoo.training.plan import Finished, Plan
+from zoo.training.progress import Progress
+from zoo.training.report import sample_positions
+from zoo.training.setup import Setup, set_up
+from zoo.training.teacher import Teacher
+from zoo.training.teacher_cache import Part
 
 _log = logging.getLogger(__name__)
-
-MOST_MEASURED = 50
-"""Held-out segments that are measured at the end of a run, at most; `zoo.evaluate` measures all."""
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What `train` or `distill` was asked for; see there."""
-
-    student: str
-    student_options: dict[str, Any]
-    teacher: str | None
-    dataset: str | Path
-    instrument: str | None
-    losses: Sequence[Loss] | None
-    settings: Settings
-    out: str | Path | None
-    evaluate: bool
-    resume: bool
-    name: str | None
-    force: bool
-    progress: bool | None
-    records: dict[str, str]
-    allow_other_instrument: bool = False
-
-
-@dataclass(frozen=True)
-class Finished:
-    """What a run reached.
-
-    Attributes:
-        folder: With all its files.
-        steps: Done in all.
-        best_step: Where the validation loss was lowest; the weights are those.
-        best_loss: The validation loss there.
-        metrics: As in metrics.json; empty when it was not measured.
-    """
-
-    folder: Path
-    steps: int
-    best_step: int
-    best_loss: float
-    metrics: evaluation.Summary = field(default_factory=dict)
 
 
 def run(plan: Plan) -> Finished:
     """Check everything, train, and write the run's folder."""
-    settings = plan.settings
-    dataset = open_dataset(plan.dataset)
-    instrument = _instrument(plan.instrument, dataset)
     with torch.random.fork_rng():
-        torch.manual_seed(settings.seed)
-        student = _student(plan, dataset, instrument)
-        folder = choose_folder(plan.out, name=student.name, resume=plan.resume)
-        if plan.name is not None:
-            store.check_name(plan.name, architecture=student.config.architecture, force=plan.force)
-        teacher = None
-        if plan.teacher is not None:
-            teacher = find_teacher(
-                plan.teacher,
-                dataset=dataset,
-                instrument=instrument,
-                allow_other_instrument=plan.allow_other_instrument,
-            )
-        losses = _bound_losses(plan, student, teacher)
-        resumed = load_state(folder) if plan.resume else None
-        identity = _identity(settings, student, teacher, dataset)
-        if resumed is not None:
-            check_identity(resumed, identity, folder)
-        student.config = student.config.with_changes(lineage=_lineage(dataset, teacher, settings))
-        splits = _splits(dataset)
-        _announce(student, teacher, dataset, splits, resumed)
-        return _train(plan, folder, dataset, splits, student, teacher, losses, resumed, identity)
+        torch.manual_seed(plan.settings.seed)
+        setup = set_up(plan)
+        try:
+            return _train(plan, setup)
+        finally:
+            if setup.teacher is not None:
+                setup.teacher.close()
 
 
-def _train(
-    plan: Plan,
-    folder: Path,
-    dataset: Dataset,
-    splits: dict[str, Any],
-    student: Model,
-    teacher: Teacher | None,
-    losses: Sequence[Loss],
-    resumed: State | None,
-    identity: dict[str, Any],
-) -> Finished:
+def _train(plan: Plan, setup: Setup) -> Finished:
     # lightning takes seconds to import; a mistake in the arguments is told before.
     from zoo.training.fitting import Keeper, fit
     from zoo.training.task import Task
 
-    settings = plan.settings
+    settings, splits, student, resumed = setup.settings, setup.splits, setup.student, setup.resumed
     start = resumed.step if resumed else 0
     stream = Stream(
         len(splits["train"]),
@@ -133,28 +48,32 @@ def _train(
         seed=settings.seed,
         start=start,
         stop=max(start, settings.steps),
+        share=lambda: (processes.rank(), processes.count()),
     )
     validation: list[Batch] = list(in_order(splits["validation"], batch_size=stream.size))
-    if teacher is not None:
-        _store_teacher(teacher, splits, losses, stream)
-    task = Task(student, losses, settings, teacher)
+    if setup.teacher is not None and plan.teacher_cache:
+        _use_cache(setup.teacher, plan, setup, stream)
+    task = Task(student, setup.losses, settings, setup.teacher, epoch_of=stream.epoch)
 
     def on_best(step: int, loss: float) -> None:
         training = {"best_step": step, "validation_loss": loss, "seed": settings.seed, "batch_size": stream.size}
         student.config = student.config.with_changes(lineage={**student.config.lineage, "training": training})
 
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, text in plan.records.items():
-        write_atomically(folder / name, text)
+    if processes.is_main():
+        setup.folder.mkdir(parents=True, exist_ok=True)
+        if len(stream):
+            clear_done(setup.folder)
+        for name, text in plan.records.items():
+            write_atomically(setup.folder / name, text)
     with StopRequest() as stop:
         keeper = Keeper(
-            run=folder,
+            run=setup.folder,
             stream=stream,
             validation=validation,
             validate_every=settings.validate_every or default_interval(stream.segments, stream.size, settings.steps),
-            identity=identity,
+            identity=setup.identity,
             stop=stop,
-            progress=Progress(settings.steps, start=start, shown=plan.progress),
+            progress=Progress(settings.steps, start=start, shown=plan.progress if processes.is_main() else False),
             resumed=resumed,
             on_best=on_best,
         )
@@ -162,24 +81,29 @@ def _train(
             try:
                 fit(task, keeper, training_loader(splits["train"], stream, num_workers=settings.num_workers))
             except TrainingError:
-                _finish_quickly(folder, task.labels)
+                if processes.is_main():
+                    finish_quickly(setup.folder, task.labels)
                 raise
         elif resumed is not None:
             keeper.best_loss, keeper.best_step, keeper.seconds = resumed.best_loss, resumed.best_step, resumed.seconds
             _log.info("All %d steps are done already.", settings.steps)
     steps = max(task.step, start)
+    if not processes.is_main():
+        return Finished(setup.folder, steps, keeper.best_step, keeper.best_loss)
     if stop.asked:
-        _finish_quickly(folder, task.labels)
+        finish_quickly(setup.folder, task.labels)
         _log.info(
             "Stopped at step %d. The best weights (step %d) are in %s.\nGo on: python -m zoo.%s --resume --out %s",
             steps,
             keeper.best_step,
-            folder,
-            "train" if teacher is None else "distill",
-            folder,
+            setup.folder,
+            "train" if setup.teacher is None else "distill",
+            plan.command_out or setup.folder,
         )
         raise KeyboardInterrupt
-    return _finish(plan, folder, dataset, teacher, task.labels, keeper, steps)
+    finished = finish(plan, setup, task.labels, keeper, steps)
+    mark_done(setup.folder, asked=settings.steps, steps=steps)
+    return finished
 
 
 def default_interval(segments: int, batch_size: int, steps: int) -> int:
@@ -187,157 +111,23 @@ def default_interval(segments: int, batch_size: int, steps: int) -> int:
     return max(-(-segments // batch_size), steps // 50, 10)
 
 
-def _finish(
-    plan: Plan,
-    folder: Path,
-    dataset: Dataset,
-    teacher: Teacher | None,
-    labels: Sequence[str],
-    keeper: Keeper,
-    steps: int,
-) -> Finished:
-    """Measure the best weights, let them be heard and seen, and write the card."""
-    rows = read_history(folder / "history.csv")
-    done = max(1, steps - keeper.stream.start)
-    _log.info(
-        "Trained %d steps in %s (%.2f s a step)%s. Validation loss %.4g at step %d, from %.4g at step 0.",
-        steps,
-        duration(keeper.seconds),
-        (keeper.seconds - (keeper.resumed.seconds if keeper.resumed else 0.0)) / done,
-        ", stopped early" if keeper.stopped_early else "",
-        keeper.best_loss,
-        keeper.best_step,
-        rows[0]["val_loss"] or 0.0,
-    )
-    best = load_folder(folder)
-    arms = {"teacher": teacher.model.cpu(), "student": best} if teacher is not None else {"student": best}
-    chosen = _held_out(dataset)
-    played = report.play_segments(arms, chosen.segments, seed=plan.settings.seed)
-    report.write_samples(played, folder / "samples", sample_rate=best.sample_rate)
-    report.plot_losses(rows, labels, folder / "plots" / "loss.png")
-    report.plot_spectrograms(played[0], folder / "plots" / "spectrograms.png", sample_rate=best.sample_rate)
-    summary: evaluation.Summary = {}
-    if plan.evaluate:
-        _log.info("Measuring on %d %s segments ...", len(chosen.segments), chosen.split)  # type: ignore[arg-type]  # ours has a length
-        summary = evaluation.measure(arms, chosen.segments, seed=plan.settings.seed)
-        evaluation.write_metrics(summary, folder / "metrics.json")
-        _log.info("%s", evaluation.table(summary))
-    write_card(folder)
-    if plan.name is not None:
-        _log.info("Stored as %s (%s).", plan.name, store.enter(plan.name, published_files(folder)))
-    handle = plan.name or folder
-    _log.info(
-        "The run is in %s. Next:\n  listen to %s\n  python -m zoo.evaluate %s --data %s\n"
-        "  python -m zoo synth %s voice.wav out.wav",
-        folder,
-        folder / "samples",
-        folder,
-        plan.dataset,
-        handle,
-    )
-    return Finished(folder, steps, keeper.best_step, keeper.best_loss, summary)
+def _use_cache(teacher: Teacher, plan: Plan, setup: Setup, stream: Stream) -> None:
+    """Have the teacher read what the run will ask it for: in training, in validations, and when it is measured."""
+    needs = frozenset(need for loss in setup.losses for need in loss.needs)
+    training, validation = setup.splits["train"], setup.splits["validation"]
+    parts = [Part("train", training, range(len(training)), needs, teacher.draws)]
+    if validation is not training:
+        parts.append(Part("validation", validation, range(len(validation)), needs, 1))
+    listened = held_out(setup.dataset)
+    positions = listened.positions
+    if not plan.evaluate:
+        positions = [positions[i] for i in sample_positions(len(positions))]
+    parts.append(Part(listened.split, listened.whole, positions, frozenset({"audio"}), 1))
+    if (device := _device(plan.settings.accelerator)) is not None:
+        teacher.to(device)
+    teacher.use_cache(setup.dataset, parts, visits=len(stream) * stream.size)
 
 
-def _held_out(dataset: Dataset) -> evaluation.HeldOut:
-    held_out = any(dataset.info["splits"].get(name) for name in ("test", "validation"))
-    return evaluation.held_out(dataset, "test" if held_out else "train", max_segments=MOST_MEASURED)
-
-
-def _finish_quickly(folder: Path, labels: Sequence[str]) -> None:
-    report.plot_losses(read_history(folder / "history.csv"), labels, folder / "plots" / "loss.png")
-    write_card(folder)
-
-
-def _instrument(asked: str | None, dataset: Dataset) -> str:
-    if asked is None and dataset.instrument is None:
-        raise ConfigError(f"{dataset.path} does not say its instrument. Type: --set \"INSTRUMENT='flute'\"")
-    if asked is not None and dataset.instrument is not None and asked != dataset.instrument:
-        raise ConfigError(
-            f"INSTRUMENT is {asked!r}, and the dataset {dataset.path} holds {dataset.instrument!r}. Take the "
-            f"dataset of {asked}, or: --set \"INSTRUMENT='{dataset.instrument}'\""
-        )
-    return asked or dataset.instrument or ""
-
-
-def _student(plan: Plan, dataset: Dataset, instrument: str) -> Model:
-    naming.parse_name(plan.student)  # a name that is none is told with near matches
-    options = {"features": dataset.features.to_dict(), **plan.student_options}
-    student = models.create(plan.student, instrument=instrument, **options)
-    evaluation.check_rates(student, dataset)
-    return student
-
-
-def _bound_losses(plan: Plan, student: Model, teacher: Teacher | None) -> list[Loss]:
-    if plan.losses is None:
-        losses: list[Loss] = (
-            [Reconstruction()] if teacher is None else [Reconstruction(weight=0.5), OutputAudio(weight=0.5)]
-        )
-    else:
-        losses = list(plan.losses)
-    if not losses:
-        raise ConfigError("There must be at least one loss, e.g. [@reconstruction()].")
-    for loss in losses:
-        if not isinstance(loss, Loss):
-            raise ConfigError(f"{loss!r} is no loss. Name registered ones: [@reconstruction(), @output_audio()].")
-        loss.bind(student, teacher.model if teacher is not None else None)
-    return losses
-
-
-def _splits(dataset: Dataset) -> dict[str, Any]:
-    training = dataset.split("train")
-    if dataset.info["splits"].get("validation"):
-        return {"train": training, "validation": dataset.split("validation")}
-    _log.warning("%s has no validation segments: validated on the training segments.", dataset.path)
-    return {"train": training, "validation": training}
-
-
-def _identity(settings: Settings, student: Model, teacher: Teacher | None, dataset: Dataset) -> dict[str, Any]:
-    return {
-        **settings.identity(),
-        "student": student.name,
-        "student_build": repr(student.config.build_arguments()),
-        "teacher": teacher.hash if teacher is not None else None,
-        "dataset": dataset.hash,
-    }
-
-
-def _lineage(dataset: Dataset, teacher: Teacher | None, settings: Settings) -> dict[str, Any]:
-    data: dict[str, Any] = {"name": dataset.name, "hash": dataset.hash}
-    if attribution := _attribution(dataset):
-        data["attribution"] = attribution
-    return {"dataset": data, **({"teacher": teacher.lineage()} if teacher is not None else {})}
-
-
-def _attribution(dataset: Dataset) -> list[str]:
-    # Licences that ask for the author's name ask for it beside what was made of the recordings too.
-    known = [source.get("attribution") or {} for source in dataset.info.get("sources", [])]
-    lines = {
-        ", ".join(str(k[part]) for part in ("author", "licence", "license", "source") if k.get(part)) for k in known
-    }
-    return sorted(lines - {""})
-
-
-def _announce(
-    student: Model, teacher: Teacher | None, dataset: Dataset, splits: dict[str, Any], resumed: State | None
-) -> None:
-    frames = sum(segment["valid_frames"] for segment in dataset.info["splits"]["train"])
-    minutes = frames * dataset.hop / dataset.sample_rate / 60
-    _log.info("%s %s: %d parameters", "Distilling" if teacher else "Training", student.name, student.num_parameters)
-    if teacher is not None:
-        _log.info("teacher %s: %d parameters (%s)", teacher.model.name, teacher.model.num_parameters, teacher.found)
-    _log.info(
-        "data %s: %d segments (%.1f min) to train on, %d to validate on",
-        dataset.path,
-        len(splits["train"]),
-        minutes,
-        len(splits["validation"]),
-    )
-    if resumed is not None:
-        _log.info("resumed at step %d (from %s)", resumed.step, LAST)
-
-
-def _store_teacher(teacher: Teacher, splits: dict[str, Any], losses: Sequence[Loss], stream: Stream) -> None:
-    if len(stream) * stream.size < stream.segments:
-        return  # a run too short to see every segment once: the teacher is cheaper step by step
-    hidden = any("hidden" in loss.needs for loss in losses)
-    teacher.store([splits["train"], splits["validation"]], batch_size=stream.size, hidden=hidden)
+def _device(accelerator: str) -> torch.device | None:
+    wanted = accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
+    return torch.device("cuda") if wanted else None

@@ -9,7 +9,7 @@ from typing import Any
 from zoo.errors import ConfigError, listing
 
 ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps")
-PRECISIONS = ("32-true", "16-mixed", "bf16-mixed")
+PRECISIONS = ("auto", "32-true", "16-mixed", "bf16-mixed")
 
 
 @dataclass(frozen=True)
@@ -32,9 +32,12 @@ class Settings:
     accelerator: str
     precision: str
     num_workers: int
+    devices: int = 1
+    num_nodes: int = 1
+    cuda_graphs: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch_size", "lr_decay_steps"):
+        for name in ("steps", "batch_size", "lr_decay_steps", "devices", "num_nodes"):
             _whole(name, getattr(self, name), 1)
         for name in ("early_stopping", "validate_every"):
             if getattr(self, name) is not None:
@@ -45,13 +48,21 @@ class Settings:
         _positive("lr_decay", self.lr_decay)
         if self.gradient_clip is not None:
             _positive("gradient_clip", self.gradient_clip)
+        if self.devices * self.num_nodes > self.batch_size:
+            raise ConfigError(
+                f"{self.devices * self.num_nodes} processes cannot share batches of {self.batch_size}: take a larger "
+                "BATCH_SIZE, or fewer devices."
+            )
+        if self.cuda_graphs and (self.precision != "32-true" or self.devices * self.num_nodes > 1):
+            raise ConfigError("cuda_graphs goes with precision = '32-true' on one device.")
         for name, known in (("accelerator", ACCELERATORS), ("precision", PRECISIONS)):
             if getattr(self, name) not in known:
                 raise ConfigError(f"{name} must be one of {listing(known)}, found {getattr(self, name)!r}.")
 
     def identity(self) -> dict[str, Any]:
         """What must stay the same for a run to be resumed."""
-        free = ("steps", "early_stopping", "validate_every", "accelerator", "num_workers")
+        free = {"steps", "early_stopping", "validate_every", "accelerator", "num_workers"}
+        free |= {"devices", "num_nodes", "cuda_graphs"}
         return {name: value for name, value in asdict(self).items() if name not in free}
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import lightning as L
@@ -12,11 +12,12 @@ from torch import Tensor, nn
 
 from zoo.errors import TrainingError
 from zoo.features import scale_f0, scale_loudness
-from zoo.losses.distillation import Loss, compute
+from zoo.losses.distillation import Computed, Loss, compute
 from zoo.model import Model, Rendering
-from zoo.training.batches import Batch, fixed_noise
+from zoo.training import processes
+from zoo.training.batches import Batch, fixed_noise, step_noise
 from zoo.training.settings import Settings
-from zoo.training.teacher import Teacher, trimmed
+from zoo.training.teacher import Teacher
 
 
 class Task(L.LightningModule):
@@ -27,14 +28,24 @@ class Task(L.LightningModule):
         losses: What it is trained with, bound to the pair.
         settings: How.
         teacher: Whom it learns from. Not a module, so it is in neither `parameters()` nor `state_dict()`.
+        epoch_of: Epochs done after so many steps.
     """
 
-    def __init__(self, model: Model, losses: Sequence[Loss], settings: Settings, teacher: Teacher | None) -> None:
+    def __init__(
+        self,
+        model: Model,
+        losses: Sequence[Loss],
+        settings: Settings,
+        teacher: Teacher | None,
+        *,
+        epoch_of: Callable[[int], int] = lambda step: 0,
+    ) -> None:
         super().__init__()
         self.model = model
         self.losses = nn.ModuleList(losses)
         self.settings = settings
         self.teacher = teacher
+        self.epoch_of = epoch_of
         self.labels = unique_labels(losses)
         self.step = 0
         self._targets: dict[int, Rendering] = {}
@@ -43,16 +54,37 @@ class Task(L.LightningModule):
     def _terms(self) -> list[Loss]:
         return [loss for loss in self.losses if isinstance(loss, Loss)]
 
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """The weighted sum of the losses on a batch."""
-        rendering = self._render(batch)
-        target = self.teacher.render(batch) if self.teacher is not None else None
-        computed = compute(self._terms, rendering, target, batch)
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor | dict[str, Tensor]:
+        """The weighted sum of the losses on a batch.
+
+        Where several processes share the batch, also the sum on all of it, as `whole`; their gradients are averaged, so
+        that each counts by its share of the frames.
+        """
+        for loss in self._terms:
+            loss.advance(self.step)
+        noise = step_noise(batch, hop=self.model.hop, seed=self.settings.seed, step=self.step)
+        rendering = self._render(batch, noise)
+        needs = {need for loss in self._terms if loss.factor for need in loss.needs}
+        target = None
+        if self.teacher is not None and needs:
+            target = self.teacher.give(batch, needs, epoch=self.epoch_of(self.step))
+        computed = compute(self._terms, rendering, target, batch, skip_weightless=True)
+        if processes.count() > 1:
+            return self._shared(computed, batch)
         if not math.isfinite(computed.total.item()):
             self._complain(computed.values)
         return computed.total
 
-    def _render(self, batch: Batch, noise: Tensor | None = None) -> Rendering:
+    def _shared(self, computed: Computed, batch: Batch) -> dict[str, Tensor]:
+        frames = float(batch["valid_frames"].sum())
+        all_frames = max(1.0, processes.sum_over_all(frames, self.device))
+        loss = computed.total * (frames * processes.count() / all_frames)
+        whole = processes.sum_over_all(loss.item(), self.device) / processes.count()
+        if not math.isfinite(whole):  # all of them stop, also those whose own share is well
+            self._complain(computed.values)
+        return {"loss": loss, "whole": loss.new_tensor(whole)}
+
+    def _render(self, batch: Batch, noise: Tensor) -> Rendering:
         try:
             rendering: Rendering = self.model(batch["f0_hz"], batch["loudness_db"], noise)
         except ValueError:  # a synth's kernels refuse NaN; here it is the training that made it
@@ -79,9 +111,18 @@ class Task(L.LightningModule):
             'Try a lower learning rate: --set "LEARNING_RATE=3e-4"'
         )
 
+    def weights(self) -> dict[str, float]:
+        """The weights that change over the run, as they are now, by their column in history.csv."""
+        for loss in self._terms:
+            loss.advance(self.step)
+        pairs = zip(self.labels, self._terms, strict=True)
+        return {f"weight_{label}": loss.factor for label, loss in pairs if loss.changes}
+
     @torch.no_grad()
     def evaluate_losses(self, batches: Sequence[Batch]) -> tuple[float, list[float]]:
         """The weighted sum and each loss on held-out batches: in eval mode, with noise that is always the same.
+
+        The weights are those of the run's end (`Loss.final_factor`), so that sums at any step can be compared.
 
         Raises:
             TrainingError: A loss is not finite.
@@ -93,9 +134,10 @@ class Task(L.LightningModule):
         try:
             for number, batch in enumerate(batches):
                 batch = {name: value.to(self.device) for name, value in batch.items()}
-                noise = fixed_noise(batch, hop=self.model.hop, seed=self.settings.seed)
+                # the noise of the teacher's first draw: what differs is then no matter of chance
+                noise = fixed_noise(batch, hop=self.model.hop, seed=0)
                 rendering = self._render(batch, noise)
-                computed = compute(self._terms, rendering, self._target(number, batch, noise), batch)
+                computed = compute(self._terms, rendering, self._target(number, batch), batch)
                 sums += torch.stack(computed.values).double().cpu() * len(noise)
                 segments += len(noise)
         finally:
@@ -103,20 +145,20 @@ class Task(L.LightningModule):
         means = [value / segments for value in sums.tolist()]
         if not all(math.isfinite(mean) for mean in means):
             self._complain([torch.tensor(mean) for mean in means])
-        weights = [float(loss.weight) for loss in self._terms]
+        weights = [loss.final_factor for loss in self._terms]
         return sum(w * mean for w, mean in zip(weights, means, strict=True)), means
 
-    def _target(self, number: int, batch: Batch, noise: Tensor) -> Rendering | None:
-        # With fixed noise, held-out targets are the same at each validation; a hundred segments of 4 s take 50 MB.
+    def _target(self, number: int, batch: Batch) -> Rendering | None:
+        # Without a cache, targets are kept in memory: a hundred segments of 4 s take 50 MB.
         if self.teacher is None:
             return None
-        if number not in self._targets:
-            needs = {need for loss in self._terms for need in loss.needs}
-            made = trimmed(self.teacher.render(batch, noise), needs)
-            if number >= 32:
-                return made
+        if number in self._targets:
+            return self._targets[number]
+        needs = {need for loss in self._terms for need in loss.needs}
+        made = self.teacher.give(batch, needs)
+        if self.teacher.cache is None and number < 32:
             self._targets[number] = made
-        return self._targets[number]
+        return made
 
     def configure_optimizers(self) -> Any:  # noqa: ANN401 - Lightning's own union of forms
         """AdamW, its learning rate multiplied by `lr_decay` every `lr_decay_steps` steps.
@@ -127,7 +169,7 @@ class Task(L.LightningModule):
         groups: list[dict[str, Any]] = [
             *self.model.decoder.param_groups(),
             {"params": list(self.model.synth.parameters())},
-            {"params": list(self.losses.parameters())},
+            *(group for loss in self._terms for group in loss.param_groups()),
         ]
         rate = settings.learning_rate
         groups = [{**group, "lr": min(group.get("lr", rate), rate)} for group in groups if group["params"]]

@@ -4,43 +4,35 @@ Requirements it meets:
 
 - found and checked before anything is computed: trained weights, the same rates, the same instrument;
 - in eval mode, without gradients, in neither the optimizer nor the checkpoint: it is no part of the module tree;
-- its network is evaluated once a segment, not once a step: segments are fixed, so its controls are a pure function of
-  the segment. Its noise is drawn anew at every step, since a stored draw would become a target of its own;
-- what it gives does not depend on where a run was interrupted: the network always sees the segments in the same groups.
+- evaluated once a segment, not once a step, and not at all where an earlier run did that (`teacher_cache.py`);
+- its noise changes from epoch to epoch, since a single draw would become a target of its own;
+- what it gives depends on the segment and the epoch alone: not on where a run was interrupted, nor on the cache.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor
-from torch.utils.data import Dataset
 
 from zoo import hub
 from zoo.checkpoint import load_folder, weights_hash
 from zoo.errors import ConfigError
-from zoo.features import scale_f0, scale_loudness
 from zoo.model import Model, Rendering
-from zoo.training.batches import Batch, in_order
+from zoo.training.batches import Batch, fixed_noise
+from zoo.training.teacher_cache import Part, TeacherCache, draws_of, open_cache
 
 if TYPE_CHECKING:
     from zoo.datasets import Dataset as PreparedDataset
 
 _log = logging.getLogger(__name__)
 
-CACHE_BYTES = 2 * 2**30
-"""Most memory that stored controls may take; beyond it the teacher is evaluated at every step."""
-
-
-@dataclass
-class _Stored:
-    controls: dict[str, Tensor]
-    hidden: Tensor
-    row: dict[int, int]
+DRAWS = 4
+"""Draws of its noise by default, taken in turns."""
 
 
 class Teacher:
@@ -49,13 +41,18 @@ class Teacher:
     Args:
         model: The model; it is frozen and put into eval mode.
         found: Where it was found.
+        draws: Draws of its noise that training takes in turns.
+
+    Attributes:
+        cache: What is kept of it on disk, where `use_cache` found or made that.
     """
 
-    def __init__(self, model: Model, *, found: hub.Found) -> None:
+    def __init__(self, model: Model, *, found: hub.Found, draws: int = DRAWS) -> None:
         self.model = model.eval().requires_grad_(False)
         self.found = found
         self.hash = weights_hash(model)
-        self._stored: _Stored | None = None
+        self.draws = draws
+        self.cache: TeacherCache | None = None
 
     def lineage(self) -> dict[str, Any]:
         """What a student's config.json says of its teacher, and of that one's own making.
@@ -78,67 +75,101 @@ class Teacher:
         """Move it to where the student is."""
         self.model.to(device)
 
-    @torch.no_grad()
-    def store(self, splits: Iterable[Dataset[Batch]], *, batch_size: int, hidden: bool) -> bool:
-        """Evaluate the network for all segments, once; whether that was possible.
+    def use_cache(self, dataset: PreparedDataset, parts: Sequence[Part], *, visits: int) -> None:
+        """Read what it makes from disk, after computing there what is missing; say how much that was.
 
         Args:
-            splits: The segments that will be asked for.
-            batch_size: Segments a group.
-            hidden: Whether a loss needs the hidden features too.
+            dataset: What `parts` are of.
+            parts: What will be asked for.
+            visits: How often a segment will be asked for in all. Where that is less than there are segments, nothing is
+                computed: step by step is cheaper then.
         """
-        device = next(self.model.parameters()).device
-        kept: list[tuple[dict[str, Tensor], Tensor]] = []
-        row: dict[int, int] = {}
-        size = 0
-        for split in splits:
-            for batch in in_order(split, batch_size=batch_size):
-                scaled = scale_f0(batch["f0_hz"].to(device)), scale_loudness(batch["loudness_db"].to(device))
-                controls, features = self.model.decoder(*scaled)
-                if not hidden:
-                    features = features[..., :0]
-                kept.append(({name: value.cpu() for name, value in controls.items()}, features.cpu()))
-                size += sum(t.numel() * t.element_size() for t in (*controls.values(), features))
-                if size > CACHE_BYTES:
-                    _log.info("The teacher's controls for all segments take too much memory: it runs at every step.")
-                    return False
-                for index in batch["index"].tolist():
-                    row[index] = len(row)
-        if kept:
-            controls = {name: torch.cat([c[name] for c, _ in kept]) for name in kept[0][0]}
-            self._stored = _Stored(controls, torch.cat([h for _, h in kept]), row)
-        return True
+        opened = open_cache(self.model, self.hash, dataset, parts)
+        if isinstance(opened, str):
+            _log.warning("The teacher runs at every step, without a cache: %s.", opened)
+            return
+        _log.info("teacher cache: %d of %d segments (%s)", opened.present, opened.total, opened.folder.path)
+        if not opened.complete and visits >= opened.total:
+            try:
+                opened.fill(self.model)
+            except OSError as error:  # a full disk, for one: the run itself can do without
+                _log.warning("The teacher's cache could not be completed: %s", error)
+            else:
+                _log.info("teacher cache: %d of %d segments", opened.present, opened.total)
+        self.cache = opened
+
+    def close(self) -> None:
+        """Let other runs remove its cache where they need the room."""
+        if self.cache is not None:
+            self.cache.folder.release()
+            self.cache = None
 
     @torch.no_grad()
     def render(self, batch: Batch, noise: Tensor | None = None) -> Rendering:
-        """Render a batch, from stored controls where there are any; noise is drawn anew unless given."""
-        f0_hz = batch["f0_hz"]
+        """Render a batch by the network; noise is drawn anew unless given."""
+        made: Rendering = self.model(batch["f0_hz"], batch["loudness_db"], noise)
+        return made
+
+    def give(self, batch: Batch, fields: Iterable[str], *, epoch: int | None = None) -> Rendering:
+        """What losses or a listener need of its rendering of a batch, from the cache where it is there.
+
+        Args:
+            batch: Of the dataset's segments.
+            fields: Which fields of the rendering; the others are empty.
+            epoch: Decides which draw of the noise each segment gets; the first one where None.
+        """
+        fields = frozenset(fields)
         indices = batch["index"].tolist()
-        stored = self._stored
-        if stored is None or any(index not in stored.row for index in indices):
-            made: Rendering = self.model(f0_hz, batch["loudness_db"], noise)
-            return made
-        rows = torch.tensor([stored.row[index] for index in indices])
-        controls = {name: value[rows].to(f0_hz.device) for name, value in stored.controls.items()}
-        played = self.model.synth(f0_hz, controls, noise)
-        hidden = stored.hidden[rows].to(f0_hz.device)
-        return Rendering(played.audio, played.dry, played.harmonic, played.noise, controls, hidden)
+        draws = [0] * len(indices) if epoch is None else draws_of(indices, epoch, self.draws)
+        if self.cache is not None and self.cache.has(indices, fields):
+            try:
+                return self._read(self.cache, batch, fields, draws)
+            except (SafetensorError, OSError) as error:
+                _log.warning("The teacher's cache can no longer be read (%s): the teacher runs at every step.", error)
+                self.close()
+        noise = fixed_noise(batch, hop=self.model.hop, seed=draws)
+        return trimmed(self.render(batch, noise), fields)
+
+    def _read(self, cache: TeacherCache, batch: Batch, fields: Iterable[str], draws: Sequence[int]) -> Rendering:
+        device = batch["f0_hz"].device
+        indices = batch["index"].tolist()
+        found = {
+            kind: {name: tensor.to(device) for name, tensor in cache.read(kind, indices, draws).items()}
+            for kind in fields
+        }
+        none = torch.empty(len(indices), 0, device=device)
+        return Rendering(
+            audio=found.get("audio", {}).get("audio", none),
+            dry=found.get("dry", {}).get("dry", none),
+            harmonic=None,
+            noise=None,
+            controls=found.get("controls", {}),
+            hidden=found.get("hidden", {}).get("hidden", none[..., None]),
+            scaled_controls=found.get("scaled_controls", {}),
+        )
 
 
-def trimmed(rendering: Rendering, needs: Iterable[str]) -> Rendering:
-    """A rendering with only what losses need, to be kept."""
-    needs = set(needs)
-    return replace(
-        rendering,
+def trimmed(rendering: Rendering, fields: Iterable[str]) -> Rendering:
+    """A rendering with some of its fields; the others are empty."""
+    fields = set(fields)
+    return Rendering(
+        audio=rendering.audio if "audio" in fields else rendering.audio[:, :0],
+        dry=rendering.dry if "dry" in fields else rendering.dry[:, :0],
         harmonic=None,
         noise=None,
-        controls=rendering.controls if "controls" in needs else {},
-        hidden=rendering.hidden if "hidden" in needs else rendering.hidden[..., :0],
+        controls=rendering.controls if "controls" in fields else {},
+        hidden=rendering.hidden if "hidden" in fields else rendering.hidden[:, :0],
+        scaled_controls=rendering.scaled_controls if "scaled_controls" in fields else {},
     )
 
 
 def find_teacher(
-    reference: str, *, dataset: PreparedDataset, instrument: str, allow_other_instrument: bool = False
+    reference: str,
+    *,
+    dataset: PreparedDataset,
+    instrument: str,
+    allow_other_instrument: bool = False,
+    draws: int = DRAWS,
 ) -> Teacher:
     """Find and load a teacher, and check that it can teach on this data.
 
@@ -147,6 +178,7 @@ def find_teacher(
         dataset: What it will be heard on.
         instrument: The student's.
         allow_other_instrument: Whether a teacher for another instrument will do.
+        draws: See `Teacher`.
 
     Raises:
         ModelNotFoundError: There is no such model, or it has no trained weights.
@@ -167,4 +199,4 @@ def find_teacher(
             f"The teacher {reference} plays {other or 'no named instrument'}, and the data is {instrument}. Take "
             f'another teacher, or allow it: --set "distill.allow_other_instrument=True"'
         )
-    return Teacher(model, found=found)
+    return Teacher(model, found=found, draws=draws)

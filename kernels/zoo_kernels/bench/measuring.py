@@ -12,7 +12,8 @@ from torch import Tensor
 
 from zoo_kernels._backends import OK, TABLE, backends, state
 from zoo_kernels.bench.memory import cuda_peak_mb
-from zoo_kernels.bench.problems import TEXTBOOK, Problem, Truth, Version, Work, problem, problem_class
+from zoo_kernels.bench.problem import Problem, Truth, Work
+from zoo_kernels.bench.problems import TEXTBOOK, Version, problem, problem_class
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,8 @@ from pathlib import Path
 
 import torch
 
-from zoo_kernels.bench.problems import TEXTBOOK, Version, Work, problem
+from zoo_kernels.bench.problem import Work
+from zoo_kernels.bench.problems import TEXTBOOK, Version, problem
 
 MEGABYTE = 1e6
 # glibc: blocks from this size on are mapped by themselves, and unmapped when they are freed.

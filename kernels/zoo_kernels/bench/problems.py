@@ -6,16 +6,16 @@ A textbook version is what one writes first: torch operations over the whole sum
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from zoo_kernels import harmonic_oscillators, reference
+from zoo_kernels.bench.problem import Problem, Truth, Work, make_cotangent, with_autograd
 from zoo_kernels.cauchy import cauchy
+from zoo_kernels.recurrence import gated_recurrence
 from zoo_kernels.spectral import SpectralPlan, spectral_distances, spectral_magnitudes
 from zoo_kernels.vandermonde import vandermonde
 
@@ -23,86 +23,6 @@ RATE = 16000
 TEXTBOOK = "textbook"
 
 Version = tuple[str, str, str]  # kernel, backend or "textbook", case
-
-
-@dataclass(frozen=True)
-class Work:
-    """A call to measure.
-
-    Attributes:
-        forward: Computes the value.
-        backward: Takes what `forward` gave, and computes the gradients.
-        at_once: `backward` computes the value as well: the kernel gives both in one pass.
-    """
-
-    forward: Callable[[], Any]
-    backward: Callable[[Any], tuple[Tensor, ...]]
-    at_once: bool = False
-
-
-@dataclass(frozen=True)
-class Truth:
-    """Value and gradients in float64.
-
-    Attributes:
-        value: The leading part of the value that is compared.
-        gradients: The leading parts of the gradients.
-    """
-
-    value: Tensor
-    gradients: tuple[Tensor, ...]
-
-
-def _with_autograd(call: Callable[..., Tensor], cotangent: Tensor, *inputs: Tensor) -> Work:
-    leaves = [tensor.detach().clone().requires_grad_() for tensor in inputs]
-    return Work(lambda: call(*leaves), lambda value: torch.autograd.grad(value, leaves, cotangent))
-
-
-def _cotangent(*shape: int, like: Tensor) -> Tensor:
-    """The gradient that comes in, the same for all versions: of both signs over a signal, one for a loss."""
-    wave = torch.linspace(-1.0, 1.0, shape[-1], device=like.device) + 0.5 if len(shape) > 1 else torch.ones(shape)
-    return wave.to(like).expand(shape).contiguous()
-
-
-class Problem(ABC):
-    """One kernel at one size on one device.
-
-    Args:
-        device: Where the inputs are.
-        quick: Small sizes.
-    """
-
-    kernel: str
-
-    def __init__(self, device: torch.device, *, quick: bool) -> None:
-        self.device = device
-        self.quick = quick
-        self.generator = torch.Generator().manual_seed(0)
-
-    def random(self, *shape: int) -> Tensor:
-        """Uniform numbers in [0, 1), float32, the same on every device."""
-        return torch.rand(*shape, generator=self.generator).to(self.device)
-
-    @classmethod
-    @abstractmethod
-    def cases(cls, *, quick: bool) -> tuple[str, ...]:
-        """What the kernel is called with: sizes, or what distinguishes one call from another."""
-
-    @abstractmethod
-    def textbook(self) -> Work:
-        """The textbook version, of the first case."""
-
-    @abstractmethod
-    def work(self, backend: str, case: str) -> Work:
-        """The kernel by one backend."""
-
-    @abstractmethod
-    def truth(self, case: str) -> Truth:
-        """What is right."""
-
-    def signal_to_error_db(self, backend: str, case: str) -> tuple[float | None, float | None]:
-        """Signal-to-error ratios of 4 s and of 10 min of audio, where the kernel makes audio."""
-        return None, None
 
 
 class Oscillators(Problem):
@@ -145,7 +65,7 @@ class Oscillators(Problem):
         return self._trained(self.sine_bank, self.running_phase(self.f0_hz, self.frames * self.hop))
 
     def _trained(self, call: Callable[[Tensor, Tensor], Tensor], phase: Tensor) -> Work:
-        return _with_autograd(call, _cotangent(*phase.shape, like=self.amplitudes), phase, self.amplitudes)
+        return with_autograd(call, make_cotangent(*phase.shape, like=self.amplitudes), phase, self.amplitudes)
 
     def _limit(self, case: str) -> Tensor | None:
         return self.active if case == "active" else None
@@ -167,7 +87,7 @@ class Oscillators(Problem):
             for tensor in (self.phase(self.f0_hz, self.frames * self.hop), self.amplitudes)
         )
         value = reference.harmonic_oscillators(phase, amplitudes, hop=self.hop, active=limit)
-        gradients = torch.autograd.grad(value, (phase, amplitudes), _cotangent(*value.shape, like=value))
+        gradients = torch.autograd.grad(value, (phase, amplitudes), make_cotangent(*value.shape, like=value))
         return Truth(value.detach(), gradients)
 
     def signal_to_error_db(self, backend: str, case: str) -> tuple[float | None, float | None]:
@@ -230,7 +150,9 @@ class _StateSpace(Problem):
             v, w = self.v[:, part].to(torch.complex128), self.w[part].to(torch.complex128)
             v, w = v.cpu().requires_grad_(), w.cpu().requires_grad_()
             value = self.exact(v, w)
-            found.append((value.detach(), *torch.autograd.grad(value, (v, w), _cotangent(*value.shape, like=value))))
+            found.append(
+                (value.detach(), *torch.autograd.grad(value, (v, w), make_cotangent(*value.shape, like=value)))
+            )
         values, grad_v, grad_w = zip(*found, strict=True)
         return Truth(torch.cat(values, dim=1), (torch.cat(grad_v, dim=1), torch.cat(grad_w, dim=0)))
 
@@ -252,12 +174,12 @@ class Cauchy(_StateSpace):
             numerators, poles = torch.cat([v, v.conj()], dim=-1), torch.cat([w, w.conj()], dim=-1)
             return (numerators[..., None] / (self.z - poles[..., None])).sum(dim=-2)
 
-        return _with_autograd(direct, _cotangent(*self.shape, like=self.v), self.v, self.w)
+        return with_autograd(direct, make_cotangent(*self.shape, like=self.v), self.v, self.w)
 
     def work(self, backend: str, case: str) -> Work:
         """`cauchy`; the nodes are constants, as in S4."""
-        cotangent = _cotangent(*self.shape, like=self.v)
-        return _with_autograd(lambda v, w: cauchy(v, self.z, w, backend=backend), cotangent, self.v, self.w)
+        cotangent = make_cotangent(*self.shape, like=self.v)
+        return with_autograd(lambda v, w: cauchy(v, self.z, w, backend=backend), cotangent, self.v, self.w)
 
     def exact(self, v: Tensor, w: Tensor) -> Tensor:
         """The reference."""
@@ -276,16 +198,67 @@ class Vandermonde(_StateSpace):
             steps = torch.arange(self.length, dtype=torch.float32, device=v.device)
             return 2 * (v[..., None] * torch.exp(w[..., None] * steps)).sum(dim=-2).real
 
-        return _with_autograd(direct, _cotangent(*self.shape, like=self.v.real), self.v, self.w)
+        return with_autograd(direct, make_cotangent(*self.shape, like=self.v.real), self.v, self.w)
 
     def work(self, backend: str, case: str) -> Work:
         """`vandermonde`."""
-        cotangent = _cotangent(*self.shape, like=self.v.real)
-        return _with_autograd(lambda v, w: vandermonde(v, w, self.length, backend=backend), cotangent, self.v, self.w)
+        cotangent = make_cotangent(*self.shape, like=self.v.real)
+        return with_autograd(lambda v, w: vandermonde(v, w, self.length, backend=backend), cotangent, self.v, self.w)
 
     def exact(self, v: Tensor, w: Tensor) -> Tensor:
         """The reference."""
         return reference.vandermonde(v, w, self.length)
+
+
+class Recurrence(Problem):
+    """A GRU of a small decoder."""
+
+    kernel = "gated_recurrence"
+
+    def __init__(self, device: torch.device, *, quick: bool) -> None:
+        super().__init__(device, quick=quick)
+        batch, steps, size = self.sizes(quick)
+        self.shape = (batch, steps, size)
+        self.inputs = 4 * self.random(batch, steps, 3 * size) - 2
+        self.weight = (2 * self.random(3 * size, size) - 1) / size**0.5
+        self.bias = (2 * self.random(3 * size) - 1) / size**0.5
+
+    @staticmethod
+    def sizes(quick: bool) -> tuple[int, int, int]:
+        """Rows, steps, units."""
+        return (2, 20, 8) if quick else (16, 1000, 44)
+
+    @classmethod
+    def cases(cls, *, quick: bool) -> tuple[str, ...]:
+        """One, named by its sizes."""
+        return (" x ".join(map(str, cls.sizes(quick))),)
+
+    def textbook(self) -> Work:
+        """The one of torch; its products of the inputs are left out by giving it a matrix of ones and zeros."""
+        size = self.shape[2]
+        identity, zeros = torch.eye(3 * size, device=self.device), torch.zeros(3 * size, device=self.device)
+
+        def direct(inputs: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+            start = inputs.new_zeros(1, self.shape[0], size)
+            states: Tensor = torch.gru(inputs, start, (identity, weight, zeros, bias), True, 1, 0.0, True, False, True)[
+                0
+            ]
+            return states
+
+        return self._trained(direct)
+
+    def _trained(self, call: Callable[..., Tensor]) -> Work:
+        return with_autograd(call, make_cotangent(*self.shape, like=self.inputs), self.inputs, self.weight, self.bias)
+
+    def work(self, backend: str, case: str) -> Work:
+        """`gated_recurrence`."""
+        return self._trained(lambda *arguments: gated_recurrence(*arguments, backend=backend))
+
+    def truth(self, case: str) -> Truth:
+        """Of all rows: the weight's gradient is a sum over them."""
+        leaves = [t.cpu().double().requires_grad_() for t in (self.inputs, self.weight, self.bias)]
+        value = reference.gated_recurrence(*leaves)
+        return Truth(value.detach(), torch.autograd.grad(value, leaves, make_cotangent(*value.shape, like=value)))
 
 
 class Spectral(Problem):
@@ -331,7 +304,7 @@ class Spectral(Problem):
                 total = total + (torch.log(x + 1e-7) - torch.log(y + 1e-7)).abs().mean(dim=(1, 2))
             return total
 
-        return _with_autograd(direct, _cotangent(self.signal.shape[0], like=self.signal), self.signal)
+        return with_autograd(direct, make_cotangent(self.signal.shape[0], like=self.signal), self.signal)
 
     def work(self, backend: str, case: str) -> Work:
         """The target's magnitudes, and the distances, with the gradient in the same pass."""
@@ -357,10 +330,10 @@ class Spectral(Problem):
         value = torch.stack(
             [reference.spectral_distance(signal, target, fft_size=s, hop=s // 4) for s in self.plan.fft_sizes]
         ).sum(dim=0)
-        return Truth(value.detach(), torch.autograd.grad(value, signal, _cotangent(*value.shape, like=value)))
+        return Truth(value.detach(), torch.autograd.grad(value, signal, make_cotangent(*value.shape, like=value)))
 
 
-PROBLEMS: Sequence[type[Problem]] = (Oscillators, Cauchy, Vandermonde, Spectral)
+PROBLEMS: Sequence[type[Problem]] = (Oscillators, Cauchy, Vandermonde, Recurrence, Spectral)
 
 
 def problem_class(kernel: str) -> type[Problem]:

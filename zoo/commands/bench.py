@@ -1,0 +1,158 @@
+"""`python -m zoo bench`: what models cost to keep, to play and to train."""
+
+from __future__ import annotations
+
+import csv
+import io
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from zoo import cli
+from zoo.commands.tables import write_table
+from zoo.errors import ConfigError
+
+if TYPE_CHECKING:
+    from zoo.model import Model
+    from zoo.training.bench import Cost
+
+_TITLES = (
+    "model",
+    "parameters",
+    "weights, MB",
+    "network, Mop/s",
+    "real-time factor",
+    "block of 1, ms",
+    "of its time",
+    "block of 8, ms",
+    "of its time",
+    "training step, s",
+)
+_COLUMNS = (
+    "model",
+    "parameters",
+    "file_bytes",
+    "operations_per_second",
+    "real_time_factor",
+    "block_1_seconds",
+    "block_8_seconds",
+    "training_step_seconds",
+)
+
+
+def main(arguments: list[str]) -> int:
+    """Run the command and give its exit code."""
+    parser = cli.parser(
+        "python -m zoo bench",
+        "Measure what models cost: parameters, size of the weights, operations of the network for a second of audio, "
+        "the time to render whole clips over their duration and the time for blocks of 1 and 8 frames (both on one "
+        "thread, as in a plugin's host), and the time of a training step.",
+        [
+            "python -m zoo bench gru-S tcn-S s4-S",
+            "python -m zoo bench runs/violin --no-training",
+            "python -m zoo bench gru-S gru-L --csv models.csv --markdown models.md",
+        ],
+    )
+    parser.add_argument("models", nargs="+", metavar="MODEL", help="a name, a run's folder, a Hub id, an architecture")
+    parser.add_argument("--no-training", action="store_true", help="leave the training step out")
+    parser.add_argument("--batch-size", type=int, default=16, help="segments of a training step (default 16)")
+    parser.add_argument("--seconds", type=float, default=4.0, help="of a segment (default 4)")
+    parser.add_argument("--steps", type=int, default=3, help="training steps to take the median of (default 3)")
+    parser.add_argument("--threads", type=int, help="of a training step (default: torch's choice)")
+    parser.add_argument("--csv", metavar="FILE", help="also write all figures to FILE")
+    parser.add_argument("--markdown", metavar="FILE", help="also write the table to FILE")
+    options = parser.parse_args(arguments)
+    if options.batch_size < 1 or options.steps < 1 or options.seconds <= 0:
+        raise ConfigError("--batch-size, --steps and --seconds must be over 0.")
+    import torch
+
+    from zoo.training.bench import measure_cost
+
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    found = []
+    for reference in options.models:
+        model, file_bytes = _find(reference)
+        if sys.stderr.isatty():
+            sys.stderr.write(f"{reference} ...\n")
+        found.append(
+            measure_cost(
+                model,
+                name=reference,
+                file_bytes=file_bytes,
+                training=not options.no_training,
+                batch_size=options.batch_size,
+                seconds=options.seconds,
+                steps=options.steps,
+            )
+        )
+    rows = [_TITLES, *(_cells(cost) for cost in found)]
+    write_table(rows)
+    if options.csv:
+        _write_csv(found, Path(options.csv))
+    if options.markdown:
+        from zoo.files import write_atomically
+        from zoo.training.results import table
+
+        write_atomically(options.markdown, f"{_where()}\n\n{table(rows)}\n")
+    return 0
+
+
+def _find(reference: str) -> tuple[Model, int | None]:
+    from zoo import hub, naming, registry
+    from zoo.checkpoint import load_folder
+    from zoo.model import create
+    from zoo.run_files import WEIGHTS
+
+    if not Path(reference).exists() and "/" not in reference:
+        architecture, instrument = naming.parse_name(reference)
+        if instrument is None and architecture in registry.models:
+            return create(reference).eval(), None
+    folder = hub.find(reference).folder
+    return load_folder(folder), (folder / WEIGHTS).stat().st_size
+
+
+def _cells(cost: Cost) -> Sequence[str]:
+    blocks = []
+    for frames in (1, 8):
+        if frames in cost.block_seconds:
+            blocks += [f"{1000 * cost.block_seconds[frames]:.3g}", f"{100 * cost.block_share[frames]:.0f} %"]
+        else:
+            blocks += ["", ""]
+    return (
+        cost.name,
+        f"{cost.parameters:,}",
+        f"{cost.file_bytes / 1e6:.3g}",
+        f"{cost.operations / 1e6:.3g}",
+        f"{cost.real_time_factor:.3g}",
+        *blocks,
+        "" if cost.training_step is None else f"{cost.training_step:.3g}",
+    )
+
+
+def _write_csv(found: Sequence[Cost], path: Path) -> None:
+    from zoo.files import write_atomically
+
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(_COLUMNS)
+    for cost in found:
+        blocks = [cost.block_seconds.get(frames, "") for frames in (1, 8)]
+        step = "" if cost.training_step is None else cost.training_step
+        writer.writerow(
+            [cost.name, cost.parameters, cost.file_bytes, cost.operations, cost.real_time_factor, *blocks, step]
+        )
+    write_atomically(path, text.getvalue())
+
+
+def _where() -> str:
+    """The machine, for a table that will be read elsewhere."""
+    import platform
+
+    import torch
+
+    return (
+        f"{platform.machine()}, {platform.system()}, Python {platform.python_version()}, torch {torch.__version__}, "
+        f"{torch.get_num_threads()} threads for training steps, one for all else."
+    )

@@ -1,0 +1,126 @@
+"""Losses that compare sounds, all by one multi-scale spectral distance."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor
+
+from zoo.errors import ConfigError
+from zoo.losses.interface import Loss
+from zoo.losses.spectral import FFT_SIZES, multi_scale_spectral
+from zoo.losses.weights import Weight
+
+if TYPE_CHECKING:
+    from zoo.model import Model, Rendering
+
+
+@dataclass(frozen=True)
+class Spectral:
+    """How two signals are compared; see `zoo.losses.multi_scale_spectral`."""
+
+    fft_sizes: tuple[int, ...]
+    overlap: float
+    alpha: float
+    beta: float
+
+
+class SpectralLoss(Loss):
+    """A loss that is the multi-scale spectral distance of the student's audio to a target.
+
+    A child implements `signals`; `zoo.losses.distillation.compute` evaluates all those with equal settings in one go.
+
+    Args:
+        weight: See `Loss`.
+        fft_sizes: Window sizes in samples.
+        overlap: Of neighbouring windows, in [0, 1).
+        alpha: Weight where the student is louder than the target.
+        beta: Weight where it is softer.
+
+    Raises:
+        ConfigError: An option is out of its range.
+    """
+
+    def __init__(
+        self,
+        *,
+        weight: Weight = 1.0,
+        fft_sizes: Sequence[int] = FFT_SIZES,
+        overlap: float = 0.75,
+        alpha: float = 1.0,
+        beta: float = 1.0,
+    ) -> None:
+        super().__init__(weight=weight)
+        if not fft_sizes or any(not isinstance(size, int) or size < 2 for size in fft_sizes):
+            raise ConfigError(f"fft_sizes of {self.label} must be whole numbers of samples, found {fft_sizes!r}.")
+        if not 0 <= overlap < 1:
+            raise ConfigError(f"overlap of {self.label} must be at least 0 and under 1, found {overlap!r}.")
+        if alpha < 0 or beta < 0:
+            raise ConfigError(f"alpha and beta of {self.label} must not be negative, found {alpha!r} and {beta!r}.")
+        self.spectral = Spectral(tuple(fft_sizes), overlap, alpha, beta)
+
+    def options(self) -> dict[str, Any]:
+        """See `Loss.options`."""
+        return asdict(self.spectral)
+
+    @abstractmethod
+    def signals(
+        self, student: Rendering, teacher: Rendering | None, batch: Mapping[str, Tensor]
+    ) -> tuple[Tensor, Tensor]:
+        """The student's signal and its target, each `[batch, samples]`."""
+
+    def forward(self, student: Rendering, teacher: Rendering | None, batch: Mapping[str, Tensor]) -> Tensor:
+        """See `Loss.forward`."""
+        signal, target = self.signals(student, teacher, batch)
+        return multi_scale_spectral(signal, target, **spectral_arguments(self.spectral, signal, batch))
+
+
+class Reconstruction(SpectralLoss):
+    """The student's audio against the recording."""
+
+    name = "reconstruction"
+
+    def signals(
+        self, student: Rendering, teacher: Rendering | None, batch: Mapping[str, Tensor]
+    ) -> tuple[Tensor, Tensor]:
+        """The audio after the reverb, and the recording."""
+        return student.audio, batch["audio"]
+
+
+class OutputAudio(SpectralLoss):
+    """The student's audio against the teacher's.
+
+    After the reverb where both reverbs are alike, before it where they are not: a tenth of a second of reverb cannot
+    sound like a whole one.
+    """
+
+    name = "output_audio"
+    needs = frozenset({"audio"})
+
+    def bind(self, student: Model, teacher: Model | None) -> None:
+        """Choose what to compare: audio, or dry audio where the reverbs differ in length."""
+        super().bind(student, teacher)
+        if teacher is not None and _reverb_length(student) != _reverb_length(teacher):
+            self.needs = frozenset({"dry"})
+
+    def signals(
+        self, student: Rendering, teacher: Rendering | None, batch: Mapping[str, Tensor]
+    ) -> tuple[Tensor, Tensor]:
+        """Both models' audio, or both models' dry audio."""
+        if teacher is None:
+            raise ConfigError(f"The loss {self.label} needs a teacher's rendering.")
+        return (student.dry, teacher.dry) if "dry" in self.needs else (student.audio, teacher.audio)
+
+
+def spectral_arguments(spectral: Spectral, signal: Tensor, batch: Mapping[str, Tensor]) -> dict[str, Any]:
+    """The arguments of `zoo.losses.multi_scale_spectral` for a batch."""
+    hop = signal.shape[-1] // batch["f0_hz"].shape[-1]
+    return {**asdict(spectral), "valid_samples": batch["valid_frames"] * hop}
+
+
+def _reverb_length(model: Model) -> int:
+    reverb = getattr(model.synth, "reverb", None)
+    return 0 if reverb is None else sum(p.numel() for p in reverb.parameters())

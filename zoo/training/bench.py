@@ -1,0 +1,190 @@
+"""What a model costs: to keep, to play, to play block by block as a plugin does, and to train."""
+
+from __future__ import annotations
+
+import copy
+import statistics
+import time
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from zoo.losses.distillation import Reconstruction
+from zoo.model import Model
+from zoo.training.batches import Batch
+from zoo.training.operations import operations_per_second
+from zoo.training.settings import Settings
+from zoo.training.speed import real_time_factors
+
+BLOCKS = (1, 8)
+"""Frames in a block: 4 ms and 32 ms with a hop of 64 at 16 kHz."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a model costs.
+
+    Attributes:
+        name: The model's.
+        parameters: Of decoder and synth.
+        file_bytes: Of its weights as a file; of an untrained architecture, what they would take.
+        operations: Of the decoder, for a second of audio.
+        real_time_factor: Time to render whole clips over their duration, on one thread.
+        block_seconds: Time to render a block of so many frames on one thread; empty without a step form.
+        block_share: The same over the block's duration.
+        training_step: Seconds of a training step; None where it was not measured.
+    """
+
+    name: str
+    parameters: int
+    file_bytes: int
+    operations: int
+    real_time_factor: float
+    block_seconds: dict[int, float]
+    block_share: dict[int, float]
+    training_step: float | None
+
+
+def measure_cost(
+    model: Model,
+    *,
+    name: str | None = None,
+    file_bytes: int | None = None,
+    training: bool = True,
+    batch_size: int = 16,
+    seconds: float = 4.0,
+    steps: int = 3,
+) -> Cost:
+    """Measure a model.
+
+    Args:
+        model: In eval mode.
+        name: What to call it; its own name by default.
+        file_bytes: Of its weights' file, where there is one.
+        training: Whether to time training steps: forward, loss, backward, optimizer, on all threads that torch uses.
+        batch_size: Segments of such a step.
+        seconds: Of a segment.
+        steps: To take the median of.
+    """
+    size = sum(tensor.numel() * tensor.element_size() for tensor in model.state_dict().values())
+    blocks = {frames: block_seconds(model, frames) for frames in BLOCKS}
+    known = {frames: value for frames, value in blocks.items() if value is not None}
+    return Cost(
+        name=name or model.name,
+        parameters=model.num_parameters,
+        file_bytes=size if file_bytes is None else file_bytes,
+        operations=operations_per_second(model.decoder, frame_rate=model.sample_rate / model.hop),
+        real_time_factor=statistics.median(real_time_factors(model)),
+        block_seconds=known,
+        block_share={frames: value * model.sample_rate / (frames * model.hop) for frames, value in known.items()},
+        training_step=step_seconds(model, batch_size=batch_size, seconds=seconds, steps=steps) if training else None,
+    )
+
+
+@torch.inference_mode()
+def block_seconds(model: Model, frames: int, *, blocks: int = 60) -> float | None:
+    """Median time to play a block, on one thread: the decoder a frame at a time, and the synth on the block.
+
+    The synth plays each block as a clip of its own: what it carries from block to block (a phase, a reverb's tail)
+    costs next to nothing beside.
+
+    Args:
+        model: What to play.
+        frames: In a block.
+        blocks: To take the median of, after a few that are not timed.
+
+    Returns:
+        Seconds; None where the decoder has no step form.
+    """
+    decoder, synth = model.decoder, model.synth
+    first = next(model.parameters())
+    frame = first.new_full((1,), 0.5)
+    f0_hz, noise = first.new_full((1, frames), 440.0), torch.zeros(1, frames * model.hop, device=first.device)
+    try:
+        state = decoder.initial_state(1)
+    except NotImplementedError:
+        return None
+    times = []
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # as in a plugin's host; the compiled loops keep to it too
+    try:
+        for _ in range(blocks + 5):
+            begin = time.perf_counter()
+            made: dict[str, list[Tensor]] = {}
+            for _ in range(frames):
+                decoded, state = decoder.step((frame, frame), state)
+                for name, control in decoded.controls.items():
+                    made.setdefault(name, []).append(control)
+            controls = {name: torch.stack(values, dim=1) for name, values in made.items()}
+            float(synth(f0_hz, controls, noise).audio[0, 0])  # waits for a device that works by itself
+            times.append(time.perf_counter() - begin)
+    finally:
+        torch.set_num_threads(threads)
+    return statistics.median(times[5:])
+
+
+def step_seconds(model: Model, *, batch_size: int, seconds: float, steps: int) -> float:
+    """Median time of a training step on recordings, with a copy of the model.
+
+    Args:
+        model: What to train.
+        batch_size: Segments.
+        seconds: Of a segment.
+        steps: To take the median of, after one that is not timed.
+    """
+    from zoo.training.task import Task  # imports lightning, which takes seconds
+
+    student = copy.deepcopy(model).train()
+    device = next(student.parameters()).device
+    settings = Settings(
+        steps=steps + 1,
+        batch_size=batch_size,
+        learning_rate=1e-4,
+        lr_decay=1.0,
+        lr_decay_steps=1,
+        gradient_clip=3.0,
+        early_stopping=None,
+        validate_every=None,
+        seed=0,
+        accelerator="auto",
+        precision="32-true",
+        num_workers=0,
+    )
+    task = Task(student, [Reconstruction()], settings, None)
+    optimizer = task.configure_optimizers()["optimizer"]
+    frames = max(1, round(seconds * model.sample_rate / model.hop))
+    batch = {name: tensor.to(device) for name, tensor in melody(batch_size, frames, model.hop).items()}
+    times = []
+    for _ in range(steps + 1):
+        begin = time.perf_counter()
+        loss = task.training_step(batch, 0)
+        if isinstance(loss, dict):
+            loss = loss["loss"]
+        optimizer.zero_grad(set_to_none=True)
+        torch.autograd.backward(loss)
+        torch.nn.utils.clip_grad_norm_(task.parameters(), 3.0)
+        optimizer.step()
+        float(loss.detach())
+        times.append(time.perf_counter() - begin)
+        task.step += 1
+    return statistics.median(times[1:])
+
+
+def melody(batch_size: int, frames: int, hop: int) -> Batch:
+    """A batch of long notes between 200 and 500 Hz: what oscillators cost depends on the pitch.
+
+    Args:
+        batch_size: Segments.
+        frames: Of a segment.
+        hop: Samples a frame.
+    """
+    generator = torch.Generator().manual_seed(0)
+    notes = 200 + 300 * torch.rand(batch_size, -(-frames // 125), generator=generator)
+    return {
+        "f0_hz": notes.repeat_interleave(125, dim=1)[:, :frames],
+        "loudness_db": -60 + 50 * torch.rand(batch_size, frames, generator=generator),
+        "audio": 0.2 * torch.randn(batch_size, frames * hop, generator=generator),
+        "valid_frames": torch.full((batch_size,), frames),
+        "index": torch.arange(batch_size),
+    }

@@ -1,0 +1,60 @@
+"""What suits the device that a run trains on: number formats, and recorded work on GPUs."""
+
+from __future__ import annotations
+
+import logging
+
+import torch
+
+from zoo.errors import ConfigError
+from zoo.model import Model
+
+_log = logging.getLogger(__name__)
+
+_LARGE = 1_000_000
+"""Parameters from which on products of matrices are most of a step."""
+
+
+def resolve_precision(precision: str, accelerator: str, parameters: int) -> str:
+    """What "auto" means here; anything else stays as it is, with a warning where it will be slow.
+
+    Args:
+        precision: As asked for.
+        accelerator: As asked for.
+        parameters: Of the student.
+    """
+    on_gpu = accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
+    quick = torch.cuda.is_bf16_supported() if on_gpu else has_amx()
+    if precision == "auto":
+        return "bf16-mixed" if quick and parameters >= _LARGE else "32-true"
+    if precision == "bf16-mixed" and not quick and accelerator != "mps":
+        _log.warning("This device computes bfloat16 by way of float32: %s would be faster.", "precision = '32-true'")
+    return precision
+
+
+def has_amx() -> bool:
+    """Whether the processor multiplies matrices of bfloat16 by itself."""
+    return bool(torch.cpu._is_amx_tile_supported())
+
+
+def graph_decoder(model: Model, *, batch_size: int, frames: int) -> None:
+    """Record the decoder's forward and backward work as CUDA graphs, and replay these from now on in training.
+
+    On a large GPU a small network's step is mostly waiting for launches; a graph is one. Shapes are fixed from then on:
+    `batch_size` segments of `frames` frames. In eval mode the decoder works as before.
+
+    Args:
+        model: On a CUDA device, in training mode.
+        batch_size: Segments a step.
+        frames: Of a segment.
+
+    Raises:
+        ConfigError: The model is not on a CUDA device.
+    """
+    device = next(model.parameters()).device
+    if device.type != "cuda":
+        raise ConfigError("cuda_graphs = True needs a CUDA device; this run is on the CPU. Leave it out.")
+    samples = tuple(torch.rand(batch_size, frames, device=device) for _ in range(2))
+    model.decoder(*samples)  # kernels try their backends at their first call, which cannot be recorded
+    # It takes the place of the module's forward; parameters and state stay as they are.
+    torch.cuda.make_graphed_callables(model.decoder, samples, allow_unused_input=True)

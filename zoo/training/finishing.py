@@ -1,0 +1,97 @@
+"""What a run leaves when it ends: measures, samples, plots, the card."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from zoo import store
+from zoo.card import write_card
+from zoo.checkpoint import load_folder
+from zoo.model import Model
+from zoo.run_files import published_files
+from zoo.training import evaluation, report
+from zoo.training.history import read_history
+from zoo.training.plan import Finished, Plan
+from zoo.training.progress import duration
+from zoo.training.setup import Setup
+from zoo.training.teacher import Teacher
+
+if TYPE_CHECKING:
+    from zoo.datasets import Dataset
+    from zoo.training.fitting import Keeper
+
+_log = logging.getLogger(__name__)
+
+MOST_MEASURED = 50
+"""Held-out segments that are measured at the end of a run, at most; `zoo.evaluate` measures all."""
+
+
+def finish(plan: Plan, setup: Setup, labels: Sequence[str], keeper: Keeper, steps: int) -> Finished:
+    """Measure the best weights, let them be heard and seen, and write the card.
+
+    Args:
+        plan: What was asked for.
+        setup: What the run worked with.
+        labels: Of the losses.
+        keeper: Who kept the books.
+        steps: Done in all.
+    """
+    folder, dataset, teacher = setup.folder, setup.dataset, setup.teacher
+    rows = read_history(folder / "history.csv")
+    done = max(1, steps - keeper.stream.start)
+    _log.info(
+        "Trained %d steps in %s (%.2f s a step)%s. Validation loss %.4g at step %d, from %.4g at step 0.",
+        steps,
+        duration(keeper.seconds),
+        (keeper.seconds - (keeper.resumed.seconds if keeper.resumed else 0.0)) / done,
+        ", stopped early" if keeper.stopped_early else "",
+        keeper.best_loss,
+        keeper.best_step,
+        rows[0]["val_loss"] or 0.0,
+    )
+    best = load_folder(folder)
+    arms: dict[str, Model | Teacher] = (
+        {"teacher": teacher, "student": best} if teacher is not None else {"student": best}
+    )
+    if teacher is not None:
+        teacher.model.cpu()
+    chosen = held_out(dataset)
+    played = report.play_segments(arms, chosen.segments, hop=best.hop)
+    report.write_samples(played, folder / "samples", sample_rate=best.sample_rate)
+    report.plot_losses(rows, labels, folder / "plots" / "loss.png")
+    report.plot_spectrograms(played[0], folder / "plots" / "spectrograms.png", sample_rate=best.sample_rate)
+    summary: evaluation.Summary = {}
+    if plan.evaluate:
+        _log.info("Measuring on %d %s segments ...", len(chosen.positions), chosen.split)
+        summary = evaluation.measure(arms, chosen.segments)
+        evaluation.write_metrics(summary, folder / "metrics.json")
+        _log.info("%s", evaluation.table(summary))
+    write_card(folder)
+    if plan.name is not None:
+        _log.info("Stored as %s (%s).", plan.name, store.enter(plan.name, published_files(folder)))
+    handle = plan.name or folder
+    _log.info(
+        "The run is in %s. Next:\n  listen to %s\n  python -m zoo.evaluate %s --data %s\n"
+        "  python -m zoo synth %s voice.wav out.wav",
+        folder,
+        folder / "samples",
+        folder,
+        plan.dataset,
+        handle,
+    )
+    return Finished(folder, steps, keeper.best_step, keeper.best_loss, summary)
+
+
+def held_out(dataset: Dataset) -> evaluation.HeldOut:
+    """What a run is measured on at its end, and heard."""
+    there = any(dataset.info["splits"].get(name) for name in ("test", "validation"))
+    return evaluation.held_out(dataset, "test" if there else "train", max_segments=MOST_MEASURED)
+
+
+def finish_quickly(folder: Path, labels: Sequence[str]) -> None:
+    """Leave a run that ended early with a plot and a card."""
+    report.plot_losses(read_history(folder / "history.csv"), labels, folder / "plots" / "loss.png")
+    write_card(folder)

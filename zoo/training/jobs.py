@@ -1,0 +1,177 @@
+"""Runs as separate processes, some at a time: each resumable, started again where it failed.
+
+Requirements it meets:
+
+- a run that is done is not started again, and one that was begun goes on: the same command continues whatever stopped;
+- one that fails by itself is started again some times; one that asks for what cannot be is not;
+- Ctrl-C stops all of them after the step that they are computing.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from zoo.errors import ConfigError, ZooError
+from zoo.training.chain import VIA
+from zoo.training.checkpoints import LAST
+from zoo.training.done import is_done
+from zoo.training.history import read_history
+
+_log = logging.getLogger(__name__)
+
+_LOOK_EVERY = 0.5
+_USERS_MISTAKE = 2  # exit code: trying again cannot help
+_EARLY = {"config.gin", "operative.gin"}  # all that a run has written before its first checkpoint
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run to make.
+
+    Attributes:
+        name: What tables call it.
+        arguments: Of Python, but for `--resume`: `-m zoo.distill --gin ... --out FOLDER`.
+        folder: Where it writes.
+        steps: That it was asked for.
+    """
+
+    name: str
+    arguments: tuple[str, ...]
+    folder: Path
+    steps: int
+
+
+@dataclass
+class Status:
+    """Where a job is.
+
+    Attributes:
+        job: Which.
+        state: "waiting", "running", "done", "failed" or "stopped".
+        tries: How often it was started here.
+        seconds: How long it ran here.
+        reason: The last line that it said before it failed.
+        log: Where it writes all that it says.
+    """
+
+    job: Job
+    log: Path
+    state: str = "waiting"
+    tries: int = 0
+    seconds: float = 0.0
+    reason: str = ""
+    _process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
+    _began: float = 0.0
+
+    def progress(self) -> tuple[int, float | None]:
+        """Steps at its last validation, and the loss there."""
+        try:
+            row = read_history(self.job.folder / "history.csv")[-1]
+        except (OSError, ZooError, IndexError):
+            return 0, None
+        return int(row.get("step") or 0), row.get("val_loss")
+
+
+def run_jobs(
+    jobs: Sequence[Job],
+    *,
+    logs: Path,
+    at_once: int = 1,
+    retries: int = 2,
+    show: Callable[[Sequence[Status]], None] = lambda _: None,
+) -> list[Status]:
+    """Make all runs, and say how each ended.
+
+    Args:
+        jobs: In the order in which they start.
+        logs: Folder for what they say.
+        at_once: How many run at the same time; the processor's cores are shared out among them.
+        retries: How often a run that failed is started again.
+        show: Called now and then with where all are.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C was pressed; the runs have stopped, and go on when this is called again.
+    """
+    if at_once < 1 or retries < 0:
+        raise ConfigError(f"--jobs must be at least 1 and --retries 0 or more, found {at_once} and {retries}.")
+    logs.mkdir(parents=True, exist_ok=True)
+    statuses = [Status(job, logs / f"{job.name}.log") for job in jobs]
+    for status in statuses:
+        if is_done(status.job.folder, steps=status.job.steps):
+            status.state = "done"
+    try:
+        while any(status.state in ("waiting", "running") for status in statuses):
+            running = [status for status in statuses if status.state == "running"]
+            for status in running:
+                _look(status, retries)
+            free = at_once - sum(status.state == "running" for status in statuses)
+            for status in [s for s in statuses if s.state == "waiting"][:free]:
+                _start(status, at_once)
+            show(statuses)
+            time.sleep(_LOOK_EVERY)
+    except KeyboardInterrupt:
+        _stop([status for status in statuses if status.state == "running"])
+        show(statuses)
+        raise
+    show(statuses)
+    return statuses
+
+
+def _start(status: Status, at_once: int) -> None:
+    folder = status.job.folder
+    arguments = list(status.job.arguments)
+    if (folder / LAST).is_file() or (folder / VIA).is_dir():
+        arguments.append("--resume")
+    elif folder.is_dir() and {path.name for path in folder.iterdir()} <= {*_EARLY, LAST.partition("/")[0]}:
+        shutil.rmtree(folder)  # it failed before there was anything to resume
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    environment = {"OMP_NUM_THREADS": str(max(1, cores // at_once)), **os.environ}
+    status.state = "running"
+    status.tries += 1
+    status._began = time.monotonic()
+    with status.log.open("ab") as log:
+        status._process = subprocess.Popen([sys.executable, *arguments], stdout=log, stderr=log, env=environment)
+
+
+def _look(status: Status, retries: int) -> None:
+    code = status._process.poll() if status._process is not None else None
+    if code is None:
+        return
+    status.seconds += time.monotonic() - status._began
+    if code == 0:
+        status.state = "done"
+        return
+    status.reason = _last_line(status.log)
+    again = code != _USERS_MISTAKE and status.tries <= retries
+    status.state = "waiting" if again else "failed"
+    if again:
+        _log.warning("%s ended with code %d and is started again: %s", status.job.name, code, status.reason)
+
+
+def _stop(running: Sequence[Status]) -> None:
+    for status in running:
+        if status._process is not None:
+            status._process.terminate()  # they end after the step that they are computing, and can be resumed
+    for status in running:
+        if status._process is not None:
+            with suppress(KeyboardInterrupt):
+                status._process.wait()
+        status.seconds += time.monotonic() - status._began
+        status.state = "stopped"
+
+
+def _last_line(log: Path) -> str:
+    try:
+        lines = log.read_text(errors="replace").strip().splitlines()
+    except OSError:
+        return ""
+    return lines[-1][:500] if lines else ""

@@ -1,0 +1,193 @@
+"""All that a run needs, found, built and checked before anything is computed or written."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from zoo import model as models
+from zoo import naming, store
+from zoo.datasets import open_dataset
+from zoo.errors import ConfigError
+from zoo.losses.distillation import Loss, OutputAudio, Reconstruction, bind_losses
+from zoo.model import Model
+from zoo.training import evaluation, processes
+from zoo.training.checkpoints import LAST, State, check_identity, load_state
+from zoo.training.devices import resolve_precision
+from zoo.training.plan import Plan
+from zoo.training.run_folder import choose_folder
+from zoo.training.settings import Settings
+from zoo.training.teacher import Teacher, find_teacher
+
+if TYPE_CHECKING:
+    from zoo.datasets import Dataset
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What a run works with.
+
+    Attributes:
+        settings: How it trains, all of it resolved.
+        folder: Where it writes.
+        dataset: The data,
+        splits: its training and validation segments.
+        student: The model in training.
+        teacher: Whom it learns from, if anybody.
+        losses: What it is trained with, bound to both.
+        resumed: Where it was, if it goes on.
+        identity: What must be the same when it is resumed.
+    """
+
+    settings: Settings
+    folder: Path
+    dataset: Dataset
+    splits: dict[str, Any]
+    student: Model
+    teacher: Teacher | None
+    losses: list[Loss]
+    resumed: State | None
+    identity: dict[str, Any]
+
+
+def set_up(plan: Plan) -> Setup:
+    """Find, build and check all that a run needs.
+
+    Raises:
+        ZooError: Something does not fit; nothing is written then.
+    """
+    dataset = open_dataset(plan.dataset)
+    instrument = the_instrument(plan.instrument, dataset)
+    student = make_student(plan, dataset, instrument)
+    asked = plan.settings
+    precision = resolve_precision(asked.precision, asked.accelerator, student.num_parameters)
+    settings = replace(asked, precision=precision)
+    within = plan.command_out is not None or not processes.is_main()
+    folder = choose_folder(plan.out, name=student.name, resume=plan.resume, within=within)
+    if plan.name is not None:
+        store.check_name(plan.name, architecture=student.config.architecture, force=plan.force)
+    teacher = None
+    if plan.teacher is not None:
+        teacher = find_plans_teacher(plan, dataset, instrument)
+    losses = _bound_losses(plan, student, teacher)
+    resumed = load_state(folder) if plan.resume else None
+    identity = _identity(settings, student, teacher, dataset, losses)
+    if resumed is not None:
+        check_identity(resumed, identity, folder)
+    student.config = student.config.with_changes(lineage=_lineage(dataset, teacher))
+    splits = _splits(dataset)
+    _announce(student, teacher, dataset, splits, resumed)
+    return Setup(settings, folder, dataset, splits, student, teacher, losses, resumed, identity)
+
+
+def the_instrument(asked: str | None, dataset: Dataset) -> str:
+    """What is to be played: what was asked for, or what the dataset says.
+
+    Raises:
+        ConfigError: Neither is known, or they differ.
+    """
+    if asked is None and dataset.instrument is None:
+        raise ConfigError(f"{dataset.path} does not say its instrument. Type: --set \"INSTRUMENT='flute'\"")
+    if asked is not None and dataset.instrument is not None and asked != dataset.instrument:
+        raise ConfigError(
+            f"INSTRUMENT is {asked!r}, and the dataset {dataset.path} holds {dataset.instrument!r}. Take the "
+            f"dataset of {asked}, or: --set \"INSTRUMENT='{dataset.instrument}'\""
+        )
+    return asked or dataset.instrument or ""
+
+
+def make_student(plan: Plan, dataset: Dataset, instrument: str) -> Model:
+    """The untrained model of a plan, for a dataset's features and rates."""
+    naming.parse_name(plan.student)  # a name that is none is told with near matches
+    options = {"features": dataset.features.to_dict(), **plan.student_options}
+    student = models.create(plan.student, instrument=instrument, **options)
+    evaluation.check_rates(student, dataset)
+    return student
+
+
+def find_plans_teacher(plan: Plan, dataset: Dataset, instrument: str) -> Teacher:
+    """The teacher that a plan names."""
+    return find_teacher(
+        str(plan.teacher),
+        dataset=dataset,
+        instrument=instrument,
+        allow_other_instrument=plan.allow_other_instrument,
+        draws=plan.teacher_draws,
+    )
+
+
+def chosen_losses(plan: Plan, *, taught: bool) -> list[Loss]:
+    """A plan's losses, or those that are taken where it names none."""
+    if plan.losses is not None:
+        return list(plan.losses)
+    return [Reconstruction(weight=0.5), OutputAudio(weight=0.5)] if taught else [Reconstruction()]
+
+
+def _bound_losses(plan: Plan, student: Model, teacher: Teacher | None) -> list[Loss]:
+    losses = chosen_losses(plan, taught=teacher is not None)
+    bind_losses(losses, student, teacher.model if teacher is not None else None)
+    for loss in losses:
+        loss.begin(plan.settings.steps)
+    return losses
+
+
+def _splits(dataset: Dataset) -> dict[str, Any]:
+    training = dataset.split("train")
+    if dataset.info["splits"].get("validation"):
+        return {"train": training, "validation": dataset.split("validation")}
+    _log.warning("%s has no validation segments: validated on the training segments.", dataset.path)
+    return {"train": training, "validation": training}
+
+
+def _identity(
+    settings: Settings, student: Model, teacher: Teacher | None, dataset: Dataset, losses: Sequence[Loss]
+) -> dict[str, Any]:
+    return {
+        **settings.identity(),
+        "student": student.name,
+        "student_build": repr(student.config.build_arguments()),
+        "teacher": teacher.hash if teacher is not None else None,
+        "dataset": dataset.hash,
+        "losses": [loss.describe() for loss in losses],
+        **({"teacher_draws": teacher.draws} if teacher is not None else {}),
+    }
+
+
+def _lineage(dataset: Dataset, teacher: Teacher | None) -> dict[str, Any]:
+    data: dict[str, Any] = {"name": dataset.name, "hash": dataset.hash}
+    if attribution := _attribution(dataset):
+        data["attribution"] = attribution
+    return {"dataset": data, **({"teacher": teacher.lineage()} if teacher is not None else {})}
+
+
+def _attribution(dataset: Dataset) -> list[str]:
+    # Licences that ask for the author's name ask for it beside what was made of the recordings too.
+    known = [source.get("attribution") or {} for source in dataset.info.get("sources", [])]
+    lines = {
+        ", ".join(str(k[part]) for part in ("author", "licence", "license", "source") if k.get(part)) for k in known
+    }
+    return sorted(lines - {""})
+
+
+def _announce(
+    student: Model, teacher: Teacher | None, dataset: Dataset, splits: dict[str, Any], resumed: State | None
+) -> None:
+    frames = sum(segment["valid_frames"] for segment in dataset.info["splits"]["train"])
+    minutes = frames * dataset.hop / dataset.sample_rate / 60
+    _log.info("%s %s: %d parameters", "Distilling" if teacher else "Training", student.name, student.num_parameters)
+    if teacher is not None:
+        _log.info("teacher %s: %d parameters (%s)", teacher.model.name, teacher.model.num_parameters, teacher.found)
+    _log.info(
+        "data %s: %d segments (%.1f min) to train on, %d to validate on",
+        dataset.path,
+        len(splits["train"]),
+        minutes,
+        len(splits["validation"]),
+    )
+    if resumed is not None:
+        _log.info("resumed at step %d (from %s)", resumed.step, LAST)
