@@ -1,11 +1,16 @@
 """The models: their sizes, their files, and a real training of one."""
 
 import csv
+import doctest
+import re
+from pathlib import Path
 
 import pytest
 import torch
+import zoo_wavetable.reading
 
 import zoo
+from zoo import registry
 from zoo.datasets import Preparation, prepare_dataset
 from zoo.datasets.tones import tones
 from zoo.distill import main as distill
@@ -109,3 +114,16 @@ def test_pair_distils_with_control_too(pair, dataset, run, tmp_path):
     assert distill(["--gin", f"distill/{pair}", "--gin", "losses/control.gin", *given, "--out", str(out)]) == 0
     assert "control" in (out / "history.csv").read_text().splitlines()[0]
     assert zoo.load(out).name == "gru-wavetable-S-tones"
+
+
+def test_python_in_the_readme_makes_a_model():
+    (block,) = re.findall(r"```python\n(.*?)```", (Path(__file__).parents[1] / "README.md").read_text(), re.DOTALL)
+    try:
+        exec(block, {})
+        check_model("tcn-wavetable-S")
+    finally:
+        registry.models.unregister("tcn-wavetable-S")
+
+
+def test_examples_in_docstrings_run_as_shown():
+    assert doctest.testmod(zoo_wavetable.reading) == (0, 2)

@@ -137,13 +137,13 @@ def test_gradients_are_finite_at_any_pitch_and_reach_tables_where_something_soun
 
 def test_training_moves_a_table_to_the_wave_that_is_asked_for():
     torch.manual_seed(0)
-    wanted = play(with_table(np.sign(63.5 - np.arange(128))), np.full(20, 500.0))
+    wanted = play(with_table(np.sign(63.5 - np.arange(128))), np.full(10, 500.0))
     synth = Wavetable(tables=2, table_size=128, reverb_length=0)
     optimizer = torch.optim.Adam([synth.tables], lr=0.05)
-    controls = {name: torch.zeros(1, 20, size) for name, size in synth.control_sizes.items()}
+    controls = {name: torch.zeros(1, 10, size) for name, size in synth.control_sizes.items()}
     distances = []
     for _ in range(60):
-        distance = (synth(torch.full((1, 20), 500.0), controls).harmonic[0] - wanted).square().mean()
+        distance = (synth(torch.full((1, 10), 500.0), controls).harmonic[0] - wanted).square().mean()
         optimizer.zero_grad()
         distance.backward()
         optimizer.step()
@@ -190,7 +190,7 @@ def test_amplitude_and_noise_bands_mean_what_they_mean_to_harmonic_noise():
     assert loss.shared == ("amplitude", "noise_bands")
     f0_hz, loudness_db = torch.full((2, 5), 300.0), torch.full((2, 5), -20.0)
     made = student(f0_hz, loudness_db), teacher(f0_hz, loudness_db)
-    assert float(loss(made[1], made[0], {"valid_frames": torch.tensor([5, 5])})) > 0
+    assert loss(made[1], made[0], {"valid_frames": torch.tensor([5, 5])}).item() > 0
 
 
 @pytest.mark.parametrize(
