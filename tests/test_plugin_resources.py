@@ -98,7 +98,7 @@ def test_model_that_two_ship_is_listed_as_a_clash_and_refused(site, capsys):
     for distribution, package in (("zoo-kazoo", "kazoo"), ("zoo-hornet", "hornet")):
         lay_out_shipping(site, distribution, package, {})
         lay_out_model(site, package, "gru-M-buzz")
-    assert main(["list"]) == 0
+    assert main(["list", "gru-M*"]) == 0
     assert "gru-M-buzz   clash: shipped by zoo-hornet 1.2 and zoo-kazoo 1.2\n" in capsys.readouterr().out
     with pytest.raises(PluginError, match=r"'gru-M-buzz' is shipped by zoo-hornet 1.2 and zoo-kazoo 1.2"):
         zoo.load("gru-M-buzz")

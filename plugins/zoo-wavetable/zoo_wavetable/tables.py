@@ -19,7 +19,7 @@ def harmonics_in(table_size: int) -> int:
 def initial_tables(tables: int, table_size: int) -> Tensor:
     """Draw tables to begin with, by torch's global generator.
 
-    The first `PURE` are the sines of the first harmonics (as in Shan et al.). The others hold all harmonics, band-
+    The first `PURE` are the sines of the first harmonics. The others hold all harmonics, band-
     limited by construction: the k-th falls as `1 / k`, times a number drawn from [0, 1). All harmonics begin as
     sines: with their phases aligned, none of two tables cancel in a mixture before anything is learned.
 
