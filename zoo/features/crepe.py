@@ -9,7 +9,9 @@ Source: Kim, Salamon, Li, Bello, "CREPE: a convolutional representation for pitc
 
 from __future__ import annotations
 
+import functools
 import math
+from collections.abc import Callable
 from types import ModuleType
 
 import numpy as np
@@ -19,6 +21,7 @@ from torch.nn import functional as F
 
 from zoo.errors import ConfigError, PluginError
 from zoo.features.audio import resample
+from zoo.features.crepe_network import CrepeNetwork
 from zoo.features.framing import frame_count
 
 MODELS = ("full", "tiny")
@@ -33,7 +36,7 @@ HIGHEST_HZ = 10.0 * 2.0 ** ((FIRST_BIN_CENTS + CENTS_PER_BIN * (BINS - 1)) / 120
 # How far apart, in bins, the pitches of two neighbouring frames may lie: less than this.
 _REACH = 12
 # Windows that the network sees at once.
-_CHUNK = 256
+_CHUNK = 128
 
 
 def crepe_pitch(
@@ -92,21 +95,34 @@ def _bin(frequency_hz: float) -> float:
 
 
 def _run_network(padded: Tensor, starts: Tensor, model: str) -> Tensor:
-    torchcrepe = import_torchcrepe()
-    device = str(padded.device)
+    infer = _network(model, str(padded.device))
     every = padded.unfold(-1, WINDOW, 1)
     rows = []
-    # Loading the network first initialises it with random weights: the caller's random numbers stay as they were.
-    with torch.no_grad(), torch.random.fork_rng(devices=[]):
+    with torch.no_grad():
         for row in every:
             pieces = []
             for some in torch.split(starts, _CHUNK):
                 window = row[some]
                 window = window - window.mean(dim=-1, keepdim=True)
                 window = window / window.std(dim=-1, keepdim=True).clamp(min=1e-10)
-                pieces.append(torchcrepe.infer(window, model, device))
+                pieces.append(infer(window))
             rows.append(torch.cat(pieces))
     return torch.stack(rows)
+
+
+def _network(model: str, device: str) -> Callable[[Tensor], Tensor]:
+    import_torchcrepe()
+    return _loaded(model, device)
+
+
+@functools.lru_cache(maxsize=2)
+def _loaded(model: str, device: str) -> Callable[[Tensor], Tensor]:
+    torchcrepe = import_torchcrepe()
+    # Loading the network first initialises it with random weights: the caller's random numbers stay as they were.
+    with torch.random.fork_rng(devices=[]):
+        torchcrepe.load.model(device, model)
+    network = torchcrepe.infer.model.eval()
+    return CrepeNetwork(network, window=WINDOW) if device == "cpu" else network
 
 
 def import_torchcrepe() -> ModuleType:
