@@ -1,6 +1,7 @@
 """Processes that are started, watched and started again; what they run here is not a training but a line of Python."""
 
 import _thread
+import signal
 import threading
 import time
 
@@ -86,9 +87,14 @@ def test_ctrl_c_stops_what_runs_after_its_step(tmp_path):
             time.sleep(0.05)
         _thread.interrupt_main()
 
+    # A process that a shell has put into the background ignores Ctrl-C, and hands that on to what it starts.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     threading.Thread(target=interrupt).start()
-    with pytest.raises(KeyboardInterrupt):
-        run_jobs([job(tmp_path, "a", code, str(tmp_path / "ready"))], logs=tmp_path / "logs")
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            run_jobs([job(tmp_path, "a", code, str(tmp_path / "ready"))], logs=tmp_path / "logs")
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert (tmp_path / "logs" / "a.log").read_text() == "ended well\n"
 
 
