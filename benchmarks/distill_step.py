@@ -37,7 +37,7 @@ from zoo.training.task import Task
 from zoo.training.teacher import Teacher
 from zoo.training.teacher_cache import Part
 
-PAIRS = ("gru-L:gru-S", "tcn-L:tcn-S", "s4-L:s4-S")
+PAIRS = ("gru-L:gru-S", "tcn-L:tcn-S", "s4-L:s4-S", "gru-L:ddx7-flute")
 
 
 def make_data(folder: Path) -> Dataset:
@@ -114,7 +114,12 @@ def measure(pair: str, data: Dataset, *, batch_size: int, steps: int, folder: Pa
 def main(argv: Sequence[str] | None = None) -> int:
     """Print a table, or CSV."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("pairs", nargs="*", default=PAIRS, help="TEACHER:STUDENT, architectures (default: three)")
+    parser.add_argument(
+        "pairs",
+        nargs="*",
+        default=PAIRS,
+        help="TEACHER:STUDENT, architectures (default: four, of which one needs plugins/zoo-ddx7)",
+    )
     parser.add_argument("--batch-size", type=int, default=16)
     parser.add_argument(
         "--steps", type=int, default=3, help="plain ones to take the median of; of zoo's three times so many"

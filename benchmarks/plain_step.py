@@ -122,10 +122,29 @@ class PlainStep:
         return float(loss.detach())
 
 
+def operators(f0_hz: Tensor, raw: Tensor, model: Model) -> Tensor:
+    """The sines of the plugin zoo-ddx7's synth, one after the other, at every sample."""
+    synth, hop = model.synth, model.hop
+    levels = F.interpolate((synth.max_ol * torch.sigmoid(raw)).transpose(1, 2), scale_factor=hop, mode="linear")
+    f0_hz = F.interpolate(f0_hz[:, None], scale_factor=hop, mode="linear")[:, 0]
+    phase = torch.cumsum(2 * math.pi * f0_hz / model.sample_rate, dim=-1)
+    outputs: dict[int, Tensor] = {}
+    for number in synth.graph.order:
+        angle = synth.ratios[number] * phase
+        for modulator in synth.graph.modulators[number]:
+            angle = angle + 2 * math.pi * outputs[modulator]
+        outputs[number] = levels[:, number] * torch.sin(angle)
+    return torch.stack([outputs[number] for number in synth.graph.carriers]).sum(dim=0) / synth.max_ol
+
+
 def play_any(model: Model, f0_hz: Tensor, loudness_db: Tensor) -> tuple[Tensor, Tensor]:
-    """`play`, or for a synth that is not the harmonic-plus-noise one, the model itself."""
+    """`play`, or the same for FM; for any other synth the model itself."""
     if model.config.synth.name == "harmonic_noise":
         return play(model, f0_hz, loudness_db)
+    if model.config.synth.name == "ddx7":
+        raw = model.decoder(scale_f0(f0_hz), scale_loudness(loudness_db)).controls["ol"]
+        dry = operators(f0_hz, raw, model)
+        return reverb(dry, model.synth.reverb), dry
     made = model(f0_hz, loudness_db)
     return made.audio, made.dry
 

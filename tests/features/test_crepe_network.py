@@ -13,7 +13,9 @@ def test_network_gives_what_torchcrepes_layers_give(model):
     torch.manual_seed(0)
     time = torch.arange(1024) / 16000
     windows = torch.stack([torch.sin(2 * torch.pi * f0 * time) for f0 in (82.0, 220.0, 441.0, 1300.0)])
-    windows = torch.cat([windows, torch.randn(7, 1024), torch.zeros(1, 1024)])  # more than one block, and not whole ones
+    windows = torch.cat(
+        [windows, torch.randn(7, 1024), torch.zeros(1, 1024)]
+    )  # more than one block, and not whole ones
     windows = (windows - windows.mean(-1, keepdim=True)) / windows.std(-1, keepdim=True).clamp(min=1e-10)
     with torch.no_grad():
         expected = network(windows)
