@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 import zoo_kernels
+from building import PLUGINS
 
 import zoo
 from zoo.__main__ import COMMANDS
@@ -60,3 +61,10 @@ def test_gin_files_on_the_pages_exist(page):
     named = re.findall(r"--gin ([\w./-]+\.gin)", page.read_text())
     shipped = [name for name in named if name.split("/")[0] in ("train", "distill", "quickstart.gin")]
     assert [name for name in shipped if not (CHECKOUT / "gin" / name).is_file()] == []
+
+
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md"])
+@pytest.mark.parametrize("plugin", PLUGINS, ids=lambda path: path.name)
+def test_test_command_installs_every_plugin_of_the_checkout(name, plugin):
+    (command,) = re.findall(r"^pip install .*kernels .*(?:test|dev).*$", (CHECKOUT / name).read_text(), re.MULTILINE)
+    assert f"./plugins/{plugin.name} " in f"{command} "

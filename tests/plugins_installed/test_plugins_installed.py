@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from building import PLUGINS
+from building import CHECKOUT, PLUGINS, build_wheels
 from made_up import BROKEN, EVERY_ONE
 
 from zoo.__main__ import COMMANDS
@@ -27,9 +27,7 @@ def doctor(environment, *runs):
 
     While it has all imported, every command is asked for its help too.
     """
-    # The loops are not compiled anew for this environment, which takes half a minute: as plain Python they work too.
-    done = environment.run("-c", DOCTOR, *runs, NUMBA_DISABLE_JIT="1", OMP_NUM_THREADS="1")
-    *lines, codes = works(done).splitlines()
+    *lines, codes = works(environment.run("-c", DOCTOR, *runs)).splitlines()
     codes = codes.split()
     assert codes[len(runs) :] == ["0"] * len(COMMANDS)
     return lines[: next(i for i, line in enumerate(lines) if line.startswith("usage: "))], codes[: len(runs)]
@@ -150,3 +148,20 @@ def test_saved_model_of_a_plugin_loads_where_that_is_and_says_what_to_install_wh
     assert removed.stdout == ""
     assert "example" in works(environment.zoo("info", folder))
     assert "pip install ddsp-zoo-example" in removed.stderr.splitlines()[-1]
+
+
+def test_tests_of_a_plugin_are_skipped_where_it_is_not_installed(environment):
+    done = environment.run("-m", "pytest", CHECKOUT / "plugins", "-rs", "-p", "no:cacheprovider")
+    assert done.returncode == pytest.ExitCode.NO_TESTS_COLLECTED, done.stdout
+    for project in PLUGINS:
+        assert f"ddsp-{project.name} is not installed. Type: pip install ./plugins/{project.name}" in done.stdout
+    assert " error" not in done.stdout
+
+
+def test_new_plugin_is_installed_as_it_was_written_and_its_tests_pass(environment, installed, made_up_wheels):
+    folder = environment.folder / "zoo-kazoo"
+    works(environment.zoo("new-plugin", "zoo-kazoo", "--out", folder))
+    made_up_wheels |= build_wheels([folder], environment.folder / "wheels")
+    installed("zoo-kazoo")
+    assert " passed in " in works(environment.run("-m", "pytest", folder))
+    assert works(environment.zoo("plugins", "--check")).split()[4:7] == ["zoo-kazoo", "0.1.0", "ok"]
