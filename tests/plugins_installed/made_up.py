@@ -53,7 +53,7 @@ RAISES = Made(
 LACKS = Made(
     "zoo-lacks",
     "lacks-S",
-    "import kazoo_sounds_that_nobody_has",
+    "import kazoo_sounds",
     ["needs kazoo-sounds>=2, which is not installed", 'pip install "kazoo-sounds>=2"'],
     ["ddsp-zoo>=0.1", "kazoo-sounds>=2"],
 )

@@ -8,6 +8,8 @@ from made_up import BROKEN, EVERY_ONE
 
 from zoo.__main__ import COMMANDS
 
+PAGE = (CHECKOUT / "docs" / "plugins.md").read_text()
+
 DOCTOR = """
 import sys
 from zoo.__main__ import COMMANDS, main
@@ -94,6 +96,7 @@ def test_broken_plugin_breaks_itself_alone_and_is_named(environment, installed, 
         assert asked.stderr.count("\n") == 1
         assert f"{made.distribution} 1.2" in asked.stderr
         assert all(part in asked.stderr for part in made.said)
+        assert f"`{asked.stderr.removeprefix('error: ').strip()}`" in PAGE
     assert environment.zoo("plugins", "--check").returncode == 1
     assert "ZOO_NO_PLUGINS is set" in works(environment.zoo("plugins", "--check", ZOO_NO_PLUGINS="1"))
     assert plugins[0].model not in works(environment.zoo("list", ZOO_NO_PLUGINS="1")).split()
@@ -142,12 +145,15 @@ def test_saved_model_of_a_plugin_loads_where_that_is_and_says_what_to_install_wh
     loaded = environment.run("-c", LOAD, folder)
     assert loaded.stdout == "zoo_example.decoder\n"
     assert "ZOO_NO_PLUGINS is set, so what plugins bring is left out" in loaded.stderr
+    assert works(environment.zoo("plugins")) in PAGE
     environment.uninstall("ddsp-zoo-example")
     removed = environment.run("-c", LOAD, folder)
     assert removed.returncode == 1
     assert removed.stdout == ""
     assert "example" in works(environment.zoo("info", folder))
-    assert "pip install ddsp-zoo-example" in removed.stderr.splitlines()[-1]
+    said = removed.stderr.splitlines()[-1].removeprefix("zoo.errors.PluginError: ")
+    assert said.endswith("pip install ddsp-zoo-example")
+    assert f"`{said}`" in PAGE
 
 
 def test_tests_of_a_plugin_are_skipped_where_it_is_not_installed(environment):
