@@ -81,8 +81,10 @@ class ModelConfig:
 
     @property
     def name(self) -> str:
-        """`architecture-instrument`, or the architecture alone."""
-        return f"{self.architecture}-{self.instrument}" if self.instrument else self.architecture
+        """`architecture-instrument`, or the architecture alone, also where that ends with the instrument already."""
+        if self.instrument is None or self.architecture.endswith(f"-{self.instrument}"):
+            return self.architecture
+        return f"{self.architecture}-{self.instrument}"
 
     def with_changes(self, **changes: Any) -> ModelConfig:  # noqa: ANN401 - the fields' own types
         """A copy with some fields replaced."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from zoo import paths, registry, store, strict_json
+from zoo import architectures, paths, registry, store, strict_json
 from zoo.config import ModelConfig, read_config
 from zoo.errors import CheckpointError, ConfigError
 from zoo.hub.client import Access
@@ -94,8 +94,9 @@ def info(ref: str | Path) -> ModelInfo:
     """
     name = str(ref)
     if name in registry.models and not Path(name).is_dir() and name not in list_models(pretrained=True):
-        config: ModelConfig = registry.models.get(name)()
-        return ModelInfo(name, "architecture", None, config, brought_by=registry.models.entry(name).origin)
+        return ModelInfo(
+            name, "architecture", None, architectures.config_of(name), brought_by=registry.models.entry(name).origin
+        )
     found = find(ref)
     known = describe_folder(found.folder)
     if found.source == "folder":

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from zoo import naming, registry
+from zoo import architectures, registry
 from zoo.config import ComponentConfig, ModelConfig
 from zoo.decoders import Decoder
 from zoo.errors import ConfigError, DatasetError, PluginError, listing, near_matches
@@ -244,15 +244,11 @@ def create(name: str, *, instrument: str | None = None, **options: Any) -> Model
         ModelNotFoundError: There is no such architecture.
         ConfigError: An option is unknown, or its value does not fit.
     """
-    architecture, named = naming.parse_name(name)
-    if named and instrument and named != instrument:
-        raise ConfigError(f"{name!r} names the instrument {named}, and instrument={instrument!r} another.")
-    config: ModelConfig = registry.models.get(architecture)()
+    config = architectures.config_of(name, instrument=instrument)
     for key in ("sample_rate", "hop", "features"):
         if key in options:
             config = config.with_changes(**{key: options.pop(key)})
-    config = _with_options(config.with_changes(instrument=named or instrument), options)
-    return Model(config)
+    return Model(_with_options(config, options))
 
 
 def component(of: registry.Registry, wanted: ComponentConfig, config: ModelConfig) -> Any:  # noqa: ANN401 - its class

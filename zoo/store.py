@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from zoo import naming, paths, strict_json
-from zoo.config import read_config
+from zoo import architectures, paths, strict_json
+from zoo.config import ModelConfig, read_config
 from zoo.errors import ConfigError, ZooError
 from zoo.files import new_folder, write_atomically
 from zoo.run_files import CONFIG, WEIGHTS
@@ -48,16 +48,19 @@ def models_in(folder: Path) -> dict[str, Path]:
     }
 
 
-def check_name(name: str, *, architecture: str, force: bool) -> None:
+def check_name(name: str, *, config: ModelConfig, force: bool) -> None:
     """Make sure that a model may enter the local store under a name, before hours are spent on it.
 
     Raises:
         ConfigError: The name is of another architecture, or taken.
         ModelNotFoundError: It begins with no architecture.
     """
-    named, instrument = naming.parse_name(name)
-    if named != architecture or instrument is None:
-        raise ConfigError(f"--name {name}: this model is a {architecture}; call it {architecture}-INSTRUMENT.")
+    meant = architectures.config_of(name)
+    complete = meant.instrument is not None or (config.instrument is not None and name == config.name)
+    if meant.architecture != config.architecture or not complete:
+        raise ConfigError(
+            f"--name {name}: this model is a {config.architecture}; call it {config.architecture}-INSTRUMENT."
+        )
     if (paths.store_folder() / name).exists() and not force:
         raise ConfigError(
             f"The local store already has a model {name} ({paths.store_folder() / name}). Replace it with --force, or "

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pickle
 import re
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +14,12 @@ from safetensors import SafetensorError
 from safetensors import torch as safetensors_torch
 from torch import Tensor
 
-from zoo import registry
-from zoo.errors import CheckpointError, ConfigError, ModelNotFoundError, listing
-from zoo.model import Model, create
+from zoo import architectures, registry
+from zoo.errors import CheckpointError, ConfigError, ModelNotFoundError, ZooError, listing
+from zoo.model import Model, component, create
 from zoo.weights_header import describe_damage
 
-# What that code computed and this project does differently by default (see the synth's docstring and docs/thesis.md).
-_SYNTH_OPTIONS = {"noise_filter": "thesis", "unvoiced": "hold", "above_nyquist": "thesis"}
-
-# Thesis name -> our name, tried in order on each name, after the prefix "net.0." or "net.1.".
+# Thesis name -> our name, tried in order on each name; then those that a plugin's decoder or synth knows.
 _RENAMES: list[tuple[str, str]] = [
     (r"net\.0\.in_mlps\.0\.(.+)", r"decoder.encoder.f0.\1"),
     (r"net\.0\.in_mlps\.1\.(.+)", r"decoder.encoder.loudness.\1"),
@@ -79,28 +78,36 @@ def import_thesis(path: str | Path, *, model: str) -> Model:
     path = Path(path).expanduser()
     with torch.random.fork_rng(devices=[]):
         try:
-            made = create(model, **_SYNTH_OPTIONS)
+            made = _as_the_thesis_had_it(model)
         except ConfigError as error:
             raise ModelNotFoundError(f"{model} is not an architecture of the thesis: {error}") from None
     raw = _read(path)
-    state = _rename(raw, path)
+    tensors = _rename(raw, path)
     if made.config.decoder.name == "s4" and (frames := _kernel_frames(raw, path)) is not None:
         with torch.random.fork_rng(devices=[]):
-            made = create(model, kernel_frames=frames, **_SYNTH_OPTIONS)
+            made = _as_the_thesis_had_it(model, kernel_frames=frames)
     expected = made.state_dict()
-    _check(state, expected, path, model)
+    _check(tensors, made, path, model)
+    state, _ = _split(tensors, made)
     made.load_state_dict({name: tensor.to(expected[name].dtype) for name, tensor in state.items()})
     features = {**made.config.features, "center": False}
     made.config = made.config.with_changes(features=features, lineage={"imported_from": path.name})
     return made.eval()
 
 
+def _as_the_thesis_had_it(name: str, **options: Any) -> Model:  # noqa: ANN401 - as `create`'s
+    config = architectures.config_of(name)
+    synth = component(registry.synths, config.synth, config)
+    return create(name, **options, **synth.thesis_options)
+
+
 def _read(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise CheckpointError(f"There is no file {path}.")
     with path.open("rb") as file:
-        start = file.read(2)
-    if start == b"PK" or start[:1] == b"\x80":
+        start = file.read(9)
+    # A safetensors file begins with the length of its header, eight bytes that may be anything, a pickle's first too.
+    if start[8:9] != b"{" and start[:1] in (b"P", b"\x80"):
         try:
             content: Any = torch.load(path, map_location="cpu", weights_only=True)
         except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
@@ -121,7 +128,15 @@ def _read(path: Path) -> dict[str, Tensor]:
     return {name.removeprefix("state."): tensor for name, tensor in tensors.items()}
 
 
+def _names_of_plugins() -> Iterator[tuple[str, str]]:
+    for of in (registry.decoders, registry.synths):
+        for name in of.names():
+            with suppress(ZooError):  # a plugin that is broken knows no names
+                yield from of.get(name).thesis_names
+
+
 def _rename(state: dict[str, Tensor], path: Path) -> dict[str, Tensor]:
+    renames = [*_RENAMES, *_names_of_plugins()]
     renamed: dict[str, Tensor] = {}
     unknown: list[str] = []
     for name, tensor in state.items():
@@ -129,7 +144,7 @@ def _rename(state: dict[str, Tensor], path: Path) -> dict[str, Tensor]:
             continue  # inputs and outputs beside the weights, and what is computed anew
         for old, new in _NEW_WEIGHT_NORM.items():
             name = name.replace(old, new)  # the same name in torch's newer spelling
-        for pattern, replacement in _RENAMES:
+        for pattern, replacement in renames:
             if match := re.fullmatch(pattern, name):
                 renamed[match.expand(replacement)] = tensor
                 break
@@ -161,27 +176,58 @@ def _kernel_frames(state: dict[str, Tensor], path: Path) -> int | None:
     return found.pop()
 
 
-def _check(state: dict[str, Tensor], expected: dict[str, Tensor], path: Path, model: str) -> None:
-    if _shapes(state) == _shapes(expected):
-        bad = [name for name, tensor in state.items() if not torch.isfinite(tensor).all()]
-        if bad:
-            raise CheckpointError(f"{path} holds NaN or infinite weights in {listing(bad)}.")
-        return
-    fitting = [name for name in registry.models.names() if _fits(name, state)]
-    if fitting:
-        raise CheckpointError(f"{path} is not a {model} but a {fitting[0]}: use model={fitting[0]!r}.")
-    differing = sorted(name for name in {*state, *expected} if _shapes(state).get(name) != _shapes(expected).get(name))
-    first = differing[0]
-    raise CheckpointError(
-        f"{path} is not a {model}: {len(differing)} weights differ; {first} is "
-        f"{_shapes(state).get(first, 'missing')}, and should be {_shapes(expected).get(first, 'absent')}."
+def _split(tensors: dict[str, Tensor], made: Model) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """A checkpoint's weights, and what a model has as constants, which it does not save."""
+    saved = made.state_dict()
+    constants = {name for name, _ in made.named_buffers() if name not in saved}
+    return (
+        {name: tensor for name, tensor in tensors.items() if name not in constants},
+        {name: tensor for name, tensor in tensors.items() if name in constants},
     )
+
+
+def _check(tensors: dict[str, Tensor], made: Model, path: Path, model: str) -> None:
+    state, constants = _split(tensors, made)
+    expected = made.state_dict()
+    if _shapes(state) == _shapes(expected):
+        own = dict(made.named_buffers())
+        wrong = [name for name, value in constants.items() if not _same(own[name], value)]
+        if not wrong:
+            if bad := [name for name, tensor in state.items() if not torch.isfinite(tensor).all()]:
+                raise CheckpointError(f"{path} holds NaN or infinite weights in {listing(bad)}.")
+            return
+        found, wanted = _numbers(constants[wrong[0]]), _numbers(own[wrong[0]])
+        difference = f"its {wrong[0].rpartition('.')[2]} are {found}, and should be {wanted}"
+    else:
+        differing = sorted(n for n in {*state, *expected} if _shapes(state).get(n) != _shapes(expected).get(n))
+        first = differing[0]
+        difference = (
+            f"{len(differing)} weights differ; {first} is {_shapes(state).get(first, 'missing')}, and should be "
+            f"{_shapes(expected).get(first, 'absent')}"
+        )
+    if fitting := [name for name in registry.models.names() if _fits(name, tensors)]:
+        raise CheckpointError(f"{path} is not a {model} but a {fitting[0]}: use model={fitting[0]!r}.")
+    raise CheckpointError(f"{path} is not a {model}: {difference}.")
 
 
 def _shapes(state: dict[str, Tensor]) -> dict[str, list[int]]:
     return {name: list(tensor.shape) for name, tensor in state.items()}
 
 
-def _fits(name: str, state: dict[str, Tensor]) -> bool:
-    with torch.random.fork_rng(devices=[]):
-        return _shapes(create(name).state_dict()) == _shapes(state)
+def _same(constant: Tensor, other: Tensor) -> bool:
+    return constant.numel() == other.numel() and bool((constant.flatten() == other.flatten()).all())
+
+
+def _numbers(tensor: Tensor) -> str:
+    return ", ".join(f"{float(number):g}" for number in tensor.flatten())
+
+
+def _fits(name: str, tensors: dict[str, Tensor]) -> bool:
+    try:
+        with torch.random.fork_rng(devices=[]):
+            other = create(name)
+    except ZooError:  # of a plugin that is broken
+        return False
+    state, constants = _split(tensors, other)
+    own = dict(other.named_buffers())
+    return _shapes(other.state_dict()) == _shapes(state) and all(_same(own[n], v) for n, v in constants.items())

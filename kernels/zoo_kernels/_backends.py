@@ -59,6 +59,10 @@ TABLE: dict[str, dict[str, Backend]] = {
         "numba": Backend("zoo_kernels._numba_recurrence", "numba", ("cpu",)),
         "torch": Backend("zoo_kernels._torch_recurrence", "torch"),
     },
+    "frequency_modulation": {
+        "numba": Backend("zoo_kernels._numba_modulation", "numba", ("cpu",)),
+        "torch": Backend("zoo_kernels._torch_modulation", "torch"),
+    },
     "spectral_distances": {
         "numba": Backend("zoo_kernels._numba_spectral", "numba", ("cpu",)),
         "torch": Backend("zoo_kernels._torch_spectral", "torch"),

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from zoo_kernels import reference
 from zoo_kernels._spectral import Plan
+from zoo_kernels.modulation import OperatorGraph
 
 
 def _must_agree(found: Tensor, expected: Tensor, tolerance: float = 1e-5) -> None:
@@ -102,10 +103,25 @@ def _try_spectral(backend: ModuleType, device: torch.device) -> None:
         _gradients_must_agree([gradients[0]], expected, leaves, tolerance=1e-2)
 
 
+def _try_modulation(backend: ModuleType, device: torch.device) -> None:
+    graph = OperatorGraph(modulators=((1, 2), (2,), ()), carriers=(0, 1), phases=(0, 1, 0), multiples=(1, 1, 3))
+    phases = torch.linspace(-3.0, 3.0, 16, dtype=torch.float64).reshape(1, 2, 8)
+    levels = torch.linspace(0.1, 0.6, 6).reshape(1, 2, 3)
+    with torch.inference_mode(False), torch.enable_grad():
+        leaves = _leaves(phases, levels)
+        expected = reference.frequency_modulation(leaves[0], leaves[1], graph, hop=4)
+        phases, levels = phases.to(device), levels.to(device)
+        found = backend.forward(phases, levels, graph, 4)
+        _must_agree(found, expected)
+        gradients = backend.backward(phases, levels, graph, 4, torch.ones_like(found), True)
+        _gradients_must_agree(gradients, expected, leaves)
+
+
 TRIALS: dict[str, Callable[[ModuleType, torch.device], None]] = {
     "harmonic_oscillators": _try_oscillators,
     "cauchy": _try_cauchy,
     "vandermonde": _try_vandermonde,
     "gated_recurrence": _try_recurrence,
+    "frequency_modulation": _try_modulation,
     "spectral_distances": _try_spectral,
 }

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
+from torch.nn import functional as F
+
+from zoo_kernels.modulation import OperatorGraph
 
 
 def harmonic_oscillators(phase: Tensor, amplitudes: Tensor, *, hop: int, active: Tensor | None = None) -> Tensor:
@@ -118,3 +123,27 @@ def gated_recurrence(inputs: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         state = (1 - z) * new + z * state
         states.append(state)
     return torch.stack(states, dim=1)
+
+
+def frequency_modulation(phases: Tensor, levels: Tensor, graph: OperatorGraph, *, hop: int) -> Tensor:
+    """Operator after operator, in float64, differentiable by autograd.
+
+    Args:
+        phases: `[batch, tones, samples]`, radians.
+        levels: `[batch, frames, operators]`.
+        graph: The operators.
+        hop: Samples in a frame.
+
+    Returns:
+        float64 `[batch, samples]`.
+    """
+    phases, levels = phases.double(), levels.double()
+    at_samples = F.interpolate(levels.transpose(1, 2), scale_factor=hop, mode="linear")
+
+    def output(number: int) -> Tensor:
+        phase = graph.multiples[number] * phases[:, graph.phases[number]]
+        for modulator in graph.modulators[number]:
+            phase = phase + 2 * math.pi * output(modulator)
+        return at_samples[:, number] * torch.sin(phase)
+
+    return torch.stack([output(number) for number in graph.carriers]).sum(dim=0)

@@ -17,7 +17,14 @@ def run(program, **environment):
 
 def test_every_backend_is_ok_or_says_why_not_in_one_line():
     states = zoo_kernels.backends()
-    assert set(states) == {"harmonic_oscillators", "cauchy", "vandermonde", "gated_recurrence", "spectral_distances"}
+    assert set(states) == {
+        "harmonic_oscillators",
+        "cauchy",
+        "vandermonde",
+        "gated_recurrence",
+        "frequency_modulation",
+        "spectral_distances",
+    }
     for kernel, found in states.items():
         assert found["torch"] == "ok", kernel
         assert found["numba"] == "ok", kernel  # a plain dependency

@@ -18,7 +18,7 @@ def test_examples_on_the_page_run_and_give_the_shapes_that_they_show(capsys):
         for name, shape in re.findall(r"^(\w+) = .*# \[([\d, ]+)\]", block, re.MULTILINE):
             assert list(names[name].shape) == [int(size) for size in shape.split(",")], name
     assert "torch.Size([1, 4]) torch.Size([1, 4, 16000])" in capsys.readouterr().out
-    assert all(names[name].grad is not None for name in ("amplitudes", "v", "w"))
+    assert all(names[name].grad is not None for name in ("amplitudes", "v", "w", "levels"))
     assert torch.isfinite(names["gradients"]).all()
 
 

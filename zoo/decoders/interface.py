@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from typing import Any, NamedTuple, TypeAlias
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -40,6 +40,10 @@ class Decoder(nn.Module, ABC):
     Args:
         control_sizes: The synth's controls, name to size; the controls returned must be exactly these.
     """
+
+    thesis_names: ClassVar[Sequence[tuple[str, str]]] = ()
+    """For `zoo.import_thesis`: patterns of weights' names in the thesis's checkpoints (`net.0....`), and what they are
+    called here (`decoder....`, with groups as in `re.sub`). For decoders that the thesis had."""
 
     def __init__(self, *, control_sizes: Mapping[str, int]) -> None:
         super().__init__()

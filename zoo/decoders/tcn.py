@@ -76,15 +76,27 @@ class ResidualBlock(nn.Module):
         dilation: Of both convolutions.
         dropout: After every activation.
         last: The stack's last block ends with the bare convolution, so that its output is not clipped at 0.
+        between: Channels between the two convolutions; as many as come out by default.
+        around: Whether there is a convolution around them.
     """
 
     def __init__(
-        self, inputs: int, outputs: int, *, kernel_size: int, dilation: int, dropout: float, last: bool
+        self,
+        inputs: int,
+        outputs: int,
+        *,
+        kernel_size: int,
+        dilation: int,
+        dropout: float,
+        last: bool,
+        between: int | None = None,
+        around: bool = True,
     ) -> None:
         super().__init__()
-        self.first = CausalConv1d(inputs, outputs, kernel_size, dilation)
-        self.second = CausalConv1d(outputs, outputs, kernel_size, dilation)
-        self.residual = nn.Conv1d(inputs, outputs, 1)
+        between = outputs if between is None else between
+        self.first = CausalConv1d(inputs, between, kernel_size, dilation)
+        self.second = CausalConv1d(between, outputs, kernel_size, dilation)
+        self.residual = nn.Conv1d(inputs, outputs, 1) if around else None
         self.dropout = Dropout(dropout)
         self.last = last
 
@@ -93,7 +105,17 @@ class ResidualBlock(nn.Module):
         y = self.second(self.dropout(F.relu(self.first(x))))
         if not self.last:
             y = self.dropout(F.relu(y))
-        return y + self.residual(x)
+        return y if self.residual is None else y + self.residual(x)
+
+    def step(self, x: Tensor, weights: FrameWeights, inputs: tuple[Tensor, Tensor], frame: int) -> Tensor:
+        """One frame `[batch, inputs]` -> `[batch, outputs]`; `inputs` and `frame` are those of `CausalConv1d.step`."""
+        y = F.relu(self.first.step(x, weights.first, inputs[0], frame))
+        y = self.second.step(y, weights.second, inputs[1], frame)
+        if not self.last:
+            y = F.relu(y)
+        if self.residual is None or weights.residual is None:
+            return y
+        return y + F.linear(x, weights.residual, self.residual.bias)
 
 
 class FrameWeights(NamedTuple):
@@ -102,12 +124,12 @@ class FrameWeights(NamedTuple):
     Attributes:
         first: `[channels, kernel_size * inputs]`: all taps of the first convolution as one matrix, oldest tap first.
         second: The same of the second one.
-        residual: `[channels, inputs]`.
+        residual: `[channels, inputs]`; None where the block has none.
     """
 
     first: Tensor
     second: Tensor
-    residual: Tensor
+    residual: Tensor | None
 
 
 class Past:
@@ -156,7 +178,7 @@ class Past:
 
 @dataclass(frozen=True)
 class TCNState:
-    """What a TCN decoder carries from frame to frame.
+    """What a stack of residual blocks carries from frame to frame.
 
     Attributes:
         weights: Of each block, ready for use.
@@ -167,6 +189,53 @@ class TCNState:
     weights: tuple[FrameWeights, ...]
     past: Past
     frame: int
+
+    @property
+    def batch(self) -> int:
+        """Voices that are played at the same time."""
+        return len(self.past.inputs[0])
+
+
+class ResidualStack(nn.Sequential):
+    """Residual blocks one after the other, for whole clips and frame by frame.
+
+    Args:
+        *blocks: The blocks; the names of their weights begin with their places.
+    """
+
+    def __init__(self, *blocks: ResidualBlock) -> None:
+        super().__init__(*blocks)
+
+    @torch.no_grad()
+    def initial_state(self, batch: int) -> TCNState:
+        """Silence before the first frame, as `forward` pads with."""
+        check_batch(batch)
+        weights, inputs, pasts = [], [], []
+        for block in self._blocks():
+            first, second = (conv.weight().transpose(1, 2).flatten(1) for conv in (block.first, block.second))
+            residual = None if block.residual is None else block.residual.weight[..., 0].contiguous()
+            weights.append(FrameWeights(first, second, residual))
+            for conv in (block.first, block.second):
+                pasts.append(conv.past)
+                inputs.append(conv.weight_v.new_zeros(batch, conv.past + Past.ROOM, conv.weight_v.shape[1]))
+        return TCNState(tuple(weights), Past(inputs, pasts), 0)
+
+    def step(self, x: Tensor, state: TCNState) -> tuple[list[Tensor], TCNState]:
+        """One frame `[batch, inputs]`: what every block gives, each `[batch, channels]`, and the state after it."""
+        past, frame = state.past, state.frame
+        if not past.take(frame):
+            past, frame = past.copy(frame), 0
+            past.take(frame)
+        inputs = iter(past.inputs)
+        outputs = []
+        for block, weights in zip(self._blocks(), state.weights, strict=True):
+            x = block.step(x, weights, (next(inputs), next(inputs)), frame)
+            outputs.append(x)
+        past.give(frame + 1)
+        return outputs, TCNState(state.weights, past, frame + 1)
+
+    def _blocks(self) -> list[ResidualBlock]:
+        return [block for block in self if isinstance(block, ResidualBlock)]
 
 
 class TCNDecoder(Decoder):
@@ -195,7 +264,7 @@ class TCNDecoder(Decoder):
     ) -> None:
         super().__init__(control_sizes=control_sizes)
         self.encoder = FeatureEncoder(input_size)
-        self.blocks = nn.Sequential(
+        self.blocks = ResidualStack(
             *(
                 ResidualBlock(
                     2 * input_size if i == 0 else channels,
@@ -221,37 +290,13 @@ class TCNDecoder(Decoder):
         hidden = self.blocks(encoded.transpose(1, 2)).transpose(1, 2)
         return self.head(hidden, f0_scaled, loudness_scaled)
 
-    @torch.no_grad()
     def initial_state(self, batch: int) -> TCNState:
         """Silence before the first frame, as `forward` pads with; see `Decoder.initial_state`."""
-        check_batch(batch)
-        weights, inputs, pasts = [], [], []
-        for block in self._blocks():
-            first, second = (conv.weight().transpose(1, 2).flatten(1) for conv in (block.first, block.second))
-            weights.append(FrameWeights(first, second, block.residual.weight[..., 0].contiguous()))
-            for conv in (block.first, block.second):
-                pasts.append(conv.past)
-                inputs.append(conv.weight_v.new_zeros(batch, conv.past + Past.ROOM, conv.weight_v.shape[1]))
-        return TCNState(tuple(weights), Past(inputs, pasts), 0)
+        return self.blocks.initial_state(batch)
 
     @torch.no_grad()
     def step(self, features_t: Frame, state: TCNState) -> tuple[Decoded, TCNState]:
         """One frame; see `Decoder.step`."""
-        past, frame = state.past, state.frame
-        f0_scaled, loudness_scaled = split_frame(features_t, batch=len(past.inputs[0]))
-        x = self.encoder(f0_scaled, loudness_scaled)
-        if not past.take(frame):
-            past, frame = past.copy(frame), 0
-            past.take(frame)
-        inputs = iter(past.inputs)
-        for block, weights in zip(self._blocks(), state.weights, strict=True):
-            y = F.relu(block.first.step(x, weights.first, next(inputs), frame))
-            y = block.second.step(y, weights.second, next(inputs), frame)
-            if not block.last:
-                y = F.relu(y)
-            x = y + F.linear(x, weights.residual, block.residual.bias)
-        past.give(frame + 1)
-        return self.head(x, f0_scaled, loudness_scaled), TCNState(state.weights, past, frame + 1)
-
-    def _blocks(self) -> list[ResidualBlock]:
-        return [block for block in self.blocks if isinstance(block, ResidualBlock)]
+        f0_scaled, loudness_scaled = split_frame(features_t, batch=state.batch)
+        outputs, after = self.blocks.step(self.encoder(f0_scaled, loudness_scaled), state)
+        return self.head(outputs[-1], f0_scaled, loudness_scaled), after

@@ -7,13 +7,21 @@ names); a Hub id. A folder, a stored and a shipped model never touch the network
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from zoo import naming, paths
+from zoo import architectures, naming, paths
 from zoo.config import read_config
-from zoo.errors import CheckpointError, ConfigError, HubNotFoundError, HubUnreachableError, ModelNotFoundError
+from zoo.errors import (
+    CheckpointError,
+    ConfigError,
+    HubNotFoundError,
+    HubUnreachableError,
+    ModelNotFoundError,
+    ZooError,
+)
 from zoo.hub.client import Access
 from zoo.hub.snapshot import Snapshot, fetch_snapshot
 from zoo.run_files import WEIGHTS, published_files
@@ -117,6 +125,8 @@ def _find_name(
     reference: naming.Reference, name: str, revision: str | None, access: Access, *, every_file: bool
 ) -> Found:
     stored, shipped = stored_models(), shipped_offers()
+    if name not in stored and name not in shipped:
+        name = _known_as(name, {*stored, *shipped})
     if name in stored:
         if name in shipped:
             _log.warning("%s in the local store hides the shipped model of that name.", name)
@@ -129,6 +139,15 @@ def _find_name(
         hub_id = hub_reference(paths.only_one(f"The model {name!r}", offers))
         return _find_on_hub(naming.parse(str(hub_id)), revision, access, every_file=every_file)
     raise _not_found(name, [*stored, *shipped])
+
+
+def _known_as(name: str, trained: Collection[str]) -> str:
+    """The other name of a model that a trained one has, where the name itself is none of them."""
+    try:
+        others = architectures.other_names(name)
+    except ZooError:  # no architecture at all, or a plugin that is broken: what follows says so
+        return name
+    return next((other for other in others if other in trained), name)
 
 
 def published_offers() -> dict[str, list[Path]]:
@@ -251,7 +270,7 @@ def fetch(
     check_weights(found.folder / WEIGHTS, config)
     if name is None:
         return found.folder
-    check_name(name, architecture=config.architecture, force=force)
+    check_name(name, config=config, force=force)
     origin = None
     if found.repo_id and found.commit and config.weights_sha256:
         origin = Origin(found.repo_id, found.commit, config.weights_sha256)

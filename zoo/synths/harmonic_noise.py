@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -42,6 +43,12 @@ class HarmonicNoise(Synth):
         noise_filter: "full" overlap-adds the whole response; "thesis" crops it as that code did.
         above_nyquist: Harmonics at or over Nyquist are "zero"; "thesis" leaves a ten-thousandth of them.
     """
+
+    thesis_options: ClassVar[Mapping[str, Any]] = {
+        "noise_filter": "thesis",
+        "unvoiced": "hold",
+        "above_nyquist": "thesis",
+    }
 
     def __init__(
         self,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -42,6 +43,13 @@ class Synth(nn.Module, ABC):
         hop: Samples a frame.
         control_sizes: The controls that it is driven by, name to size.
     """
+
+    thesis_names: ClassVar[Sequence[tuple[str, str]]] = ()
+    """For `zoo.import_thesis`: patterns of names in the thesis's checkpoints (`net.1....`), and what they are called
+    here (`synth....`). Where that is a buffer that is not saved, the checkpoint must hold the same numbers."""
+
+    thesis_options: ClassVar[Mapping[str, Any]] = {}
+    """Options that make the synth play as the thesis's did."""
 
     def __init__(self, *, sample_rate: int, hop: int, control_sizes: Mapping[str, int]) -> None:
         super().__init__()

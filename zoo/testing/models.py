@@ -42,7 +42,10 @@ def check_model(model: str | Callable[[], ModelConfig], *, options: Mapping[str,
     subject.require(isinstance(config, ModelConfig), "It gives a zoo.config.ModelConfig.", type(config).__name__)
     if isinstance(model, str):
         subject.require(
-            config.architecture == model, "The config's architecture is its registered name.", config.architecture
+            config.architecture == model or (config.instrument is not None and config.architecture in registry.models),
+            "The config's architecture is its registered name; or another one's, with an instrument, where the name is "
+            "short for that.",
+            config.name,
         )
     with subject.promises("Its config is one that config.json can hold, and gives back as it was."):
         again = ModelConfig.from_json(config.to_json())

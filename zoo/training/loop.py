@@ -173,7 +173,7 @@ def distill(
 
     Args:
         teacher: A trained model: a name, a run's folder, or a Hub id; `{instrument}` in it is filled in.
-        student: An architecture, e.g. "gru-S".
+        student: An architecture, e.g. "gru-S"; `{instrument}` in it is filled in.
         dataset: See `train`, as for all that is not here.
         out: See `train`.
         instrument: See `train`.

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo import model as models
-from zoo import naming, store
+from zoo import store
 from zoo.datasets import open_dataset
 from zoo.errors import ConfigError
 from zoo.losses.distillation import Loss, OutputAudio, Reconstruction, bind_losses
@@ -70,7 +70,7 @@ def set_up(plan: Plan) -> Setup:
     within = plan.command_out is not None or not processes.is_main()
     folder = choose_folder(plan.out, name=student.name, resume=plan.resume, within=within)
     if plan.name is not None:
-        store.check_name(plan.name, architecture=student.config.architecture, force=plan.force)
+        store.check_name(plan.name, config=student.config, force=plan.force)
     teacher = None
     if plan.teacher is not None:
         teacher = find_plans_teacher(plan, dataset, instrument)
@@ -103,9 +103,8 @@ def the_instrument(asked: str | None, dataset: Dataset) -> str:
 
 def make_student(plan: Plan, dataset: Dataset, instrument: str) -> Model:
     """The untrained model of a plan, for a dataset's features and rates."""
-    naming.parse_name(plan.student)  # a name that is none is told with near matches
     options = {"features": dataset.features.to_dict(), **plan.student_options}
-    student = models.create(plan.student, instrument=instrument, **options)
+    student = models.create(plan.student.replace("{instrument}", instrument), instrument=instrument, **options)
     evaluation.check_rates(student, dataset)
     return student
 

@@ -15,6 +15,7 @@ from torch import Tensor
 from zoo_kernels import harmonic_oscillators, reference
 from zoo_kernels.bench.problem import Problem, Truth, Work, make_cotangent, with_autograd
 from zoo_kernels.cauchy import cauchy
+from zoo_kernels.modulation import OperatorGraph, frequency_modulation
 from zoo_kernels.recurrence import gated_recurrence
 from zoo_kernels.spectral import SpectralPlan, spectral_distances, spectral_magnitudes
 from zoo_kernels.vandermonde import vandermonde
@@ -261,6 +262,63 @@ class Recurrence(Problem):
         return Truth(value.detach(), torch.autograd.grad(value, leaves, make_cotangent(*value.shape, like=value)))
 
 
+class Modulation(Problem):
+    """Six operators in three stacks, two of them at one and a half times and twice the fundamental: a DX7's flute."""
+
+    kernel = "frequency_modulation"
+    hop = 64
+    graph = OperatorGraph(
+        modulators=((1, 2, 4), (), (3,), (), (5,), ()),
+        carriers=(0,),
+        phases=(0, 0, 0, 0, 0, 1),
+        multiples=(1, 1, 1, 2, 2, 1),
+    )
+
+    def __init__(self, device: torch.device, *, quick: bool) -> None:
+        super().__init__(device, quick=quick)
+        self.batch, self.frames = (2, 20) if quick else (16, 1000)
+        f0_hz = (200 + 300 * self.random(self.batch, 1).double()) * torch.tensor([1.0, 1.5], device=device)
+        self.phases = Oscillators.phase(f0_hz[..., None], self.frames * self.hop)
+        self.levels = 0.32 * self.random(self.batch, self.frames, 6)
+
+    @classmethod
+    def cases(cls, *, quick: bool) -> tuple[str, ...]:
+        """One, named by its sizes."""
+        return ("2 x 20 frames" if quick else "16 x 1000 frames",)
+
+    def textbook(self) -> Work:
+        """Levels interpolated to samples, a sine for each operator."""
+        phases = self.phases.float()
+
+        def direct(levels: Tensor) -> Tensor:
+            at_samples = torch.nn.functional.interpolate(levels.transpose(1, 2), scale_factor=self.hop, mode="linear")
+            outputs: dict[int, Tensor] = {}
+            for number in self.graph.order:
+                phase = self.graph.multiples[number] * phases[:, self.graph.phases[number]]
+                for modulator in self.graph.modulators[number]:
+                    phase = phase + 2 * math.pi * outputs[modulator]
+                outputs[number] = at_samples[:, number] * torch.sin(phase)
+            return outputs[0]
+
+        return self._trained(direct)
+
+    def _trained(self, call: Callable[[Tensor], Tensor]) -> Work:
+        return with_autograd(call, make_cotangent(self.batch, self.frames * self.hop, like=self.levels), self.levels)
+
+    def work(self, backend: str, case: str) -> Work:
+        """`frequency_modulation`; the phases are constants, as in training."""
+        return self._trained(
+            lambda levels: frequency_modulation(self.phases, levels, self.graph, hop=self.hop, backend=backend)
+        )
+
+    def truth(self, case: str) -> Truth:
+        """Of the first two rows."""
+        levels = self.levels[:2].cpu().double().requires_grad_()
+        value = reference.frequency_modulation(self.phases[:2].cpu(), levels, self.graph, hop=self.hop)
+        whole = make_cotangent(self.batch, self.frames * self.hop, like=value)[:2]
+        return Truth(value.detach(), torch.autograd.grad(value, levels, whole))
+
+
 class Spectral(Problem):
     """A signal and a target at the six usual FFT sizes."""
 
@@ -333,7 +391,7 @@ class Spectral(Problem):
         return Truth(value.detach(), torch.autograd.grad(value, signal, make_cotangent(*value.shape, like=value)))
 
 
-PROBLEMS: Sequence[type[Problem]] = (Oscillators, Cauchy, Vandermonde, Recurrence, Spectral)
+PROBLEMS: Sequence[type[Problem]] = (Oscillators, Cauchy, Vandermonde, Recurrence, Modulation, Spectral)
 
 
 def problem_class(kernel: str) -> type[Problem]:

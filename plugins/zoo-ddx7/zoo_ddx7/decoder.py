@@ -1,0 +1,90 @@
+"""The decoder `ddx7_tcn`: dilated causal convolutions from both features straight to the controls."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from zoo.decoders import Decoded, Decoder, Frame, split_frame
+from zoo.decoders.tcn import ResidualBlock, ResidualStack, TCNState
+from zoo.errors import ConfigError
+
+
+class DDX7Decoder(Decoder):
+    """zoo's TCN without its MLPs; the last block gives the controls (Caspe et al., "DDX7", ISMIR 2022).
+
+    A convolution goes around the first and the last block only, as in that work.
+
+    Args:
+        control_sizes: The synth's controls, name to size.
+        channels: Of the convolutions.
+        blocks: At least two; block i has dilation `2 ** i`.
+        kernel_size: Frames a convolution spans before dilation.
+        dropout: After every convolution but the very last.
+    """
+
+    thesis_names: ClassVar[Sequence[tuple[str, str]]] = (
+        (r"net\.0\.net\.(\d+)\.block\.0\.(.+)", r"decoder.blocks.\1.first.\2"),
+        (r"net\.0\.net\.(\d+)\.block\.3\.(.+)", r"decoder.blocks.\1.second.\2"),
+        (r"net\.0\.net\.(\d+)\.residual\.(.+)", r"decoder.blocks.\1.residual.\2"),
+    )
+
+    def __init__(
+        self,
+        *,
+        control_sizes: Mapping[str, int],
+        channels: int = 128,
+        blocks: int = 5,
+        kernel_size: int = 3,
+        dropout: float = 0.5,
+    ) -> None:
+        super().__init__(control_sizes=control_sizes)
+        if blocks < 2:
+            raise ConfigError(f"ddx7_tcn needs at least two blocks, found {blocks}.")
+        self.channels = channels
+        sizes = [2, *[channels] * (blocks - 1), sum(control_sizes.values())]
+        self.blocks = ResidualStack(
+            *(
+                ResidualBlock(
+                    sizes[i],
+                    sizes[i + 1],
+                    kernel_size=kernel_size,
+                    dilation=2**i,
+                    dropout=dropout,
+                    last=i == blocks - 1,
+                    between=channels,
+                    around=i in (0, blocks - 1),
+                )
+                for i in range(blocks)
+            )
+        )
+
+    @property
+    def hidden_size(self) -> int:
+        """See `zoo.decoders.Decoder.hidden_size`."""
+        return self.channels
+
+    def forward(self, f0_scaled: Tensor, loudness_scaled: Tensor) -> Decoded:
+        """Turn features `[batch, frames]` into controls; `hidden` is the output of the last block but one."""
+        hidden = torch.stack([f0_scaled, loudness_scaled], dim=1)
+        *first, last = self.blocks
+        for block in first:
+            hidden = block(hidden)
+        return self._decoded(last(hidden).transpose(1, 2), hidden.transpose(1, 2))
+
+    def _decoded(self, controls: Tensor, hidden: Tensor) -> Decoded:
+        parts = torch.split(controls, list(self.control_sizes.values()), dim=-1)
+        return Decoded(dict(zip(self.control_sizes, parts, strict=True)), hidden)
+
+    def initial_state(self, batch: int) -> TCNState:
+        """Silence before the first frame; see `zoo.decoders.Decoder.initial_state`."""
+        return self.blocks.initial_state(batch)
+
+    @torch.no_grad()
+    def step(self, features_t: Frame, state: TCNState) -> tuple[Decoded, TCNState]:
+        """One frame; see `zoo.decoders.Decoder.step`."""
+        outputs, after = self.blocks.step(torch.stack(split_frame(features_t, batch=state.batch), dim=1), state)
+        return self._decoded(outputs[-1], outputs[-2]), after

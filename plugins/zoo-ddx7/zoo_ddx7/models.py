@@ -1,0 +1,15 @@
+"""The architectures: one for each patch, and short names for the three instruments that have a patch of their own."""
+
+from zoo_ddx7.patches import PATCHES
+
+flute = PATCHES["flute"].model("flute")
+brass = PATCHES["brass"].model("brass")
+strings = PATCHES["strings"].model("strings")
+ablated_brass = PATCHES["ablated-brass"].model("ablated-brass")
+ablated_flute = PATCHES["ablated-flute"].model("ablated-flute")
+one_stack_of_2 = PATCHES["1stack2"].model("1stack2")
+one_stack_of_4 = PATCHES["1stack4"].model("1stack4")
+two_stacks_of_2 = PATCHES["2stack2"].model("2stack2")
+
+violin = PATCHES["strings"].model("strings", plays="violin")
+trumpet = PATCHES["brass"].model("brass", plays="trumpet")

@@ -1,0 +1,114 @@
+"""The FM synth `ddx7`: sine operators that modulate each other, then a reverb."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+from zoo_kernels import OperatorGraph, frequency_modulation
+
+from zoo.errors import ConfigError, listing
+from zoo.synths import Synth, Synthesis
+from zoo.synths.oscillators import UNVOICED, carry_pitch, fundamental_phase, voicing_gate
+from zoo.synths.reverb import Reverb
+from zoo_ddx7.algorithm import parse
+
+
+class DDX7(Synth):
+    """Up to six sine operators, or as many as there are ratios, as in Caspe et al., "DDX7" (ISMIR 2022).
+
+    Control: `ol`, the operators' output levels before `max_ol * sigmoid(ol)`, interpolated between frames. A
+    modulator's level times 2 pi is its modulation index. The operators that modulate none are summed, and divided by
+    `max_ol`.
+
+    Every operator has a phase of its own, kept in float64 and wrapped: for a ratio that is no whole number a multiple
+    of the wrapped fundamental would be wrong, and an unwrapped one goes out of tune.
+
+    Args:
+        sample_rate: In Hz.
+        hop: Samples a frame.
+        algorithm: Who modulates whom, see `zoo_ddx7.Patch`.
+        ratios: Multiples of the pitch, of operator 1 first; used as float32 numbers, as in the thesis's checkpoints.
+        max_ol: The highest output level.
+        reverb_length: Taps of the learned impulse response; 0 for no reverb.
+        unvoiced: What operators do where f0 is 0: "mute", or "hold" the phase as the thesis did.
+    """
+
+    thesis_names: ClassVar[Sequence[tuple[str, str]]] = ((r"net\.1\.fr", r"synth.ratios"),)
+    thesis_options: ClassVar[Mapping[str, Any]] = {"unvoiced": "hold"}
+
+    def __init__(
+        self,
+        *,
+        sample_rate: int = 16000,
+        hop: int = 64,
+        algorithm: str = "6>5>1, 4>3>1, 2>1",
+        ratios: Sequence[float] = (1, 1, 1, 2, 2, 1.5),
+        max_ol: float = 0.32,
+        reverb_length: int = 16000,
+        unvoiced: str = "mute",
+    ) -> None:
+        if unvoiced not in UNVOICED:
+            raise ConfigError(f"ddx7 has no unvoiced={unvoiced!r}; it knows {listing(UNVOICED)}.")
+        if max_ol <= 0 or not ratios or min(ratios) <= 0:
+            raise ConfigError(f"ddx7 needs positive ratios and a positive max_ol; found {list(ratios)} and {max_ol}.")
+        super().__init__(sample_rate=sample_rate, hop=hop, control_sizes={"ol": len(ratios)})
+        self.algorithm = algorithm
+        self.max_ol = max_ol
+        self.unvoiced = unvoiced
+        self.register_buffer("ratios", torch.tensor(list(ratios), dtype=torch.float32), persistent=False)
+        self.ratios: Tensor
+        self.graph, self.tones = _graph(algorithm, self.ratios.tolist())
+        self.reverb = Reverb(reverb_length, sample_rate=sample_rate) if reverb_length else None
+
+    def control_scales(self) -> dict[str, str]:
+        """See `zoo.synths.Synth.control_scales`: two synths of the same patch share their levels."""
+        return {"ol": f"output levels up to {self.max_ol:g} of {self.algorithm} at {self.ratios.tolist()}"}
+
+    def forward(self, f0_hz: Tensor, controls: Mapping[str, Tensor], noise: Tensor | None = None) -> Synthesis:
+        """Render audio.
+
+        Args:
+            f0_hz: `[batch, frames]` in Hz. Not positive and NaN mean unvoiced; over Nyquist it is Nyquist.
+            controls: `ol`, `[batch, frames, operators]`.
+            noise: `[batch, frames * hop]`; FM has no use for it.
+
+        Raises:
+            ValueError: Shapes disagree, the control is missing, or it holds NaN.
+        """
+        self.check_inputs(f0_hz, controls, noise)
+        f0_hz = torch.nan_to_num(f0_hz.float(), nan=0.0).clamp(min=0.0, max=self.sample_rate / 2)
+        levels = self.max_ol * torch.sigmoid(controls["ol"].float())  # phases need the digits, under autocast too
+        pitch = f0_hz if self.unvoiced == "hold" else carry_pitch(f0_hz)
+        operators = frequency_modulation(self._phases(pitch), levels, self.graph, hop=self.hop)
+        dry = operators / self.max_ol
+        if self.unvoiced == "mute":
+            dry = dry * voicing_gate(f0_hz, hop=self.hop).to(dry)
+        audio = dry if self.reverb is None else self.reverb(dry)
+        return Synthesis(audio=audio, dry=dry, harmonic=dry, scaled_controls={"ol": levels})
+
+    def _phases(self, f0_hz: Tensor) -> Tensor:
+        """The phases `[batch, tones, samples]` of the fundamental and of each ratio that is no whole number."""
+        pitches = f0_hz.double()[:, None] * torch.tensor(self.tones, dtype=torch.float64, device=f0_hz.device)[:, None]
+        phases = fundamental_phase(pitches.flatten(0, 1), sample_rate=self.sample_rate, hop=self.hop)
+        return phases.view(f0_hz.shape[0], len(self.tones), -1)
+
+
+def _graph(algorithm: str, ratios: Sequence[float]) -> tuple[OperatorGraph, list[float]]:
+    """An algorithm as the kernel takes it, and the multiples of the pitch whose phases it is to be given."""
+    modulators = parse(algorithm, len(ratios))
+    modulating = {number for numbers in modulators for number in numbers}
+    whole = [float(ratio).is_integer() for ratio in ratios]
+    tones = [1.0, *sorted({ratio for ratio, is_whole in zip(ratios, whole, strict=True) if not is_whole})]
+    try:
+        graph = OperatorGraph(
+            modulators=modulators,
+            carriers=tuple(number for number in range(len(ratios)) if number not in modulating),
+            phases=tuple(0 if is_whole else tones.index(ratio) for ratio, is_whole in zip(ratios, whole, strict=True)),
+            multiples=tuple(int(ratio) if is_whole else 1 for ratio, is_whole in zip(ratios, whole, strict=True)),
+        )
+    except ValueError:  # nobody is left to be heard, or some go round
+        raise ConfigError(f"The algorithm {algorithm!r} has operators that modulate each other in a circle.") from None
+    return graph, tones

@@ -1,0 +1,136 @@
+"""The synth `wavetable`: a mixture of learned wavetables plus filtered noise, through a learned reverb."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+from zoo_kernels import fast_fft_size
+
+from zoo.errors import ConfigError, listing
+from zoo.synths import Synth, Synthesis
+from zoo.synths.filtered_noise import full_filtered_noise, windowed_response
+from zoo.synths.harmonic_noise import scale_control
+from zoo.synths.oscillators import UNVOICED, carry_pitch, fundamental_phase, voicing_gate
+from zoo.synths.reverb import Reverb
+from zoo_wavetable.reading import mixed_amplitude, read_tables, sounding_harmonics
+from zoo_wavetable.tables import initial_tables, table_harmonics
+
+# A mixture with less than this to hear stays faint: lifting it to the asked amplitude would lift rounding errors.
+_FAINT = 1e-6
+
+
+class Wavetable(Synth):
+    """Learned wavetables, mixed anew in each frame, plus filtered noise, then a reverb.
+
+    Controls: `amplitude` (1), `table_weights` (tables), `noise_bands` (bands). The weights pass a softmax, and the
+    mixture is then scaled so that the amplitudes of its harmonics under Nyquist sum to 1. So `amplitude` alone is the
+    level and the weights alone are the timbre, at any pitch and however loud the tables have become; `amplitude` means
+    what it means to `harmonic_noise`.
+
+    Args:
+        sample_rate: In Hz.
+        hop: Samples a frame.
+        tables: Wavetables, at least two.
+        table_size: Samples in each; it holds the harmonics under half of that.
+        noise_bands: Magnitudes of the noise filter, from 0 Hz to Nyquist; its response has `2 * (bands - 1)` taps.
+        reverb_length: Taps of the learned impulse response; 0 for no reverb.
+        unvoiced: What the tables do where f0 is 0: "mute", or "hold" the phase.
+
+    Raises:
+        ConfigError: An option is out of its range.
+
+    Source: Shan, Hantrakul, Chen, Avent, Trevelyan, "Differentiable Wavetable Synthesis", ICASSP 2022.
+    """
+
+    def __init__(
+        self,
+        *,
+        sample_rate: int = 16000,
+        hop: int = 64,
+        tables: int = 20,
+        table_size: int = 512,
+        noise_bands: int = 65,
+        reverb_length: int = 16000,
+        unvoiced: str = "mute",
+    ) -> None:
+        for option, value, least in (
+            ("tables", tables, 2),
+            ("table_size", table_size, 3),
+            ("noise_bands", noise_bands, 2),
+            ("reverb_length", reverb_length, 0),
+        ):
+            if value < least:
+                raise ConfigError(f"{option} of wavetable must be at least {least}, found {value}.")
+        if unvoiced not in UNVOICED:
+            raise ConfigError(f"wavetable has no unvoiced={unvoiced!r}; it knows {listing(UNVOICED)}.")
+        sizes = {"amplitude": 1, "table_weights": tables, "noise_bands": noise_bands}
+        super().__init__(sample_rate=sample_rate, hop=hop, control_sizes=sizes)
+        self.unvoiced = unvoiced
+        self.tables = nn.Parameter(initial_tables(tables, table_size))
+        self.reverb = Reverb(reverb_length, sample_rate=sample_rate) if reverb_length else None
+        response = windowed_response(noise_bands, fast_fft_size(hop + 2 * (noise_bands - 1)))
+        self.register_buffer("noise_response", response.float(), persistent=False)
+        self.noise_response: Tensor
+
+    def control_scales(self) -> dict[str, str]:
+        """See `Synth.control_scales`. Table weights are left out: two models' tables are not the same ones."""
+        return {
+            "amplitude": "gain of all harmonics together",
+            "noise_bands": "gain of full noise filter at equally spaced frequencies up to Nyquist",
+        }
+
+    def scaled_controls(self, controls: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The gains that the signal path uses.
+
+        Returns:
+            `amplitude` `[batch, frames, 1]`; `table_weights` `[batch, frames, tables]`, summing to 1; `noise_bands`
+            `[batch, frames, bands]`.
+        """
+        return {
+            "amplitude": scale_control(controls["amplitude"]),
+            "table_weights": torch.softmax(controls["table_weights"], dim=-1),
+            "noise_bands": scale_control(controls["noise_bands"]),
+        }
+
+    def forward(self, f0_hz: Tensor, controls: Mapping[str, Tensor], noise: Tensor | None = None) -> Synthesis:
+        """Render audio.
+
+        Args:
+            f0_hz: `[batch, frames]` in Hz. Not positive and NaN mean unvoiced; over Nyquist nothing sounds.
+            controls: Raw controls, each `[batch, frames, size]`.
+            noise: `[batch, frames * hop]` uniform in [-1, 1); drawn when not given.
+
+        Raises:
+            ValueError: Shapes disagree, a control is missing, or one holds NaN.
+        """
+        self.check_inputs(f0_hz, controls, noise)
+        if noise is None:
+            noise = torch.rand(f0_hz.shape[0], f0_hz.shape[1] * self.hop, device=f0_hz.device) * 2 - 1
+        # Signal processing stays in float32 under autocast: phases, and the products that mix tables, need the digits.
+        with torch.autocast(f0_hz.device.type, enabled=False):
+            scaled = self.scaled_controls({name: value.float() for name, value in controls.items()})
+            f0_hz = torch.nan_to_num(f0_hz.float(), nan=0.0).clamp(min=0.0, max=self.sample_rate / 2)
+            harmonic = self._pitched(f0_hz, scaled["amplitude"], scaled["table_weights"])
+            response = self.noise_response.float()
+            noise_part = full_filtered_noise(noise.float(), scaled["noise_bands"], response, hop=self.hop)
+            dry = harmonic + noise_part
+            audio = dry if self.reverb is None else self.reverb(dry)
+        return Synthesis(audio=audio, dry=dry, harmonic=harmonic, noise=noise_part, scaled_controls=scaled)
+
+    def _pitched(self, f0_hz: Tensor, amplitude: Tensor, weights: Tensor) -> Tensor:
+        muted = self.unvoiced == "mute"
+        pitch_hz = carry_pitch(f0_hz) if muted else f0_hz
+        harmonics = table_harmonics(self.tables.float())
+        active = sounding_harmonics(pitch_hz, harmonics=harmonics.shape[-1], sample_rate=self.sample_rate)
+        if muted:
+            active = active * (f0_hz > 0)
+        if (
+            f0_hz.device.type == "cpu"
+        ):  # what sounds in no frame need not be mixed; to know it, a GPU would be waited for
+            harmonics = harmonics[:, : int(active.max())]
+        gain = amplitude / mixed_amplitude(harmonics, weights, active).clamp(min=_FAINT)
+        phase = fundamental_phase(pitch_hz, sample_rate=self.sample_rate, hop=self.hop)
+        audio = read_tables(phase, harmonics, gain * weights, hop=self.hop, active=active)
+        return audio * voicing_gate(f0_hz, hop=self.hop) if muted else audio

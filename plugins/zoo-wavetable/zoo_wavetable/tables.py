@@ -1,0 +1,52 @@
+"""Wavetables: one period of a wave each, how they begin, and the harmonics that they hold."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+PURE = 4
+"""So many of the first tables begin as one sine each."""
+
+
+def harmonics_in(table_size: int) -> int:
+    """How many harmonics a table can hold: those under half its size, at which only one phase could be held."""
+    return (table_size - 1) // 2
+
+
+def initial_tables(tables: int, table_size: int) -> Tensor:
+    """Draw tables to begin with, by torch's global generator.
+
+    The first `PURE` are the sines of the first harmonics (as in Shan et al.). The others hold all harmonics, band-
+    limited by construction: the k-th falls as `1 / k`, times a number drawn from [0, 1). All harmonics begin as
+    sines: with their phases aligned, none of two tables cancel in a mixture before anything is learned.
+
+    Args:
+        tables: How many.
+        table_size: Samples in each.
+
+    Returns:
+        `[tables, table_size]` float32 without DC; in each the harmonics' amplitudes sum to 1.
+    """
+    number = torch.arange(1, harmonics_in(table_size) + 1, dtype=torch.float64)
+    amplitudes = torch.rand(tables, len(number), dtype=torch.float64) / number
+    pure = min(PURE, tables, len(number))
+    amplitudes[:pure] = torch.eye(pure, len(number), dtype=torch.float64)
+    amplitudes /= amplitudes.sum(-1, keepdim=True)
+    position = torch.arange(table_size, dtype=torch.float64) / table_size
+    return (amplitudes @ torch.sin(2 * math.pi * number[:, None] * position)).float()
+
+
+def table_harmonics(tables: Tensor) -> Tensor:
+    """The harmonics of tables, without DC: a table is the real part of the sum of `harmonics[k-1] * exp(i k phase)`.
+
+    Args:
+        tables: `[tables, table_size]`; sample n stands at phase `2 pi n / table_size`.
+
+    Returns:
+        Complex `[tables, harmonics]`.
+    """
+    size = tables.shape[-1]
+    return torch.fft.rfft(tables)[..., 1 : harmonics_in(size) + 1] * (2 / size)
