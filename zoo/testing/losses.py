@@ -31,7 +31,8 @@ def check_loss(
 
     Checked: its name, `needs` and weight; that `bind` takes a pair, and refuses a missing teacher where it needs one;
     that its value is a finite scalar and the same twice; that a finite gradient reaches the loss's own parameters, and
-    the student when those have moved, where nothing sounds too; that padding does not count; that its state can be saved and loaded.
+    the student when those have moved, where nothing sounds too; that padding does not count; that its state can be
+    saved and loaded.
 
     Example:
         >>> check_loss("reconstruction", options={"weight": 0.5})
