@@ -62,6 +62,7 @@ LAYERS = [
         "requirements",
         "register",
         "naming",
+        "architectures",
         "config",
         "weights_header",
         "strict_json",
