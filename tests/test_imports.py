@@ -63,7 +63,6 @@ LAYERS = [
         "requirements",
         "register",
         "naming",
-        "architectures",
         "config",
         "weights_header",
         "strict_json",
