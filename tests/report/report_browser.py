@@ -75,13 +75,14 @@ class Browser:
         return [url for url in urls if not url.startswith(("data:", "blob:"))]
 
     def screenshot(self, path):
-        size = self.cdp("Page.getLayoutMetrics")["cssContentSize"]
+        size = self.cdp("Page.getLayoutMetrics")["cssContentSize"]  # all of the page, not what the window shows
         clip = {"x": 0, "y": 0, "width": size["width"], "height": size["height"], "scale": 1}
         shot = self.cdp("Page.captureScreenshot", format="png", captureBeyondViewport=True, clip=clip)
         path.write_bytes(base64.b64decode(shot["data"]))
 
     def look(self, *, width=1200, height=900, scheme="light", media=""):
         """Set the window's size, the colour scheme, and "print" or "" for a screen."""
+        self.cdp("Emulation.setScrollbarsHidden", hidden=True)  # as on a phone: the page has all of the width
         self.cdp("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
         feature = {"name": "prefers-color-scheme", "value": scheme}
         self.cdp("Emulation.setEmulatedMedia", media=media, features=[feature])
@@ -125,15 +126,15 @@ def start_browser(folder):
         until = time.monotonic() + 30
         while True:
             try:
-                found = Browser(base).command(
-                    "POST", "/session", {"capabilities": {"alwaysMatch": wanted}}
-                )
+                found = Browser(base).command("POST", "/session", {"capabilities": {"alwaysMatch": wanted}})
                 break
             except urllib.error.URLError:
                 if time.monotonic() > until:
                     raise
                 time.sleep(0.1)
         browser = Browser(f"{base}/session/{found['sessionId']}")
+        browser.open("about:blank")
+        browser.log("performance")  # of the page that the browser began with
         yield browser
     finally:
         try:

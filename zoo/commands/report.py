@@ -26,7 +26,7 @@ def main(arguments: list[str]) -> int:
     )
     parser.add_argument("--out", required=True, metavar="DIR", help="the folder for index.html")
     parser.add_argument("--phrases", type=int, default=3, metavar="N", help="held-out phrases, at most (default 3)")
-    parser.add_argument("--max-mb", type=float, default=50.0, metavar="MB", help="no larger page than that (default 50)")
+    parser.add_argument("--max-mb", type=float, default=50.0, metavar="MB", help="of the page, at most (default 50)")
     parser.add_argument("--force", action="store_true", help="write into a folder that is not empty")
     options = parser.parse_args(arguments)
     _write(options)

@@ -107,8 +107,12 @@ def _chart(runs: Sequence[Run], title: str, note: str, column: str, thin: str | 
         )
         for place, label, is_thin, points in drawn
     ]
-    x_ticks = [Tick(100 * step / last_step, f"{step:,.10g}") for step in round_values(0.0, last_step, whole=True)]
+    x_ticks = [Tick(100 * step / last_step, _short(step)) for step in round_values(0.0, last_step, whole=True)]
     return Chart(title, note, lines, x_ticks, y_ticks)
+
+
+def _short(step: float) -> str:
+    return f"{step / 1000:g}k" if step >= 10_000 else f"{step:g}"
 
 
 def _points(run: Run, column: str) -> list[tuple[float, float]]:

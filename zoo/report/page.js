@@ -80,9 +80,10 @@
   const isTrial = (trial) =>
     isPlace(trial?.phrase, data.phrases) &&
     [trial.a, trial.b].every((place) => isPlace(place, data.phrases[trial.phrase].sounds));
+  const isAnswer = (answer) => isTrial(answer) && ["a", "b", "none"].includes(answer.choice);
   const isState = (found) =>
     Array.isArray(found?.queue) && found.queue.every(isTrial) &&
-    Array.isArray(found.answers) && found.answers.every(isTrial) &&
+    Array.isArray(found.answers) && found.answers.every(isAnswer) &&
     Array.isArray(found.models) && found.models.every((model) => isPlace(model, data.models)) &&
     typeof found.running === "boolean";
 

@@ -130,7 +130,7 @@ def make_report(
 def _check(references: Sequence[str], out: Path, phrases: int, force: bool, max_megabytes: float) -> None:
     if not references:
         raise ConfigError("Say which runs to show: python -m zoo report runs/a runs/b --out report")
-    if phrases < 1 or max_megabytes <= 0:
+    if phrases < 1 or not max_megabytes > 0:  # also where it is no number
         raise ConfigError(f"--phrases must be at least 1 and --max-mb over 0; found {phrases} and {max_megabytes:g}.")
     if out.exists() and not out.is_dir():
         raise ConfigError(f"{out} is a file; --out names a folder to write {PAGE} into.")
@@ -171,11 +171,12 @@ def _render(**shown: object) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    # our own files, which may stand as they are; all else is escaped
     style, script = ((_HERE / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
     return environment.get_template("page.html").render(
         **shown,
-        style=Markup(style),  # noqa: S704 - our own file
-        script=Markup(script),  # noqa: S704 - our own file
+        style=Markup(style),
+        script=Markup(script),
         style_hash=_source_hash(style),
         script_hash=_source_hash(script),
     )

@@ -9,7 +9,7 @@ from zoo.lineage import teachers_of
 from zoo.report.curves import Tick, round_values
 from zoo.report.phrases import Held, Phrase, decibels
 from zoo.report.runs import Run
-from zoo.report.sounds import FLOOR_DB, Sound, data_uri, gain_between, levels_db, picture
+from zoo.report.sounds import Sound, data_uri, gain_between, levels_db, picture
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Heard:
         title: E.g. "Phrase 1".
         players: The recording, teachers, runs.
         notes: What is to be said of it: levels that were changed, and what is not there.
-        time_ticks: Of the time axis, in seconds.
+        time_ticks: Of the time axis, in seconds (the last one says so).
         frequency_ticks: In kHz.
     """
 
@@ -100,12 +100,14 @@ def hear(phrase: Phrase, runs: Sequence[Run], *, place: int) -> Heard:
         )
         for number, ((role, title, detail, run, sound), levels) in enumerate(zip(sounds, pictures, strict=True))
     ]
+    marks = round_values(0.0, seconds)
+    time_ticks = [Tick(100 * value / seconds, f"{value:g}{' s' if value == marks[-1] else ''}") for value in marks]
     highest = max((sound.rate for *_, sound in sounds), default=1) / 2000
     return Heard(
         f"Phrase {place + 1}",
         players,
         _notes(held, runs),
-        [Tick(100 * value / seconds, f"{value:g}") for value in round_values(0.0, seconds)],
+        time_ticks,
         [Tick(100 * value / highest, f"{value:g}") for value in round_values(0.0, highest, most=5)],
     )
 
@@ -118,12 +120,12 @@ def _recording(held: Sequence[Held]) -> list[_Named]:
     """The recording as the run has it whose level is kept."""
     first = max(held, key=lambda one: one.gain)
     sound = first.sounds.get("recording")
-    return [] if sound is None else [("recording", "recording", "what was played, held out from training", None, sound)]
+    return [] if sound is None else [("recording", "recording", "what all others are to come near to", None, sound)]
 
 
 def _teachers(held: Sequence[Held], runs: Sequence[Run]) -> list[_Named]:
     """Each teacher's sound once: runs of one teacher hold the same, but for rounding."""
-    found: list[tuple[str, str, list[str], Sound]] = []
+    found: list[tuple[str, str, set[int], Sound]] = []
     for one in sorted(held, key=lambda one: -one.gain):
         sound = one.sounds.get("teacher")
         if sound is None:
@@ -133,16 +135,20 @@ def _teachers(held: Sequence[Held], runs: Sequence[Run]) -> list[_Named]:
         name, weights = run.teacher or "unnamed", str(teacher.get("weights") or "")
         same = next((f for f in found if f[:2] == (name, weights) and gain_between(f[3], sound) is not None), None)
         if same is not None:
-            same[2].append(run.label)
+            same[2].add(one.run)
         else:
-            found.append((name, weights, [run.label], sound))
+            found.append((name, weights, {one.run}, sound))
     names = [name for name, *_ in found]
     several = {name for name in names if names.count(name) > 1}
+
+    def labels(places: set[int]) -> str:
+        return ", ".join(runs[place].label for place in sorted(places))
+
     return [
         (
             "teacher",
-            f"teacher {name}" + (f" (of {', '.join(taught)})" if name in several else ""),
-            f"taught {', '.join(taught)}",
+            f"teacher {name}" + (f" (of {labels(taught)})" if name in several else ""),
+            f"taught {labels(taught)}",
             None,
             sound,
         )
@@ -152,7 +158,7 @@ def _teachers(held: Sequence[Held], runs: Sequence[Run]) -> list[_Named]:
 
 def _notes(held: Sequence[Held], runs: Sequence[Run]) -> list[str]:
     notes = []
-    turned = [f"{runs[one.run].label} by {-decibels(one.gain):.1f} dB" for one in held if one.gain < 0.9995]
+    turned = [f"{runs[one.run].label} by {-decibels(one.gain):.1f} dB" for one in held if decibels(one.gain) <= -0.05]
     if turned:
         notes.append(
             f"Turned down, so that all sounds of this phrase are at one level: {'; '.join(turned)}. (A run turns a "

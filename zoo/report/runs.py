@@ -28,7 +28,7 @@ class Run:
     Attributes:
         label: What the page calls it: the shortest end of its path that no other run has, or its name.
         known: What config.json, the weights' header and metrics.json say.
-        where: How it was found, e.g. "folder" or "hub: ..., commit ...".
+        where: How it was found: the folder as given, or a name and whose it is.
         history: Rows of history.csv.
         samples: Its sound files, by phrase and role ("recording", "teacher", "student").
     """
@@ -97,19 +97,22 @@ def find_runs(references: Iterable[str]) -> tuple[list[Run], list[Comparison]]:
         ModelNotFoundError: A reference means nothing here.
         CheckpointError: A folder is no run, or its files are damaged.
     """
-    found: dict[Path, hub.Found | None] = {}
+    found: dict[Path, tuple[str, hub.Found | None]] = {}
     comparisons = {}
     for reference in references:
         if inside := runs_inside(reference):
             for folder in inside:
-                found.setdefault(folder.resolve(), None)
+                found.setdefault(folder.resolve(), (str(folder), None))
             if (summary := inside[0].parent / "compare.json").is_file():
                 comparisons[summary.resolve()] = Comparison(_name_of(summary.parent), _read_summary(summary))
         else:
             one = hub.find(reference, every_file=True)
-            found.setdefault(one.folder.resolve(), one)
-    labels = _labels([_parts(folder, one) for folder, one in found.items()])
-    runs = [_read(folder, label, one) for label, (folder, one) in zip(labels, found.items(), strict=True)]
+            found.setdefault(one.folder.resolve(), (reference, one))
+    labels = _labels([_parts(folder, one) for folder, (_, one) in found.items()])
+    runs = [
+        _read(folder, label, _where(given, one))
+        for label, (folder, (given, one)) in zip(labels, found.items(), strict=True)
+    ]
     return runs, list(comparisons.values())
 
 
@@ -146,12 +149,19 @@ def _labels(paths: Sequence[tuple[str, ...]]) -> list[str]:
     return labels if paths else []
 
 
-def _read(folder: Path, label: str, found: hub.Found | None) -> Run:
+def _where(given: str, found: hub.Found | None) -> str:
+    """As it was given: a page that is passed on need not tell where on this machine things are."""
+    if found is None or found.source == "folder":
+        return given
+    return f"{given} (on the Hub, commit {found.commit})" if found.source == "hub" else f"{given} ({found.source})"
+
+
+def _read(folder: Path, label: str, where: str) -> Run:
     history = folder / "history.csv"
     return Run(
         label,
         describe_folder(folder),
-        str(found or f"folder: {folder}"),
+        where,
         read_history(history) if history.is_file() else [],
         _samples(folder / "samples"),
     )

@@ -60,7 +60,7 @@ class SeedTable:
 def facts(run: Run) -> list[tuple[str, str]]:
     """What a run is, as terms and what is to be said of them."""
     known, config = run.known, run.known.config
-    rows = [("Model", config.name), ("Is", run.kind)]
+    rows = [("Model", config.name), ("Role", run.kind)]
     if run.distilled:
         rows.append(("Teacher", _teacher(teachers_of(config)[0])))
     rows += [(f"Its teacher ({step} steps back)", _teacher(above)) for step, above in _above(run)]
@@ -70,9 +70,9 @@ def facts(run: Run) -> list[tuple[str, str]]:
         if (data := _data(_mapping(above.get("lineage")))) not in ("not recorded", _data(config.lineage)):
             rows.append(("Teacher's data" if step == 1 else f"Data {step} steps back", data))
     if known.parameters is not None and known.size_bytes is not None:
-        rows += [("Parameters", f"{known.parameters:,}"), ("File", f"{known.size_bytes / 1e6:.2f} MB")]
+        rows += [("Parameters", f"{known.parameters:,}"), ("Weights file", f"{known.size_bytes / 1e6:.2f} MB")]
     if speed := known.metrics.get("student", {}).get(SPEED):
-        rows.append(("Real-time factor", f"{_spread(speed)} (one thread of the machine that measured it)"))
+        rows.append(("Real-time factor", _spread(speed)))
     rows += [("Decoder", _component(config.decoder)), ("Synth", _component(config.synth))]
     rows.append(("Audio", f"{config.sample_rate:,} Hz, {config.hop} samples a frame"))
     rows += [("Training", text) for text in [_training(run)] if text]
@@ -100,7 +100,9 @@ def measures(runs: Sequence[Run]) -> Measures | None:
             cells = [_cell(found[arm].get(name), lowest[name] if arm == "student" else None) for name in names]
             rows.append(ArmRow(_arm(arm, run), cells))
         groups.append((place, rows))
-    numbers = {int(v["n"]) for _, run in measured for a in run.known.metrics.values() for m, v in a.items() if m in names}
+    numbers = {
+        int(v["n"]) for _, run in measured for a in run.known.metrics.values() for m, v in a.items() if m in names
+    }
     return Measures([METRICS.get(name, name) for name in names], groups, _range(numbers))
 
 
@@ -141,7 +143,14 @@ def _lowest(measured: Iterable[tuple[int, Run]], metric: str) -> float | None:
 
 
 def _spread(value: Mapping[str, float]) -> str:
-    return f"{value['mean']:.3g} ± {value['std']:.2g}" if value["n"] > 1 else f"{value['mean']:.3g}"
+    mean, std = number(value["mean"], digits=3), number(value["std"], digits=2)
+    return f"{mean} ± {std}" if value["n"] > 1 else mean
+
+
+def number(value: float, *, digits: int) -> str:
+    """A number with so many digits that count, without an exponent where it is large."""
+    text = f"{value:.{digits}g}"
+    return f"{float(text):,.0f}" if "e+" in text else text
 
 
 def _range(numbers: set[int]) -> str:
@@ -157,13 +166,15 @@ def _closed(found: Mapping[str, Any]) -> str:
         return "there is none"
     shares = found.get("closed_by_seed", [])
     spread = f" ± {100 * statistics.stdev(shares):.0f}" if len(shares) > 1 else ""
-    return f"{100 * found['closed']:.0f}{spread} %"
+    return f"{round(100 * found['closed'])}{spread} %"
 
 
 def _teacher(teacher: Mapping[str, Any]) -> str:
     name, weights = str(teacher.get("name") or "unnamed"), str(teacher.get("weights") or "")
     reference = public_reference(teacher)
-    known = [text for text in (reference if reference != name else "", f"weights {weights[:12]}" if weights else "") if text]
+    known = [
+        text for text in (reference if reference != name else "", f"weights {weights[:12]}" if weights else "") if text
+    ]
     return f"{name} ({', '.join(known)})" if known else name
 
 
