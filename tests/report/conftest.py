@@ -13,7 +13,7 @@ from zoo.training.loop import distill, train
 
 SMALL = {"hidden_size": 8, "reverb_length": 200}
 
-HOSTILE = "<img src=x onerror=\"window.hurt=1\">'&\"{{ 7*7 }}"
+HOSTILE = '<img src=x onerror="window.hurt=1">\'&"{{ 7*7 }}'
 HOSTILE_TEXT = "</script><script>window.hurt=1</script><b onmouseover='window.hurt=1'>\"=1+1"
 
 

@@ -47,7 +47,10 @@ class Page(HTMLParser):
 
     def sounds(self):
         """Samples (int16) and rate by key."""
-        return {audio["id"]: soundfile.read(io.BytesIO(bytes_of(audio["src"])), dtype="int16") for audio in self.all("audio")}
+        return {
+            audio["id"]: soundfile.read(io.BytesIO(bytes_of(audio["src"])), dtype="int16")
+            for audio in self.all("audio")
+        }
 
 
 def bytes_of(uri):

@@ -90,7 +90,9 @@ def test_damaged_run_is_told_by_its_file(copied, tmp_path, capsys, name, content
     assert name in told(capsys)
 
 
-@pytest.mark.parametrize("content", ["[]", "{", '{"m": 1}', '{"m": {"teacher": {"mean": 1}}}', '{"m": {"closed": "x"}}'])
+@pytest.mark.parametrize(
+    "content", ["[]", "{", '{"m": 1}', '{"m": {"teacher": {"mean": 1}}}', '{"m": {"closed": "x"}}']
+)
 def test_damaged_comparison_is_told(copied, tmp_path, capsys, content):
     (copied[0].parent / "compare.json").write_text(content)
     assert report(copied[0].parent, "--out", tmp_path / "page") == 2
