@@ -100,9 +100,8 @@ def measures(runs: Sequence[Run]) -> Measures | None:
             cells = [_cell(found[arm].get(name), lowest[name] if arm == "student" else None) for name in names]
             rows.append(ArmRow(_arm(arm, run), cells))
         groups.append((place, rows))
-    numbers = {
-        int(v["n"]) for _, run in measured for a in run.known.metrics.values() for m, v in a.items() if m in names
-    }
+    arms_found = [arm for _, run in measured for arm in run.known.metrics.values()]
+    numbers = {int(value["n"]) for arm in arms_found for name, value in arm.items() if name != SPEED}
     return Measures([METRICS.get(name, name) for name in names], groups, _range(numbers))
 
 
