@@ -58,6 +58,7 @@ LAYERS = [
     {"model", "presets"},
     {"decoders", "synths", "losses", "features", "datasets", "metrics"},
     {
+        "architectures",
         "registry",
         "requirements",
         "register",
