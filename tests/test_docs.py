@@ -9,8 +9,11 @@ from pathlib import Path
 import pytest
 import torch
 import zoo_kernels
+from building import PLUGINS
 
 import zoo
+import zoo.paths
+import zoo.registry
 from zoo.__main__ import COMMANDS
 
 CHECKOUT = Path(__file__).parent.parent
@@ -59,4 +62,76 @@ def test_commands_on_the_pages_exist(page):
 def test_gin_files_on_the_pages_exist(page):
     named = re.findall(r"--gin ([\w./-]+\.gin)", page.read_text())
     shipped = [name for name in named if name.split("/")[0] in ("train", "distill", "quickstart.gin")]
-    assert [name for name in shipped if not (CHECKOUT / "gin" / name).is_file()] == []
+    folders = [CHECKOUT / "gin", *CHECKOUT.glob("plugins/*/*/gin")]
+    assert [name for name in shipped if not any((folder / name).is_file() for folder in folders)] == []
+
+
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md"])
+@pytest.mark.parametrize("plugin", PLUGINS, ids=lambda path: path.name)
+def test_test_command_installs_every_plugin_of_the_checkout(name, plugin):
+    (command,) = re.findall(r"^pip install .*kernels .*(?:test|dev).*$", (CHECKOUT / name).read_text(), re.MULTILINE)
+    assert f"./plugins/{plugin.name} " in f"{command} "
+
+
+PLUGINS_PAGE = CHECKOUT / "docs" / "plugins.md"
+EXAMPLE = CHECKOUT / "plugins" / "zoo-example"
+
+
+def section(page, heading):
+    """What stands under a heading, down to the next one of its level or a higher one."""
+    _, _, rest = page.read_text().partition(f"\n{heading}\n")
+    level = heading.index(" ")
+    parts = re.split(r"(^```.*?^```$)", rest, flags=re.DOTALL | re.MULTILINE)  # in code, # begins a comment
+    kept = []
+    for part in parts:
+        ends = None if part.startswith("```") else re.search(rf"^#{{1,{level}}} ", part, re.MULTILINE)
+        kept.append(part[: ends.start()] if ends else part)
+        if ends:
+            break
+    return "".join(kept)
+
+
+def code_in(text):
+    return re.findall(r"^```\w*\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+
+
+def files_of_the_example():
+    """All that is its own, but its README."""
+    ours = ("pyproject.toml", "zoo_example/**/*.py", "zoo_example/**/*.gin", "tests/*.py")
+    return sorted(path.relative_to(EXAMPLE).as_posix() for pattern in ours for path in EXAMPLE.glob(pattern))
+
+
+@pytest.mark.parametrize("name", files_of_the_example())
+def test_plugin_guide_shows_every_line_of_the_example(name):
+    shown = "".join(code_in(section(PLUGINS_PAGE, f"### `{name}`")))
+    lines = [line for line in (EXAMPLE / name).read_text().splitlines() if line.strip()]
+    assert [line for line in shown.splitlines() if line.strip()] == lines
+
+
+def test_plugin_guide_s_notebook_runs_as_shown_and_its_messages_are_real():
+    (cell,) = code_in(section(PLUGINS_PAGE, "## In a notebook"))
+    namespace = {}
+    try:
+        exec(cell, namespace)
+        assert namespace["model"].name == "linear-S"
+    finally:
+        zoo.registry.decoders.unregister("linear")
+        zoo.registry.models.unregister("linear-S")
+
+    class Forgetful(namespace["Linear"]):
+        def __init__(self, *, control_sizes):
+            super().__init__(control_sizes=control_sizes)
+            del self.heads["noise_bands"]
+
+    Forgetful.__qualname__ = "Forgetful"
+    with pytest.raises(AssertionError) as caught:
+        zoo.testing.check_decoder(Forgetful)
+    assert code_in(section(PLUGINS_PAGE, "## Testing")) == [f"{caught.value}\n"]
+
+
+def test_plugin_guide_names_every_group_and_every_check():
+    brought = section(PLUGINS_PAGE, "## What a plugin can bring")
+    groups = {kind.group for kind in zoo.registry.KINDS.values()} | {zoo.paths.RESOURCES}
+    assert set(re.findall(r"`(zoo_\w+)`", brought)) == groups
+    assert set(re.findall(r"`(check_\w+)`", brought)) == set(zoo.testing.__all__)
+    assert set(re.findall(r"`(\w+)`", section(PLUGINS_PAGE, "## In a notebook"))) >= set(zoo.register.__all__)

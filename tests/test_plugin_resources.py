@@ -87,9 +87,9 @@ def test_model_of_a_plugin_is_listed_loaded_and_told_apart(site, capsys):
     assert zoo.list_models("*kazoo", pretrained=True) == ["gru-M-kazoo"]
     assert zoo.load("gru-M-kazoo").num_parameters == zoo.load("gru-M-tones").num_parameters
     assert main(["list", "gru-M-*"]) == 0
-    listed = capsys.readouterr().out
-    assert "gru-M-kazoo  shipped by zoo-kazoo 1.2\n" in listed
-    assert "gru-M-tones  shipped\n" in listed
+    listed = capsys.readouterr().out.splitlines()
+    assert "gru-M-kazoo  shipped by zoo-kazoo 1.2" in listed
+    assert "gru-M-tones  shipped" in listed
     assert zoo.info("gru-M-kazoo").status == "shipped by zoo-kazoo 1.2"
     assert "kazoo" not in sys.modules
 
@@ -98,8 +98,8 @@ def test_model_that_two_ship_is_listed_as_a_clash_and_refused(site, capsys):
     for distribution, package in (("zoo-kazoo", "kazoo"), ("zoo-hornet", "hornet")):
         lay_out_shipping(site, distribution, package, {})
         lay_out_model(site, package, "gru-M-buzz")
-    assert main(["list", "gru-M*"]) == 0
-    assert "gru-M-buzz   clash: shipped by zoo-hornet 1.2 and zoo-kazoo 1.2\n" in capsys.readouterr().out
+    assert main(["list", "*buzz"]) == 0
+    assert "gru-M-buzz  clash: shipped by zoo-hornet 1.2 and zoo-kazoo 1.2" in capsys.readouterr().out.splitlines()
     with pytest.raises(PluginError, match=r"'gru-M-buzz' is shipped by zoo-hornet 1.2 and zoo-kazoo 1.2"):
         zoo.load("gru-M-buzz")
     assert zoo.load("gru-M-tones").name == "gru-M-tones"

@@ -96,7 +96,8 @@ def test_plugin_cannot_take_a_name_of_zoo_silently(tmp_path):
 def test_every_registered_component_of_zoo_can_be_imported():
     for kind in registry.KINDS.values():
         for name in kind:
-            assert callable(kind.get(name)), (kind.kind, name)
+            if kind.entry(name).distribution == registry.OWN_DISTRIBUTION:  # plugins have tests of their own
+                assert callable(kind.get(name)), (kind.kind, name)
 
 
 def test_register_adds_a_component_to_this_process():

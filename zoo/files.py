@@ -13,8 +13,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from filelock import FileLock
-
 from zoo import paths
 
 
@@ -94,6 +92,8 @@ def locked(path: str | Path) -> Iterator[None]:
 
     The lock lies in the user's own folder, so that nothing is left beside the files, and ends with the process.
     """
+    from filelock import FileLock  # slow to import, and reading needs none
+
     name = hashlib.sha256(str(Path(path).resolve()).encode()).hexdigest()[:32]
     with FileLock(_lock_folder() / f"{name}.lock"):
         yield

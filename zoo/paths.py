@@ -72,8 +72,9 @@ def plugin_resources() -> list[Resources]:
     """The import packages that plugins ship gin files and models in, found without importing any."""
     from zoo import registry  # doctor uses this module where what the registry needs is missing
 
+    found_on = registry.search_path()
     return [
-        Resources(entry, *_locate(entry.target))
+        Resources(entry, *_locate(entry.target, found_on))
         for entry in registry.installed(RESOURCES)
         if entry.distribution != registry.OWN_DISTRIBUTION
     ]
@@ -112,14 +113,12 @@ def _brought(name: str) -> list[Path]:
     return [folder for folder in dict.fromkeys(folders) if folder.is_dir()]
 
 
-def _locate(package: str) -> tuple[Path | None, str]:
+def _locate(package: str, found_on: tuple[tuple[str, int], ...]) -> tuple[Path | None, str]:
     """Where an import package lies, and else why it cannot be said."""
     if not package.isidentifier():
         # to find a package within another one, Python imports the outer one
         return None, f"{package!r} is not the name of a top-level import package"
-    from zoo import registry
-
-    return _find_package(package, registry.search_path())
+    return _find_package(package, found_on)
 
 
 @lru_cache(maxsize=256)

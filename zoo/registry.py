@@ -17,15 +17,16 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from importlib import metadata
 from pathlib import Path
-from typing import Any, TypeVar
-
-import catalogue
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from zoo.errors import ConfigError, PluginError, listing, near_matches
 from zoo.requirements import misfit, unmet
+
+if TYPE_CHECKING:
+    import catalogue
 
 Component = TypeVar("Component")
 
@@ -76,8 +77,13 @@ class Registry:
         self.kind = kind
         self.singular = singular
         self.group = f"zoo_{kind}"
-        self._catalogue = catalogue.create("zoo", kind, entry_points=True)
         self._registered: dict[str, Any] = {}
+
+    @cached_property
+    def _catalogue(self) -> catalogue.Registry:
+        import catalogue  # it reads the metadata of all packages when it is imported, which listing names does not need
+
+        return catalogue.create("zoo", self.kind, entry_points=True)
 
     def entries(self) -> dict[str, list[Entry]]:
         """All offers by name, installed ones first; more than one offer for a name is a clash."""

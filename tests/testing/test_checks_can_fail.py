@@ -370,7 +370,7 @@ def test_good_loss_passes():
     ("loss", "promise", "found"),
     [
         (Nameless, "sets name", "''"),
-        (AsksForMore, "out of audio, controls, hidden", "sheet_music"),
+        (AsksForMore, "out of audio, controls, dry, hidden", "sheet_music"),
         (LosesWeight, "weight= is handed", "1.0"),
         (TakesNoTeacher, "refuses a missing teacher", "no error"),
         (OneValueARow, r"value is \[\]", r"\[2\]"),

@@ -30,8 +30,9 @@ def check_loss(
     """Make sure that a loss does what the trainer relies on.
 
     Checked: its name, `needs` and weight; that `bind` takes a pair, and refuses a missing teacher where it needs one;
-    that its value is a finite scalar and the same twice; that a finite gradient reaches the student and the loss's own
-    parameters, where nothing sounds too; that padding does not count; that its state can be saved and loaded.
+    that its value is a finite scalar and the same twice; that a finite gradient reaches the loss's own parameters, and
+    the student when those have moved, where nothing sounds too; that padding does not count; that its state can be
+    saved and loaded.
 
     Example:
         >>> check_loss("reconstruction", options={"weight": 0.5})
@@ -147,6 +148,11 @@ def _check_gradients(subject: Subject, loss: Loss, student: Model, inputs: Input
     subject.require(value.requires_grad, "Its value depends on the student: it has a gradient.", "a constant")
     torch.autograd.backward(value, retain_graph=True)  # the student's rendering is used again
     check_gradients(subject, loss, of="Its value")
+    with torch.no_grad():  # as after a step: a projection that begins at zero lets nothing through before
+        for parameter in loss.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    student.zero_grad()
+    torch.autograd.backward(_value(subject, loss, *inputs), retain_graph=True)
     reached = [parameter.grad for parameter in student.parameters() if parameter.grad is not None]
     subject.require(any(bool(grad.any()) for grad in reached), "Its gradient reaches the student.", "zeros or none")
     subject.require(
