@@ -1,11 +1,19 @@
+import base64
+import io
 import math
+from dataclasses import replace
 
+import matplotlib.image
 import numpy as np
 import pytest
+import torch
 
+from zoo.config import ComponentConfig, ModelConfig
 from zoo.features.audio import write_wav
+from zoo.listing import ModelInfo
 from zoo.report.curves import round_values, value_axis
 from zoo.report.phrases import Held, Phrase, choose, read_phrases
+from zoo.report.players import hear
 from zoo.report.runs import Run
 from zoo.report.sounds import Sound, gain_between, levels_db, read_sound
 
@@ -93,6 +101,17 @@ def test_spectrogram_has_a_tone_where_it_is():
     assert (row + 0.5) / rows * 8000 == pytest.approx(2000, abs=50)
     assert column / columns < 0.25
     assert levels[:, round(0.3 * columns) :].max() < levels.max() - 80
+
+
+def test_silence_is_dark_and_called_so(tmp_path):
+    quiet = run(tmp_path, "quiet", [{"student": torch.zeros(800)}])
+    config = ModelConfig("gru-S", ComponentConfig("gru"), ComponentConfig("harmonic_noise"))
+    quiet = replace(quiet, known=ModelInfo("gru-S", "folder", tmp_path, config))
+    ((phrase,), _) = read_phrases([quiet])
+    (player,) = hear(phrase, [quiet], place=0).players
+    assert player.alt.endswith("silence")
+    picture = matplotlib.image.imread(io.BytesIO(base64.b64decode(player.picture.partition(",")[2])))
+    assert float(picture[..., :3].max()) < 0.1
 
 
 @pytest.mark.parametrize(("low", "high"), [(28.0, 42.0), (4.6, 46.0), (1e-4, 3.0), (-2.0, 5.0), (3.0, 3.0), (0.0, 0.0)])

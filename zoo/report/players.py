@@ -9,7 +9,7 @@ from zoo.lineage import teachers_of
 from zoo.report.curves import Tick, round_values
 from zoo.report.phrases import Held, Phrase, decibels
 from zoo.report.runs import Run
-from zoo.report.sounds import Sound, data_uri, gain_between, levels_db, picture
+from zoo.report.sounds import SILENCE_DB, Sound, data_uri, gain_between, levels_db, picture
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def hear(phrase: Phrase, runs: Sequence[Run], *, place: int) -> Heard:
             sounds.append(("run", run.label, f"{run.known.config.name}, {run.kind}", one.run, sound))
     seconds = max((sound.seconds for *_, sound in sounds), default=0.0)
     pictures = [levels_db(sound, seconds=seconds) for *_, sound in sounds]
-    top = max((float(levels.max()) for levels in pictures), default=0.0)
+    top = max([SILENCE_DB, *(float(levels.max()) for levels in pictures)])
     players = [
         Player(
             f"p{place}-{number}",
@@ -94,8 +94,7 @@ def hear(phrase: Phrase, runs: Sequence[Run], *, place: int) -> Heard:
             run,
             data_uri(sound.wav(), "audio/wav"),
             data_uri(picture(levels, top=top), "image/png"),
-            f"Spectrogram of {title}: {seconds:.2f} seconds, 0 to {sound.rate / 2000:g} kHz, its loudest point "
-            f"{top - float(levels.max()):.0f} dB under the loudest of the phrase",
+            _alt(title, sound, seconds, under=top - float(levels.max())),
             sound.seconds,
         )
         for number, ((role, title, detail, run, sound), levels) in enumerate(zip(sounds, pictures, strict=True))
@@ -110,6 +109,11 @@ def hear(phrase: Phrase, runs: Sequence[Run], *, place: int) -> Heard:
         time_ticks,
         [Tick(100 * value / highest, f"{value:g}") for value in round_values(0.0, highest, most=5)],
     )
+
+
+def _alt(title: str, sound: Sound, seconds: float, *, under: float) -> str:
+    level = f"its loudest point {under:.0f} dB under the loudest of the phrase" if sound.samples.any() else "silence"
+    return f"Spectrogram of {title}: {seconds:.2f} seconds, 0 to {sound.rate / 2000:g} kHz, {level}"
 
 
 _Named = tuple[str, str, str, int | None, Sound]

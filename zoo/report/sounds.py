@@ -22,6 +22,9 @@ from zoo.errors import DatasetError
 FLOOR_DB = -80
 """The darkest level of a spectrogram, under the loudest of its phrase."""
 
+SILENCE_DB = -40.0
+"""The level of a spectrogram under which nothing is bright; the last of 16 bits, alone, is under it."""
+
 MOST_BYTES = 20_000_000
 """Of a sound file; a run's samples have a hundredth of it."""
 
