@@ -98,6 +98,9 @@ def measure(pair: str, data: Dataset, *, batch_size: int, steps: int, folder: Pa
     busy: dict[str, list[float]] = {"plain": [], "zoo": []}
     forms: list[tuple[str, Callable[[Mapping[str, Tensor]], float], int]] = [("plain", plain, 1), ("zoo", own, 3)]
     batches = iter(own.stream)
+    # The first epochs of a run, in which every draw of the teacher comes for the first time and its spectra are kept.
+    for _ in range(-(-own.teacher.draws * len(segments) // batch_size)):
+        own(torch.utils.data.default_collate([segments[i] for i in next(batches)]))
     for _ in range(steps + 1):
         for name, step, times in forms:
             for _ in range(times):

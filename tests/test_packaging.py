@@ -21,6 +21,12 @@ def test_wheel_carries_every_shipped_file(wheels, folder):
     assert {"zoo/py.typed", "zoo/presets.py"} <= names
 
 
+def test_wheel_carries_the_files_that_pages_are_made_of(wheels):
+    names = set(zipfile.ZipFile(wheels["ddsp_zoo"]).namelist())
+    assert {f"zoo/report/page.{suffix}" for suffix in ("html", "css", "js")} <= names
+    assert "zoo/card/template.md" in names
+
+
 def test_wheel_carries_the_kernels(wheels):
     names = set(zipfile.ZipFile(wheels["ddsp_zoo_kernels"]).namelist())
     assert {"zoo_kernels/__init__.py", "zoo_kernels/py.typed"} <= names

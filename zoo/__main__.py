@@ -27,6 +27,7 @@ COMMANDS = {
     "plugins": ("zoo.commands.plugins", "say what plugin packages bring, and which of them are broken"),
     "prepare": ("zoo.prepare", "turn recordings into a dataset of segments"),
     "push": ("zoo.commands.push", "send a run to the Hugging Face Hub"),
+    "report": ("zoo.commands.report", "show runs side by side on a page: sounds, spectrograms, losses, a blind test"),
     "reproduce": ("zoo.commands.reproduce", "train a model again, by the gin file inside its run or repo"),
     "synth": ("zoo.commands.synth", "timbre transfer: play a recording on a model's instrument"),
     "train": ("zoo.train", "train a model on a dataset (a teacher, for one)"),

@@ -207,12 +207,11 @@ def magnitudes(signal: Tensor, plan: Plan) -> list[Tensor]:
 
     def work(start: int, stop: int) -> None:
         transform = _Transform(plan, samples)
-        for first in range(start, stop, _ROWS):
-            rows = slice(first, min(first + _ROWS, stop))
-            number = rows.stop - rows.start
+        for row in range(start, stop):  # each by itself: the FFT may round otherwise with other rows beside it
+            rows = slice(row, row + 1)
             for i, total in enumerate(totals):
-                _, spectra = transform(i, source[rows], np.full(number, total))
-                _magnitude(spectra, arrays[i][rows], 0, number * total)
+                _, spectra = transform(i, source[rows], np.full(1, total))
+                _magnitude(spectra, arrays[i][rows], 0, total)
 
     over_ranges(work, batch, calls_torch=True)
     return found

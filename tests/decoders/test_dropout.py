@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from zoo.decoders.dropout import Dropout
+from zoo.decoders.dropout import Dropout, ReLUDropout
 
 
 @pytest.mark.parametrize("p", [0.1, 0.2, 0.5, 0.9])
@@ -53,3 +53,42 @@ def test_dropout_keeps_the_dtype(dtype):
 def test_dropout_refuses_what_is_no_probability(p):
     with pytest.raises(ValueError, match="probability from 0 to 1"):
         Dropout(p)
+
+
+@pytest.mark.parametrize("p", [0.5, 0.25, 0.2])
+@pytest.mark.parametrize("shape", [(1000, 1001), (2, 3, 5)])
+def test_relu_and_dropout_at_once_give_what_both_give_one_after_the_other(p, shape):
+    torch.manual_seed(0)
+    x = torch.randn(shape).transpose(0, 1).requires_grad_()
+    out = ReLUDropout(p)(x)
+    kept = out > 0
+    scale = 65536 / (65536 - round(p * 65536))
+    torch.testing.assert_close(out, torch.where(kept, x * scale, 0.0))
+    assert not kept[x <= 0].any()
+    if x.numel() > 1000:
+        assert float(kept[x > 0].float().mean()) == pytest.approx(1 - p, abs=0.003)
+    grad = torch.randn(out.shape)
+    (gradient,) = torch.autograd.grad(out, x, grad)
+    torch.testing.assert_close(gradient, torch.where(kept, grad * scale, 0.0))
+
+
+def test_relu_and_dropout_draw_every_value_by_itself():
+    torch.manual_seed(0)
+    kept = (ReLUDropout(0.5)(torch.ones(800_000)) > 0).float().view(-1, 8)
+    assert torch.corrcoef(kept.T).fill_diagonal_(0).abs().max() < 0.02
+
+
+def test_relu_and_dropout_repeat_with_their_seed_and_are_relu_alone_in_eval_mode():
+    x = torch.randn(40, 5)
+    layer = ReLUDropout(0.5)
+    torch.manual_seed(3)
+    first = layer(x)
+    torch.manual_seed(3)
+    assert torch.equal(layer(x), first)
+    assert not torch.equal(layer(x), first)
+    assert torch.equal(layer.eval()(x), torch.relu(x))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
+def test_relu_and_dropout_keep_the_dtype(dtype):
+    assert ReLUDropout(0.5)(torch.ones(3, 5, dtype=dtype)).dtype == dtype

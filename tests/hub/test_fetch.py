@@ -234,3 +234,12 @@ def test_two_revisions_at_once_are_refused(load):
 def test_folder_has_no_revisions(run):
     with pytest.raises(ConfigError, match="has no revisions"):
         zoo.load(run, revision="v1")
+
+
+def test_report_of_a_repo_holds_its_sounds(served, other_machine):
+    done = other_machine("-m", "zoo", "report", "org/flute@main", "--out", "page", hub=served)
+    assert "1 run, 1 phrase, 1 sound." in done.stdout
+    assert "missing" not in done.stdout
+    again = other_machine("-m", "zoo", "report", "org/none", "--out", "other", hub=served, check=False)
+    assert (again.returncode, again.stdout) == (2, "")
+    assert "org/none" in again.stderr

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zoo.decoders.blocks import ControlHead, FeatureEncoder
-from zoo.decoders.dropout import Dropout
+from zoo.decoders.dropout import ReLUDropout
 from zoo.decoders.interface import Decoded, Decoder, Frame, check_batch, split_frame
 
 
@@ -97,14 +97,14 @@ class ResidualBlock(nn.Module):
         self.first = CausalConv1d(inputs, between, kernel_size, dilation)
         self.second = CausalConv1d(between, outputs, kernel_size, dilation)
         self.residual = nn.Conv1d(inputs, outputs, 1) if around else None
-        self.dropout = Dropout(dropout)
+        self.activation = ReLUDropout(dropout)
         self.last = last
 
     def forward(self, x: Tensor) -> Tensor:
         """`[batch, inputs, frames]` -> `[batch, outputs, frames]`."""
-        y = self.second(self.dropout(F.relu(self.first(x))))
+        y = self.second(self.activation(self.first(x)))
         if not self.last:
-            y = self.dropout(F.relu(y))
+            y = self.activation(y)
         return y if self.residual is None else y + self.residual(x)
 
     def step(self, x: Tensor, weights: FrameWeights, inputs: tuple[Tensor, Tensor], frame: int) -> Tensor:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zoo import architectures, naming, paths
-from zoo.config import read_config
+from zoo.config import ModelConfig, read_config
 from zoo.errors import (
     CheckpointError,
     ConfigError,
@@ -164,21 +164,29 @@ def published_offers() -> dict[str, list[Path]]:
 
 
 def _not_found(name: str, known: list[str]) -> ModelNotFoundError:
-    architecture, instrument = naming.parse_name(name, also=known)
-    trained = sorted(other for other in set(known) if other.startswith(f"{architecture}-"))
+    naming.parse_name(name, also=known)  # a name that is none is told with near matches
+    config = architectures.config_of(name)
+    trained = sorted(other for other in set(known) if other.startswith(f"{config.architecture}-"))
     there = f" Trained ones here: {', '.join(trained)}." if trained else ""
-    command = (
-        f"python -m zoo.train --gin train/{architecture}.gin --set \"INSTRUMENT='{instrument or 'flute'}'\" "
-        f"--set \"DATASET='FOLDER'\" --name {architecture}-{instrument or 'flute'}"
-    )
-    if instrument is None:
+    if config.instrument is None:
         return ModelNotFoundError(
             f"{name} is an architecture, without trained weights.{there} Build it untrained with zoo.create({name!r}), "
-            f"or train it: {command}"
+            f"or train it: {_training_command(config.with_changes(instrument='flute'))}"
         )
     return ModelNotFoundError(
         f"There are no trained weights for {name} here.{there} Look on the Hub: python -m zoo list --hub '*{name}*'. "
-        f"Or train it: {command}"
+        f"Or train it: {_training_command(config)}"
+    )
+
+
+def _training_command(config: ModelConfig) -> str:
+    """What trains a model, and enters it into the store under its name."""
+    recipe = f"train/{config.architecture}.gin"
+    if not any((folder / recipe).is_file() for folder in paths.gin_folders()):
+        recipe = f"train/default.gin --set \"train.model='{config.architecture}'\""
+    return (
+        f"python -m zoo.train --gin {recipe} --set \"INSTRUMENT='{config.instrument}'\" --set \"DATASET='FOLDER'\" "
+        f"--name {config.name}"
     )
 
 

@@ -20,7 +20,8 @@ from zoo.losses.audio import OutputAudio, Reconstruction, Spectral, SpectralLoss
 from zoo.losses.control import Control
 from zoo.losses.feature import Feature
 from zoo.losses.interface import NEEDS, Loss
-from zoo.losses.spectral import multi_scale_spectral_weighted
+from zoo.losses.kept_spectra import KeptSpectra
+from zoo.losses.spectral import SpectralTargets, multi_scale_spectral_weighted
 
 if TYPE_CHECKING:
     from zoo.model import Model, Rendering
@@ -104,6 +105,7 @@ def compute(
     batch: Mapping[str, Tensor],
     *,
     skip_weightless: bool = False,
+    spectra: KeptSpectra | None = None,
 ) -> Computed:
     """Evaluate a pair's losses together.
 
@@ -116,6 +118,7 @@ def compute(
         teacher: What the teacher made of it.
         batch: A batch of a prepared dataset.
         skip_weightless: Do not evaluate a loss whose weight is 0 now; its value is given as 0.
+        spectra: Where targets' spectra are kept from batch to batch.
 
     Returns:
         The weighted sum and each value, in the order of the losses.
@@ -135,12 +138,13 @@ def compute(
             totals.append(loss.factor * value)
             values[i] = value.detach()
     for (spectral, _), (signal, wanted) in shared.items():
-        total, distances = multi_scale_spectral_weighted(
-            signal,
-            [target for _, target in wanted],
-            [losses[i].factor for i, _ in wanted],
-            **spectral_arguments(spectral, signal, batch),
-        )
+        arguments = spectral_arguments(spectral, signal, batch)
+        targets: list[Tensor | SpectralTargets] = [target for _, target in wanted]
+        if spectra is not None and signal.dtype == torch.float32:
+            shape = {name: arguments[name] for name in ("fft_sizes", "overlap", "valid_samples")}
+            targets = [spectra.of(target.to(signal.dtype), **shape) for _, target in wanted]
+        weights = [losses[i].factor for i, _ in wanted]
+        total, distances = multi_scale_spectral_weighted(signal, targets, weights, **arguments)
         totals.append(total)
         values.update({i: distance for (i, _), distance in zip(wanted, distances, strict=True)})
     for i, loss in enumerate(losses):

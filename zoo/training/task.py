@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from zoo.errors import TrainingError
 from zoo.features import scale_f0, scale_loudness
 from zoo.losses.distillation import Computed, Loss, compute
+from zoo.losses.kept_spectra import KeptSpectra
 from zoo.model import Model, Rendering
 from zoo.training import processes
 from zoo.training.batches import Batch, fixed_noise, step_noise
@@ -48,6 +49,7 @@ class Task(L.LightningModule):
         self.epoch_of = epoch_of
         self.labels = unique_labels(losses)
         self.step = 0
+        self.spectra = KeptSpectra()
         self._targets: dict[int, Rendering] = {}
 
     @property
@@ -68,7 +70,7 @@ class Task(L.LightningModule):
         target = None
         if self.teacher is not None and needs:
             target = self.teacher.give(batch, needs, epoch=self.epoch_of(self.step))
-        computed = compute(self._terms, rendering, target, batch, skip_weightless=True)
+        computed = compute(self._terms, rendering, target, batch, skip_weightless=True, spectra=self.spectra)
         if processes.count() > 1:
             return self._shared(computed, batch)
         if not math.isfinite(computed.total.item()):
@@ -137,7 +139,7 @@ class Task(L.LightningModule):
                 # the noise of the teacher's first draw: what differs is then no matter of chance
                 noise = fixed_noise(batch, hop=self.model.hop, seed=0)
                 rendering = self._render(batch, noise)
-                computed = compute(self._terms, rendering, self._target(number, batch), batch)
+                computed = compute(self._terms, rendering, self._target(number, batch), batch, spectra=self.spectra)
                 sums += torch.stack(computed.values).double().cpu() * len(noise)
                 segments += len(noise)
         finally:

@@ -5,7 +5,8 @@ import torch
 from zoo_ddx7 import PATCHES, Patch
 
 import zoo
-from zoo.errors import CheckpointError, ConfigError
+from zoo import paths
+from zoo.errors import CheckpointError, ConfigError, ModelNotFoundError
 from zoo.testing import check_decoder, check_model, check_synth
 
 COUNTS = {6: 399_762, 4: 398_732, 2: 397_702}  # of the decoder, by operators
@@ -83,6 +84,24 @@ def test_trained_model_is_found_by_its_short_and_its_long_name(tmp_path, monkeyp
         loaded = zoo.load(name)
         assert loaded.name == "ddx7-strings-violin"
         assert torch.equal(loaded.decoder.blocks[0].first.weight_v, model.decoder.blocks[0].first.weight_v)
+
+
+@pytest.mark.parametrize(
+    ("name", "recipe", "instrument", "stored_as"),
+    [
+        ("ddx7-violin", "ddx7-strings", "violin", "ddx7-strings-violin"),
+        ("ddx7-1stack4-cello", "ddx7-1stack4", "cello", "ddx7-1stack4-cello"),
+        ("ddx7-flute", "ddx7-flute", "flute", "ddx7-flute"),
+    ],
+)
+def test_name_without_weights_says_how_to_train_it(name, recipe, instrument, stored_as):
+    with pytest.raises(ModelNotFoundError, match=r"without trained weights|no trained weights") as raised:
+        zoo.load(name)
+    assert str(raised.value).endswith(
+        f"python -m zoo.train --gin train/{recipe}.gin --set \"INSTRUMENT='{instrument}'\" "
+        f"--set \"DATASET='FOLDER'\" --name {stored_as}"
+    )
+    assert any((folder / "train" / f"{recipe}.gin").is_file() for folder in paths.gin_folders())
 
 
 def test_patch_of_ones_own_is_a_few_lines():
