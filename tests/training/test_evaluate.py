@@ -1,8 +1,18 @@
 import json
+import warnings
+
+import torch
 
 from zoo import checkpoint
 from zoo.evaluate import main
 from zoo.model import create
+
+
+class Pairs(torch.nn.Module):
+    """Each two samples are a vector."""
+
+    def forward(self, audio: torch.Tensor) -> torch.Tensor:
+        return audio[0, : audio.shape[1] // 2 * 2].view(-1, 2)
 
 
 def test_evaluate_prints_a_table_and_writes_the_numbers(small_tones, tmp_path, capsys):
@@ -11,8 +21,35 @@ def test_evaluate_prints_a_table_and_writes_the_numbers(small_tones, tmp_path, c
     assert main(command) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split() == ["distance", "to", "the", "recording", "student", "noise", "floor"]
-    assert len(lines) == 7
+    assert len(lines) == 11
     assert json.loads((tmp_path / "run" / "metrics.json").read_text())["student"]["f0_error_cents"]["n"] == 1
+
+
+def test_evaluate_measures_further_metrics_with_their_options(small_tones, tmp_path, capsys):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        torch.jit.save(torch.jit.script(Pairs()), tmp_path / "pairs.pt")
+    checkpoint.save(create("gru-S", instrument="tones", hidden_size=4), tmp_path / "run")
+    command = [str(tmp_path / "run"), "--data", str(small_tones.path), "--max-segments", "2", "--pitch", "yin"]
+    also = ["--also", "frechet_audio_distance", f"weights={tmp_path / 'pairs.pt'}"]
+    assert main([*command, *also, "--also", "clip_log_spectral_distance", "--set", "evaluate.seed=1"]) == 0
+    assert "frechet_audio_distance" in capsys.readouterr().out
+    found = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert found["student"]["clip_log_spectral_distance"]["n"] == 2
+    for arm in ("student", "noise_floor"):
+        assert found[arm]["frechet_audio_distance"]["n"] == found[arm]["frechet_log_mel"]["n"] == 2
+    assert "Fréchet audio distance" in (tmp_path / "run" / "README.md").read_text()
+    for words, message in (
+        (["frechet_audio_distance"], "zoo brings none"),
+        (["frechet_audio_distance", "weight=x"], "Did you mean weights"),
+        (["frechet_audio_distance", "weights=gone.pt"], "no file gone.pt"),
+        (["frechet_audio_distanc"], "Did you mean frechet_audio_distance"),
+        (["f0_error_cents"], "by itself"),
+        (["mfcc_distance", "coefficients"], "no OPTION=VALUE"),
+        (["mfcc_distance", "coefficients=70"], "1 to 63"),
+    ):
+        assert main([*command, "--also", *words]) == 2
+        assert message in capsys.readouterr().err
 
 
 def test_evaluate_refuses_what_is_not_there(small_tones, tmp_path, capsys):

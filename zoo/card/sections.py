@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo import paths, registry
-from zoo.card.words import ARMS, METRICS, SPEED
+from zoo.card.words import ARMS, METRICS, OVER_THE_SET, SPEED
 from zoo.config import ModelConfig
 from zoo.lineage import attributions, public_reference, teachers_of
 
@@ -56,6 +56,8 @@ def measured(metrics: Mapping[str, Any], reference: str) -> str:
         f"Mean ± standard deviation over {max(counts, default=0)} held-out segments; lower is better. The noise floor "
         "is the distance between two renderings of this model that differ only in their noise."
     )
+    if any(name in metrics[arm] for arm in arms for name in OVER_THE_SET):
+        note += " A Fréchet distance is one value over all segments, ± its standard error."
     return f"{_table(rows)}\n\n{note}"
 
 

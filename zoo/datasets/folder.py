@@ -6,12 +6,12 @@ from collections import Counter
 from pathlib import Path
 
 from zoo.datasets.attribution import AttributionIndex
-from zoo.datasets.recordings import FileRecording, Recording
+from zoo.datasets.recordings import FileRecording
 from zoo.errors import DatasetError
 from zoo.features.audio import AUDIO_SUFFIXES
 
 
-def folder(path: Path) -> list[Recording]:
+def folder(path: Path) -> list[FileRecording]:
     """Take every wav, flac, ogg and mp3 file of a folder and its sub-folders; each is a group of its own.
 
     Args:
@@ -25,7 +25,7 @@ def folder(path: Path) -> list[Recording]:
     """
     files = audio_files(path)
     index = AttributionIndex(path if path.is_dir() else path.parent)
-    found: list[Recording] = []
+    found: list[FileRecording] = []
     for file in files:
         attribution, instrument = index.look_up(file)
         name = file.relative_to(path).as_posix() if path.is_dir() else file.name

@@ -294,6 +294,7 @@ def _describe(
     hop = preparation.hop
     used = [k for k, analysis in enumerate(analyses) if analysis.parts]
     instruments = {plan.recordings[k].instrument for k in used}
+    made = sorted({plan.recordings[k].made for k in used} - {""})
     lengths = [part.frames for k in used for part in analyses[k].parts]
     frames = max(lengths) if preparation.whole else preparation.segment_frames
     return {
@@ -315,13 +316,22 @@ def _describe(
                 "instrument": plan.recordings[k].instrument,
                 "group": plan.recordings[k].group or plan.recordings[k].id,
                 "attribution": plan.recordings[k].attribution,
+                **_made_from(plan.recordings[k]),
             }
             for k in used
         ],
         "skipped": [dataclasses.asdict(s) for s in _skipped(plan, analyses, division, preparation)],
-        "notes": division.notes,
+        "notes": [*(f"No music as it was played: {how}." for how in made), *division.notes],
         "request": plan.request,
     }
+
+
+def _made_from(recording: Recording) -> dict[str, Any]:
+    # Only where there is something to say: other datasets keep their bytes.
+    if not recording.made:
+        return {}
+    origins = [{"id": origin.id, "attribution": origin.attribution} for origin in recording.origins()]
+    return {"made": recording.made, "made_from": origins}
 
 
 def _skipped(

@@ -25,6 +25,8 @@ class Recording:
             id where None.
         subset: Name of the dataset it belongs to, for components that give several at once; it becomes a folder.
         attribution: Licence, author, source and the like, where they are known.
+        made: What was done to others' recordings to have it, e.g. "phrases joined from single notes"; empty where it
+            is a recording as it was played. Cards say it.
     """
 
     id: str
@@ -32,6 +34,7 @@ class Recording:
     group: str | None = None
     subset: str = ""
     attribution: dict[str, str] = field(default_factory=dict)
+    made: str = ""
 
     def load(self, sample_rate: int) -> Tensor:
         """Give the audio, float32 `[samples]`, mono at the rate.
@@ -48,6 +51,10 @@ class Recording:
     def seconds(self) -> float | None:
         """Give the length without loading, for the estimate of the time; None where that is not known."""
         return None
+
+    def origins(self) -> list[Recording]:
+        """Give the recordings that it was made from, whose authors are to be named; none where it is one itself."""
+        return []
 
     def digest(self, sample_rate: int) -> str:
         """Give a SHA-256 of the content: recordings with one digest are the same."""

@@ -1,22 +1,36 @@
-"""Measures between sounds: plain functions, one value a row, 0 between equal sounds.
+"""Measures between sounds: plain functions, 0 between equal sounds.
 
-All take `valid_samples` (int64 `[batch]`): what lies after it in a row is padding, and is left out.
+All take `valid_samples` (int64 `[batch]`): what lies after it in a row is padding, and is left out. Most give one value
+a row; `frechet_log_mel` and `frechet_audio_distance` compare two sets of sounds, and give one value for all rows.
 """
 
 from zoo.metrics.features import PitchErrors, f0_error_cents, loudness_error_db
+from zoo.metrics.frechet import frechet_audio_distance, frechet_log_mel
+from zoo.metrics.mel import log_mel_distance, mfcc_distance
+from zoo.metrics.sets import Gaussian, SetMetric, frechet_distance, set_metric
 from zoo.metrics.spectral import (
     clip_log_spectral_distance,
     log_spectral_distance,
     multi_scale_spectral_distance,
+    multi_scale_spectral_held_out,
     onset_flux_distance,
 )
 
 __all__ = [
+    "Gaussian",
     "PitchErrors",
+    "SetMetric",
     "clip_log_spectral_distance",
     "f0_error_cents",
+    "frechet_audio_distance",
+    "frechet_distance",
+    "frechet_log_mel",
+    "log_mel_distance",
     "log_spectral_distance",
     "loudness_error_db",
+    "mfcc_distance",
     "multi_scale_spectral_distance",
+    "multi_scale_spectral_held_out",
     "onset_flux_distance",
+    "set_metric",
 ]

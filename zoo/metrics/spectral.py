@@ -10,6 +10,9 @@ from torch import Tensor
 from zoo.losses.spectral import FFT_SIZES, multi_scale_spectral_each_row
 from zoo.metrics.rows import checked_pair, over_rows
 
+HELD_OUT_SIZES = (1536, 768, 384)
+"""FFT sizes in samples that no loss uses by default."""
+
 
 def multi_scale_spectral_distance(
     a: Tensor, b: Tensor, *, fft_sizes: Sequence[int] = FFT_SIZES, valid_samples: Tensor | None = None
@@ -32,6 +35,25 @@ def multi_scale_spectral_distance(
     if a.shape[0] == 0:
         return a.new_zeros(0)
     return multi_scale_spectral_each_row(a, b, fft_sizes=fft_sizes, valid_samples=valid_samples)
+
+
+def multi_scale_spectral_held_out(a: Tensor, b: Tensor, *, valid_samples: Tensor | None = None) -> Tensor:
+    """Measure the multi-scale spectral distance at windows that models are not trained with: 1536, 768 and 384.
+
+    A model may learn to please the windows of its loss. What is gained here too is gained in the sound.
+
+    Args:
+        a: Audio `[batch, samples]`.
+        b: Audio `[batch, samples]`.
+        valid_samples: int64 `[batch]`: only frames whose centre lies at or before it count. None: all.
+
+    Returns:
+        `[batch]`.
+
+    Raises:
+        ConfigError: The signals do not agree, or are too short for the largest size.
+    """
+    return multi_scale_spectral_distance(a, b, fft_sizes=HELD_OUT_SIZES, valid_samples=valid_samples)
 
 
 def log_spectral_distance(

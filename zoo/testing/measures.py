@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from zoo import registry
+from zoo.metrics.sets import SetMetric
 from zoo.testing.contract import TOLERANCE, Subject, trial
 
 _RATE, _HOP, _SAMPLES = 16000, 256, 8192
@@ -30,7 +31,9 @@ def check_metric(metric: str | Callable[..., Any], *, options: Mapping[str, Any]
 
     Checked: one finite value a row, which is 0 between equal sounds and more between others; that rows do not see each
     other; and that what lies after `valid_samples` does not count. `sample_rate`, `hop` and `valid_samples` are given
-    where its signature takes them; a metric whose second argument is `f0_hz` is given pitch there.
+    where its signature takes them; a metric whose second argument is `f0_hz` is given pitch there. Of a metric over a
+    set (`zoo.metrics.set_metric`): one finite value for all rows, 0 between equal sets and more between others, in
+    whatever order their rows stand; and that the statistics of two parts add up to those of the whole.
 
     Example:
         >>> check_metric("log_spectral_distance")
@@ -48,6 +51,9 @@ def check_metric(metric: str | Callable[..., Any], *, options: Mapping[str, Any]
         takes = list(inspect.signature(subject.component).parameters)
     rates = {name: value for name, value in (("sample_rate", _RATE), ("hop", _HOP)) if name in takes}
     keywords = {**rates, **(options or {})}
+    if isinstance(subject.component, SetMetric):
+        _check_set_metric(subject, subject.component, keywords)
+        return
     against_pitch = len(takes) > 1 and takes[1] == "f0_hz"
 
     def measure(a: Tensor, b: Tensor, **more: Tensor) -> list[Tensor]:
@@ -81,6 +87,37 @@ def check_metric(metric: str | Callable[..., Any], *, options: Mapping[str, Any]
         pairs = zip(measure(a, b, valid_samples=valid), measure(spoilt, b, valid_samples=valid), strict=True)
         for whole, padded in pairs:
             subject.require_close(padded, whole, "What lies after valid_samples in a row does not count.")
+
+
+def _check_set_metric(subject: Subject, metric: SetMetric, keywords: Mapping[str, Any]) -> None:
+    def measure(a: Tensor, b: Tensor, **more: Tensor) -> Tensor:
+        with subject.promises(f"It takes two [batch, samples] and {sorted({*keywords, *more})}."), trial():
+            found = metric(a, b, **keywords, **more)
+        subject.require(found.ndim == 0, "It gives one value for the set, a scalar.", list(found.shape))
+        subject.require(bool(torch.isfinite(found)), "Its value is finite.", float(found))
+        return found.float()
+
+    # long enough for a network that looks at a second at once
+    a = torch.cat([_tones()] * 6, dim=1)
+    b = 0.5 * a.flip(1) + 0.01
+    apart = measure(a, b)
+    slack = TOLERANCE * max(1e-3, float(apart))
+    subject.require_close(measure(a, a.clone()), torch.zeros(()), "It is 0 between equal sets.", atol=slack)
+    subject.require(float(apart) > slack, "It is positive between different sets.", float(apart))
+    subject.require_close(measure(a, b.flip(0)), apart, "The order of a set's rows does not count.", atol=slack)
+    with subject.promises("The statistics of two parts of a set add up to those of the whole."), trial():
+        whole = metric.statistics(a, **keywords)
+        parts = metric.statistics(a[:1], **keywords) + metric.statistics(a[1:], **keywords)
+    promise = "The statistics of two parts of a set add up to those of the whole."
+    for added, expected in ((parts.mean, whole.mean), (parts.covariance, whole.covariance)):
+        atol = TOLERANCE * max(1e-3, float(expected.abs().max()))
+        subject.require_close(added.float(), expected.float(), promise, atol=atol)
+    samples = a.shape[1]
+    valid = torch.tensor([samples, samples // 2])
+    spoilt = a.clone()
+    spoilt[1, samples // 2 :] = 0.5
+    whole_value, padded = (measure(each, b, valid_samples=valid) for each in (a, spoilt))
+    subject.require_close(padded, whole_value, "What lies after valid_samples in a row does not count.", atol=slack)
 
 
 def check_pitch(tracker: str | Callable[..., Any], *, options: Mapping[str, Any] | None = None) -> None:

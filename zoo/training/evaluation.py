@@ -19,6 +19,7 @@ from zoo.files import write_atomically
 from zoo.lineage import teacher_reference
 from zoo.model import Model
 from zoo.training.batches import Batch, fixed_noise, in_order
+from zoo.training.measures import Found, Measures, statistics
 from zoo.training.speed import real_time_factors
 from zoo.training.teacher import Teacher
 
@@ -85,6 +86,7 @@ def measure(
     seed: int = 0,
     pitch: str = PITCH,
     pitch_options: Mapping[str, Any] | None = None,
+    also: Mapping[str, Mapping[str, Any]] | None = None,
     tick: Callable[[int], None] | None = None,
 ) -> Summary:
     """Measure models on segments, row by row, without the padding.
@@ -96,26 +98,36 @@ def measure(
         seed: Of the noise.
         pitch: Tracker of the f0 error.
         pitch_options: Its options.
+        also: Further metrics by registered name, with their options.
         tick: Called with the number of segments that are done.
 
     Returns:
         Mean, standard deviation and count over segments, by arm and metric; and the student's speed, over some clips.
+        A metric over the whole set has its value as mean, and its standard error as standard deviation.
+
+    Raises:
+        ConfigError: There is no such metric, tracker or option.
+        PluginError: What one of them needs is not installed.
     """
-    values: dict[str, list[dict[str, Tensor]]] = {arm: [] for arm in (*arms, "noise_floor")}
+    found = {arm: Found() for arm in (*arms, "noise_floor")}
+    rates = _model_of(next(iter(arms.values())))  # those of the segments too: see `check_rates`
+    measures = Measures(also, sample_rate=rates.sample_rate, hop=rates.hop)
     for batch in in_order(segments, batch_size=_BATCH):
         for arm, player in arms.items():
             model = _model_of(player)
             made = play(player, batch, seed)
-            values[arm].append(_compare(model, made, batch["audio"], batch))
-            values[arm][-1].update(_pitch_error(model, made, batch, pitch, pitch_options or {}))
+            valid = batch["valid_frames"] * model.hop
+            measures.compare(made, batch["audio"], valid, found[arm])
+            for name, rows in _pitch_error(model, made, batch, pitch, pitch_options or {}).items():
+                found[arm].add_rows(name, rows)
             if arm == "student":
-                values["noise_floor"].append(_compare(model, made, play(player, batch, seed + 1), batch))
+                measures.compare(made, play(player, batch, seed + 1), valid, found["noise_floor"])
         if tick is not None:
             tick(len(batch["index"]))
-    summary = {arm: _summary(found) for arm, found in values.items() if found}
+    summary = {arm: each.summary() for arm, each in found.items() if each.rows}
     if "student" in arms and "student" in summary:
         factors = torch.tensor(real_time_factors(_model_of(arms["student"])))
-        summary["student"][SPEED] = _statistics(factors)
+        summary["student"][SPEED] = statistics(factors)
     return summary
 
 
@@ -141,17 +153,6 @@ def play(model: Model | Teacher, batch: Batch, seed: int) -> Tensor:
     return audio
 
 
-def _compare(model: Model, a: Tensor, b: Tensor, batch: Batch) -> dict[str, Tensor]:
-    rate, hop = model.sample_rate, model.hop
-    valid = batch["valid_frames"] * hop
-    return {
-        "multi_scale_spectral": metrics.multi_scale_spectral_distance(a, b, valid_samples=valid),
-        "log_spectral_distance": metrics.log_spectral_distance(a, b, valid_samples=valid),
-        "onset_flux_distance": metrics.onset_flux_distance(a, b, sample_rate=rate, valid_samples=valid),
-        "loudness_error_db": metrics.loudness_error_db(a, b, sample_rate=rate, hop=hop, valid_samples=valid),
-    }
-
-
 def _pitch_error(
     model: Model, audio: Tensor, batch: Batch, pitch: str, options: Mapping[str, Any]
 ) -> dict[str, Tensor]:
@@ -165,21 +166,6 @@ def _pitch_error(
         **options,
     )
     return {"f0_error_cents": errors.median_cents, "f0_over_50_cents": errors.share_over_50}
-
-
-def _summary(batches: Sequence[Mapping[str, Tensor]]) -> dict[str, dict[str, float]]:
-    summary = {}
-    for name in batches[0]:
-        rows = torch.cat([batch[name].double().flatten() for batch in batches])
-        rows = rows[torch.isfinite(rows)]  # a row without enough voiced frames has no pitch error
-        if len(rows):
-            summary[name] = _statistics(rows)
-    return summary
-
-
-def _statistics(values: Tensor) -> dict[str, float]:
-    std = float(values.std()) if len(values) > 1 else 0.0
-    return {"mean": float(values.mean()), "std": std, "n": len(values)}
 
 
 def find_teacher_of(model: Model) -> Model | None:
@@ -206,6 +192,7 @@ def evaluate(
     max_segments: int | None = None,
     pitch: str = PITCH,
     pitch_options: Mapping[str, Any] | None = None,
+    also: Mapping[str, Mapping[str, Any]] | None = None,
     out: str | Path | None = None,
     seed: int = 0,
     tick: Callable[[int], None] | None = None,
@@ -222,6 +209,8 @@ def evaluate(
         max_segments: Measure on at most so many, evenly spread.
         pitch: Tracker of the f0 error.
         pitch_options: Its options, e.g. `{"model": "tiny"}` for torchcrepe.
+        also: Further metrics by registered name, with their options, e.g.
+            `{"frechet_audio_distance": {"weights": "vggish.safetensors"}}`.
         out: Where to write the numbers; a run's own `metrics.json` (and its card) by default.
         seed: Of the noise.
         tick: Called with the number of segments that are done.
@@ -232,7 +221,7 @@ def evaluate(
     Raises:
         ModelNotFoundError: There is no such model.
         DatasetError: There is no such data, or none of it is held out.
-        ConfigError: The data's rates are not the model's.
+        ConfigError: The data's rates are not the model's; there is no such metric or option.
     """
     from zoo.card import write_card
     from zoo.datasets import open_dataset
@@ -244,7 +233,7 @@ def evaluate(
     teacher = find_teacher_of(student)
     chosen = held_out(dataset, split, max_segments=max_segments)
     arms = {"teacher": teacher, "student": student} if teacher is not None else {"student": student}
-    summary = measure(arms, chosen.segments, seed=seed, pitch=pitch, pitch_options=pitch_options, tick=tick)
+    summary = measure(arms, chosen.segments, seed=seed, pitch=pitch, pitch_options=pitch_options, also=also, tick=tick)
     if out is not None:
         write_metrics(summary, Path(out))
     elif found.source == "folder":
@@ -274,9 +263,13 @@ def check_rates(model: Model, dataset: Dataset) -> None:
 
 _COLUMNS = (
     ("multi_scale_spectral", "multi-scale spectral"),
+    ("multi_scale_spectral_held_out", "the same, other windows"),
     ("log_spectral_distance", "log-spectral (dB)"),
+    ("log_mel_distance", "log-mel (dB)"),
+    ("mfcc_distance", "MFCC without c0"),
     ("onset_flux_distance", "onset flux"),
     ("loudness_error_db", "loudness (dB)"),
+    ("frechet_log_mel", "log-mel Fréchet (dB²)"),
     ("f0_error_cents", "f0 (cents)"),
     ("f0_over_50_cents", "f0 over 50 cents"),
 )
@@ -286,7 +279,8 @@ def table(summary: Summary) -> str:
     """The numbers as lines of text, a metric a line; lower is better."""
     arms = [arm for arm in ("teacher", "student", "noise_floor") if arm in summary]
     lines = [["distance to the recording", *(arm.replace("_", " ") for arm in arms)]]
-    for name, title in _COLUMNS:
+    others = sorted({name for arm in arms for name in summary[arm]} - {SPEED, *(name for name, _ in _COLUMNS)})
+    for name, title in (*_COLUMNS, *((name, name) for name in others)):
         cells = [_cell(name, summary[arm].get(name)) for arm in arms]
         if any(cells):
             lines.append([title, *cells])

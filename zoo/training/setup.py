@@ -161,15 +161,18 @@ def _lineage(dataset: Dataset, teacher: Teacher | None) -> dict[str, Any]:
     data: dict[str, Any] = {"name": dataset.name, "hash": dataset.hash}
     if attribution := _attribution(dataset):
         data["attribution"] = attribution
+    if made := sorted({source["made"] for source in dataset.info.get("sources", []) if source.get("made")}):
+        data["made"] = "; ".join(made)
     return {"dataset": data, **({"teacher": teacher.lineage()} if teacher is not None else {})}
 
 
 def _attribution(dataset: Dataset) -> list[str]:
     # Licences that ask for the author's name ask for it beside what was made of the recordings too.
-    known = [source.get("attribution") or {} for source in dataset.info.get("sources", [])]
-    lines = {
-        ", ".join(str(k[part]) for part in ("author", "licence", "license", "source") if k.get(part)) for k in known
-    }
+    sources = dataset.info.get("sources", [])
+    made_from = [origin for source in sources for origin in source.get("made_from", [])]
+    known = [source.get("attribution") or {} for source in [*sources, *made_from]]
+    parts = ("text", "author", "licence", "license", "source")
+    lines = {", ".join(str(k[part]) for part in parts if k.get(part)) for k in known}
     return sorted(lines - {""})
 
 
