@@ -156,7 +156,13 @@ def test_ctrl_c_stops_all_processes_and_the_next_run_goes_on(tmp_path):
         write(source / f"{k:02d}.wav", seconds=2.0, hz=200.0 + 10 * k)
     command = [sys.executable, "-m", "zoo.prepare", source, tmp_path / "out", "--pitch", "yin", "--whole"]
     process = subprocess.Popen(
-        command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
+        command,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        # What a shell has put into the background ignores Ctrl-C, and hands that on to what it starts.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     while not any(line.startswith("2/40") for line in process.stderr):
         assert process.poll() is None

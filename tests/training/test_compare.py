@@ -38,6 +38,12 @@ def test_student_that_is_better_than_its_teacher_leaves_no_gap():
     assert "over 1 seed;" in found.markdown()
 
 
+def test_gap_that_is_no_larger_than_the_spread_is_not_shared_out():
+    found = Comparison([*rows(0, 4.0, 4.3, 3.0), *rows(1, 4.0, 3.9, 5.0)])
+    assert found.summary()["multi_scale_spectral"]["closed"] == pytest.approx(1.0)
+    assert found.markdown().splitlines()[-1].endswith("| lost in the spread |")
+
+
 def test_distillation_that_harms_closes_less_than_nothing():
     assert Comparison(rows(0, 4.0, 5.0, 5.5)).summary()["multi_scale_spectral"]["closed"] == pytest.approx(-0.5)
 

@@ -192,7 +192,8 @@ class Comparison:
         return (
             f"Distances to {segments} held-out segments; means ± standard deviations over {seeds} "
             f"seed{'' if seeds == 1 else 's'}; lower is better.\n"
-            "The gap is that between the student alone and its teacher.\n\n"
+            "The gap is that between the student alone and its teacher; it is lost in the spread where it is no larger "
+            "than that over seeds.\n\n"
             f"{table(lines)}\n"
         )
 
@@ -219,6 +220,8 @@ def _percent(known: Mapping[str, Any]) -> str:
         return ""
     if known["closed"] is None:
         return "there is none"
+    if known["alone"]["mean"] - known["teacher"]["mean"] <= max(known[arm]["std"] for arm in ("alone", "distilled")):
+        return "lost in the spread"  # a share of it would be a share of chance
     shares = known["closed_by_seed"]
     spread = f" ± {100 * statistics.stdev(shares):.0f}" if len(shares) > 1 else ""
     return f"{100 * known['closed']:.0f}{spread} %"
