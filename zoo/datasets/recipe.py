@@ -16,7 +16,7 @@ from zoo.datasets.recordings import Recording
 from zoo.errors import ConfigError, DatasetError, near_matches
 from zoo.features.frontend import FeatureSettings
 
-# torchcrepe's own default is "full", which takes ten times as long as the recording on a CPU.
+# torchcrepe's own default is "full", which takes three times as long as the recording on a CPU core.
 DEFAULT_CREPE_MODEL = "tiny"
 
 Starting = Callable[[Sequence[Recording], Preparation], None]
