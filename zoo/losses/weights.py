@@ -68,39 +68,25 @@ class Linear(Schedule):
     end: float = 1.0
 
     def __post_init__(self) -> None:
-        _check("linear", start=self.start, stop=self.stop)
-        _check_span("linear", self.begin, self.end)
+        name = type(self).__name__.lower()
+        _check(name, start=self.start, stop=self.stop)
+        _check_span(name, self.begin, self.end)
 
     def at(self, share: float) -> float:
         """See `Schedule.at`."""
-        done = _passed(share, self.begin, self.end)
-        return self.start + (self.stop - self.start) * done
+        return self.start + (self.stop - self.start) * self._done(_passed(share, self.begin, self.end))
+
+    def _done(self, passed: float) -> float:
+        """How much of the change is done where so much of its time has passed."""
+        return passed
 
 
 @dataclass(frozen=True)
-class Cosine(Schedule):
-    """From one weight to another along half a cosine: slowly at both ends.
+class Cosine(Linear):
+    """From one weight to another along half a cosine: slowly at both ends. Its arguments are those of `Linear`."""
 
-    Args:
-        start: Weight before `begin`.
-        stop: Weight after `end`.
-        begin: Where it starts to change, a share of the run.
-        end: Where it has changed.
-    """
-
-    start: float = 1.0
-    stop: float = 0.0
-    begin: float = 0.0
-    end: float = 1.0
-
-    def __post_init__(self) -> None:
-        _check("cosine", start=self.start, stop=self.stop)
-        _check_span("cosine", self.begin, self.end)
-
-    def at(self, share: float) -> float:
-        """See `Schedule.at`."""
-        done = 0.5 - 0.5 * math.cos(math.pi * _passed(share, self.begin, self.end))
-        return self.start + (self.stop - self.start) * done
+    def _done(self, passed: float) -> float:
+        return 0.5 - 0.5 * math.cos(math.pi * passed)
 
 
 @dataclass(frozen=True)
