@@ -1,11 +1,12 @@
 """What a model was made from: reading the lineage that its config.json records.
 
 A student's lineage holds its teacher's, and that one's teacher's, so that the whole chain is known without a network.
+So does that of a model which began with the weights of another one, under `start`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -45,9 +46,15 @@ def public_reference(teacher: Mapping[str, Any]) -> str:
 
 
 def attributions(config: ModelConfig) -> list[str]:
-    """Who made the recordings that a model was made from, its teachers' included."""
-    sources = [config.lineage, *(_mapping(teacher.get("lineage")) for teacher in teachers_of(config))]
-    return sorted({str(line) for source in sources for line in _mapping(source.get("dataset")).get("attribution", [])})
+    """Who made the recordings that a model was made from: those of its teachers, and of what it began with, included."""
+    return sorted(set(_attributed(config.lineage)))
+
+
+def _attributed(lineage: Mapping[str, Any]) -> Iterator[str]:
+    yield from (str(line) for line in _mapping(lineage.get("dataset")).get("attribution", []))
+    for origin in ("teacher", "start"):
+        if above := _mapping(_mapping(lineage.get(origin)).get("lineage")):
+            yield from _attributed(above)
 
 
 def _mapping(value: object) -> Mapping[str, Any]:

@@ -15,13 +15,13 @@ SMALL = {"hidden_size": 8, "reverb_length": 200}
     [(True, 4_000_000, "bf16-mixed"), (True, 40_000, "32-true"), (False, 4_000_000, "32-true")],
 )
 def test_auto_takes_bfloat16_for_large_networks_where_the_processor_has_it(monkeypatch, amx, parameters, wanted):
-    monkeypatch.setattr(devices, "has_amx", lambda: amx)
+    monkeypatch.setattr(devices, "has_bfloat16", lambda: amx)
     assert resolve_precision("auto", "cpu", parameters) == wanted
     assert resolve_precision("32-true", "cpu", parameters) == "32-true"
 
 
 def test_bfloat16_that_is_emulated_is_warned_of(monkeypatch, caplog):
-    monkeypatch.setattr(devices, "has_amx", lambda: False)
+    monkeypatch.setattr(devices, "has_bfloat16", lambda: False)
     assert resolve_precision("bf16-mixed", "cpu", 1) == "bf16-mixed"
     assert "by way of float32" in caplog.text
 

@@ -31,13 +31,16 @@ def make_metadata(
     """
     results = _results(config, metrics)
     teacher = config.lineage.get("teacher", {})
+    start = config.lineage.get("start", {})
     dataset = config.lineage.get("dataset", {})
+    bases = [origin["id"] for origin in (teacher, start) if origin.get("commit")]
     own: dict[str, Any] = {
         "architecture": config.architecture,
         "instrument": config.instrument,
         "sample_rate": config.sample_rate,
         "hub": repo_id,
         "teacher": {key: teacher[key] for key in ("id", "commit", "weights") if teacher.get(key)},
+        "start": {key: start[key] for key in ("id", "commit", "weights") if start.get(key)},
         "dataset": {key: dataset[key] for key in ("name", "hash") if dataset.get(key)},
     }
     extra: dict[str, Any] = {OWN_KEY: {key: value for key, value in own.items() if value}}
@@ -47,7 +50,7 @@ def make_metadata(
         pipeline_tag="audio-to-audio",
         tags=sorted({LIBRARY, "ddsp", "audio-synthesis", "timbre-transfer", config.decoder.name, config.synth.name}),
         # a plain id: which commit of it is under our own key
-        base_model=teacher["id"] if teacher.get("commit") else None,
+        base_model=(bases[0] if len(bases) == 1 else bases) or None,
         model_name=config.name if results else None,  # a model without results has no model-index
         eval_results=results or None,
         **extra,

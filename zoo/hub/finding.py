@@ -10,7 +10,7 @@ import logging
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from zoo import architectures, naming, paths
 from zoo.config import ModelConfig, read_config
@@ -58,6 +58,26 @@ class Found:
         """Where it was found, for messages."""
         at = f", commit {self.commit[:12]}" if self.source == "hub" and self.commit else ""
         return f"{self.source}: {self.folder}{at}"
+
+    def record(self, config: ModelConfig, weights: str) -> dict[str, Any]:
+        """What the lineage of a model made with this one says of it, and of its own making.
+
+        `id` is what finds it again: with `commit` a Hub repo, else a name; a mere folder is under `path`, which stays
+        on this machine.
+
+        Args:
+            config: Of the model that was found.
+            weights: The hash of its weights.
+        """
+        known: dict[str, Any] = {"id": self.repo_id or self.reference.name or config.name}
+        if self.repo_id:
+            known["commit"] = self.commit
+        elif self.source == "folder":
+            known["path"] = str(self.folder.resolve())
+        known |= {"name": config.name, "weights": weights}
+        if config.lineage:
+            known["lineage"] = config.lineage
+        return known
 
 
 def find(

@@ -77,13 +77,13 @@ def _public_config(config: ModelConfig, folder: Path) -> ModelConfig:
 
 
 def _forget_places(lineage: dict[str, Any]) -> None:
-    teacher = lineage.get("teacher")
-    if isinstance(teacher, dict):
-        teacher.pop("path", None)
-        if not teacher.get("commit") and "/" in str(teacher.get("id", "")):
-            teacher["id"] = teacher.get("name", "unknown")
-        if isinstance(teacher.get("lineage"), dict):
-            _forget_places(teacher["lineage"])
+    for origin in (lineage.get("teacher"), lineage.get("start")):
+        if isinstance(origin, dict):
+            origin.pop("path", None)
+            if not origin.get("commit") and "/" in str(origin.get("id", "")):
+                origin["id"] = origin.get("name", "unknown")
+            if isinstance(origin.get("lineage"), dict):
+                _forget_places(origin["lineage"])
 
 
 def _public_gin(text: str, config: ModelConfig) -> str:

@@ -18,8 +18,10 @@ _SHARE = 8  # of the machine's memory at most one part in so many
 class KeptSpectra:
     """Keeps what targets are compared by, in memory, and finds it by the targets' samples.
 
-    A row's spectra are the same whatever batch it comes in, so that a run does not depend on what was kept when. What
-    comes first stays; when there is no room left, others are computed each time they come.
+    Each row is computed by itself: in a batch, vector instructions may end elsewhere in a row, and its last bit then
+    depends on the rows beside it. So a run does not depend on what was kept when, and one that was killed and resumed
+    ends with the same weights. What comes first stays; when there is no room left, others are computed each time they
+    come.
 
     Args:
         limit: In bytes; by default 2 GiB, and at most an eighth of the machine's memory. A segment of 4 s at 16 kHz
@@ -50,28 +52,23 @@ class KeptSpectra:
             return target_spectra(audio, fft_sizes=fft_sizes, overlap=overlap, valid_samples=valid_samples)
         valid = [None] * len(audio) if valid_samples is None else valid_samples.tolist()
         keys = [_key(row, count, options) for row, count in zip(audio.contiguous(), valid, strict=True)]
-        missing = [i for i, key in enumerate(keys) if key not in self._rows]
-        computed: dict[int, tuple[Tensor, ...]] = {}
-        if missing:
-            some = None if valid_samples is None else valid_samples[missing]
-            made = target_spectra(audio[missing], fft_sizes=fft_sizes, overlap=overlap, valid_samples=some)
-            if len(missing) == len(audio) and self._is_full(made.magnitudes):
-                return made
-            for place, i in enumerate(missing):
-                computed[i] = tuple(magnitude[place] for magnitude in made.magnitudes)
-                self._keep(keys[i], computed[i])
-        rows = [computed[i] if i in computed else self._rows[key] for i, key in enumerate(keys)]
+        rows = []
+        for i, key in enumerate(keys):
+            row = self._rows.get(key)
+            if row is None:
+                some = None if valid_samples is None else valid_samples[[i]]
+                made = target_spectra(audio[[i]], fft_sizes=fft_sizes, overlap=overlap, valid_samples=some)
+                row = tuple(magnitude[0] for magnitude in made.magnitudes)
+                self._keep(key, row)
+            rows.append(row)
         magnitudes = tuple(torch.stack(size) for size in zip(*rows, strict=True))
         shape = (audio.shape[0], audio.shape[1])
         return SpectralTargets(magnitudes, options[0], overlap, shape, valid_samples)
 
-    def _is_full(self, magnitudes: Sequence[Tensor]) -> bool:
-        return self.size + _bytes([magnitude[0] for magnitude in magnitudes]) > self.limit
-
     def _keep(self, key: bytes, row: tuple[Tensor, ...]) -> None:
         size = _bytes(row)
-        if key not in self._rows and self.size + size <= self.limit:
-            self._rows[key] = tuple(magnitude.clone() for magnitude in row)
+        if self.size + size <= self.limit:
+            self._rows[key] = row
             self.size += size
 
 

@@ -76,6 +76,8 @@ def facts(run: Run) -> list[tuple[str, str]]:
     rows += [("Decoder", _component(config.decoder)), ("Synth", _component(config.synth))]
     rows.append(("Audio", f"{config.sample_rate:,} Hz, {config.hop} samples a frame"))
     rows += [("Training", text) for text in [_training(run)] if text]
+    if start := _mapping(config.lineage.get("start")):
+        rows.append(("Began with", _teacher(start)))
     if origin := config.lineage.get("imported_from"):
         rows.append(("Imported from", str(origin)))
     rows.append(("Found", run.where))

@@ -74,7 +74,7 @@ def _run_chain(plan: Plan) -> Finished:
 
 def _link(plan: Plan, architecture: str) -> Plan:
     # options of the student are the last link's
-    return replace(plan, student=architecture, student_options={}, via=(), name=None, force=False)
+    return replace(plan, student=architecture, student_options={}, start_from=None, via=(), name=None, force=False)
 
 
 def _fresh(plan: Plan) -> list[Loss] | None:

@@ -24,7 +24,7 @@ def resolve_precision(precision: str, accelerator: str, parameters: int) -> str:
         parameters: Of the student.
     """
     on_gpu = accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
-    quick = torch.cuda.is_bf16_supported() if on_gpu else has_amx()
+    quick = torch.cuda.is_bf16_supported() if on_gpu else has_bfloat16()
     if precision == "auto":
         return "bf16-mixed" if quick and parameters >= _LARGE else "32-true"
     if precision == "bf16-mixed" and not quick and accelerator != "mps":
@@ -32,9 +32,9 @@ def resolve_precision(precision: str, accelerator: str, parameters: int) -> str:
     return precision
 
 
-def has_amx() -> bool:
-    """Whether the processor multiplies matrices of bfloat16 by itself."""
-    return bool(torch.cpu._is_amx_tile_supported())
+def has_bfloat16() -> bool:
+    """Whether the processor multiplies matrices of bfloat16 by itself: with AMX, or with AVX-512's own instructions."""
+    return bool(torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported())
 
 
 def graph_decoder(model: Model, *, batch_size: int, frames: int) -> None:

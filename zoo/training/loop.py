@@ -22,6 +22,7 @@ def train(
     instrument: str | None = None,
     model_options: Mapping[str, Any] | None = None,
     losses: Sequence[Loss] | None = None,
+    start_from: str | None = None,
     steps: int = 120_000,
     batch_size: int = 16,
     learning_rate: float = 1e-3,
@@ -56,6 +57,8 @@ def train(
         instrument: What the model is named after; what the dataset says by default.
         model_options: Options of the model in place of the preset's.
         losses: What is minimised; `Reconstruction()` by default.
+        start_from: A trained model to begin with, of the same architecture, in place of random weights: a name, a run's
+            folder, or a Hub id. It may play another instrument.
         steps: Of the optimizer, at most.
         batch_size: Segments a step; a smaller dataset is taken whole.
         learning_rate: Of AdamW at the start.
@@ -68,8 +71,8 @@ def train(
         seed: Of everything that is drawn: weights, order, noise, dropout.
         accelerator: "auto", "cpu", "gpu", "cuda" or "mps".
         precision: "32-true", "16-mixed", "bf16-mixed", or "auto": bfloat16 for networks of over a million parameters on
-            GPUs that have it and on processors with AMX, else float32. Phases, reverbs, spectra and logarithms are
-            float32 in any case.
+            GPUs that have it and on processors with AMX or AVX-512 BF16, else float32. Phases, reverbs, spectra and
+            logarithms are float32 in any case.
         num_workers: Processes that load segments; 0 is fastest while the data is in memory.
         devices: Devices of this machine to train on, each by a process of its own with its share of every batch; on the
             CPU as many processes. The batch as a whole stays of `batch_size`.
@@ -119,6 +122,7 @@ def train(
             dataset=dataset,
             instrument=instrument,
             losses=losses,
+            start_from=start_from,
             settings=settings,
             out=out,
             evaluate=evaluate,
@@ -140,6 +144,7 @@ def distill(
     instrument: str | None = None,
     student_options: Mapping[str, Any] | None = None,
     losses: Sequence[Loss] | None = None,
+    start_from: str | None = None,
     allow_other_instrument: bool = False,
     teacher_cache: bool = True,
     teacher_draws: int = 4,
@@ -179,6 +184,7 @@ def distill(
         instrument: See `train`.
         student_options: Options of the student in place of the preset's.
         losses: What is minimised; `Reconstruction(weight=0.5)` and `OutputAudio(weight=0.5)` by default.
+        start_from: See `train`. Links of a chain begin with random weights.
         allow_other_instrument: Whether the teacher may play another instrument than the data's.
         teacher_cache: Whether what the teacher makes of the data is kept on disk, for this run and for others. It
             changes nothing but time.
@@ -256,6 +262,7 @@ def distill(
             dataset=dataset,
             instrument=instrument,
             losses=losses,
+            start_from=start_from,
             settings=settings,
             out=out,
             evaluate=evaluate,

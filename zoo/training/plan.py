@@ -40,6 +40,7 @@ class Plan:
     teacher_draws: int = 4
     via: tuple[str, ...] = ()
     command_out: Path | None = None
+    start_from: str | None = None
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from zoo.training.devices import resolve_precision
 from zoo.training.plan import Plan
 from zoo.training.run_folder import choose_folder
 from zoo.training.settings import Settings
+from zoo.training.starting import Start, begin_with, find_start
 from zoo.training.teacher import Teacher, find_teacher
 
 if TYPE_CHECKING:
@@ -76,12 +77,15 @@ def set_up(plan: Plan) -> Setup:
         teacher = find_plans_teacher(plan, dataset, instrument)
     losses = _bound_losses(plan, student, teacher)
     resumed = load_state(folder) if plan.resume else None
-    identity = _identity(settings, student, teacher, dataset, losses)
+    start = find_start(plan.start_from, student) if plan.start_from is not None else None
+    identity = _identity(settings, student, teacher, dataset, losses, start)
     if resumed is not None:
         check_identity(resumed, identity, folder)
-    student.config = student.config.with_changes(lineage=_lineage(dataset, teacher))
+    student.config = student.config.with_changes(lineage=_lineage(dataset, teacher, start))
     splits = _splits(dataset)
     _announce(student, teacher, dataset, splits, resumed)
+    if start is not None and resumed is None:
+        begin_with(student, start)
     return Setup(settings, folder, dataset, splits, student, teacher, losses, resumed, identity)
 
 
@@ -144,7 +148,12 @@ def _splits(dataset: Dataset) -> dict[str, Any]:
 
 
 def _identity(
-    settings: Settings, student: Model, teacher: Teacher | None, dataset: Dataset, losses: Sequence[Loss]
+    settings: Settings,
+    student: Model,
+    teacher: Teacher | None,
+    dataset: Dataset,
+    losses: Sequence[Loss],
+    start: Start | None,
 ) -> dict[str, Any]:
     return {
         **settings.identity(),
@@ -154,16 +163,18 @@ def _identity(
         "dataset": dataset.hash,
         "losses": [loss.describe() for loss in losses],
         **({"teacher_draws": teacher.draws} if teacher is not None else {}),
+        **({"start": start.hash} if start is not None else {}),
     }
 
 
-def _lineage(dataset: Dataset, teacher: Teacher | None) -> dict[str, Any]:
+def _lineage(dataset: Dataset, teacher: Teacher | None, start: Start | None) -> dict[str, Any]:
     data: dict[str, Any] = {"name": dataset.name, "hash": dataset.hash}
     if attribution := _attribution(dataset):
         data["attribution"] = attribution
     if made := sorted({source["made"] for source in dataset.info.get("sources", []) if source.get("made")}):
         data["made"] = "; ".join(made)
-    return {"dataset": data, **({"teacher": teacher.lineage()} if teacher is not None else {})}
+    known = {"teacher": teacher, "start": start}
+    return {"dataset": data, **{role: origin.lineage() for role, origin in known.items() if origin is not None}}
 
 
 def _attribution(dataset: Dataset) -> list[str]:

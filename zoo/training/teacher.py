@@ -55,21 +55,8 @@ class Teacher:
         self.cache: TeacherCache | None = None
 
     def lineage(self) -> dict[str, Any]:
-        """What a student's config.json says of its teacher, and of that one's own making.
-
-        `id` is what finds it again: with `commit` a Hub repo, else a name; a mere folder is under `path`, which stays
-        on this machine.
-        """
-        found = self.found
-        known: dict[str, Any] = {"id": found.repo_id or found.reference.name or self.model.name}
-        if found.repo_id:
-            known["commit"] = found.commit
-        elif found.source == "folder":
-            known["path"] = str(found.folder.resolve())
-        known |= {"name": self.model.name, "weights": self.hash}
-        if self.model.config.lineage:
-            known["lineage"] = self.model.config.lineage
-        return known
+        """What a student's config.json says of its teacher, and of that one's own making."""
+        return self.found.record(self.model.config, self.hash)
 
     def to(self, device: torch.device) -> None:
         """Move it to where the student is."""

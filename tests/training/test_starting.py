@@ -1,0 +1,94 @@
+import pytest
+import torch
+
+from zoo import checkpoint, hub
+from zoo.card import card_text
+from zoo.config import read_config
+from zoo.errors import ConfigError, ModelNotFoundError
+from zoo.hub.client import Access
+from zoo.hub.publishing import prepare_publication
+from zoo.lineage import attributions
+from zoo.model import create
+from zoo.training.loop import distill, train
+
+SMALL = {"hidden_size": 8, "reverb_length": 200}
+
+
+@pytest.fixture(scope="module")
+def flute(tmp_path_factory, small_tones):
+    """A saved model of another instrument, made from recordings by somebody."""
+    folder = tmp_path_factory.mktemp("models") / "flute"
+    torch.manual_seed(7)
+    model = create("gru-S", instrument="flute", features=small_tones.features.to_dict(), **SMALL)
+    model.config = model.config.with_changes(lineage={"dataset": {"name": "f", "attribution": ["A flutist, CC BY"]}})
+    checkpoint.save(model, folder)
+    return folder
+
+
+def begin(small_tones, out, start, **options):
+    return train(
+        model="gru-S",
+        model_options=SMALL,
+        dataset=small_tones.path,
+        out=out,
+        start_from=str(start),
+        batch_size=4,
+        evaluate=False,
+        progress=False,
+        **options,
+    )
+
+
+def test_training_begins_with_the_weights_of_a_model_of_another_instrument(small_tones, flute, tmp_path):
+    done = begin(small_tones, tmp_path / "run", flute, steps=1, learning_rate=1e-9)
+    model, other = hub.load(done.folder), hub.load(flute)
+    assert model.name == "gru-S-tones"
+    torch.testing.assert_close(dict(model.state_dict()), dict(other.state_dict()), rtol=0, atol=1e-7)
+
+
+def test_lineage_and_card_name_what_it_began_with_and_its_authors(small_tones, flute, tmp_path):
+    done = begin(small_tones, tmp_path / "run", flute, steps=1)
+    config = read_config(done.folder)
+    start = config.lineage["start"]
+    assert (start["name"], start["path"]) == ("gru-S-flute", str(flute.resolve()))
+    assert start["weights"] == checkpoint.weights_hash(hub.load(flute))
+    assert "A flutist, CC BY" in attributions(config)
+    card = card_text(done.folder)
+    assert "began with the weights of gru-S-flute" in card
+    assert "A flutist, CC BY" in card
+    published = prepare_publication(done.folder, repo_id="me/gru-S-tones", access=Access())
+    assert "path" not in published.config.lineage["start"]
+
+
+def test_resumed_run_goes_on_where_it_was_and_not_from_the_start(small_tones, flute, tmp_path):
+    whole = begin(small_tones, tmp_path / "whole", flute, steps=4)
+    begin(small_tones, tmp_path / "run", flute, steps=2)
+    done = begin(small_tones, tmp_path / "run", flute, steps=4, resume=True)
+    assert (done.folder / "model.safetensors").read_bytes() == (whole.folder / "model.safetensors").read_bytes()
+
+
+def test_student_may_begin_with_a_trained_model(small_tones, flute, teacher_folder, tmp_path):
+    done = distill(
+        teacher=str(teacher_folder),
+        student="gru-S",
+        student_options=SMALL,
+        start_from=str(flute),
+        dataset=small_tones.path,
+        out=tmp_path / "run",
+        steps=1,
+        learning_rate=1e-9,
+        batch_size=4,
+        evaluate=False,
+        progress=False,
+    )
+    model, other = hub.load(done.folder), hub.load(flute)
+    torch.testing.assert_close(dict(model.state_dict()), dict(other.state_dict()), rtol=0, atol=1e-7)
+    assert set(read_config(done.folder).lineage) >= {"teacher", "start"}
+
+
+def test_other_weights_are_refused_before_anything_is_written(small_tones, flute, tmp_path):
+    with pytest.raises(ConfigError, match="built otherwise"):
+        train(model="gru-S", dataset=small_tones.path, out=tmp_path / "run", start_from=str(flute), steps=1)
+    with pytest.raises(ModelNotFoundError):
+        begin(small_tones, tmp_path / "run", "gru-S-nobody", steps=1)
+    assert not (tmp_path / "run").exists()
