@@ -46,7 +46,7 @@ def public_reference(teacher: Mapping[str, Any]) -> str:
 
 
 def attributions(config: ModelConfig) -> list[str]:
-    """Who made the recordings that a model was made from: those of its teachers, and of what it began with, included."""
+    """Who made the recordings behind a model: its own, its teachers', and those of what it began with."""
     return sorted(set(_attributed(config.lineage)))
 
 

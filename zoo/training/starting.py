@@ -1,5 +1,4 @@
-"""Beginning with the weights of a trained model in place of random ones: an instrument with little data learns from one
-with more."""
+"""Beginning with the weights of a trained model: an instrument with few recordings learns from one with more."""
 
 from __future__ import annotations
 
