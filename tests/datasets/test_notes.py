@@ -109,6 +109,24 @@ def test_another_seed_gives_other_phrases_and_the_same_seed_the_same(tmp_path):
     assert torch.equal(first[0].load(RATE), again[0].load(RATE))
 
 
+def test_phrases_swell_and_fade_as_far_as_dynamics_say(tmp_path):
+    folder = write_notes(tmp_path / "notes")
+    plain, swelling = (
+        [p for p in notes(folder, uses=4, dynamics=dynamics) if isinstance(p, JoinedPhrase)] for dynamics in (0.0, 24.0)
+    )
+    assert [p.melody for p in plain] == [p.melody for p in swelling]
+    assert {p.digest(RATE) for p in plain}.isdisjoint(p.digest(RATE) for p in swelling)
+    levels = [level for p in swelling for level in p.swells]
+    assert -24 <= min(levels) < -18
+    assert -6 < max(levels) <= 0
+    before, after = plain[0].load(RATE), swelling[0].load(RATE)
+    for placed, level_db in zip(swelling[0].melody, swelling[0].swells, strict=True):
+        # just after a note begins, it is at that note's level
+        at = round((placed.begins + 0.02) * RATE)
+        gain = after[at : at + 160].square().sum() / before[at : at + 160].square().sum()
+        assert 10 * math.log10(float(gain)) == pytest.approx(level_db, abs=2.5)
+
+
 def test_a_note_is_found_in_its_recording(tmp_path):
     folder = write_notes(tmp_path / "notes", pitches=(57.3, 60, 69))
     recordings = {phrase.file.id: phrase for p in notes(folder) for phrase in p.notes}
@@ -212,6 +230,7 @@ def test_instruments_are_joined_apart(tmp_path):
         ({"shortest": 8.0, "longest": 9.0}, "2.5 s longer"),
         ({"level": "loud"}, "kept or even"),
         ({"legato": -1.0}, "negative"),
+        ({"dynamics": -3.0}, "0 to 60 dB"),
     ],
 )
 def test_wrong_options_are_refused(tmp_path, options, message):

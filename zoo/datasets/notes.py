@@ -2,8 +2,9 @@
 
 Many instruments are recorded note by note. A model that has only heard single notes has heard no music: no note that
 comes out of another, no short ones, no rests. So notes are joined: cut to lengths as they are played, in melodies of
-small steps, bound where they are near in pitch. Their levels stay as they are. What comes of it is not a recording of
-music, and says so: `dataset.json`, and the card of every model that is trained with it.
+small steps, bound where they are near in pitch. Their levels stay as they are, or phrases swell and fade: notes that were
+all played equally loud say nothing about loudness. What comes of it is not a recording of music, and says so:
+`dataset.json`, and the card of every model that is trained with it.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from collections.abc import Iterator
 from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -39,11 +41,13 @@ class JoinedPhrase(Recording):
         notes: The notes that it plays.
         melody: How: a placed note's index is that of `notes`.
         gains: What each note is multiplied by.
+        swells: Level in dB at the beginning of each placed note; between two of them it changes evenly. Empty for none.
     """
 
     notes: tuple[SingleNote, ...] = ()
     melody: tuple[Placed, ...] = ()
     gains: tuple[float, ...] = ()
+    swells: tuple[float, ...] = ()
 
     def load(self, sample_rate: int) -> Tensor:
         """Join the notes."""
@@ -55,7 +59,8 @@ class JoinedPhrase(Recording):
             for path, name in names.items():
                 reason = reason.replace(path, name)
             raise DatasetError(reason) from error
-        return join(self.melody, sounds, sample_rate)
+        audio = join(self.melody, sounds, sample_rate)
+        return swell(audio, self.melody, self.swells, sample_rate) if self.swells else audio
 
     def seconds(self) -> float:
         """Give the phrase's length."""
@@ -65,7 +70,8 @@ class JoinedPhrase(Recording):
         """Hash the notes' files and the melody."""
         notes = [[note.digest, note.start, note.seconds] for note in self.notes]
         melody = [astuple(placed) for placed in self.melody]
-        return hashlib.sha256(json.dumps([_VERSION, notes, melody, self.gains]).encode()).hexdigest()
+        swells = [self.swells] if self.swells else []
+        return hashlib.sha256(json.dumps([_VERSION, notes, melody, self.gains, *swells]).encode()).hexdigest()
 
     def origins(self) -> list[Recording]:
         """Give the recordings of the notes."""
@@ -101,6 +107,7 @@ def notes(
     longest: float = 16.0,
     legato: float = 4.0,
     level: str = "kept",
+    dynamics: float = 0.0,
     silence_db: float = 40.0,
     fmin: float = 50.0,
     fmax: float = 2000.0,
@@ -118,6 +125,8 @@ def notes(
         longest: Longest.
         legato: Largest interval in semitones that may be bound, without an attack.
         level: "kept" leaves the notes' levels as they were recorded; "even" brings all to one level.
+        dynamics: How far phrases fade under that, in dB: each note begins at a level drawn from -dynamics to 0, and
+            between two beginnings the level changes evenly.
         silence_db: How far under a note's loudest moment it counts as silence.
         fmin: Notes that are lower are left out, in Hz: pitch trackers do not hear them.
         fmax: Notes that are higher are left out.
@@ -130,7 +139,15 @@ def notes(
         ConfigError: An option does not fit.
         DatasetError: There is no such folder, no audio in it, or there are too few notes.
     """
-    _check(uses=uses, shortest=shortest, longest=longest, legato=legato, level=level, silence_db=silence_db)
+    _check(
+        uses=uses,
+        shortest=shortest,
+        longest=longest,
+        legato=legato,
+        level=level,
+        dynamics=dynamics,
+        silence_db=silence_db,
+    )
     found, unusable = _measured(path, silence_db=silence_db, fmin=fmin, fmax=fmax)
     reasons = "".join(f"\n  {each.id}: {each.reason}" for each in unusable)
     if not found:
@@ -153,6 +170,7 @@ def notes(
             longest=longest,
             legato=legato,
             level=level,
+            dynamics=dynamics,
             seed=seed,
         )
 
@@ -187,6 +205,7 @@ def _phrases(
     longest: float,
     legato: float,
     level: str,
+    dynamics: float,
     seed: int,
 ) -> Iterator[Recording]:
     loudest = max(note.level for note in own)
@@ -205,6 +224,7 @@ def _phrases(
         for which, melody in enumerate(melodies):
             played = sorted({placed.note for placed in melody})
             chosen = [own[pool[k]] for k in played]
+            random = np.random.default_rng([seed, 2, number, which])
             yield JoinedPhrase(
                 id=f"pool-{number}/phrase-{which:03d}",
                 instrument=instrument,
@@ -214,6 +234,7 @@ def _phrases(
                 notes=tuple(chosen),
                 melody=tuple(replace(placed, note=played.index(placed.note)) for placed in melody),
                 gains=tuple(loudest / note.level if level == "even" else 1.0 for note in chosen),
+                swells=tuple(random.uniform(-dynamics, 0.0, len(melody)).tolist()) if dynamics else (),
             )
 
 
@@ -242,6 +263,23 @@ def join(melody: tuple[Placed, ...], sounds: list[Tensor], sample_rate: int) -> 
     return audio
 
 
+def swell(audio: Tensor, melody: tuple[Placed, ...], levels: tuple[float, ...], sample_rate: int) -> Tensor:
+    """Let a phrase grow louder and softer.
+
+    Args:
+        audio: `[samples]`.
+        melody: What it plays.
+        levels: In dB, at the beginning of each note; before the first and after the last they stay.
+        sample_rate: In Hz.
+
+    Returns:
+        float32 `[samples]`.
+    """
+    times = np.arange(len(audio)) / sample_rate
+    level_db = np.interp(times, [placed.begins for placed in melody], levels)
+    return audio * torch.from_numpy(10.0 ** (level_db / 20.0)).float()
+
+
 def _gain(size: int, fade_in: int, fade_out: int) -> Tensor:
     time = torch.arange(size, dtype=torch.float64) + 0.5
     rise = (time / max(1, fade_in)).clamp(max=1.0)
@@ -249,7 +287,9 @@ def _gain(size: int, fade_in: int, fade_out: int) -> Tensor:
     return (torch.sin(0.5 * math.pi * rise) * torch.sin(0.5 * math.pi * fall)).float()
 
 
-def _check(*, uses: int, shortest: float, longest: float, legato: float, level: str, silence_db: float) -> None:
+def _check(
+    *, uses: int, shortest: float, longest: float, legato: float, level: str, dynamics: float, silence_db: float
+) -> None:
     if uses < 1:
         raise ConfigError(f"Each note must be played at least once: uses is {uses}.")
     if not 1.0 <= shortest <= longest - 2.5:
@@ -259,5 +299,7 @@ def _check(*, uses: int, shortest: float, longest: float, legato: float, level: 
         )
     if legato < 0 or not silence_db > 0:
         raise ConfigError(f"legato must not be negative, and silence_db be above 0: {legato:g} and {silence_db:g}.")
+    if not 0.0 <= dynamics <= 60.0:
+        raise ConfigError(f"dynamics must be from 0 to 60 dB: {dynamics:g}.")
     if level not in LEVELS:
         raise ConfigError(f"There is no level {level!r}. Choose kept or even.")
