@@ -2,8 +2,8 @@
 
 Many instruments are recorded note by note. A model that has only heard single notes has heard no music: no note that
 comes out of another, no short ones, no rests. So notes are joined: cut to lengths as they are played, in melodies of
-small steps, bound where they are near in pitch. Their levels stay as they are, or phrases swell and fade: notes that were
-all played equally loud say nothing about loudness. What comes of it is not a recording of music, and says so:
+small steps, bound where they are near in pitch. Their levels stay as they are, or phrases swell and fade: notes that
+were all played equally loud say nothing about loudness. What comes of it is not a recording of music, and says so:
 `dataset.json`, and the card of every model that is trained with it.
 """
 

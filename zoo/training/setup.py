@@ -167,7 +167,7 @@ def _identity(
     }
 
 
-def _lineage(dataset: Dataset, teacher: Teacher | None, start: Start | None) -> dict[str, Any]:
+def _lineage(dataset: Dataset, teacher: Teacher | None, start: Start | None = None) -> dict[str, Any]:
     data: dict[str, Any] = {"name": dataset.name, "hash": dataset.hash}
     if attribution := _attribution(dataset):
         data["attribution"] = attribution
