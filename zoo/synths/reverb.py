@@ -11,6 +11,9 @@ from zoo_kernels import fast_fft_size
 class Reverb(nn.Module):
     """Convolution with `noise[t] exp(-softplus(-decay) 500 t / sample_rate) sigmoid(wet)`, and 1 at t = 0.
 
+    It begins 6 to 9 dB under the dry sound (16,000 and 1,600 taps at 16 kHz). With `wet` at 0, where the thesis began, it
+    is 20 dB louder than the dry sound, and hundreds of steps go into making it quieter before a model learns to play.
+
     Args:
         length: Taps of the impulse response.
         sample_rate: In Hz.
@@ -20,7 +23,7 @@ class Reverb(nn.Module):
         super().__init__()
         self.noise = nn.Parameter(torch.rand(length) * 2 - 1)
         self.decay = nn.Parameter(torch.tensor(5.0))
-        self.wet = nn.Parameter(torch.tensor(0.0))
+        self.wet = nn.Parameter(torch.tensor(-4.0))
         self.register_buffer("seconds", torch.arange(length) / sample_rate, persistent=False)
         self.seconds: Tensor
 
