@@ -362,7 +362,7 @@ def in_a_line(found: Instrument, seconds: float) -> str:
     failures = len(found.failures())
     return (
         f"{found.name}: {len(found.played)} phrases, at most {cents:.1f} cents and {loudness:.1f} dB off; "
-        f"{ratio}; {f'{failures} failures' if failures else 'all checks passed'} ({seconds:.0f} s)"
+        f"{ratio}; {f'{failures} failed' if failures else 'all checks passed'} ({seconds:.0f} s)"
     )
 
 
