@@ -1,5 +1,7 @@
 """The command line as a user types it."""
 
+import dataclasses
+import re
 import subprocess
 import sys
 
@@ -59,6 +61,44 @@ def test_synth_is_the_same_every_time(model, recording, tmp_path):
     for name in ("a.wav", "b.wav"):
         assert main(["synth", str(model), str(recording), str(tmp_path / name), "--pitch", "yin"]) == 0
     assert (tmp_path / "a.wav").read_bytes() == (tmp_path / "b.wav").read_bytes()
+
+
+def test_synth_says_how_the_result_follows_when_asked_to_check(recording, tmp_path, capsys):
+    out = str(tmp_path / "tones.wav")
+    assert main(["synth", "gru-M-tones", str(recording), out, "--pitch", "yin", "--check"]) == 0
+    said = capsys.readouterr().out.splitlines()[-1]
+    found = re.fullmatch(
+        r"pitch: median (\d+) cents from what was asked \((\d+) frames\); loudness: (\d+\.\d) dB off; "
+        r"peak (-\d+\.\d) dBFS",
+        said,
+    )
+    assert found, said
+    assert int(found[1]) < 20
+    assert 60 < int(found[2]) <= 125
+    audio, _ = soundfile.read(out)
+    assert 20 * np.log10(np.abs(audio).max()) == pytest.approx(float(found[4]), abs=0.1)
+
+
+def test_synth_turns_a_result_over_full_scale_down_as_a_whole(recording, tmp_path, capsys):
+    loud = zoo.create("gru-S", instrument="flute")
+    loud.synth.reverb.noise.data *= 1000
+    folder, out = zoo.save(loud, tmp_path / "loud"), tmp_path / "flute.wav"
+    assert main(["synth", str(folder), str(recording), str(out), "--pitch", "yin"]) == 0
+    assert "turned down to fit" in capsys.readouterr().err
+    plain = loud.eval().synthesize(recording, pitch="yin")
+    assert plain.abs().max() > 1
+    audio, _ = soundfile.read(out)
+    np.testing.assert_allclose(audio, (plain / plain.abs().max()).numpy(), atol=1e-4)
+
+
+def test_what_a_model_is_asked_can_be_changed_before_it_is_played(model, recording):
+    player = zoo.load(model)
+    asked = player.analyse(recording, pitch="yin", transpose=12)
+    assert asked.f0_hz.median() == pytest.approx(660, rel=0.01)
+    whole = player.synthesize(recording, pitch="yin", transpose=12)
+    assert np.array_equal(player.play(asked), whole)
+    softer = dataclasses.replace(asked, loudness_db=asked.loudness_db - 20)
+    assert not np.allclose(player.play(softer), whole)
 
 
 def test_synthesize_gives_the_recordings_level_back(model, recording):

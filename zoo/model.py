@@ -15,7 +15,7 @@ from zoo import architectures, registry
 from zoo.config import ComponentConfig, ModelConfig
 from zoo.decoders import Decoder
 from zoo.errors import ConfigError, DatasetError, PluginError, listing, near_matches
-from zoo.features import FeatureSettings, extract_features, scale_f0, scale_loudness
+from zoo.features import Features, FeatureSettings, extract_features, scale_f0, scale_loudness
 from zoo.features.audio import read_audio
 from zoo.synths import Synth
 
@@ -125,7 +125,6 @@ class Model(nn.Module):
         made = self.synth(f0_hz, controls, noise)
         return Rendering(made.audio, made.dry, made.harmonic, made.noise, controls, hidden, made.scaled_controls)
 
-    @torch.no_grad()
     def synthesize(
         self,
         source: str | Path | Tensor,
@@ -155,23 +154,74 @@ class Model(nn.Module):
 
         Returns:
             float32 `[samples]` on the CPU at the model's sample rate; whole frames, so up to `hop - 1` samples shorter
-            than the recording.
+            than the recording. What a loud recording makes may pass full scale (1): nothing is cut off here, but a
+            16-bit file would. `zoo synth` turns such a result down.
 
         Raises:
             DatasetError: The recording cannot be read, is empty, or is shorter than a frame.
             ConfigError: `level` or `pitch` is unknown.
         """
-        if level not in ("recording", "normalised"):
-            raise ConfigError(f"There is no level {level!r}; it is 'recording' or 'normalised'.")
+        _check_level(level)
+        asked = self.analyse(
+            source,
+            sample_rate=sample_rate,
+            transpose=transpose,
+            loudness_shift_db=loudness_shift_db,
+            pitch=pitch,
+            pitch_options=pitch_options,
+        )
+        return self.play(asked, level=level, seed=seed)
+
+    def analyse(
+        self,
+        source: str | Path | Tensor,
+        *,
+        sample_rate: int | None = None,
+        transpose: float = 0.0,
+        loudness_shift_db: float = 0.0,
+        pitch: str | None = None,
+        pitch_options: Mapping[str, Any] | None = None,
+    ) -> Features:
+        """The first half of `synthesize`: what a recording asks this model to play, shifts included.
+
+        Args:
+            source: As `synthesize` takes it, and so the others.
+            sample_rate: See there.
+            transpose: See there.
+            loudness_shift_db: See there.
+            pitch: See there.
+            pitch_options: See there.
+
+        Raises:
+            DatasetError: The recording cannot be read, is empty, or is shorter than a frame.
+            ConfigError: There is no such tracker or option.
+        """
         audio = self._samples_of(source, sample_rate)
-        settings = FeatureSettings.from_dict(self.config.features)
-        if pitch is not None and pitch != settings.tracker:
-            settings = replace(settings, tracker=pitch, tracker_options={}, voicing_threshold=None)
-        if pitch_options:
-            settings = replace(settings, tracker_options={**settings.tracker_options, **pitch_options})
+        settings = self.feature_settings(pitch=pitch, pitch_options=pitch_options)
         features = extract_features(audio, sample_rate=self.sample_rate, hop=self.hop, settings=settings)
-        f0_hz = features.f0_hz * 2.0 ** (transpose / 12)
-        loudness_db = (features.loudness_db + loudness_shift_db).clamp(-80.0, 0.0)
+        return replace(
+            features,
+            f0_hz=features.f0_hz * 2.0 ** (transpose / 12),
+            loudness_db=(features.loudness_db + loudness_shift_db).clamp(-80.0, 0.0),
+        )
+
+    @torch.no_grad()
+    def play(self, asked: Features, *, level: str = "recording", seed: int = 0) -> Tensor:
+        """The second half of `synthesize`: play features that `analyse` gave, as they are or changed.
+
+        Args:
+            asked: Pitch and loudness, `[frames]` each, and the gain that `level` takes back.
+            level: "recording" gives the recording's level back; "normalised" keeps the model's.
+            seed: Of the noise.
+
+        Returns:
+            As `synthesize`.
+
+        Raises:
+            ConfigError: `level` is unknown.
+        """
+        _check_level(level)
+        f0_hz, loudness_db = asked.f0_hz, asked.loudness_db
         generator = torch.Generator().manual_seed(seed)
         noise = torch.rand(1, f0_hz.shape[-1] * self.hop, generator=generator) * 2 - 1
         device = next(self.parameters()).device
@@ -181,9 +231,25 @@ class Model(nn.Module):
             made = self(f0_hz[None].to(device), loudness_db[None].to(device), noise.to(device)).audio[0].float().cpu()
         finally:
             self.train(training)
-        gain = 10.0 ** (-features.gain_db / 20) if level == "recording" else 1.0
+        gain = 10.0 ** (-asked.gain_db / 20) if level == "recording" else 1.0
         result: Tensor = made * gain
         return result
+
+    def feature_settings(
+        self, *, pitch: str | None = None, pitch_options: Mapping[str, Any] | None = None
+    ) -> FeatureSettings:
+        """How this model's features are measured.
+
+        Args:
+            pitch: Another pitch tracker than the one that the model was trained with.
+            pitch_options: The tracker's own options.
+        """
+        settings = FeatureSettings.from_dict(self.config.features)
+        if pitch is not None and pitch != settings.tracker:
+            settings = replace(settings, tracker=pitch, tracker_options={}, voicing_threshold=None)
+        if pitch_options:
+            settings = replace(settings, tracker_options={**settings.tracker_options, **pitch_options})
+        return settings
 
     def _samples_of(self, source: str | Path | Tensor, sample_rate: int | None) -> Tensor:
         if isinstance(source, str | Path):
@@ -284,6 +350,11 @@ def check_handshake(decoder: Decoder, synth: Synth, config: ModelConfig) -> None
         raise ConfigError(
             f"The decoder {config.decoder.name!r} and the synth {config.synth.name!r} do not fit: {'; '.join(problems)}"
         )
+
+
+def _check_level(level: str) -> None:
+    if level not in ("recording", "normalised"):
+        raise ConfigError(f"There is no level {level!r}; it is 'recording' or 'normalised'.")
 
 
 def _options_of(cls: type) -> dict[str, inspect.Parameter]:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from zoo.model import Model
     from zoo.training.bench import Cost
 
-_TITLES = (
+TITLES = (
     "model",
     "parameters",
     "weights, MB",
@@ -87,7 +87,7 @@ def main(arguments: list[str]) -> int:
                 steps=options.steps,
             )
         )
-    rows = [_TITLES, *(_cells(cost) for cost in found)]
+    rows = [TITLES, *(cells(cost) for cost in found)]
     write_table(rows)
     if options.csv:
         _write_csv(found, Path(options.csv))
@@ -113,7 +113,8 @@ def _find(reference: str) -> tuple[Model, int | None]:
     return load_folder(folder), (folder / WEIGHTS).stat().st_size
 
 
-def _cells(cost: Cost) -> Sequence[str]:
+def cells(cost: Cost) -> Sequence[str]:
+    """What a model costs, as the cells of a row under `TITLES`."""
     blocks = []
     for frames in (1, 8):
         if frames in cost.block_seconds:

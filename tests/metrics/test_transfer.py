@@ -1,0 +1,102 @@
+import math
+
+import pytest
+import torch
+
+from zoo.errors import ConfigError
+from zoo.features import FeatureSettings, loudness_db
+from zoo.metrics import follows
+
+RATE, HOP, FRAMES = 16000, 64, 500
+TRACKERS = {
+    "yin": FeatureSettings(tracker="yin"),
+    "torchcrepe": FeatureSettings(tracker_options={"model": "tiny"}),
+}
+
+
+def bank(f0_hz, cents=0.0):
+    """A sine bank that has a pitch's harmonics, with enough noise under it that no bin is at the floor of loudness."""
+    phase = torch.cumsum(2 * math.pi * (f0_hz * 2 ** (cents / 1200)).double().repeat_interleave(HOP) / RATE, dim=0)
+    swell = torch.linspace(0.3, 1.0, len(phase)).double()
+    tone = sum(0.2 / k * torch.sin(k * phase) for k in range(1, 11))
+    noise = torch.rand(len(phase), generator=torch.Generator().manual_seed(0)) - 0.5
+    return (swell * tone + 0.02 * noise).float()
+
+
+@pytest.fixture(scope="module")
+def asked():
+    """A slow glide, and the loudness of what plays it exactly."""
+    f0_hz = torch.linspace(300.0, 400.0, FRAMES)
+    return f0_hz, loudness_db(bank(f0_hz)[None], sample_rate=RATE, hop=HOP, center=True)[0]
+
+
+@pytest.mark.parametrize(("tracker", "tolerance"), [("yin", 2.0), ("torchcrepe", 6.0)])
+def test_sound_that_has_the_pitch_and_loudness_follows(asked, tracker, tolerance):
+    found = follows(bank(asked[0]), *asked, sample_rate=RATE, hop=HOP, settings=TRACKERS[tracker])
+    assert found.pitch_cents < tolerance
+    assert (found.asked_frames, found.heard_frames) == (FRAMES // 4, FRAMES)
+    assert found.pitch_frames > 0.9 * found.asked_frames
+    assert found.loudness_error_db < 1e-3
+    assert not found.silent
+    assert not found.clips
+
+
+@pytest.mark.parametrize("cents", [50.0, -50.0, 1200.0])
+def test_sound_out_of_tune_is_so_many_cents_off(asked, cents):
+    found = follows(bank(asked[0], cents), *asked, sample_rate=RATE, hop=HOP, settings=TRACKERS["yin"])
+    assert found.pitch_cents == pytest.approx(abs(cents), abs=2.0)
+
+
+def test_softer_sound_is_so_many_decibels_off_all_of_them_its_level(asked):
+    sound = bank(asked[0]) * 10 ** (-6 / 20)
+    found = follows(sound, *asked, sample_rate=RATE, hop=HOP, settings=TRACKERS["yin"])
+    assert found.loudness_error_db == pytest.approx(6.0, abs=0.05)
+    assert found.loudness_offset_db == pytest.approx(-6.0, abs=0.05)
+    assert found.loudness_shape_db < 0.05
+    assert found.pitch_cents < 2.0
+
+
+def test_sound_that_has_a_recordings_level_back_is_as_loud_as_asked(asked):
+    sound = bank(asked[0]) * 10 ** (-30 / 20)
+    found = follows(sound, *asked, sample_rate=RATE, hop=HOP, settings=TRACKERS["yin"], level_db=-30.0)
+    assert found.loudness_error_db < 1e-2
+    assert found.peak == pytest.approx(float(sound.abs().max()))
+
+
+def test_silence_is_silent_and_has_no_pitch(asked):
+    found = follows(torch.zeros(FRAMES * HOP), *asked, sample_rate=RATE, hop=HOP)
+    assert found.silent
+    assert (found.peak, found.pitch_frames) == (0.0, 0)
+    assert math.isnan(found.pitch_cents)
+    assert found.loudness_offset_db < -20
+
+
+def test_noise_has_no_pitch(asked):
+    noise = torch.rand(FRAMES * HOP) - 0.5
+    found = follows(noise, *asked, sample_rate=RATE, hop=HOP)
+    assert found.pitch_frames < 20
+    assert math.isnan(found.pitch_cents)
+
+
+def test_full_scale_clips(asked):
+    sound = bank(asked[0])
+    found = follows(sound / sound.abs().max(), *asked, sample_rate=RATE, hop=HOP, settings=TRACKERS["yin"])
+    assert found.clips
+
+
+def test_pauses_and_unvoiced_frames_are_left_out(asked):
+    f0_hz, loudness = (values.clone() for values in asked)
+    f0_hz[:250], loudness[:250] = 0.0, -80.0
+    found = follows(bank(asked[0]), f0_hz, loudness, sample_rate=RATE, hop=HOP, settings=TRACKERS["yin"])
+    assert (found.asked_frames, found.heard_frames) == (62, 250)
+    assert found.pitch_cents < 2.0
+    assert found.loudness_error_db < 1e-3
+    nothing = torch.full((FRAMES,), -80.0)
+    found = follows(bank(asked[0]), f0_hz, nothing, sample_rate=RATE, hop=HOP, settings=TRACKERS["yin"])
+    assert found.heard_frames == 0
+    assert math.isnan(found.loudness_error_db)
+
+
+def test_shapes_that_disagree_are_refused(asked):
+    with pytest.raises(ConfigError, match=r"audio \[100\], f0_hz \[500\] and loudness_db \[500\] do not agree"):
+        follows(torch.ones(100), *asked, sample_rate=RATE, hop=HOP)
