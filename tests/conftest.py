@@ -1,6 +1,11 @@
 import os
 import tempfile
 
+# Tests run in several processes. Threads of one that wait for work keep the cores from the others: one thread each.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    for _name in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS"):
+        os.environ.setdefault(_name, "1")
+
 # The Hub's client reads its environment once, when it is imported: this comes before anything that could import it.
 # A developer's own login, endpoint, cache and offline switch must not reach a test, nor must a test reach them.
 for _name in [name for name in os.environ if name.startswith(("HF_", "HUGGING", "TRANSFORMERS_OFFLINE"))]:
