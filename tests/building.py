@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 CHECKOUT = Path(__file__).parent.parent
+MODELS = CHECKOUT / "model_cards"
 PLUGINS = sorted(path.parent for path in CHECKOUT.glob("plugins/*/pyproject.toml"))
 
 

@@ -21,7 +21,7 @@ os.environ["NO_PROXY"] = os.environ["no_proxy"] = "127.0.0.1,localhost"
 
 import pytest  # noqa: E402 (see above)
 import torch  # noqa: E402
-from building import CHECKOUT, PLUGINS, build_wheels  # noqa: E402
+from building import CHECKOUT, MODELS, PLUGINS, build_wheels  # noqa: E402
 
 from zoo.datasets import Preparation, open_dataset, prepare_dataset  # noqa: E402
 from zoo.datasets.tones import tones  # noqa: E402
@@ -51,4 +51,4 @@ def small_tones(tmp_path_factory):
 @pytest.fixture(scope="session")
 def wheels(tmp_path_factory):
     """Wheels of the checkout's packages, its plugins included, by the name that their files begin with."""
-    return build_wheels([CHECKOUT / "kernels", CHECKOUT, *PLUGINS], tmp_path_factory.mktemp("wheels"))
+    return build_wheels([CHECKOUT / "kernels", MODELS, CHECKOUT, *PLUGINS], tmp_path_factory.mktemp("wheels"))

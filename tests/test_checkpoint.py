@@ -121,6 +121,50 @@ def test_half_precision_weights_are_read_as_float32(saved):
     assert {p.dtype for p in zoo.load(saved).parameters()} == {torch.float32}
 
 
+@pytest.mark.parametrize("name", ["gru-S", "tcn-S", "s4-S"])
+def test_weights_stored_as_float16_load_as_one_float32_model(name, tmp_path):
+    model = zoo.create(name, instrument="flute")
+    folder = zoo.save(model, tmp_path / "half", weights_dtype="float16")
+    stored = load_file(folder / "model.safetensors")
+    rounded = {name for name, tensor in stored.items() if tensor.dtype == torch.float16}
+    assert rounded == {name for name, parameter in model.named_parameters() if parameter.numel() >= 1024}
+    for key, tensor in model.state_dict().items():
+        assert torch.equal(stored[key], tensor.half() if key in rounded else tensor)
+    loaded = zoo.load(folder)
+    assert {p.dtype for p in loaded.parameters()} == {torch.float32}
+    assert [b.dtype for b in loaded.buffers()] == [b.dtype for b in model.buffers()]
+    assert json.loads((folder / "config.json").read_text())["weights_dtype"] == "float16"
+    # saved again it is the same model, whatever it is stored as
+    for again, dtype in (("again", None), ("half-again", "float16")):
+        same = zoo.load(zoo.save(loaded, tmp_path / again, weights_dtype=dtype))
+        assert weights_hash(same) == weights_hash(loaded) != weights_hash(model)
+        assert same.config.weights_dtype == dtype
+    for file in ("model.safetensors", "config.json"):
+        assert (tmp_path / "half-again" / file).read_bytes() == (folder / file).read_bytes()
+
+
+def test_config_of_rounded_weights_is_refused_by_an_older_zoo_and_no_other_is(tmp_path):
+    """That one reads version 1 alone, and says of others that zoo is to be updated."""
+    model = zoo.create("gru-S", hidden_size=8, reverb_length=100)
+    versions = {}
+    for dtype in (None, "float16"):
+        zoo.save(model, tmp_path / str(dtype), weights_dtype=dtype)
+        content = json.loads((tmp_path / str(dtype) / "config.json").read_text())
+        versions[dtype] = (content["config_version"], content.get("weights_dtype"))
+    assert versions == {None: (1, None), "float16": (2, "float16")}
+
+
+def test_weights_that_float16_cannot_hold_are_refused(tmp_path):
+    model = zoo.create("gru-S")
+    with torch.no_grad():
+        model.decoder.gru.weight_hh_l0[0, 0] = 1e5
+    with pytest.raises(ConfigError, match=r"decoder.gru.weight_hh_l0 cannot be stored as float16.* 65504"):
+        zoo.save(model, tmp_path / "half", weights_dtype="float16")
+    with pytest.raises(ConfigError, match="cannot be stored as 'int4'; they can be as float16"):
+        zoo.save(model, tmp_path / "half", weights_dtype="int4")
+    assert not (tmp_path / "half").exists()
+
+
 @pytest.mark.parametrize(
     ("changes", "error", "message"),
     [
@@ -137,6 +181,8 @@ def test_half_precision_weights_are_read_as_float32(saved):
         ({"sampel_rate": 16000}, ConfigError, "Did you mean sample_rate"),
         ({"sample_rate": "16k"}, ConfigError, "sample_rate must be int"),
         ({"hop": 0}, ConfigError, "must be positive"),
+        ({"weights_dtype": "int4"}, ConfigError, "'int4', and this zoo knows float16: pip install -U ddsp-zoo"),
+        ({"weights_dtype": 16}, ConfigError, "weights_dtype must be str"),
     ],
 )
 def test_damaged_or_foreign_config_is_explained(saved, changes, error, message):

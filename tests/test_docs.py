@@ -69,8 +69,17 @@ def test_gin_files_on_the_pages_exist(page):
 @pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md"])
 @pytest.mark.parametrize("plugin", PLUGINS, ids=lambda path: path.name)
 def test_test_command_installs_every_plugin_of_the_checkout(name, plugin):
+    assert f"./plugins/{plugin.name} " in f"{installing(name)} "
+
+
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md"])
+def test_test_command_installs_the_trained_models(name):
+    assert " ./model_cards " in f"{installing(name)} "
+
+
+def installing(name):
     (command,) = re.findall(r"^pip install .*kernels .*(?:test|dev).*$", (CHECKOUT / name).read_text(), re.MULTILINE)
-    assert f"./plugins/{plugin.name} " in f"{command} "
+    return command
 
 
 PLUGINS_PAGE = CHECKOUT / "docs" / "plugins.md"

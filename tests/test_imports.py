@@ -51,7 +51,7 @@ LAYERS = [
         "gin_files",
         "gin_program",
     },
-    {"training", "testing", "report"},
+    {"training", "testing", "report", "compacting"},
     {"hub", "card", "listing"},
     {"thesis"},
     {"checkpoint", "skip_init"},

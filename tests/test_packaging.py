@@ -5,20 +5,35 @@ import subprocess
 import sys
 import zipfile
 
-import pytest
-from building import CHECKOUT
+from building import CHECKOUT, MODELS
+
+from zoo.paths import QUICK_START_MODEL
+from zoo.store import models_in
+
+MEGABYTE = 1_000_000
 
 
-def tracked(folder):
-    root = CHECKOUT / folder
+def tracked(root):
     return sorted(str(path.relative_to(root)) for path in root.rglob("*") if path.is_file())
 
 
-@pytest.mark.parametrize("folder", ["gin", "model_cards"])
-def test_wheel_carries_every_shipped_file(wheels, folder):
+def test_wheel_carries_every_gin_file_and_the_quick_start_s_teacher_alone(wheels):
     names = set(zipfile.ZipFile(wheels["ddsp_zoo"]).namelist())
-    assert [name for name in tracked(folder) if f"zoo/_shipped/{folder}/{name}" not in names] == []
+    assert [name for name in tracked(CHECKOUT / "gin") if f"zoo/_shipped/gin/{name}" not in names] == []
+    cards = "zoo/_shipped/model_cards/"
+    teacher = {f"{cards}{QUICK_START_MODEL}/{name}" for name in tracked(MODELS / QUICK_START_MODEL)}
+    assert {name for name in names if name.startswith(cards)} == teacher
     assert {"zoo/py.typed", "zoo/presets.py"} <= names
+    assert wheels["ddsp_zoo"].stat().st_size < 20 * MEGABYTE
+
+
+def test_wheel_of_models_carries_every_other_model_and_nothing_else(wheels):
+    path = wheels["ddsp_zoo_models"]
+    names = {name for name in zipfile.ZipFile(path).namelist() if ".dist-info/" not in name}
+    models = models_in(MODELS).keys() - {QUICK_START_MODEL}
+    files = {f"zoo_models/model_cards/{model}/{name}" for model in models for name in tracked(MODELS / model)}
+    assert names == files | {"zoo_models/__init__.py", "zoo_models/model_cards/README.md"}
+    assert path.stat().st_size < 60 * MEGABYTE
 
 
 def test_wheel_carries_the_files_that_pages_are_made_of(wheels):

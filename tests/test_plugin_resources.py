@@ -105,6 +105,24 @@ def test_model_that_two_ship_is_listed_as_a_clash_and_refused(site, capsys):
     assert zoo.load("gru-M-tones").name == "gru-M-tones"
 
 
+def test_models_of_this_project_are_read_from_the_checkout_where_there_is_one(site, tmp_path, monkeypatch, capsys):
+    """An installed ddsp-zoo-models holds the same models, of another day: that is no clash."""
+    checkout = tmp_path / "checkout"
+    shutil.copytree(CARDS / "gru-M-tones", checkout / "model_cards" / "gru-M-kazoo")
+    monkeypatch.setattr(paths, "_PACKAGE", checkout / "zoo")
+    lay_out_shipping(site, "ddsp-zoo-models", "zoo_models", {})
+    lay_out_model(site, "zoo_models", "gru-M-kazoo")
+    assert zoo.info("gru-M-kazoo").folder == checkout / "model_cards" / "gru-M-kazoo"
+    assert main(["list", "gru-M-kazoo"]) == 0
+    assert capsys.readouterr().out.splitlines()[1] == "gru-M-kazoo  shipped"
+    assert main(["plugins"]) == 0
+    assert "ddsp-zoo-models 1.2 ok trained models: gru-M-kazoo" in " ".join(capsys.readouterr().out.split())
+    lay_out_shipping(site, "zoo-kazoo", "kazoo", {})
+    lay_out_model(site, "kazoo", "gru-M-kazoo")
+    with pytest.raises(PluginError, match=r"shipped by ddsp-zoo-models and zoo-kazoo 1.2.*pip uninstall zoo-kazoo"):
+        zoo.load("gru-M-kazoo")
+
+
 def test_architecture_that_two_bring_is_listed_as_a_clash(site, capsys):
     lay_out(site, "zoo-kazoo", "1.2", "[zoo_models]\ngru-M = kazoo:gru_M\n", {})
     assert main(["list", "gru-M*"]) == 0

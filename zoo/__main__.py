@@ -14,6 +14,7 @@ from zoo.errors import ConfigError, listing, near_matches
 COMMANDS = {
     "bench": ("zoo.commands.bench", "measure what models cost: to keep, to play, to train"),
     "card": ("zoo.commands.card", "make a run's card anew"),
+    "compact": ("zoo.commands.compact", "copy what of a run is for others, with weights of half the size"),
     "compare": ("zoo.commands.compare", "find out whether distillation helps: three arms, several seeds"),
     "distill": ("zoo.distill", "train a small student from a large teacher"),
     "doctor": ("zoo.doctor", "say what is installed, what works here, and where things lie"),

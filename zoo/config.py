@@ -16,7 +16,11 @@ from zoo.errors import CheckpointError, ConfigError, ForeignConfigError, listing
 from zoo.run_files import CONFIG
 
 FORMAT = "ddsp-zoo"
-CONFIG_VERSION = 1
+CONFIG_VERSION = 2
+"""The newest that is read. Only a config that says something which version 1 cannot is written as one of version 2."""
+
+WEIGHTS_DTYPES = ("float16",)
+"""What weights may be stored as, other than as they are in memory."""
 
 MAX_CONFIG_BYTES = 1_000_000
 
@@ -66,6 +70,8 @@ class ModelConfig:
         requires: Distributions that bring its components, with the versions it was made with.
         lineage: What it was trained from: data, teacher, run.
         weights_sha256: Of the file model.safetensors that was saved with it; None before that.
+        weights_dtype: What the larger parameters in that file were rounded to, e.g. "float16"; None where all are as
+            they were in memory. A model that is loaded is float32 in either case.
     """
 
     architecture: str
@@ -78,6 +84,7 @@ class ModelConfig:
     requires: dict[str, str] = field(default_factory=dict)
     lineage: dict[str, Any] = field(default_factory=dict)
     weights_sha256: str | None = None
+    weights_dtype: str | None = None
 
     @property
     def name(self) -> str:
@@ -101,9 +108,12 @@ class ModelConfig:
 
     def to_json(self) -> str:
         """The text of config.json: sorted keys, one final newline, the same text for the same config."""
-        content = {"format": FORMAT, "config_version": CONFIG_VERSION, "name": self.name, **asdict(self)}
-        if self.weights_sha256 is None:
-            del content["weights_sha256"]
+        # what an older zoo can read, it shall read; what it cannot, it shall refuse for its version
+        version = 1 if self.weights_dtype is None else CONFIG_VERSION
+        content = {"format": FORMAT, "config_version": version, "name": self.name, **asdict(self)}
+        for key in ("weights_sha256", "weights_dtype"):
+            if content[key] is None:
+                del content[key]
         try:
             return json.dumps(content, indent=2, sort_keys=True, allow_nan=False) + "\n"
         except (TypeError, ValueError) as error:
@@ -149,6 +159,7 @@ class ModelConfig:
             "requires": (dict,),
             "lineage": (dict,),
             "weights_sha256": (str, type(None)),
+            "weights_dtype": (str, type(None)),
         }
         for key, types in expected.items():
             if key in given and (not isinstance(given[key], types) or isinstance(given[key], bool)):
@@ -193,6 +204,11 @@ def _check_texts(config: ModelConfig, where: str) -> None:
         raise ConfigError(f"{where}: {config.instrument!r} is no instrument's name.")
     if config.weights_sha256 is not None and not _SHA256.fullmatch(config.weights_sha256):
         raise ConfigError(f"{where}: weights_sha256 must be 64 hexadecimal digits.")
+    if config.weights_dtype is not None and config.weights_dtype not in WEIGHTS_DTYPES:
+        raise ConfigError(
+            f"{where}: weights_dtype is {config.weights_dtype!r}, and this zoo knows {listing(WEIGHTS_DTYPES)}: "
+            "pip install -U ddsp-zoo"
+        )
     for name, version in config.requires.items():
         if not (_DISTRIBUTION.fullmatch(name) and isinstance(version, str) and _VERSION.fullmatch(version)):
             raise ConfigError(f"{where}: requires names {name!r} {version!r}, which is no package with a version.")

@@ -12,6 +12,9 @@ from typing import Any
 
 from zoo.config import ModelConfig
 
+COMPACTED = "compacted"
+"""What `python -m zoo compact` records: the hash of the `weights` that it rounded, and the sound's `difference_db`."""
+
 
 def teachers_of(config: ModelConfig) -> list[Mapping[str, Any]]:
     """The teacher that a config names, that one's teacher, and so on, as far as it is recorded.
@@ -43,6 +46,21 @@ def public_reference(teacher: Mapping[str, Any]) -> str:
     name = str(teacher.get("id") or teacher.get("name") or "unknown")
     commit = teacher.get("commit")
     return f"{name}@{commit}" if commit else name
+
+
+def weights_before_rounding(config: ModelConfig) -> str | None:
+    """The hash of the weights that a compacted model's were rounded from (`python -m zoo compact`); None for others.
+
+    A student whose lineage names those weights has the compacted model as its teacher too.
+    """
+    weights = _mapping(config.lineage.get(COMPACTED)).get("weights")
+    return weights if isinstance(weights, str) else None
+
+
+def rounding_difference_db(config: ModelConfig) -> float | None:
+    """By how much the sound of a compacted model differs from that of the weights before, in dB; None for others."""
+    difference = _mapping(config.lineage.get(COMPACTED)).get("difference_db")
+    return float(difference) if isinstance(difference, int | float) else None
 
 
 def attributions(config: ModelConfig) -> list[str]:

@@ -145,7 +145,8 @@ def _status(stored: bool, shipped: list[Path], architectures: list[registry.Entr
         origins = sorted(paths.origin_of(folder) for folder in shipped)
         if len(origins) > 1:
             return f"clash: shipped by {' and '.join(origins)}"
-        return "shipped" if origins == [registry.OWN_DISTRIBUTION] else f"shipped by {origins[0]}"
+        own = (registry.OWN_DISTRIBUTION, registry.MODELS_DISTRIBUTION)
+        return "shipped" if origins[0].split()[0] in own else f"shipped by {origins[0]}"
     if len(architectures) > 1:
         return f"clash: brought by {' and '.join(sorted(offer.origin for offer in architectures))}"
     return "architecture"

@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 RESOURCES = "zoo_resources"
 """Entry-point group: each value is a top-level import package with folders `gin` and `model_cards`, or one of them."""
 
-_OWN = "ddsp-zoo"
+QUICK_START_MODEL = "gru-M-tones"
+"""The one trained model that ships with zoo itself: the quick start's teacher. All others come with ddsp-zoo-models."""
+
+_OWN, _MODELS = "ddsp-zoo", "ddsp-zoo-models"
 _PACKAGE = Path(__file__).resolve().parent
 
 
@@ -28,14 +31,27 @@ def _shipped(name: str) -> list[Path]:
     return [folder for folder in candidates if folder.is_dir()][:1]
 
 
+def _in_checkout() -> bool:
+    return _shipped("model_cards") == [_PACKAGE.parent / "model_cards"]
+
+
 def gin_folders() -> list[Path]:
     """Folders that gin files and their includes are looked up in: zoo's own, then those of plugins."""
     return _shipped("gin") + _brought("gin")
 
 
 def model_card_folders() -> list[Path]:
-    """Folders with one sub-folder per shipped model: zoo's own, then those of plugins."""
-    return _shipped("model_cards") + _brought("model_cards")
+    """Folders with one sub-folder per shipped model: zoo's own, then those of other packages.
+
+    In a checkout the folder beside zoo holds what ddsp-zoo-models is built from: one that is installed, however old, is
+    then left out, else each of its models would be there twice.
+    """
+    return _shipped("model_cards") + _brought("model_cards", but=_MODELS if _in_checkout() else None)
+
+
+def has_shipped_models() -> bool:
+    """Whether the trained models of this project are here: ddsp-zoo-models is installed, or zoo runs in a checkout."""
+    return _in_checkout() or any(each.entry.distribution == _MODELS for each in plugin_resources())
 
 
 def example_plugin() -> Path:
@@ -81,7 +97,12 @@ def plugin_resources() -> list[Resources]:
 
 
 def origin_of(path: Path) -> str:
-    """Who ships a file or folder, for messages: "ddsp-zoo-ddx7 0.1.0"; "ddsp-zoo" for zoo itself."""
+    """Who ships a file or folder, for messages: "ddsp-zoo-ddx7 0.1.0"; "ddsp-zoo" for zoo itself.
+
+    In a checkout the models beside zoo, but for the quick start's, are those of "ddsp-zoo-models".
+    """
+    if path.parent == _PACKAGE.parent / "model_cards" and path.name != QUICK_START_MODEL:
+        return _MODELS
     for resources in plugin_resources():
         if resources.package is not None and path.is_relative_to(resources.package):
             return resources.entry.origin
@@ -108,8 +129,12 @@ def only_one(what: str, offers: Sequence[Path]) -> Path:
     return offers[0]
 
 
-def _brought(name: str) -> list[Path]:
-    folders = [resources.package / name for resources in plugin_resources() if resources.package is not None]
+def _brought(name: str, *, but: str | None = None) -> list[Path]:
+    folders = [
+        resources.package / name
+        for resources in plugin_resources()
+        if resources.package is not None and resources.entry.distribution != but
+    ]
     return [folder for folder in dict.fromkeys(folders) if folder.is_dir()]
 
 

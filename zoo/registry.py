@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 Component = TypeVar("Component")
 
 OWN_DISTRIBUTION = "ddsp-zoo"
+MODELS_DISTRIBUTION = "ddsp-zoo-models"
+"""The trained models of this project: files without code, made from the folder model_cards of a checkout."""
 GROUP_PREFIX = "zoo_"
 SAFE_MODE = "ZOO_NO_PLUGINS"
 """Set to 1, it makes zoo see its own components and files only."""
@@ -207,7 +209,8 @@ def where_others_are() -> str:
 def installed(group: str) -> list[Entry]:
     """What installed distributions offer in an entry-point group; in safe mode zoo's own alone."""
     entries = _installed(search_path()).get(group, ())
-    return [e for e in entries if e.distribution == OWN_DISTRIBUTION] if safe_mode() else list(entries)
+    own = (OWN_DISTRIBUTION, MODELS_DISTRIBUTION)
+    return [e for e in entries if e.distribution in own] if safe_mode() else list(entries)
 
 
 def installed_groups() -> list[str]:

@@ -10,6 +10,8 @@ from hub_runs import make_run
 from huggingface_hub import ModelCard
 
 import zoo
+from zoo.checkpoint import weights_hash
+from zoo.compacting import compact
 from zoo.errors import CheckpointError, ConfigError, HubError, HubUnreachableError, ModelNotFoundError
 from zoo.store import read_origin
 
@@ -37,6 +39,22 @@ def test_push_sends_a_runs_public_files_in_one_commit(hub, run):
     assert len(earlier) == 1  # the one that made the repo
     assert first.message == "Upload gru-S-flute"
     assert pushed.reference == f"tester/flute@{pushed.commit}"
+
+
+def test_compacted_run_is_pushed_and_loads_as_it_is_here(hub, tmp_path, empty_cache):
+    run = make_run(tmp_path / "runs" / "flute", hidden_size=44)
+    folder = compact(run, tmp_path / "compact", limit_db=-50).folder
+    pushed = zoo.push(folder, "tester/flute", token=hub.token, endpoint=hub.endpoint)
+    here, there = (
+        zoo.load(place, endpoint=hub.endpoint, cache_dir=empty_cache) for place in (folder, pushed.reference)
+    )
+    assert weights_hash(there) == weights_hash(here)
+    assert there.config == here.config
+    assert there.config.weights_dtype == "float16"
+    assert "stored as float16" in pushed_files(hub)["README.md"].data.decode()
+    found = zoo.fetch(pushed.reference, endpoint=hub.endpoint, cache_dir=empty_cache, name="gru-S-flute")
+    assert read_origin(found).commit == pushed.commit
+    assert zoo.load("gru-S-flute").config == here.config
 
 
 def test_no_byte_that_is_sent_holds_a_path_or_a_token(hub, run, monkeypatch):

@@ -63,6 +63,11 @@ def test_teacher_is_measured_when_it_is_the_same_and_left_out_when_not(small_ton
     assert "left out, since it is not here" in caplog.text
     checkpoint.save(model, tmp_path / "teacher")
     assert "teacher" in evaluate(str(tmp_path / "run"), **options)
+    before = {"weights": checkpoint.weights_hash(model), "difference_db": -70.0}
+    model.config = model.config.with_changes(lineage={"compacted": before})
+    checkpoint.save(model, tmp_path / "teacher", weights_dtype="float16")
+    assert checkpoint.weights_hash(checkpoint.load_folder(tmp_path / "teacher")) != before["weights"]
+    assert "teacher" in evaluate(str(tmp_path / "run"), **options)
     checkpoint.save(create("gru-S", instrument="tones", hidden_size=8), tmp_path / "teacher")
     assert "teacher" not in evaluate(str(tmp_path / "run"), **options)
     assert "other weights" in caplog.text

@@ -10,7 +10,7 @@ from typing import Any
 from zoo import paths, registry
 from zoo.card.words import ARMS, METRICS, OVER_THE_SET, SPEED
 from zoo.config import ModelConfig
-from zoo.lineage import attributions, public_reference, teachers_of
+from zoo.lineage import attributions, public_reference, rounding_difference_db, teachers_of
 
 
 def is_shipped(folder: Path) -> bool:
@@ -35,9 +35,15 @@ def what(config: ModelConfig) -> str:
     return text
 
 
-def needs(config: ModelConfig) -> str:
-    """What has to be installed to use it."""
-    plugins = sorted(set(config.requires) - {registry.OWN_DISTRIBUTION})
+def needs(config: ModelConfig, *, shipped_in: Path | None = None) -> str:
+    """What has to be installed to use it.
+
+    Args:
+        config: The model's.
+        shipped_in: Its folder, where it ships with a package, which then is needed too.
+    """
+    shipper = {paths.origin_of(shipped_in).split()[0]} if shipped_in else set()
+    plugins = sorted(({*config.requires} | shipper) - {registry.OWN_DISTRIBUTION})
     packages = " and ".join([registry.OWN_DISTRIBUTION, *plugins])
     return f"Both need {packages}: `pip install {' '.join([registry.OWN_DISTRIBUTION, *plugins])}`."
 
@@ -94,14 +100,23 @@ def size(parameters: int | None, size_bytes: int | None, config: ModelConfig, me
     if parameters is None or size_bytes is None:
         return "There are no weights in this folder."
     text = (
-        f"{parameters:,} parameters, {size_bytes / 1e6:.2f} MB. Decoder {_arguments(config.decoder.args)}; "
-        f"synth {_arguments(config.synth.args)}."
+        f"{parameters:,} parameters, {size_bytes / 1e6:.2f} MB{_stored_as(config)}. Decoder "
+        f"{_arguments(config.decoder.args)}; synth {_arguments(config.synth.args)}."
     )
     if speed := metrics.get("student", {}).get(SPEED):
         text += (
             f" Rendering took {speed['mean']:.3g} ± {speed['std']:.1g} of the audio's own duration (whole clips, one "
             "thread of the machine that measured it)."
         )
+    return text
+
+
+def _stored_as(config: ModelConfig) -> str:
+    if config.weights_dtype is None:
+        return ""
+    text = f", stored as {config.weights_dtype}"
+    if (difference := rounding_difference_db(config)) is not None:
+        text += f" (the sound differs from that of the weights before rounding by {difference:.1f} dB)"
     return text
 
 

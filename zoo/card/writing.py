@@ -70,7 +70,9 @@ def card_text(
     config = config or known.config
     data = make_metadata(config, known.metrics, licence=licence, repo_id=repo_id)
     # a name that the store or the package itself resolves needs no place
-    reference = repo_id or (config.name if sections.is_shipped(folder) else "FOLDER")
+    # a shipped model's folder is called what the model is called, or will be when it is complete
+    shipped_in = folder.resolve().with_name(config.name) if not repo_id and sections.is_shipped(folder) else None
+    reference = repo_id or (config.name if shipped_in else "FOLDER")
     card = ModelCard.from_template(
         data,
         template_path=str(_TEMPLATE),
@@ -79,7 +81,7 @@ def card_text(
         notes=mark_notes(notes),
         reference=reference,
         sample_rate=config.sample_rate,
-        needs=sections.needs(config),
+        needs=sections.needs(config, shipped_in=shipped_in),
         measured=sections.measured(known.metrics, reference),
         listen=sections.samples(folder),
         pictures=sections.pictures(folder),

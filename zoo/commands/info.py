@@ -47,7 +47,8 @@ def main(arguments: list[str]) -> int:
         rows.append((part, " ".join([made_of.name, *(f"{k}={v}" for k, v in sorted(made_of.args.items()))])))
     rows.append(("audio", f"{config.sample_rate} Hz, {config.hop} samples a frame"))
     if known.parameters is not None and known.size_bytes is not None:
-        rows.append(("weights", f"{known.parameters:,} values, {known.size_bytes / 1e6:.2f} MB"))
+        stored_as = f", stored as {config.weights_dtype}" if config.weights_dtype else ""
+        rows.append(("weights", f"{known.parameters:,} values, {known.size_bytes / 1e6:.2f} MB{stored_as}"))
     if known.brought_by:
         rows.append(("brought by", known.brought_by))
     for key, value in sorted(config.lineage.items()):

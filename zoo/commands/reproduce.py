@@ -98,6 +98,8 @@ def _compare_data(data: str, recorded: str | None) -> None:
 
 def _compare(original: Path, made: Path) -> str:
     """Whether both were made the same way, and how they measure."""
+    from zoo.checkpoint import load_folder, weights_hash
+    from zoo.lineage import weights_before_rounding
     from zoo.listing import describe_folder
 
     first, second = (read_config(folder) for folder in (original, made))
@@ -106,6 +108,8 @@ def _compare(original: Path, made: Path) -> str:
     lines.append(f"made differently: {', '.join(differing)}" if differing else "made the same way: the same config")
     if first.weights_sha256 is not None:
         same = first.weights_sha256 == second.weights_sha256
+        if before := weights_before_rounding(first):
+            same = before == weights_hash(load_folder(made))
         lines.append(f"weights: {'the same, byte for byte' if same else 'others'}")
     metrics = [describe_folder(folder).metrics.get("student", {}) for folder in (original, made)]
     for name in metrics[0]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zoo import architectures, naming, paths
+from zoo import architectures, naming, paths, registry
 from zoo.config import ModelConfig, read_config
 from zoo.errors import (
     CheckpointError,
@@ -188,6 +188,11 @@ def _not_found(name: str, known: list[str]) -> ModelNotFoundError:
     config = architectures.config_of(name)
     trained = sorted(other for other in set(known) if other.startswith(f"{config.architecture}-"))
     there = f" Trained ones here: {', '.join(trained)}." if trained else ""
+    if not paths.has_shipped_models():
+        there += (
+            " The trained models of this project come in a package that is not installed here: "
+            f"pip install {registry.MODELS_DISTRIBUTION}."
+        )
     if config.instrument is None:
         return ModelNotFoundError(
             f"{name} is an architecture, without trained weights.{there} Build it untrained with zoo.create({name!r}), "

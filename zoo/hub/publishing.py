@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,14 +58,26 @@ def prepare_publication(folder: Path, *, repo_id: str, access: Access, previous_
         ConfigError: Something in the run would give away a path of this machine or a token; it says where.
         CheckpointError: The folder holds no model.
     """
+    public = public_files(folder)
+    card = card_text(folder, repo_id=repo_id, config=public.config, other_cards=[previous_card])
+    publication = Publication(public.config, {**public.files, CARD: card.encode()})
+    if leak := find_leak(publication.files, access):
+        raise ConfigError(f"Nothing was sent: {leak}. Take it out and push again.")
+    return publication
+
+
+def public_files(folder: Path) -> Publication:
+    """What of a run others get, with this machine's paths taken out; the card is the run's own.
+
+    Raises:
+        CheckpointError: The folder holds no model.
+    """
     config = _public_config(read_config(folder), folder)
     files: dict[str, Path | bytes] = dict(published_files(folder))
     files[CONFIG] = config.to_json().encode()
     for name in _GIN:
         if name in files:
             files[name] = _public_gin((folder / name).read_text(encoding="utf-8"), config).encode()
-    files[CARD] = card_text(folder, repo_id=repo_id, config=config, other_cards=[previous_card]).encode()
-    _refuse_secrets(files, access)
     return Publication(config, files)
 
 
@@ -100,7 +113,13 @@ def _public_gin(text: str, config: ModelConfig) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _refuse_secrets(files: dict[str, Path | bytes], access: Access) -> None:
+def find_leak(files: Mapping[str, Path | bytes], access: Access) -> str | None:
+    """Where files hold a path of this machine or a login token, e.g. "config.gin, line 3, holds ..."; None for nowhere.
+
+    Args:
+        files: By their name within a run: a file, or its content.
+        access: Its token is looked for; without one, that of the saved login.
+    """
     from huggingface_hub import get_token
 
     token = access.token if isinstance(access.token, str) else get_token()
@@ -113,12 +132,13 @@ def _refuse_secrets(files: dict[str, Path | bytes], access: Access) -> None:
         for what, values in secrets.items():
             for value in values:
                 if value in data:
-                    raise _leak(name, what, data, data.index(value))
+                    return _leak(name, what, data, data.index(value))
         if name != WEIGHTS and (match := _TOKEN.search(data)):
-            raise _leak(name, "what looks like a login token", data, match.start())
+            return _leak(name, "what looks like a login token", data, match.start())
+    return None
 
 
-def _leak(name: str, what: str, data: bytes, position: int) -> ConfigError:
+def _leak(name: str, what: str, data: bytes, position: int) -> str:
     line = data.count(b"\n", 0, position) + 1
     where = f"{name}, line {line}," if name.endswith((".md", ".gin", ".json", ".csv")) else name
-    return ConfigError(f"Nothing was sent: {where} holds {what}. Take it out and push again.")
+    return f"{where} holds {what}"

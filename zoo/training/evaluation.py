@@ -16,7 +16,7 @@ from zoo import hub, metrics
 from zoo.checkpoint import load_folder, weights_hash
 from zoo.errors import ConfigError, ZooError
 from zoo.files import write_atomically
-from zoo.lineage import teacher_reference
+from zoo.lineage import teacher_reference, weights_before_rounding
 from zoo.model import Model
 from zoo.training.batches import Batch, fixed_noise, in_order
 from zoo.training.measures import Found, Measures, statistics
@@ -178,7 +178,10 @@ def find_teacher_of(model: Model) -> Model | None:
     except ZooError as error:
         _log.warning("The teacher is left out, since it is not here: %s", error)
         return None
-    if weights_hash(teacher) != model.config.lineage["teacher"].get("weights"):
+    if model.config.lineage["teacher"].get("weights") not in (
+        weights_hash(teacher),
+        weights_before_rounding(teacher.config),
+    ):
         _log.warning("The teacher is left out: %s has other weights now than it had then.", reference)
         return None
     return teacher

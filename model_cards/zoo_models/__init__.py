@@ -1,0 +1,1 @@
+"""Trained models of zoo: files without code, which zoo finds by this package's entry point."""
