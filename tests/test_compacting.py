@@ -79,7 +79,8 @@ def test_copy_holds_what_is_for_others_and_no_path_of_this_machine(run, tmp_path
     compact(run, tmp_path / "out", limit_db=-60, samples=2)
     names = set(published_files(tmp_path / "out"))
     assert {path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.*")} == names
-    assert names >= {"config.gin", "metrics.json", "samples/phrase1_student.wav", "samples/phrase2_recording.wav"}
+    assert names >= {"config.gin", "metrics.json", "samples/phrase1_student.wav", "samples/phrase2_student.wav"}
+    assert not [name for name in names if name.endswith("_recording.wav")]  # somebody else's
     assert not [name for name in names if name.startswith(("plots/", "samples/phrase10"))]
     assert not [name for name in names if str(tmp_path).encode() in (tmp_path / "out" / name).read_bytes()]
     assert read_config(tmp_path / "out").lineage["teacher"] == {
@@ -87,6 +88,8 @@ def test_copy_holds_what_is_for_others_and_no_path_of_this_machine(run, tmp_path
         "name": "gru-L-tones",
         "weights": "0" * 64,
     }
+    compact(run, tmp_path / "with-recordings", limit_db=-60, samples=1, recordings=True)
+    assert (tmp_path / "with-recordings" / "samples" / "phrase1_recording.wav").is_file()
     compact(run, tmp_path / "with-plots", limit_db=-60, samples=0, plots=True)
     names = set(published_files(tmp_path / "with-plots"))
     assert [name for name in names if "/" in name] == ["plots/loss.png"]

@@ -43,6 +43,8 @@ _LEAST_DB = -200.0
 
 _BATCH = 8
 
+_RECORDING = "_recording.wav"
+
 # The built-in phrases: each covers an octave at one of the levels, all of them what instruments play.
 _LOWEST_HZ, _OCTAVES, _SECONDS = 55.0, 5, 4.0
 _LEVELS_DB = (-50.0, -35.0, -20.0)
@@ -77,6 +79,7 @@ def compact(
     limit_db: float,
     samples: int | None = None,
     plots: bool = False,
+    recordings: bool = False,
     force: bool = False,
 ) -> Compacted:
     """Copy what of a run is for others, with its weights stored as float16.
@@ -88,6 +91,7 @@ def compact(
         limit_db: The largest difference of the sound that is allowed.
         samples: Keep the sounds of the first so many phrases; all by default.
         plots: Keep the pictures.
+        recordings: Keep the recordings that the model's sounds stand beside; they are somebody else's.
         force: Replace a model that is there.
 
     Raises:
@@ -104,7 +108,7 @@ def compact(
     _check_target(out, found.folder, public.config, force=force)
     original = load_folder(found.folder)
     segments, measured_on = _segments(original, data)
-    chosen = _chosen(public.files, samples=samples, plots=plots)
+    chosen = _chosen(public.files, samples=samples, plots=plots, recordings=recordings)
     previous = (out / CARD).read_text(encoding="utf-8") if (out / CARD).is_file() else ""
     with new_folder(out) as folder:
         for name in chosen:
@@ -215,14 +219,15 @@ def _recorded(config: ModelConfig, original: Model, difference: float) -> ModelC
     return config.with_changes(lineage={**config.lineage, COMPACTED: record})
 
 
-def _chosen(files: Iterable[str], *, samples: int | None, plots: bool) -> list[str]:
+def _chosen(files: Iterable[str], *, samples: int | None, plots: bool, recordings: bool) -> list[str]:
     """The names of the files that are copied as they are."""
     if samples is not None and samples < 0:
         raise ConfigError(f"--samples must be 0 or more, found {samples}.")
     names = [name for name in files if name not in (WEIGHTS, CONFIG) and (plots or not name.startswith("plots/"))]
     phrases = sorted({_phrase(name) for name in names if name.startswith("samples/")}, key=_by_number)
     dropped = set() if samples is None else set(phrases[samples:])
-    return [name for name in names if _phrase(name) not in dropped]
+    kept = [name for name in names if _phrase(name) not in dropped]
+    return [name for name in kept if recordings or not name.endswith(_RECORDING)]
 
 
 def _phrase(name: str) -> str:

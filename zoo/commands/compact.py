@@ -38,6 +38,11 @@ def main(arguments: list[str]) -> int:
         "--samples", type=int, metavar="N", help="keep the sounds of the first N phrases (default: all)"
     )
     parser.add_argument("--plots", action="store_true", help="keep the pictures")
+    parser.add_argument(
+        "--recordings",
+        action="store_true",
+        help="keep the recordings beside the model's sounds; see that their licences allow it",
+    )
     parser.add_argument("--force", action="store_true", help="replace a model that is in the folder already")
     options = parser.parse_args(arguments)
     from zoo.compacting import compact
@@ -49,6 +54,7 @@ def main(arguments: list[str]) -> int:
         limit_db=options.limit_db,
         samples=options.samples,
         plots=options.plots,
+        recordings=options.recordings,
         force=options.force,
     )
     sys.stdout.write(
