@@ -12,7 +12,7 @@ class Reverb(nn.Module):
     """Convolution with `noise[t] exp(-softplus(-decay) 500 t / sample_rate) sigmoid(wet)`, and 1 at t = 0.
 
     It begins 6 to 9 dB under the dry sound (16,000 and 1,600 taps at 16 kHz). With `wet` at 0, where the thesis began,
-    it is 20 dB louder than the dry sound, and hundreds of steps go into making it quieter before a model learns to play.
+    it is 20 dB louder than the dry sound, and hundreds of steps go into making it quieter before a model learns more.
 
     Args:
         length: Taps of the impulse response.
