@@ -29,7 +29,7 @@ def what(config: ModelConfig) -> str:
     if teacher := config.lineage.get("teacher"):
         text += f" It was distilled from {teacher.get('name', 'a larger model')}."
     if start := config.lineage.get("start"):
-        text += f" Its training began with the weights of {start.get('name', 'another model')}."
+        text += f" Its training began with the network of {start.get('name', 'another model')}."
     if origin := config.lineage.get("imported_from"):
         text += f" Its weights were imported from {origin}."
     return text

@@ -57,8 +57,8 @@ def train(
         instrument: What the model is named after; what the dataset says by default.
         model_options: Options of the model in place of the preset's.
         losses: What is minimised; `Reconstruction()` by default.
-        start_from: A trained model to begin with, of the same architecture, in place of random weights: a name, a run's
-            folder, or a Hub id. It may play another instrument.
+        start_from: A trained model whose network training begins with in place of a random one, of the same
+            architecture: a name, a run's folder, or a Hub id. It may play another instrument; the synth begins anew.
         steps: Of the optimizer, at most.
         batch_size: Segments a step; a smaller dataset is taken whole.
         learning_rate: Of AdamW at the start.
