@@ -62,8 +62,8 @@ def find_start(reference: str, student: Model) -> Start:
 def begin_with(student: Model, start: Start) -> None:
     """Give a model the network of another one.
 
-    The synth begins anew: its reverb is the room of the other recordings, which takes longer to unlearn than the right one
-    to learn.
+    The synth begins anew: its reverb is the room of the other recordings, and has to be unlearned before the right one
+    is learned.
     """
     student.decoder.load_state_dict(start.model.decoder.state_dict())
     _log.info("begins with the network of %s (%s)", start.model.name, start.found)
