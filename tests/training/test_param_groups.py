@@ -5,7 +5,7 @@ import csv
 import pytest
 import torch
 
-from zoo import register, registry
+from zoo import hub, register, registry
 from zoo.config import ComponentConfig, ModelConfig
 from zoo.decoders.gru import GRUDecoder
 from zoo.training.loop import train
@@ -70,3 +70,23 @@ def test_history_tells_the_trainers_own_rate(small_tones, tmp_path):
     folder = run(tmp_path / "run", small_tones, steps=2, learning_rate=5e-3)
     with (folder / "history.csv").open() as file:
         assert [float(row["lr"]) for row in csv.DictReader(file)] == [5e-3, 5e-3, 2.5e-3]
+
+
+def test_synth_may_learn_at_a_rate_of_its_own(small_tones, tmp_path):
+    options = {"model": "gru-S", "model_options": {"hidden_size": 8, "reverb_length": 200}, "evaluate": False}
+    options |= {"dataset": small_tones.path, "progress": False, "steps": 1, "batch_size": 4, "validate_every": 1}
+    done = train(**options, out=tmp_path / "run", learning_rate=1e-5, synth_learning_rate=1e-2)
+    torch.manual_seed(0)
+    before = hub.load(train(**options, out=tmp_path / "start", learning_rate=1e-12).folder)
+    after = hub.load(done.folder)
+    moved = {
+        part: max(
+            float((a - b).detach().abs().max()) for a, b in zip(one.parameters(), other.parameters(), strict=True)
+        )
+        for part, one, other in (
+            ("decoder", before.decoder, after.decoder),
+            ("synth", before.synth, after.synth),
+        )
+    }
+    assert moved["decoder"] < 2e-5
+    assert moved["synth"] == pytest.approx(1e-2, rel=0.05)

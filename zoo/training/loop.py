@@ -26,6 +26,7 @@ def train(
     steps: int = 120_000,
     batch_size: int = 16,
     learning_rate: float = 1e-3,
+    synth_learning_rate: float | None = None,
     lr_decay: float = 0.98,
     lr_decay_steps: int = 10_000,
     gradient_clip: float | None = 3.0,
@@ -62,6 +63,9 @@ def train(
         steps: Of the optimizer, at most.
         batch_size: Segments a step; a smaller dataset is taken whole.
         learning_rate: Of AdamW at the start.
+        synth_learning_rate: The same, of the synth's own parameters: its reverb, for one. A wide network wants a small
+            rate, at which two numbers that say how long and how loud the reverb is hardly move. `learning_rate` where
+            None.
         lr_decay: Factor on it,
         lr_decay_steps: every so many steps.
         gradient_clip: Largest norm of the gradient; None for no clipping.
@@ -101,6 +105,7 @@ def train(
         steps=steps,
         batch_size=batch_size,
         learning_rate=learning_rate,
+        synth_learning_rate=synth_learning_rate,
         lr_decay=lr_decay,
         lr_decay_steps=lr_decay_steps,
         gradient_clip=gradient_clip,
@@ -152,6 +157,7 @@ def distill(
     steps: int = 120_000,
     batch_size: int = 16,
     learning_rate: float = 1e-3,
+    synth_learning_rate: float | None = None,
     lr_decay: float = 0.98,
     lr_decay_steps: int = 10_000,
     gradient_clip: float | None = 3.0,
@@ -194,6 +200,7 @@ def distill(
         steps: See `train`.
         batch_size: See `train`.
         learning_rate: See `train`.
+        synth_learning_rate: See `train`.
         lr_decay: See `train`.
         lr_decay_steps: See `train`.
         gradient_clip: See `train`.
@@ -237,6 +244,7 @@ def distill(
         steps=steps,
         batch_size=batch_size,
         learning_rate=learning_rate,
+        synth_learning_rate=synth_learning_rate,
         lr_decay=lr_decay,
         lr_decay_steps=lr_decay_steps,
         gradient_clip=gradient_clip,

@@ -35,6 +35,7 @@ class Settings:
     devices: int = 1
     num_nodes: int = 1
     cuda_graphs: bool = False
+    synth_learning_rate: float | None = None
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch_size", "lr_decay_steps", "devices", "num_nodes"):
@@ -45,6 +46,8 @@ class Settings:
         _whole("seed", self.seed, 0)
         _whole("num_workers", self.num_workers, 0)
         _positive("learning_rate", self.learning_rate)
+        if self.synth_learning_rate is not None:
+            _positive("synth_learning_rate", self.synth_learning_rate)
         _positive("lr_decay", self.lr_decay)
         if self.gradient_clip is not None:
             _positive("gradient_clip", self.gradient_clip)
@@ -63,6 +66,8 @@ class Settings:
         """What must stay the same for a run to be resumed."""
         free = {"steps", "early_stopping", "validate_every", "accelerator", "num_workers"}
         free |= {"devices", "num_nodes", "cuda_graphs"}
+        if self.synth_learning_rate is None:  # as in runs that began before it could be set
+            free.add("synth_learning_rate")
         return {name: value for name, value in asdict(self).items() if name not in free}
 
 

@@ -170,11 +170,12 @@ class Task(L.LightningModule):
         settings = self.settings
         groups: list[dict[str, Any]] = [
             *self.model.decoder.param_groups(),
-            {"params": list(self.model.synth.parameters())},
+            {"params": list(self.model.synth.parameters()), "rate": settings.synth_learning_rate},
             *(group for loss in self._terms for group in loss.param_groups()),
         ]
         rate = settings.learning_rate
-        groups = [{**group, "lr": min(group.get("lr", rate), rate)} for group in groups if group["params"]]
+        rates = [group.pop("rate", None) or min(group.get("lr", rate), rate) for group in groups]
+        groups = [{**group, "lr": own} for group, own in zip(groups, rates, strict=True) if group["params"]]
         optimizer = torch.optim.AdamW(groups, lr=rate)
         scheduler = torch.optim.lr_scheduler.StepLR(optimizer, settings.lr_decay_steps, gamma=settings.lr_decay)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
