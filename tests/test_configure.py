@@ -104,6 +104,7 @@ def train_like(
     gradient_clip,
     early_stopping,
     validate_every,
+    start_from=None,
 ):
     """Takes what train/default.gin sets."""
 
