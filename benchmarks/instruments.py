@@ -22,10 +22,7 @@ when a check fails.
 from __future__ import annotations
 
 import argparse
-import csv
 import fnmatch
-import itertools
-import math
 import socket
 import sys
 import time
@@ -37,16 +34,13 @@ from typing import Any
 from unittest import mock
 
 import torch
+from instrument_phrases import Phrases, octaves_into, range_of
 from instrument_tables import page, worst
-from torch import Tensor
 
 from zoo import hub, metrics, store
 from zoo.config import read_config
 from zoo.datasets import Dataset, open_dataset
-from zoo.errors import DatasetError, ModelNotFoundError, ZooError, listing
-from zoo.features import Features, read_audio
-from zoo.features.audio import AUDIO_SUFFIXES
-from zoo.features.frontend import normalize
+from zoo.errors import ModelNotFoundError, ZooError, listing
 from zoo.files import write_atomically
 from zoo.listing import ModelInfo, describe_folder
 from zoo.metrics.transfer import SILENT_DB, Following, dbfs
@@ -62,9 +56,6 @@ LIMITS = {"cents": MAX_CENTS, "frames": MIN_FRAMES, "loudness_db": MAX_LOUDNESS_
 
 EVERY = 4
 """Pitch is tracked at every so many frames: 16 ms with a hop of 64 at 16 kHz."""
-
-RANGE = (0.01, 0.99)
-"""The part of an instrument's voiced frames that its range spans."""
 
 
 @dataclass(frozen=True)
@@ -165,94 +156,6 @@ class Instrument:
         """What it fails, in words, without its name."""
         said = [*self.problems, *(line for each in self.played for line in each.failures())]
         return said + (self.resynthesis.failures() if self.resynthesis else [])
-
-
-class Phrases:
-    """Phrases of instruments, and what models' front ends hear in them, measured once.
-
-    Args:
-        folder: See the module.
-        count: Of each instrument.
-        seconds: Of a phrase, at most.
-    """
-
-    def __init__(self, folder: Path, *, count: int, seconds: float) -> None:
-        self._found = {name: in_order_of_choice(paths, count) for name, paths in sorted(phrases_in(folder).items())}
-        self._count = count
-        self._seconds = seconds
-        self._heard: dict[tuple[Path, int, int, str], Features] = {}
-
-    def for_model(self, model: Model) -> Iterator[tuple[str, Path, Features]]:
-        """Phrases of all instruments but the model's own, with what they ask it to play.
-
-        One without enough pitch to follow, such as one of chords, is passed over.
-        """
-        for name, paths in self._found.items():
-            if name == model.config.instrument:
-                continue
-            asked = ((name, path, self._ask(model, path)) for path in paths)
-            yield from itertools.islice((one for one in asked if has_pitch(one[2].f0_hz)), self._count)
-
-    def _ask(self, model: Model, path: Path) -> Features:
-        key = (path, model.sample_rate, model.hop, repr(model.feature_settings()))
-        if key not in self._heard:
-            audio = read_audio(path, sample_rate=model.sample_rate)
-            beginning, _ = normalize(audio[: round(self._seconds * model.sample_rate)], "peak")
-            self._heard[key] = model.analyse(beginning, sample_rate=model.sample_rate)
-        return self._heard[key]
-
-
-def has_pitch(f0_hz: Tensor) -> bool:
-    """Whether a phrase has twice the voiced frames, of those that are looked at, that its result needs."""
-    return int((f0_hz[::EVERY] > 0).sum()) >= 2 * MIN_FRAMES
-
-
-def phrases_in(folder: Path) -> dict[str, list[Path]]:
-    """Recordings of phrases by instrument, sorted.
-
-    Raises:
-        DatasetError: There are none.
-    """
-    index = folder / "INDEX.tsv"
-    found: dict[str, list[Path]] = {}
-    if index.is_file():
-        with index.open(newline="", encoding="utf-8") as file:
-            for row in csv.DictReader(file, delimiter="\t"):
-                if row.get("kind", "phrases") == "phrases":
-                    found.setdefault(row["instrument"], []).append(folder / row["path"])
-    elif folder.is_dir():
-        for own in sorted(path for path in folder.iterdir() if path.is_dir()):
-            within = own / "phrases" if (own / "phrases").is_dir() else own
-            found[own.name] = [path for path in within.rglob("*") if path.suffix.lower() in AUDIO_SUFFIXES]
-    found = {name: sorted(paths) for name, paths in found.items() if paths}
-    if not found:
-        raise DatasetError(f"{folder} has no phrases: give --phrases a folder with a folder for each instrument.")
-    return found
-
-
-def in_order_of_choice(paths: Sequence[Path], count: int) -> list[Path]:
-    """So many of them, evenly spread, since neighbours are often of one recording; then the others."""
-    chosen = [paths[i * len(paths) // count] for i in range(count)] if count < len(paths) else list(paths)
-    return [*chosen, *(path for path in paths if path not in chosen)]
-
-
-def octaves_into(f0_hz: Tensor, lowest_hz: float, highest_hz: float) -> int:
-    """By how many octaves a phrase has to move so that its median pitch is in a range."""
-    voiced = f0_hz[f0_hz > 0]
-    if not len(voiced):
-        return 0
-    median = float(voiced.median())
-    if median < lowest_hz:
-        return math.ceil(math.log2(lowest_hz / median))
-    return -math.ceil(math.log2(median / highest_hz)) if median > highest_hz else 0
-
-
-def range_of(dataset: Dataset) -> tuple[float, float]:
-    """The lowest and highest pitch in Hz that an instrument is trained with, but for a hundredth at either end."""
-    segments = dataset.split("train")
-    pitches = torch.cat([segments[i]["f0_hz"] for i in range(len(segments))])
-    lowest, highest = pitches[pitches > 0].double().quantile(torch.tensor(RANGE, dtype=torch.float64))
-    return float(lowest), float(highest)
 
 
 @contextmanager
@@ -388,7 +291,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     found = []
     try:
         folders = folders_of(options.models)
-        phrases = Phrases(options.phrases, count=options.count, seconds=options.seconds)
+        phrases = Phrases(
+            options.phrases, count=options.count, seconds=options.seconds, least=2 * MIN_FRAMES, every=EVERY
+        )
         for name, folder in folders.items():
             began = time.perf_counter()
             found.append(examine(name, folder, phrases, options))

@@ -33,6 +33,11 @@ def benchmark(monkeypatch):
 
 
 @pytest.fixture
+def choice(benchmark):
+    return importlib.import_module("instrument_phrases")
+
+
+@pytest.fixture
 def phrases(tmp_path):
     """Two oboes and a tuba in folders; the tuba's other kind of recording is none of a phrase."""
     recordings = [recording.load(16000) for recording in tones(phrases=3, seconds=2.0)]
@@ -48,26 +53,26 @@ def untrained(tmp_path):
     return zoo.save(zoo.create("gru-S", instrument="oboe", hidden_size=4, features=features), tmp_path / "run")
 
 
-def test_phrases_are_found_by_folder_and_by_index(benchmark, phrases):
-    found = benchmark.phrases_in(phrases)
+def test_phrases_are_found_by_folder_and_by_index(choice, phrases):
+    found = choice.phrases_in(phrases)
     assert {name: [path.name for path in paths] for name, paths in found.items()} == {
         "oboe": ["a.wav", "b.wav"],
         "tuba": ["c.wav"],
     }
     index = "path\tinstrument\tkind\noboe/phrases/b.wav\toboe\tphrases\noboe/notes/d.wav\toboe\tnotes\n"
     (phrases / "INDEX.tsv").write_text(index)
-    assert benchmark.phrases_in(phrases) == {"oboe": [phrases / "oboe" / "phrases" / "b.wav"]}
+    assert choice.phrases_in(phrases) == {"oboe": [phrases / "oboe" / "phrases" / "b.wav"]}
 
 
-def test_choice_is_spread_evenly_and_the_others_come_after(benchmark):
-    assert benchmark.in_order_of_choice([*range(6)], 2) == [0, 3, 1, 2, 4, 5]
-    assert benchmark.in_order_of_choice([*range(3)], 5) == [0, 1, 2]
+def test_choice_is_spread_evenly_and_the_others_come_after(choice):
+    assert choice.in_order_of_choice([*range(6)], 2) == [0, 3, 1, 2, 4, 5]
+    assert choice.in_order_of_choice([*range(3)], 5) == [0, 1, 2]
 
 
 @pytest.mark.parametrize(("median_hz", "octaves"), [(300, 0), (150, 1), (70, 2), (900, -1), (1700, -2)])
-def test_phrase_moves_by_octaves_into_the_range(benchmark, median_hz, octaves):
+def test_phrase_moves_by_octaves_into_the_range(choice, median_hz, octaves):
     f0_hz = torch.tensor([0.0, median_hz - 1, median_hz, median_hz + 1])
-    assert benchmark.octaves_into(f0_hz, 220.0, 800.0) == octaves
+    assert choice.octaves_into(f0_hz, 220.0, 800.0) == octaves
 
 
 def test_socket_that_is_asked_for_is_refused_and_told(benchmark):
