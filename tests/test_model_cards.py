@@ -90,13 +90,16 @@ def test_shipped_model_loads_offline_and_follows_pitch_and_loudness(name, no_net
     assert model.name == name
     step = 2 ** (1 / 12)
     frames = 2 * model.sample_rate // model.hop
-    f0_hz = torch.tensor([440.0, 440.0, 440.0 * step])[:, None].expand(-1, frames)
-    # far apart: where an instrument's recordings end, its level does not go on rising or falling
-    loudness_db = torch.tensor([-35.0, -52.0, -35.0])[:, None].expand(-1, frames)
+    f0_hz = torch.tensor([440.0, 440.0, 440.0, 440.0 * step])[:, None].expand(-1, frames)
+    loudness_db = torch.tensor([-35.0, -45.0, -55.0, -35.0])[:, None].expand(-1, frames)
     with torch.no_grad():
-        loud, soft, higher = model(f0_hz, loudness_db).audio[:, model.sample_rate :]  # without the attack
+        loud, soft, softer, higher = model(f0_hz, loudness_db).audio[:, model.sample_rate :]  # without the attack
     assert 0.01 < loud.abs().max() <= 1
-    assert loud.square().mean() > 2 * soft.square().mean()
+    # Beyond what an instrument was recorded at it goes on neither rising nor falling: one of two steps of 10 dB is
+    # within that, and neither goes the wrong way.
+    powers = [float(audio.square().mean()) for audio in (loud, soft, softer)]
+    assert powers[0] > powers[1] > powers[2]
+    assert max(powers[0] / powers[1], powers[1] / powers[2]) > 2
     # The strongest partial moves with the pitch. What multiple of the pitch it is is the synth's affair: FM has others
     # than whole ones.
     strongest = spectrum(loud).argmax() * model.sample_rate / len(loud)

@@ -191,10 +191,10 @@ def test_header_with_a_million_tensors_costs_little(load, files):
     import time
 
     many = {f"t{i}": entry(0, 0, shape=[0]) for i in range(12_000)}
-    begin = time.monotonic()
+    begin = time.process_time()  # other tests run beside this one
     with pytest.raises(CheckpointError, match="does not fit its config"):
         load({**config_with(files, weights_sha256=None), "model.safetensors": header(many)})
-    assert time.monotonic() - begin < 20  # in turns with other tests
+    assert time.process_time() - begin < 5
 
 
 def test_weights_of_another_run_are_not_taken_for_these(load, files, tmp_path):

@@ -90,7 +90,14 @@ def test_student_may_begin_with_a_trained_model(small_tones, flute, teacher_fold
     assert set(read_config(done.folder).lineage) >= {"teacher", "start"}
 
 
-def test_other_weights_are_refused_before_anything_is_written(small_tones, flute, tmp_path):
+def test_synth_and_dropout_may_be_others(small_tones, teacher_folder, tmp_path):
+    options = {"input_size": 8, "channels": 8, "output_size": 8, "blocks": 2, "reverb_length": 100, "dropout": 0.0}
+    common = {"dataset": small_tones.path, "steps": 1, "batch_size": 4, "evaluate": False, "progress": False}
+    done = train(model="tcn-S", model_options=options, out=tmp_path / "run", start_from=str(teacher_folder), **common)
+    assert hub.load(done.folder).synth.reverb.noise.numel() == 100
+
+
+def test_other_networks_are_refused_before_anything_is_written(small_tones, flute, tmp_path):
     with pytest.raises(ConfigError, match="built otherwise"):
         train(model="gru-S", dataset=small_tones.path, out=tmp_path / "run", start_from=str(flute), steps=1)
     with pytest.raises(ModelNotFoundError):
