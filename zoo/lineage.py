@@ -1,7 +1,7 @@
 """What a model was made from: reading the lineage that its config.json records.
 
 A student's lineage holds its teacher's, and that one's teacher's, so that the whole chain is known without a network.
-So does that of a model which began with the weights of another one, under `start`.
+So does that of a model which began with the network of another one, under `start`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Beginning with the weights of a trained model: an instrument with few recordings learns from one with more."""
+"""Beginning with the network of a trained model: an instrument with few recordings learns from one with more."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from zoo import hub
 from zoo.checkpoint import load_folder, weights_hash
-from zoo.errors import ConfigError
+from zoo.errors import ConfigError, listing
 from zoo.model import Model
 
 _log = logging.getLogger(__name__)
@@ -34,29 +34,34 @@ class Start:
 
 
 def find_start(reference: str, student: Model) -> Start:
-    """Find a trained model to begin with, and check that its weights fit.
+    """Find a trained model to begin with, and check that its network fits.
 
     It may play another instrument.
 
     Args:
         reference: A folder, a name, or a Hub id; `{instrument}` in it is filled in.
-        student: What is to begin with its weights.
+        student: What is to begin with its network.
 
     Raises:
         ModelNotFoundError: There is no such model, or it has no trained weights.
-        ConfigError: It is built otherwise.
+        ConfigError: It has another network, or other rates.
     """
     found = hub.find(reference.replace("{instrument}", student.config.instrument or ""))
     model = load_folder(found.folder)
-    own, its = student.config.build_arguments(), model.config.build_arguments()
+    own, its = _network(student), _network(model)
     if own != its:
-        differing = ", ".join(key for key in own if own[key] != its[key])
+        differing = listing([key for key in {**own, **its} if own.get(key) != its.get(key)])
         raise ConfigError(
-            f"{student.name} cannot begin with the weights of {reference}, which is built otherwise ({differing}): "
-            f"{model.config.architecture} with {its}, and this is {student.config.architecture} with {own}. Take a "
-            "model of the same architecture and options."
+            f"{student.name} cannot begin with the network of {reference}, a {model.config.architecture}, which is "
+            f"built otherwise (in {differing[:200]}). Take a model of the same architecture, options and rates."
         )
     return Start(model, found, weights_hash(model))
+
+
+def _network(model: Model) -> dict[str, object]:
+    """What must be the same for a network's weights to fit and to mean the same; dropout need not, nor the synth."""
+    shapes = {name: tuple(tensor.shape) for name, tensor in model.decoder.state_dict().items()}
+    return {"decoder": model.config.decoder.name, "sample_rate": model.sample_rate, "hop": model.hop, **shapes}
 
 
 def begin_with(student: Model, start: Start) -> None:

@@ -168,15 +168,18 @@ class Task(L.LightningModule):
         A parameter group's own `lr` is a ceiling (see `zoo.decoders.Decoder.param_groups`).
         """
         settings = self.settings
-        groups: list[dict[str, Any]] = [
-            *self.model.decoder.param_groups(),
-            {"params": list(self.model.synth.parameters()), "rate": settings.synth_learning_rate},
-            *(group for loss in self._terms for group in loss.param_groups()),
-        ]
         rate = settings.learning_rate
-        rates = [group.pop("rate", None) or min(group.get("lr", rate), rate) for group in groups]
-        groups = [{**group, "lr": own} for group, own in zip(groups, rates, strict=True) if group["params"]]
-        optimizer = torch.optim.AdamW(groups, lr=rate)
+
+        def under_ceiling(group: dict[str, Any]) -> dict[str, Any]:
+            return {**group, "lr": min(group.get("lr", rate), rate)}
+
+        synth = {"params": list(self.model.synth.parameters()), "lr": settings.synth_learning_rate or rate}
+        groups = [
+            *map(under_ceiling, self.model.decoder.param_groups()),
+            synth,
+            *(under_ceiling(group) for loss in self._terms for group in loss.param_groups()),
+        ]
+        optimizer = torch.optim.AdamW([group for group in groups if group["params"]], lr=rate)
         scheduler = torch.optim.lr_scheduler.StepLR(optimizer, settings.lr_decay_steps, gamma=settings.lr_decay)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
