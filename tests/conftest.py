@@ -5,9 +5,10 @@ import tempfile
 if "PYTEST_XDIST_WORKER" in os.environ:
     for _name in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS"):
         os.environ.setdefault(_name, "1")
-    # KeOps compiles into a folder of the user's: two processes that do so at once can crash each other.
-    _keops = tempfile.TemporaryDirectory(prefix="keops-")
-    os.environ["KEOPS_CACHE_FOLDER"] = _keops.name
+    # numba numbers the files of its cache: two processes that compile one function for different types at once write to
+    # the same number, and who loads that later crashes. (librosa's pitch search, which keeps its cache beside itself.)
+    _numba_cache = tempfile.TemporaryDirectory(prefix="numba-")
+    os.environ["NUMBA_CACHE_DIR"] = _numba_cache.name
 
 # The Hub's client reads its environment once, when it is imported: this comes before anything that could import it.
 # A developer's own login, endpoint, cache and offline switch must not reach a test, nor must a test reach them.
