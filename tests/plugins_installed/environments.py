@@ -34,7 +34,8 @@ class Environment:
         environment = {name: value for name, value in os.environ.items() if name not in hidden}
         environment |= {"PYTHONNOUSERSITE": "1", "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
         # Compiling the loops anew for this environment would take half a minute; as plain Python they work too.
-        environment |= {"NUMBA_DISABLE_JIT": "1", **variables}
+        # What plain Python leaves in numba's cache, or finds there, is not for others: this environment has its own.
+        environment |= {"NUMBA_DISABLE_JIT": "1", "NUMBA_CACHE_DIR": str(self.folder / "numba"), **variables}
         return subprocess.run(
             [self.python, *map(str, arguments)],
             cwd=self.folder,

@@ -29,7 +29,8 @@ def doctor(environment, *runs):
 
     While it has all imported, every command is asked for its help too.
     """
-    *lines, codes = works(environment.run("-c", DOCTOR, *runs)).splitlines()
+    # doctor tries everything, and librosa's pitch search does not work as plain Python
+    *lines, codes = works(environment.run("-c", DOCTOR, *runs, NUMBA_DISABLE_JIT="0")).splitlines()
     codes = codes.split()
     assert codes[len(runs) :] == ["0"] * len(COMMANDS)
     return lines[: next(i for i, line in enumerate(lines) if line.startswith("usage: "))], codes[: len(runs)]
@@ -112,7 +113,7 @@ def test_one_of_two_that_clash_removed_the_other_works(environment, installed):
 
 def test_doctor_names_every_broken_plugin_and_fails_only_if_asked_to(environment, installed):
     lines, codes = doctor(environment, "--check")
-    assert codes == ["0"]
+    assert codes == ["0"], lines
     assert "plugins: none: no plugins are installed" in lines
     installed("ddsp-zoo-example", *(made.distribution for made in EVERY_ONE))
     lines, codes = doctor(environment, "--check", "")
