@@ -84,7 +84,7 @@ def test_imported_model_is_saved_and_loaded_with_its_quirks(tmp_path):
     model = zoo.import_thesis(reference("gru-S"), model="gru-S-flute")
     zoo.save(model, tmp_path)
     loaded = zoo.load(tmp_path)
-    assert (loaded.synth.noise_filter, loaded.synth.unvoiced, loaded.synth.above_nyquist) == (
+    assert (loaded.synth.noise_part.noise_filter, loaded.synth.unvoiced, loaded.synth.above_nyquist) == (
         "thesis",
         "hold",
         "thesis",

@@ -103,7 +103,7 @@ def test_synth_without_noise_is_kept_in_one_draw(teacher, small_tones, batch):
     for name in ("noise_bands",):
         torch.nn.init.constant_(teacher.model.decoder.head.controls[name].bias, -1e4)
         torch.nn.init.zeros_(teacher.model.decoder.head.controls[name].weight)
-    teacher.model.synth.noise_response.zero_()
+    teacher.model.synth.noise_part.response.zero_()
     filled(teacher, small_tones, fields={"dry"})
     shard = next(iter(teacher.cache._shards.values()))
     assert shard.shapes["dry"][1] == 1

@@ -3,10 +3,50 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
+from zoo_kernels import fast_fft_size
 
 NOISE_FILTERS = ("full", "thesis")
+
+
+class NoisePart(nn.Module):
+    """What a synth adds to its pitched sound: white noise, filtered by the control `noise_bands`.
+
+    Args:
+        bands: Magnitudes of the filter, from 0 Hz to Nyquist, at least two; its response has `2 * (bands - 1)` taps.
+        hop: Samples a frame.
+        noise_filter: "full" overlap-adds the whole response; "thesis" crops it as that code did.
+    """
+
+    def __init__(self, bands: int, *, hop: int, noise_filter: str = "full") -> None:
+        super().__init__()
+        self.hop = hop
+        self.noise_filter = noise_filter
+        response = windowed_response(bands, fast_fft_size(hop + 2 * (bands - 1)))
+        self.register_buffer("response", response.float(), persistent=False)
+        self.response: Tensor
+
+    @property
+    def scale(self) -> str:
+        """What the magnitudes mean, for `zoo.synths.Synth.control_scales`."""
+        return f"gain of {self.noise_filter} noise filter at equally spaced frequencies up to Nyquist"
+
+    def forward(self, magnitudes: Tensor, noise: Tensor | None = None) -> Tensor:
+        """Filter noise.
+
+        Args:
+            magnitudes: `[batch, frames, bands]`, linear gain, float32.
+            noise: `[batch, frames * hop]` uniform in [-1, 1); drawn when not given.
+
+        Returns:
+            `[batch, frames * hop]`.
+        """
+        if noise is None:
+            noise = torch.rand(magnitudes.shape[0], magnitudes.shape[1] * self.hop, device=magnitudes.device) * 2 - 1
+        if self.noise_filter == "thesis":
+            return thesis_filtered_noise(noise, magnitudes, hop=self.hop)
+        return full_filtered_noise(noise.float(), magnitudes, self.response.float(), hop=self.hop)
 
 
 def windowed_response(bands: int, size: int) -> Tensor:

@@ -9,10 +9,9 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from zoo_kernels import fast_fft_size
 
 from zoo.errors import ConfigError, listing
-from zoo.synths.filtered_noise import NOISE_FILTERS, full_filtered_noise, thesis_filtered_noise, windowed_response
+from zoo.synths.filtered_noise import NOISE_FILTERS, NoisePart
 from zoo.synths.interface import Synth, Synthesis
 from zoo.synths.oscillators import UNVOICED, harmonic_audio
 from zoo.synths.reverb import Reverb
@@ -75,21 +74,18 @@ class HarmonicNoise(Synth):
                 raise ConfigError(f"harmonic_noise has no {option}={value!r}; it knows {listing(known)}.")
         super().__init__(sample_rate=sample_rate, hop=hop, control_sizes=sizes)
         self.unvoiced = unvoiced
-        self.noise_filter = noise_filter
         self.above_nyquist = above_nyquist
         self.reverb = Reverb(reverb_length, sample_rate=sample_rate) if reverb_length else None
         self.register_buffer("harmonic_number", torch.arange(1, harmonics + 1, dtype=torch.float32), persistent=False)
-        response = windowed_response(noise_bands, fast_fft_size(hop + 2 * (noise_bands - 1)))
-        self.register_buffer("noise_response", response.float(), persistent=False)
         self.harmonic_number: Tensor
-        self.noise_response: Tensor
+        self.noise_part = NoisePart(noise_bands, hop=hop, noise_filter=noise_filter)
 
     def control_scales(self) -> dict[str, str]:
         """See `Synth.control_scales`."""
         return {
             "amplitude": "gain of all harmonics together",
             "harmonic_distribution": "share of each harmonic in the amplitude, from the first",
-            "noise_bands": f"gain of {self.noise_filter} noise filter at equally spaced frequencies up to Nyquist",
+            "noise_bands": self.noise_part.scale,
         }
 
     def scaled_controls(self, f0_hz: Tensor, controls: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -133,8 +129,6 @@ class HarmonicNoise(Synth):
         # Signal processing stays in float32 under autocast: phases and sums of a hundred sines need the digits.
         controls = {name: value.float() for name, value in controls.items()}
         f0_hz = torch.nan_to_num(f0_hz.float(), nan=0.0).clamp(min=0.0, max=self.sample_rate / 2)
-        if noise is None:
-            noise = torch.rand(f0_hz.shape[0], f0_hz.shape[1] * self.hop, device=f0_hz.device) * 2 - 1
         scaled = self.scaled_controls(f0_hz, controls)
         harmonic = harmonic_audio(
             f0_hz,
@@ -144,11 +138,7 @@ class HarmonicNoise(Synth):
             unvoiced=self.unvoiced,
             active=None if self.above_nyquist == "thesis" else self._audible(f0_hz).sum(-1),
         )
-        magnitudes = scaled["noise_bands"]
-        if self.noise_filter == "thesis":
-            noise_part = thesis_filtered_noise(noise, magnitudes, hop=self.hop)
-        else:
-            noise_part = full_filtered_noise(noise, magnitudes, self.noise_response, hop=self.hop)
+        noise_part = self.noise_part(scaled["noise_bands"], noise)
         dry = harmonic + noise_part
         audio = dry if self.reverb is None else self.reverb(dry)
         return Synthesis(audio=audio, dry=dry, harmonic=harmonic, noise=noise_part, scaled_controls=scaled)

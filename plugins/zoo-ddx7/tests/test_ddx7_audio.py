@@ -80,6 +80,31 @@ def test_unvoiced_frames_are_silent_or_stand_still(unvoiced):
     assert torch.isfinite(audio).all()
 
 
+def test_noise_is_that_of_the_harmonic_synth_and_sounds_where_nothing_is_voiced():
+    torch.manual_seed(0)
+    f0_hz = torch.full((1, 60), 300.0)
+    f0_hz[:, 20:40] = 0
+    noise = torch.rand(1, 60 * 64) * 2 - 1
+    levels = torch.zeros(1, 60, 2)
+    bands = torch.randn(1, 60, 65)
+    with torch.no_grad():
+        plain = zoo.create("ddx7-1stack2", reverb_length=0).synth(f0_hz, {"ol": levels})
+        made = zoo.create("ddx7-1stack2", reverb_length=0, noise_bands=65).synth(
+            f0_hz, {"ol": levels, "noise_bands": bands}, noise
+        )
+        harmonic = zoo.create("gru-S", reverb_length=0).synth(
+            f0_hz,
+            {"amplitude": torch.zeros(1, 60, 1), "harmonic_distribution": torch.zeros(1, 60, 100)}
+            | {"noise_bands": bands},
+            noise,
+        )
+    assert torch.equal(made.harmonic, plain.audio)
+    assert torch.equal(made.noise, harmonic.noise)
+    assert torch.equal(made.scaled_controls["noise_bands"], harmonic.scaled_controls["noise_bands"])
+    torch.testing.assert_close(made.audio, plain.audio + harmonic.noise)
+    assert made.audio[0, 21 * 64 : 39 * 64].abs().max() > 0.1
+
+
 def test_student_learns_from_a_teacher_of_another_kind(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("ZOO_HOME", str(tmp_path / "home"))
     zoo.save(zoo.create("gru-S-tones"), tmp_path / "teacher")
@@ -117,3 +142,19 @@ def test_loss_of_controls_is_refused_between_fm_and_harmonics(tmp_path, monkeypa
     assert "control" in message
     assert "output_audio" in message
     assert "feature" in message
+
+
+def test_noise_is_what_fm_and_harmonics_share(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("ZOO_HOME", str(tmp_path / "home"))
+    zoo.save(zoo.create("gru-S-tones"), tmp_path / "teacher")
+    command = ["distill", "--gin", "distill/gru-L-to-ddx7.gin", "--gin", "two-cores/ddx7-student.gin"]
+    command += ["--gin", "losses/control-first.gin", "--out", str(tmp_path / "run")]
+    for setting in ("DATASET='tones'", "INSTRUMENT='tones'", "STUDENT='ddx7-1stack2'", f"TEACHER='{tmp_path}/teacher'"):
+        command += ["--set", setting]
+    command += ["--set", "STEPS=12", "--set", "VALIDATE_EVERY=12", "--set", "distill.evaluate=False"]
+    assert main(command) == 0, capsys.readouterr().err
+    history = (tmp_path / "run" / "history.csv").read_text().splitlines()
+    rows = [dict(zip(history[0].split(","), line.split(","), strict=True)) for line in history[1:]]
+    assert float(rows[-1]["val_loss"]) < float(rows[0]["val_loss"])
+    assert max(float(row["control"]) for row in rows if row["control"]) > 0
+    assert zoo.load(tmp_path / "run").synth.control_sizes == {"ol": 2, "noise_bands": 65}

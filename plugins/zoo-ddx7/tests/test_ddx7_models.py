@@ -24,8 +24,13 @@ def test_synth_keeps_the_promises_of_its_kind(patch, unvoiced):
     check_synth("ddx7", options=options)
 
 
+def test_synth_with_noise_keeps_the_promises_of_its_kind():
+    check_synth("ddx7", options={"noise_bands": 9, "reverb_length": 200})
+
+
 def test_model_keeps_the_promises_of_its_kind():
     check_model("ddx7-violin")
+    check_model("ddx7-flute", options={"noise_bands": 65})
 
 
 @pytest.mark.parametrize("name", PATCHES)
@@ -123,6 +128,7 @@ def test_patch_of_ones_own_is_a_few_lines():
         ({"ratios": (1, 1)}, "names operator 6"),
         ({"ratios": (1, 1, 1, 1, 1, 0)}, "positive ratios"),
         ({"unvoiced": "sing"}, "no unvoiced='sing'"),
+        ({"noise_bands": 1}, "must be 0, or two at least; found 1"),
     ],
 )
 def test_patch_that_cannot_be_is_refused(options, message):

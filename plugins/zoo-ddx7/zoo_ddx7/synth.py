@@ -1,4 +1,4 @@
-"""The FM synth `ddx7`: sine operators that modulate each other, then a reverb."""
+"""The FM synth `ddx7`: sine operators that modulate each other, filtered noise where it is asked for, a reverb."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from zoo_kernels import OperatorGraph, frequency_modulation
 
 from zoo.errors import ConfigError, listing
 from zoo.synths import Synth, Synthesis
+from zoo.synths.filtered_noise import NoisePart
+from zoo.synths.harmonic_noise import scale_control
 from zoo.synths.oscillators import UNVOICED, carry_pitch, fundamental_phase, voicing_gate
 from zoo.synths.reverb import Reverb
 from zoo_ddx7.algorithm import parse
@@ -21,7 +23,7 @@ class DDX7(Synth):
 
     Control: `ol`, the operators' output levels before `max_ol * sigmoid(ol)`, interpolated between frames. A
     modulator's level times 2 pi is its modulation index. The operators that modulate none are summed, and divided by
-    `max_ol`.
+    `max_ol`. With noise bands there is also `noise_bands`, which means what it means to `harmonic_noise`.
 
     Every operator has a phase of its own, kept in float64 and wrapped: for a ratio that is no whole number a multiple
     of the wrapped fundamental would be wrong, and an unwrapped one goes out of tune.
@@ -32,6 +34,8 @@ class DDX7(Synth):
         algorithm: Who modulates whom, see `zoo_ddx7.Patch`.
         ratios: Multiples of the pitch, of operator 1 first; used as float32 numbers, as in the thesis's checkpoints.
         max_ol: The highest output level.
+        noise_bands: Magnitudes of a noise filter, from 0 Hz to Nyquist, for breath and bow, of which FM has neither; 0
+            for no noise, as in the paper.
         reverb_length: Taps of the learned impulse response; 0 for no reverb.
         unvoiced: What operators do where f0 is 0: "mute", or "hold" the phase as the thesis did.
     """
@@ -47,6 +51,7 @@ class DDX7(Synth):
         algorithm: str = "6>5>1, 4>3>1, 2>1",
         ratios: Sequence[float] = (1, 1, 1, 2, 2, 1.5),
         max_ol: float = 0.32,
+        noise_bands: int = 0,
         reverb_length: int = 16000,
         unvoiced: str = "mute",
     ) -> None:
@@ -54,26 +59,31 @@ class DDX7(Synth):
             raise ConfigError(f"ddx7 has no unvoiced={unvoiced!r}; it knows {listing(UNVOICED)}.")
         if max_ol <= 0 or not ratios or min(ratios) <= 0:
             raise ConfigError(f"ddx7 needs positive ratios and a positive max_ol; found {list(ratios)} and {max_ol}.")
-        super().__init__(sample_rate=sample_rate, hop=hop, control_sizes={"ol": len(ratios)})
+        if noise_bands < 0 or noise_bands == 1:
+            raise ConfigError(f"noise_bands of ddx7 must be 0, or two at least; found {noise_bands}.")
+        sizes = {"ol": len(ratios)} | ({"noise_bands": noise_bands} if noise_bands else {})
+        super().__init__(sample_rate=sample_rate, hop=hop, control_sizes=sizes)
         self.algorithm = algorithm
         self.max_ol = max_ol
         self.unvoiced = unvoiced
         self.register_buffer("ratios", torch.tensor(list(ratios), dtype=torch.float32), persistent=False)
         self.ratios: Tensor
         self.graph, self.tones = _graph(algorithm, self.ratios.tolist())
+        self.noise_part = NoisePart(noise_bands, hop=hop) if noise_bands else None
         self.reverb = Reverb(reverb_length, sample_rate=sample_rate) if reverb_length else None
 
     def control_scales(self) -> dict[str, str]:
         """See `zoo.synths.Synth.control_scales`: two synths of the same patch share their levels."""
-        return {"ol": f"output levels up to {self.max_ol:g} of {self.algorithm} at {self.ratios.tolist()}"}
+        scales = {"ol": f"output levels up to {self.max_ol:g} of {self.algorithm} at {self.ratios.tolist()}"}
+        return scales if self.noise_part is None else scales | {"noise_bands": self.noise_part.scale}
 
     def forward(self, f0_hz: Tensor, controls: Mapping[str, Tensor], noise: Tensor | None = None) -> Synthesis:
         """Render audio.
 
         Args:
             f0_hz: `[batch, frames]` in Hz. Not positive and NaN mean unvoiced; over Nyquist it is Nyquist.
-            controls: `ol`, `[batch, frames, operators]`.
-            noise: `[batch, frames * hop]`; FM has no use for it.
+            controls: `ol`, `[batch, frames, operators]`, and with noise bands `noise_bands`, `[batch, frames, bands]`.
+            noise: `[batch, frames * hop]` uniform in [-1, 1), drawn when not given; without noise bands it has no use.
 
         Raises:
             ValueError: Shapes disagree, the control is missing, or it holds NaN.
@@ -83,11 +93,16 @@ class DDX7(Synth):
         levels = self.max_ol * torch.sigmoid(controls["ol"].float())  # phases need the digits, under autocast too
         pitch = f0_hz if self.unvoiced == "hold" else carry_pitch(f0_hz)
         operators = frequency_modulation(self._phases(pitch), levels, self.graph, hop=self.hop)
-        dry = operators / self.max_ol
+        tone = operators / self.max_ol
         if self.unvoiced == "mute":
-            dry = dry * voicing_gate(f0_hz, hop=self.hop).to(dry)
+            tone = tone * voicing_gate(f0_hz, hop=self.hop).to(tone)
+        scaled, dry, noise_part = {"ol": levels}, tone, None
+        if self.noise_part is not None:
+            scaled["noise_bands"] = scale_control(controls["noise_bands"].float())
+            noise_part = self.noise_part(scaled["noise_bands"], noise)
+            dry = tone + noise_part
         audio = dry if self.reverb is None else self.reverb(dry)
-        return Synthesis(audio=audio, dry=dry, harmonic=dry, scaled_controls={"ol": levels})
+        return Synthesis(audio=audio, dry=dry, harmonic=tone, noise=noise_part, scaled_controls=scaled)
 
     def _phases(self, f0_hz: Tensor) -> Tensor:
         """The phases `[batch, tones, samples]` of the fundamental and of each ratio that is no whole number."""

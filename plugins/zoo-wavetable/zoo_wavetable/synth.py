@@ -6,11 +6,10 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
-from zoo_kernels import fast_fft_size
 
 from zoo.errors import ConfigError, listing
 from zoo.synths import Synth, Synthesis
-from zoo.synths.filtered_noise import full_filtered_noise, windowed_response
+from zoo.synths.filtered_noise import NoisePart
 from zoo.synths.harmonic_noise import scale_control
 from zoo.synths.oscillators import UNVOICED, carry_pitch, fundamental_phase, voicing_gate
 from zoo.synths.reverb import Reverb
@@ -70,15 +69,13 @@ class Wavetable(Synth):
         self.unvoiced = unvoiced
         self.tables = nn.Parameter(initial_tables(tables, table_size))
         self.reverb = Reverb(reverb_length, sample_rate=sample_rate) if reverb_length else None
-        response = windowed_response(noise_bands, fast_fft_size(hop + 2 * (noise_bands - 1)))
-        self.register_buffer("noise_response", response.float(), persistent=False)
-        self.noise_response: Tensor
+        self.noise_part = NoisePart(noise_bands, hop=hop)
 
     def control_scales(self) -> dict[str, str]:
         """See `Synth.control_scales`. Table weights are left out: two models' tables are not the same ones."""
         return {
             "amplitude": "gain of all harmonics together",
-            "noise_bands": "gain of full noise filter at equally spaced frequencies up to Nyquist",
+            "noise_bands": self.noise_part.scale,
         }
 
     def scaled_controls(self, controls: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -106,15 +103,12 @@ class Wavetable(Synth):
             ValueError: Shapes disagree, a control is missing, or one holds NaN.
         """
         self.check_inputs(f0_hz, controls, noise)
-        if noise is None:
-            noise = torch.rand(f0_hz.shape[0], f0_hz.shape[1] * self.hop, device=f0_hz.device) * 2 - 1
         # Signal processing stays in float32 under autocast: phases, and the products that mix tables, need the digits.
         with torch.autocast(f0_hz.device.type, enabled=False):
             scaled = self.scaled_controls({name: value.float() for name, value in controls.items()})
             f0_hz = torch.nan_to_num(f0_hz.float(), nan=0.0).clamp(min=0.0, max=self.sample_rate / 2)
             harmonic = self._pitched(f0_hz, scaled["amplitude"], scaled["table_weights"])
-            response = self.noise_response.float()
-            noise_part = full_filtered_noise(noise.float(), scaled["noise_bands"], response, hop=self.hop)
+            noise_part = self.noise_part(scaled["noise_bands"], noise)
             dry = harmonic + noise_part
             audio = dry if self.reverb is None else self.reverb(dry)
         return Synthesis(audio=audio, dry=dry, harmonic=harmonic, noise=noise_part, scaled_controls=scaled)
