@@ -74,7 +74,8 @@ def test_no_more_run_at_once_than_asked(tmp_path):
     assert max(int(status.log.read_text()) for status in statuses) <= 2
 
 
-def test_ctrl_c_stops_what_runs_after_its_step(tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signal_stops_what_runs_after_its_step(tmp_path, number):
     code = (
         "import pathlib, signal, sys, time; asked = []\n"
         "signal.signal(signal.SIGTERM, lambda *_: asked.append(1)); pathlib.Path(sys.argv[1]).touch()\n"
@@ -85,7 +86,7 @@ def test_ctrl_c_stops_what_runs_after_its_step(tmp_path):
     def interrupt():
         while not (tmp_path / "ready").exists():
             time.sleep(0.05)
-        _thread.interrupt_main()
+        _thread.interrupt_main(number)
 
     # A process that a shell has put into the background ignores Ctrl-C, and hands that on to what it starts.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -106,7 +106,7 @@ def grid(
     Raises:
         ConfigError: The grid makes no sense.
         TrainingError: Some runs failed; the others are finished, and in the results.
-        KeyboardInterrupt: Ctrl-C was pressed; the same call goes on.
+        KeyboardInterrupt: Ctrl-C (or SIGTERM); the same call goes on.
     """
     out = Path(out)
     cells = cells_of(recipes, instruments=instruments, data=data, only=only, bindings=bindings)

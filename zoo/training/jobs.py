@@ -4,7 +4,7 @@ Requirements it meets:
 
 - a run that is done is not started again, and one that was begun goes on: the same command continues whatever stopped;
 - one that fails by itself is started again some times; one that asks for what cannot be is not;
-- Ctrl-C stops all of them after the step that they are computing.
+- Ctrl-C and SIGTERM stop all of them after the step that they are computing.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from zoo.training.chain import VIA
 from zoo.training.checkpoints import LAST
 from zoo.training.done import is_done
 from zoo.training.history import read_history
+from zoo.training.interrupts import StopRequest
 
 _log = logging.getLogger(__name__)
 
@@ -99,7 +100,7 @@ def run_jobs(
         show: Called now and then with where all are.
 
     Raises:
-        KeyboardInterrupt: Ctrl-C was pressed; the runs have stopped, and go on when this is called again.
+        KeyboardInterrupt: Ctrl-C (or SIGTERM); the runs have stopped, and go on when this is called again.
     """
     if at_once < 1 or retries < 0:
         raise ConfigError(f"--jobs must be at least 1 and --retries 0 or more, found {at_once} and {retries}.")
@@ -109,15 +110,18 @@ def run_jobs(
         if is_done(status.job.folder, steps=status.job.steps):
             status.state = "done"
     try:
-        while any(status.state in ("waiting", "running") for status in statuses):
-            running = [status for status in statuses if status.state == "running"]
-            for status in running:
-                _look(status, retries)
-            free = at_once - sum(status.state == "running" for status in statuses)
-            for status in [s for s in statuses if s.state == "waiting"][:free]:
-                _start(status, at_once)
-            show(statuses)
-            time.sleep(_LOOK_EVERY)
+        with StopRequest() as stop:
+            while any(status.state in ("waiting", "running") for status in statuses):
+                running = [status for status in statuses if status.state == "running"]
+                for status in running:
+                    _look(status, retries)
+                free = at_once - sum(status.state == "running" for status in statuses)
+                for status in [s for s in statuses if s.state == "waiting"][:free]:
+                    _start(status, at_once)
+                show(statuses)
+                time.sleep(_LOOK_EVERY)
+                if stop.asked:
+                    raise KeyboardInterrupt
     except KeyboardInterrupt:
         _stop([status for status in statuses if status.state == "running"])
         show(statuses)
