@@ -2,6 +2,7 @@
 
     python benchmarks/distill_step.py
     python benchmarks/distill_step.py gru-L:gru-S tcn-L:tcn-S --threads 1 --csv
+    python benchmarks/distill_step.py gru-L:ddx7-flute --precision auto
 
 Both take their steps in turns in one process, on segments of 4 s of phrases that zoo makes by rule, with random
 weights, half by the recordings and half by the teacher's audio. zoo's step reads the teacher from its cache on disk, as
@@ -31,6 +32,7 @@ from zoo.features import FeatureSettings
 from zoo.losses.distillation import Loss, OutputAudio, Reconstruction, bind_losses
 from zoo.model import create
 from zoo.training.batches import Stream
+from zoo.training.devices import resolve_precision
 from zoo.training.memory import keep_freed_memory
 from zoo.training.settings import Settings
 from zoo.training.task import Task
@@ -56,9 +58,12 @@ class ZooStep:
         data: What is trained on.
         batch_size: Segments a step.
         folder: For the teacher's weights.
+        precision: As `distill.precision`.
     """
 
-    def __init__(self, teacher: str, student: str, data: Dataset, *, batch_size: int, folder: Path) -> None:
+    def __init__(
+        self, teacher: str, student: str, data: Dataset, *, batch_size: int, folder: Path, precision: str = "32-true"
+    ) -> None:
         torch.manual_seed(0)
         checkpoint.save(create(teacher, instrument="tones"), folder)
         found = hub.find(str(folder))
@@ -74,12 +79,14 @@ class ZooStep:
         self.teacher.use_cache(data, parts, visits=10**9)
         self.filling = (time.perf_counter() - begin) / len(segments)
         settings = Settings(1000, batch_size, 1e-3, 0.98, 10_000, 3.0, None, None, 0, "cpu", "32-true", 0)
+        self.bfloat16 = resolve_precision(precision, "cpu", model.num_parameters) == "bf16-mixed"
         self.task = Task(model.train(), losses, settings, self.teacher, epoch_of=self.stream.epoch)
         self.optimizer = self.task.configure_optimizers()["optimizer"]
 
     def __call__(self, batch: Mapping[str, Tensor]) -> float:
         """Take the step."""
-        loss = self.task.training_step(dict(batch), 0)
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.bfloat16):  # as Lightning does it
+            loss = self.task.training_step(dict(batch), 0)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.task.parameters(), 3.0)
@@ -88,10 +95,10 @@ class ZooStep:
         return float(loss.detach())
 
 
-def measure(pair: str, data: Dataset, *, batch_size: int, steps: int, folder: Path) -> dict[str, float]:
+def measure(pair: str, data: Dataset, *, batch_size: int, steps: int, folder: Path, precision: str) -> dict[str, float]:
     """Median seconds of a step in both forms."""
     teacher, _, student = pair.partition(":")
-    own = ZooStep(teacher, student, data, batch_size=batch_size, folder=folder)
+    own = ZooStep(teacher, student, data, batch_size=batch_size, folder=folder, precision=precision)
     plain = PlainStep(checkpoint.load_folder(folder), create(student, instrument="tones"))
     segments = data.split("train")
     wall: dict[str, list[float]] = {"plain": [], "zoo": []}
@@ -128,6 +135,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--steps", type=int, default=3, help="plain ones to take the median of; of zoo's three times so many"
     )
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument(
+        "--precision",
+        choices=("32-true", "auto", "bf16-mixed"),
+        default="32-true",
+        help="of zoo's own step; the plain one is float32 as it was written",
+    )
     parser.add_argument("--csv", action="store_true", help="comma-separated values instead of a table")
     options = parser.parse_args(argv)
     torch.set_num_threads(options.threads)
@@ -144,6 +157,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 batch_size=options.batch_size,
                 steps=options.steps,
                 folder=Path(home) / pair.replace(":", "-"),
+                precision=options.precision,
             )
             cells = [pair]
             for clock in ("wall", "processor"):

@@ -12,7 +12,12 @@ SMALL = {"hidden_size": 8, "reverb_length": 200}
 
 @pytest.mark.parametrize(
     ("amx", "parameters", "wanted"),
-    [(True, 4_000_000, "bf16-mixed"), (True, 40_000, "32-true"), (False, 4_000_000, "32-true")],
+    [
+        (True, 4_000_000, "bf16-mixed"),
+        (True, 400_000, "bf16-mixed"),
+        (True, 40_000, "32-true"),
+        (False, 4_000_000, "32-true"),
+    ],
 )
 def test_auto_takes_bfloat16_for_large_networks_where_the_processor_has_it(monkeypatch, amx, parameters, wanted):
     monkeypatch.setattr(devices, "has_bfloat16", lambda: amx)

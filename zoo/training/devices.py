@@ -11,7 +11,7 @@ from zoo.model import Model
 
 _log = logging.getLogger(__name__)
 
-_LARGE = 1_000_000
+_LARGE = 200_000
 """Parameters from which on products of matrices are most of a step."""
 
 
