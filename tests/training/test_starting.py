@@ -103,3 +103,53 @@ def test_other_networks_are_refused_before_anything_is_written(small_tones, flut
     with pytest.raises(ModelNotFoundError):
         begin(small_tones, tmp_path / "run", "gru-S-nobody", steps=1)
     assert not (tmp_path / "run").exists()
+
+
+def distil_with_reverb(small_tones, teacher, out, *, student="gru-S", steps=1, learning_rate=1e-9, **options):
+    return distill(
+        teacher=str(teacher),
+        student=student,
+        teacher_reverb=True,
+        dataset=small_tones.path,
+        out=out,
+        steps=steps,
+        learning_rate=learning_rate,
+        batch_size=4,
+        evaluate=False,
+        progress=False,
+        **options,
+    )
+
+
+@pytest.mark.parametrize(
+    ("student", "options", "taps"), [("gru-S", {"hidden_size": 8}, 50), ("ddx7-1stack2", {"channels": 8}, 900)]
+)
+def test_student_begins_with_the_teachers_reverb_as_far_as_it_reaches(
+    small_tones, teacher_folder, tmp_path, student, options, taps
+):
+    its = hub.load(teacher_folder).synth.reverb
+    done = distil_with_reverb(
+        small_tones,
+        teacher_folder,
+        tmp_path / "run",
+        student=student,
+        student_options={**options, "reverb_length": taps},
+    )
+    own = hub.load(done.folder).synth.reverb
+    both = min(taps, len(its.noise))
+    assert both < max(taps, len(its.noise))
+    torch.testing.assert_close(own.impulse()[:both], its.impulse()[:both], rtol=0, atol=1e-6)
+
+
+def test_resumed_run_does_not_begin_with_the_teachers_reverb_again(small_tones, teacher_folder, tmp_path):
+    options = {"student_options": {"hidden_size": 8, "reverb_length": 50}, "learning_rate": 1e-3}
+    whole = distil_with_reverb(small_tones, teacher_folder, tmp_path / "whole", steps=4, **options)
+    distil_with_reverb(small_tones, teacher_folder, tmp_path / "run", steps=2, **options)
+    done = distil_with_reverb(small_tones, teacher_folder, tmp_path / "run", steps=4, resume=True, **options)
+    assert (done.folder / "model.safetensors").read_bytes() == (whole.folder / "model.safetensors").read_bytes()
+
+
+def test_student_without_a_reverb_is_refused_before_anything_is_written(small_tones, teacher_folder, tmp_path):
+    with pytest.raises(ConfigError, match="the synth of gru-S-tones has none"):
+        distil_with_reverb(small_tones, teacher_folder, tmp_path / "run", student_options={"reverb_length": 0})
+    assert not (tmp_path / "run").exists()

@@ -27,6 +27,14 @@ class Reverb(nn.Module):
         self.register_buffer("seconds", torch.arange(length) / sample_rate, persistent=False)
         self.seconds: Tensor
 
+    @torch.no_grad()
+    def begin_as(self, other: Reverb) -> None:
+        """Take over another reverb's impulse response, as far as both reach; taps after that stay as they are."""
+        taps = min(len(self.noise), len(other.noise))
+        self.noise[:taps] = other.noise[:taps]
+        self.decay.copy_(other.decay)
+        self.wet.copy_(other.wet)
+
     def impulse(self) -> Tensor:
         """The impulse response `[length]`."""
         envelope = torch.exp(-F.softplus(-self.decay) * 500 * self.seconds) * torch.sigmoid(self.wet)

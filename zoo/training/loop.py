@@ -74,7 +74,7 @@ def train(
         validate_every: Steps; None for once an epoch, but at most 50 times a run and every ten steps.
         seed: Of everything that is drawn: weights, order, noise, dropout.
         accelerator: "auto", "cpu", "gpu", "cuda" or "mps".
-        precision: "32-true", "16-mixed", "bf16-mixed", or "auto": bfloat16 for networks of over a million parameters on
+        precision: "32-true", "16-mixed", "bf16-mixed", or "auto": bfloat16 for networks of over 200,000 parameters on
             GPUs that have it and on processors with AMX or AVX-512 BF16, else float32. Phases, reverbs, spectra and
             logarithms are float32 in any case.
         num_workers: Processes that load segments; 0 is fastest while the data is in memory.
@@ -150,6 +150,7 @@ def distill(
     student_options: Mapping[str, Any] | None = None,
     losses: Sequence[Loss] | None = None,
     start_from: str | None = None,
+    teacher_reverb: bool = False,
     allow_other_instrument: bool = False,
     teacher_cache: bool = True,
     teacher_draws: int = 4,
@@ -191,6 +192,8 @@ def distill(
         student_options: Options of the student in place of the preset's.
         losses: What is minimised; `Reconstruction(weight=0.5)` and `OutputAudio(weight=0.5)` by default.
         start_from: See `train`. Links of a chain begin with random weights.
+        teacher_reverb: Whether the student begins with the teacher's reverb, as far as its own reaches: the room of the
+            recordings is the same for both, and need not be learned twice. It is trained on from there.
         allow_other_instrument: Whether the teacher may play another instrument than the data's.
         teacher_cache: Whether what the teacher makes of the data is kept on disk, for this run and for others. It
             changes nothing but time.
@@ -271,6 +274,7 @@ def distill(
             instrument=instrument,
             losses=losses,
             start_from=start_from,
+            teacher_reverb=teacher_reverb,
             settings=settings,
             out=out,
             evaluate=evaluate,

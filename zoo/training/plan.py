@@ -41,6 +41,7 @@ class Plan:
     via: tuple[str, ...] = ()
     command_out: Path | None = None
     start_from: str | None = None
+    teacher_reverb: bool = False
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from zoo.training.devices import resolve_precision
 from zoo.training.plan import Plan
 from zoo.training.run_folder import choose_folder
 from zoo.training.settings import Settings
-from zoo.training.starting import Start, begin_with, find_start
+from zoo.training.starting import Start, begin_with, begin_with_reverb, find_reverbs, find_start
 from zoo.training.teacher import Teacher, find_teacher
 
 if TYPE_CHECKING:
@@ -78,7 +78,10 @@ def set_up(plan: Plan) -> Setup:
     losses = _bound_losses(plan, student, teacher)
     resumed = load_state(folder) if plan.resume else None
     start = find_start(plan.start_from, student) if plan.start_from is not None else None
+    reverbs = find_reverbs(student, teacher.model) if teacher is not None and plan.teacher_reverb else None
     identity = _identity(settings, student, teacher, dataset, losses, start)
+    if plan.teacher_reverb:
+        identity["teacher_reverb"] = True
     if resumed is not None:
         check_identity(resumed, identity, folder)
     student.config = student.config.with_changes(lineage=_lineage(dataset, teacher, start))
@@ -86,6 +89,8 @@ def set_up(plan: Plan) -> Setup:
     _announce(student, teacher, dataset, splits, resumed)
     if start is not None and resumed is None:
         begin_with(student, start)
+    if reverbs is not None and resumed is None:
+        begin_with_reverb(*reverbs)
     return Setup(settings, folder, dataset, splits, student, teacher, losses, resumed, identity)
 
 

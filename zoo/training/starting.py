@@ -1,4 +1,4 @@
-"""Beginning with the network of a trained model: an instrument with few recordings learns from one with more."""
+"""Beginning with what a trained model knows: its network, or its reverb."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from zoo import hub
 from zoo.checkpoint import load_folder, weights_hash
 from zoo.errors import ConfigError, listing
 from zoo.model import Model
+from zoo.synths.reverb import Reverb
 
 _log = logging.getLogger(__name__)
 
@@ -72,3 +73,27 @@ def begin_with(student: Model, start: Start) -> None:
     """
     student.decoder.load_state_dict(start.model.decoder.state_dict())
     _log.info("begins with the network of %s (%s)", start.model.name, start.found)
+
+
+def find_reverbs(student: Model, teacher: Model) -> tuple[Reverb, Reverb]:
+    """The reverbs of both synths, which may be of different kinds and lengths.
+
+    Raises:
+        ConfigError: One of the two has none.
+    """
+    found = []
+    for model in (student, teacher):
+        reverb = getattr(model.synth, "reverb", None)
+        if not isinstance(reverb, Reverb):
+            raise ConfigError(
+                f"{student.name} cannot begin with the reverb of {teacher.name}: the synth of {model.name} has none. "
+                "Leave out distill.teacher_reverb."
+            )
+        found.append(reverb)
+    return found[0], found[1]
+
+
+def begin_with_reverb(own: Reverb, its: Reverb) -> None:
+    """Give a student the teacher's reverb, as far as it reaches; it is trained on from there."""
+    own.begin_as(its)
+    _log.info("begins with the teacher's reverb (%d of %d taps)", min(len(own.noise), len(its.noise)), len(its.noise))
