@@ -17,13 +17,17 @@ from zoo.synths.oscillators import UNVOICED, carry_pitch, fundamental_phase, voi
 from zoo.synths.reverb import Reverb
 from zoo_ddx7.algorithm import parse
 
+QUIET = -3.0
+"""Added to raw noise bands. Noise so begins 55 dB under full scale and not 8: a network whose first steps go into
+making it softer makes the operators silent with it, and they do not come back."""
+
 
 class DDX7(Synth):
     """Up to six sine operators, or as many as there are ratios, as in Caspe et al., "DDX7" (ISMIR 2022).
 
     Control: `ol`, the operators' output levels before `max_ol * sigmoid(ol)`, interpolated between frames. A
     modulator's level times 2 pi is its modulation index. The operators that modulate none are summed, and divided by
-    `max_ol`. With noise bands there is also `noise_bands`, which means what it means to `harmonic_noise`.
+    `max_ol`. With noise bands there is also `noise_bands`; scaled, it means what it means to `harmonic_noise`.
 
     Every operator has a phase of its own, kept in float64 and wrapped: for a ratio that is no whole number a multiple
     of the wrapped fundamental would be wrong, and an unwrapped one goes out of tune.
@@ -98,7 +102,7 @@ class DDX7(Synth):
             tone = tone * voicing_gate(f0_hz, hop=self.hop).to(tone)
         scaled, dry, noise_part = {"ol": levels}, tone, None
         if self.noise_part is not None:
-            scaled["noise_bands"] = scale_control(controls["noise_bands"].float())
+            scaled["noise_bands"] = scale_control(controls["noise_bands"].float() + QUIET)
             noise_part = self.noise_part(scaled["noise_bands"], noise)
             dry = tone + noise_part
         audio = dry if self.reverb is None else self.reverb(dry)
