@@ -145,8 +145,10 @@ def _find_name(
     reference: naming.Reference, name: str, revision: str | None, access: Access, *, every_file: bool
 ) -> Found:
     stored, shipped = stored_models(), shipped_offers()
-    if name not in stored and name not in shipped:
-        name = _known_as(name, {*stored, *shipped})
+    # one's own models come first, under whichever of a model's names they were stored
+    for trained in (stored, shipped):
+        if name not in stored and trained:
+            name = _known_as(name, trained)
     if name in stored:
         if name in shipped:
             _log.warning("%s in the local store hides the shipped model of that name.", name)
@@ -162,7 +164,9 @@ def _find_name(
 
 
 def _known_as(name: str, trained: Collection[str]) -> str:
-    """The other name of a model that a trained one has, where the name itself is none of them."""
+    """The name among a model's own and its other ones that a trained one has; the name itself where there is none."""
+    if name in trained:
+        return name
     try:
         others = architectures.other_names(name)
     except ZooError:  # no architecture at all, or a plugin that is broken: what follows says so
