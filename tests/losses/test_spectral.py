@@ -81,7 +81,7 @@ def test_backends_equal_the_float64_reference(backend, batch, samples, sizes, ov
     )
     # float32 knows neither the direction of a bin that is nearly 0 nor the sign of a difference that is.
     exact = [spectral_magnitudes(signal.double(), plan) for signal in (a, b)]
-    assume(all(x.min() > 1e-5 and (x - y).abs().min() > 1e-6 for x, y in zip(*exact, strict=True)))
+    assume(all(x.min() > 1e-3 and (x - y).abs().min() > 1e-6 for x, y in zip(*exact, strict=True)))
     wide = a.double().requires_grad_()
     expected = sum(
         reference.spectral_distance(wide, b, fft_size=size, hop=hop, alpha=weights[0], beta=weights[1])
