@@ -81,14 +81,17 @@ def test_backends_equal_the_float64_reference(backend, batch, samples, sizes, ov
     )
     # float32 knows neither the direction of a bin that is nearly 0 nor the sign of a difference that is.
     exact = [spectral_magnitudes(signal.double(), plan) for signal in (a, b)]
-    assume(all(x.min() > 1e-3 and (x - y).abs().min() > 1e-6 for x, y in zip(*exact, strict=True)))
+    assume(all(x.min() > 1e-5 and (x - y).abs().min() > 1e-6 for x, y in zip(*exact, strict=True)))
     wide = a.double().requires_grad_()
     expected = sum(
         reference.spectral_distance(wide, b, fft_size=size, hop=hop, alpha=weights[0], beta=weights[1])
         for size, hop in zip(sizes, hops, strict=True)
     )
     (gradient,) = torch.autograd.grad(expected.sum(), wide)
-    torch.testing.assert_close(found[0], expected.detach(), rtol=1e-5, atol=1e-6)
+    # A bin's rounding error counts in its logarithm by one over the bin: much where a bin is nearly 0, and nowhere else.
+    rounding = sum(1e-7 * size**0.5 * (1 / x + 1 / y).mean((1, 2)) for size, x, y in zip(sizes, *exact, strict=True))
+    allowed = 1e-6 + 1e-5 * expected.detach() + max(weights) * rounding
+    assert torch.all((found[0] - expected.detach()).abs() <= allowed)
     assert (gradients[0] - gradient).norm() <= 2e-2 * gradient.norm() + 1e-9
 
 
