@@ -88,7 +88,7 @@ def test_backends_equal_the_float64_reference(backend, batch, samples, sizes, ov
         for size, hop in zip(sizes, hops, strict=True)
     )
     (gradient,) = torch.autograd.grad(expected.sum(), wide)
-    # A bin's rounding error counts in its logarithm by one over the bin: much where a bin is nearly 0, and nowhere else.
+    # Rounding counts in a logarithm by one over the bin: much where a bin is nearly 0, and nowhere else.
     rounding = sum(1e-7 * size**0.5 * (1 / x + 1 / y).mean((1, 2)) for size, x, y in zip(sizes, *exact, strict=True))
     allowed = 1e-6 + 1e-5 * expected.detach() + max(weights) * rounding
     assert torch.all((found[0] - expected.detach()).abs() <= allowed)
