@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -44,6 +44,20 @@ class Rendering:
     controls: dict[str, Tensor]
     hidden: Tensor
     scaled_controls: dict[str, Tensor] = field(default_factory=dict)
+
+    def only(self, fields: Iterable[str]) -> Rendering:
+        """With some of its fields, of `zoo.losses.distillation.NEEDS`; the others are empty, and their memory free."""
+        fields = set(fields)
+        none = self.audio.new_empty(len(self.audio), 0)
+        return Rendering(
+            audio=self.audio if "audio" in fields else none,
+            dry=self.dry if "dry" in fields else none,
+            harmonic=None,
+            noise=None,
+            controls=self.controls if "controls" in fields else {},
+            hidden=self.hidden if "hidden" in fields else none[..., None],
+            scaled_controls=self.scaled_controls if "scaled_controls" in fields else {},
+        )
 
 
 class Model(nn.Module):

@@ -19,6 +19,7 @@ from zoo.errors import ConfigError, ZooError, listing
 from zoo.losses.audio import OutputAudio, Reconstruction, Spectral, SpectralLoss, spectral_arguments
 from zoo.losses.control import Control
 from zoo.losses.feature import Feature
+from zoo.losses.function_matching import FunctionMatching
 from zoo.losses.interface import NEEDS, Loss
 from zoo.losses.kept_spectra import KeptSpectra
 from zoo.losses.spectral import SpectralTargets, multi_scale_spectral_weighted
@@ -31,6 +32,7 @@ __all__ = [
     "Computed",
     "Control",
     "Feature",
+    "FunctionMatching",
     "Loss",
     "OutputAudio",
     "Reconstruction",

@@ -63,6 +63,11 @@ class Loss(nn.Module, ABC):
         return self.name or type(self).__name__.lower()
 
     @property
+    def taught(self) -> bool:
+        """Whether it compares with a teacher: by what it `needs` of the teacher's rendering, or of its own accord."""
+        return bool(self.needs)
+
+    @property
     def factor(self) -> float:
         """The weight now, as a number."""
         return self._factor
@@ -145,7 +150,7 @@ class Loss(nn.Module, ABC):
         Raises:
             ConfigError: The pair cannot use this loss.
         """
-        if self.needs and teacher is None:
+        if self.taught and teacher is None:
             raise ConfigError(f"The loss {self.label} compares with a teacher, and there is none. Use it in distill.")
 
     @abstractmethod

@@ -116,20 +116,22 @@ def _check_declarations(subject: Subject, loss: Loss, arguments: Mapping[str, An
 
 
 def _check_binding(subject: Subject, loss: Loss, student: Model, teacher: Model) -> None:
-    if loss.needs:
+    if loss.taught:
         try:
             loss.bind(student, None)
         except ConfigError:
             pass
         else:
-            subject.require(False, "bind refuses a missing teacher with a ConfigError, as it has needs.", "no error")
+            subject.require(
+                False, "bind refuses a missing teacher with a ConfigError, as it compares with one.", "no error"
+            )
     with subject.promises("bind(student, teacher) takes a pair."):
         loss.bind(student, teacher)
 
 
 def _value(subject: Subject, loss: Loss, student: Rendering, teacher: Rendering, batch: Mapping[str, Tensor]) -> Tensor:
-    given = teacher if loss.needs else None
-    with subject.promises(f"forward(student, teacher, batch) takes {'both' if loss.needs else 'no teacher'}."):
+    given = teacher if loss.taught else None
+    with subject.promises(f"forward(student, teacher, batch) takes {'both' if loss.taught else 'no teacher'}."):
         value: Tensor = loss(student, given, batch)
     subject.require_tensor(value, (), "Its value", torch.float32)
     return value

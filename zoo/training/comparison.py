@@ -62,7 +62,7 @@ def losses_alone(losses: Sequence[Loss] | None) -> list[Loss]:
     """
     kept = []
     for loss in losses or ():
-        if not loss.needs:
+        if not loss.taught:
             made = copy.deepcopy(loss)
             made.set_weight(1.0)
             kept.append(made)

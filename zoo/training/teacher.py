@@ -115,7 +115,7 @@ class Teacher:
                 _log.warning("The teacher's cache can no longer be read (%s): the teacher runs at every step.", error)
                 self.close()
         noise = fixed_noise(batch, hop=self.model.hop, seed=draws)
-        return trimmed(self.render(batch, noise), fields)
+        return self.render(batch, noise).only(fields)
 
     def _read(self, cache: TeacherCache, batch: Batch, fields: Iterable[str], draws: Sequence[int]) -> Rendering:
         device = batch["f0_hz"].device
@@ -134,20 +134,6 @@ class Teacher:
             hidden=found.get("hidden", {}).get("hidden", none[..., None]),
             scaled_controls=found.get("scaled_controls", {}),
         )
-
-
-def trimmed(rendering: Rendering, fields: Iterable[str]) -> Rendering:
-    """A rendering with some of its fields; the others are empty."""
-    fields = set(fields)
-    return Rendering(
-        audio=rendering.audio if "audio" in fields else rendering.audio[:, :0],
-        dry=rendering.dry if "dry" in fields else rendering.dry[:, :0],
-        harmonic=None,
-        noise=None,
-        controls=rendering.controls if "controls" in fields else {},
-        hidden=rendering.hidden if "hidden" in fields else rendering.hidden[:, :0],
-        scaled_controls=rendering.scaled_controls if "scaled_controls" in fields else {},
-    )
 
 
 def find_teacher(

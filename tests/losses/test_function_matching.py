@@ -1,0 +1,178 @@
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from zoo import registry
+from zoo.errors import ConfigError
+from zoo.losses.distillation import Control, Feature, FunctionMatching, OutputAudio, Reconstruction, bind_losses
+from zoo.losses.weights import Linear
+from zoo.model import create
+from zoo.training.comparison import losses_alone
+
+FRAMES, HOP = 80, 64
+
+
+@pytest.fixture(scope="module")
+def pair():
+    torch.manual_seed(0)
+    models = create("gru-S", hidden_size=6, reverb_length=100), create("tcn-S", channels=10, blocks=2)
+    return models[0].train(), models[1].eval().requires_grad_(False)
+
+
+def a_batch(rows=3, seed=0):
+    draw = torch.Generator().manual_seed(seed)
+    return {
+        "f0_hz": 200 + 300 * torch.rand(rows, FRAMES, generator=draw),
+        "loudness_db": -30 - 20 * torch.rand(rows, FRAMES, generator=draw),
+        "valid_frames": torch.tensor([FRAMES, 30, 55][:rows]),
+        "index": torch.arange(10, 10 + rows),
+    }
+
+
+def rendered(pair, batch):
+    return [model(batch["f0_hz"], batch["loudness_db"]) for model in pair]
+
+
+def test_it_is_a_registered_component():
+    assert registry.losses.get("function_matching") is FunctionMatching
+
+
+@settings(deadline=None, max_examples=50)
+@given(
+    share=st.floats(0.02, 1.0),
+    semitones=st.floats(0.0, 24.0),
+    decibels=st.floats(0.0, 80.0),
+    unvoiced=st.floats(0.0, 0.5),
+    step=st.integers(0, 10**6),
+)
+def test_what_is_played_is_a_variation_of_the_segments(share, semitones, decibels, unvoiced, step):
+    batch = a_batch()
+    loss = FunctionMatching(share=share, semitones=semitones, decibels=decibels, unvoiced=unvoiced)
+    played = loss.imagine(batch, hop=HOP, step=step)
+    length = max(1, round(share * FRAMES))
+    assert played["f0_hz"].shape == played["loudness_db"].shape == (3, length)
+    assert played["noise"].shape == (3, length * HOP)
+    assert played["valid_frames"].tolist() == [min(length, valid) for valid in (FRAMES, 30, 55)]
+    voiced = played["f0_hz"] > 0
+    assert (~voiced).sum(1).le(2 * unvoiced * length + 1).all()
+    ratio = 2 ** (semitones / 12)
+    assert played["f0_hz"][voiced].ge(200 / ratio * 0.999).all()
+    assert played["f0_hz"][voiced].le(500 * ratio * 1.001).all()
+    lowest, highest = max(-80.0, -50 - decibels), min(0.0, -30 + decibels)
+    assert played["loudness_db"].ge(lowest - 1e-3).all()
+    assert played["loudness_db"].le(highest + 1e-3).all()
+
+
+def test_pitch_and_loudness_come_from_different_places_of_a_segment():
+    batch = a_batch(rows=1)
+    batch["f0_hz"] = 200 + torch.arange(FRAMES)[None].float()
+    batch["loudness_db"] = -60 + 0.25 * torch.arange(FRAMES)[None].float()
+    loss = FunctionMatching(semitones=0.0, decibels=0.0, unvoiced=0.0)
+    apart = []
+    for step in range(20):
+        played = loss.imagine(batch, hop=HOP, step=step)
+        assert played["f0_hz"].diff().allclose(torch.tensor(1.0))
+        assert played["loudness_db"].diff().allclose(torch.tensor(0.25))
+        apart.append(float((played["f0_hz"][0, 0] - 200) - (played["loudness_db"][0, 0] + 60) / 0.25))
+    assert len(set(apart)) > 10
+    assert batch["f0_hz"].min() == 200  # the batch is as it was
+
+
+def test_what_is_played_depends_on_the_step_and_the_segment_alone():
+    loss, batch = FunctionMatching(), a_batch()
+    torch.manual_seed(1)
+    first = loss.imagine(batch, hop=HOP, step=3)
+    torch.manual_seed(2)
+    backwards = {name: value.flip(0) for name, value in batch.items()}
+    again = loss.imagine(backwards, hop=HOP, step=3)
+    assert all(torch.equal(first[name], again[name].flip(0)) for name in first)
+    other = loss.imagine(batch, hop=HOP, step=4)
+    assert not torch.equal(first["f0_hz"], other["f0_hz"])
+
+
+def test_value_is_that_of_the_loss_within_on_what_both_play(pair):
+    loss, batch = FunctionMatching(), a_batch()
+    loss.bind(*pair)
+    loss.advance(7)
+    value = loss(*rendered(pair, batch), batch)
+    played = loss.imagine(batch, hop=HOP, step=7)
+    control = Control(relative=True)
+    control.bind(*pair)
+    torch.testing.assert_close(value, control(*rendered(pair, played), played))
+
+
+def test_a_teacher_has_nothing_to_learn_from_itself(pair):
+    loss, batch = FunctionMatching(), a_batch()
+    teacher = pair[1]
+    loss.bind(teacher, teacher)
+    assert loss(*rendered((teacher, teacher), batch), batch).item() == 0
+
+
+@pytest.mark.parametrize("within", [Control, Feature, OutputAudio])
+def test_student_alone_is_trained(pair, within):
+    loss, batch = FunctionMatching(loss=within()), a_batch()
+    loss.bind(*pair)
+    pair[0].zero_grad()
+    loss(*rendered(pair, batch), batch).backward()
+    gradients = {name: p.grad for name, p in pair[0].decoder.named_parameters() if p.grad is not None}
+    own = list(loss.parameters())
+    if within is Feature:  # its map begins at 0, through which nothing reaches the student at the first step
+        assert own[0].grad.abs().sum() > 0
+        assert [p.shape for group in loss.param_groups() for p in group["params"]] == [(10, 6)]
+    else:
+        assert own == []
+        assert sum(gradient.abs().sum() for gradient in gradients.values()) > 0
+    assert all(p.grad is None for p in pair[1].parameters())
+    assert not any("decoder" in name or "synth" in name for name in loss.state_dict())
+
+
+def test_validations_play_the_same_at_every_step_and_ask_the_teacher_once(pair):
+    loss, batch = FunctionMatching(), a_batch()
+    loss.bind(*pair)
+    renderings = rendered(pair, batch)
+    loss.eval()
+    loss.advance(1)
+    first = loss(*renderings, batch)
+    asked = []
+    counting = pair[1].register_forward_pre_hook(lambda *_: asked.append(1))
+    loss.advance(2)
+    assert torch.equal(loss(*renderings, batch), first)
+    assert not asked
+    loss(*renderings, a_batch(rows=2))  # other segments
+    assert len(asked) == 1
+    counting.remove()
+    loss.train()
+    assert not torch.equal(loss(*renderings, batch), first)
+
+
+def test_without_a_teacher_it_is_refused(pair):
+    with pytest.raises(ConfigError, match="function_matching compares with a teacher"):
+        bind_losses([FunctionMatching()], pair[0], None)
+    assert [loss.label for loss in losses_alone([FunctionMatching(), Reconstruction()])] == ["reconstruction"]
+
+
+def test_loss_that_is_not_bound_says_so(pair):
+    batch = a_batch()
+    with pytest.raises(ConfigError, match="must be bound"):
+        FunctionMatching()(*rendered(pair, batch), batch)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: FunctionMatching(share=0.0), "share"),
+        (lambda: FunctionMatching(share=1.5), "share"),
+        (lambda: FunctionMatching(semitones=-1.0), "semitones"),
+        (lambda: FunctionMatching(decibels=float("nan")), "decibels"),
+        (lambda: FunctionMatching(unvoiced=0.6), "unvoiced"),
+        (lambda: FunctionMatching(loss=Reconstruction()), "no recordings of what is played"),
+        (lambda: FunctionMatching(loss=FunctionMatching()), "no recordings of what is played"),
+        (lambda: FunctionMatching(loss="control"), "'control'"),
+        (lambda: FunctionMatching(loss=Control(weight=2.0)), "@matched/control"),
+        (lambda: FunctionMatching(loss=Control(weight=Linear())), "@matched/control"),
+    ],
+)
+def test_options_out_of_range_are_refused(make, message):
+    with pytest.raises(ConfigError, match=message):
+        make()

@@ -1,0 +1,172 @@
+"""Both models on inputs that no recording holds: what the teacher knows beyond the data."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from zoo.errors import ConfigError
+from zoo.features.loudness import FLOOR_DB
+from zoo.losses.control import Control
+from zoo.losses.interface import Loss
+from zoo.losses.weights import Weight
+
+if TYPE_CHECKING:
+    from zoo.model import Model, Rendering
+
+_KEPT = 64  # batches of a validation whose targets stay in memory
+
+
+class FunctionMatching(Loss):
+    """Compare student and teacher on pitches and loudnesses that are not in the data.
+
+    Recordings hold few of the ways to play: no breath without a pitch, for one, or two octaves, or two dynamics. What a
+    small network does with the others is left to chance, and they are what it is asked for when phrases of other
+    instruments are played on it. A teacher has an answer to any input. So at each step both models also play pieces of
+    the batch's segments whose pitch is transposed, whose loudness is from elsewhere in the segment and at another
+    level, and which have no pitch for a while; and are compared. The recording has no say here.
+
+    What is played depends on the step and the segments' indices alone; validations play the same each time. The
+    teacher computes it at each step, since nothing of it can be kept: it is a large part of what a step costs.
+
+    Args:
+        weight: See `Loss`.
+        loss: How both are compared, a loss that needs nothing but them. `Control(relative=True)` where None.
+        share: Of a segment that is played, over 0 to 1: the length of the pieces.
+        semitones: That a piece is transposed by at most, up or down.
+        decibels: That its loudness is changed by at most, up or down.
+        unvoiced: The share of a piece without a pitch, on average; 0 to 0.5.
+
+    Raises:
+        ConfigError: An option is out of its range, or `loss` needs a recording or has a weight of its own.
+
+    Source: Beyer et al., "Knowledge Distillation: A Good Teacher Is Patient and Consistent", CVPR 2022, section 3: one
+    input for both, from beyond the data.
+    """
+
+    name = "function_matching"
+
+    def __init__(
+        self,
+        *,
+        weight: Weight = 1.0,
+        loss: Loss | None = None,
+        share: float = 0.25,
+        semitones: float = 12.0,
+        decibels: float = 20.0,
+        unvoiced: float = 0.2,
+    ) -> None:
+        super().__init__(weight=weight)
+        loss = Control(relative=True) if loss is None else loss
+        if not isinstance(loss, Loss) or not loss.needs:
+            raise ConfigError(
+                "function_matching.loss must be one that compares with the teacher alone, such as @control(), found "
+                f"{loss.label if isinstance(loss, Loss) else repr(loss)}: there are no recordings of what is played."
+            )
+        if loss.changes or loss.factor != 1:
+            raise ConfigError(
+                f"{loss.label} within function_matching has a weight of its own ({loss.describe()}). Give "
+                "function_matching.weight, and the loss within a scope where other bindings are meant for another one: "
+                f"function_matching.loss = @matched/{loss.label}()"
+            )
+        _within("share", share, 0.0, 1.0, over=True)
+        _within("semitones", semitones, 0.0, 48.0)
+        _within("decibels", decibels, 0.0, -FLOOR_DB)
+        _within("unvoiced", unvoiced, 0.0, 0.5)
+        self.loss = loss
+        self.share, self.semitones, self.decibels, self.unvoiced = share, semitones, decibels, unvoiced
+        self._step = 0
+        # in a tuple, so that the models are neither among its parameters nor in its state
+        self._pair: tuple[Model, Model] | None = None
+        self._held_out: dict[tuple[int, ...], Rendering] = {}
+
+    @property
+    def taught(self) -> bool:
+        """See `Loss.taught`: always."""
+        return True
+
+    def options(self) -> dict[str, Any]:
+        """See `Loss.options`."""
+        own = {name: getattr(self, name) for name in ("share", "semitones", "decibels", "unvoiced")}
+        return {"loss": f"({self.loss.describe()})", **own}
+
+    def bind(self, student: Model, teacher: Model | None) -> None:
+        """See `Loss.bind`; the loss within is bound too."""
+        super().bind(student, teacher)
+        if teacher is not None:
+            self.loss.bind(student, teacher)
+            self._pair = student, teacher
+            self._held_out.clear()
+
+    def advance(self, step: int) -> None:
+        """See `Loss.advance`; what is played changes with the step."""
+        super().advance(step)
+        self._step = step
+
+    def forward(self, student: Rendering, teacher: Rendering | None, batch: Mapping[str, Tensor]) -> Tensor:
+        """See `Loss.forward`; what both made of the batch is not looked at."""
+        if self._pair is None:
+            raise ConfigError(f"The loss {self.label} must be bound to its pair first: loss.bind(student, teacher).")
+        pupil, master = self._pair
+        played = self.imagine(batch, hop=pupil.hop, step=self._step if self.training else None)
+        noise = played.pop("noise")
+        indices = tuple(played["index"].tolist())
+        target = None if self.training else self._held_out.get(indices)
+        if target is None:
+            with torch.no_grad():
+                target = master(played["f0_hz"], played["loudness_db"], noise).only(self.loss.needs)
+            if not self.training and len(self._held_out) < _KEPT:
+                self._held_out[indices] = target
+        return self.loss(pupil(played["f0_hz"], played["loudness_db"], noise.roll(1, -1)), target, played)
+
+    def imagine(self, batch: Mapping[str, Tensor], *, hop: int, step: int | None) -> dict[str, Tensor]:
+        """What both play in place of a batch: one piece for each segment.
+
+        Args:
+            batch: With `f0_hz` and `loudness_db` `[batch, frames]`, `valid_frames` and `index`.
+            hop: Samples a frame.
+            step: Decides what is played; None in validations.
+
+        Returns:
+            `f0_hz` and `loudness_db` `[batch, piece]`, `valid_frames`, `index`, and `noise` `[batch, piece * hop]`.
+        """
+        f0_hz, loudness_db = batch["f0_hz"], batch["loudness_db"]
+        length = max(1, round(self.share * f0_hz.shape[-1]))
+        places = zip(batch["index"].tolist(), batch["valid_frames"].tolist(), strict=True)
+        pieces: list[tuple[Tensor, Tensor, Tensor]] = []
+        for row, (index, valid) in enumerate(places):
+            # the indices say which segments these are whatever batch they come in, so that a resumed run goes on alike
+            draw = random.Random(f"{step} {index}")
+            last = max(0, valid - length)
+            pitch_at, loudness_at = draw.randint(0, last), draw.randint(0, last)
+            ratio = 2.0 ** (draw.uniform(-self.semitones, self.semitones) / 12)
+            level_db = draw.uniform(-self.decibels, self.decibels)
+            rest = round(draw.uniform(0.0, 2 * self.unvoiced) * length)
+            rest_at = draw.randint(0, length - rest)
+            pitch = f0_hz[row, pitch_at : pitch_at + length] * ratio
+            pitch[rest_at : rest_at + rest] = 0.0
+            loudness = (loudness_db[row, loudness_at : loudness_at + length] + level_db).clamp(FLOOR_DB, 0.0)
+            generator = torch.Generator().manual_seed(draw.getrandbits(32))
+            pieces.append((pitch, loudness, torch.rand(length * hop, generator=generator) * 2 - 1))
+        pitches, loudnesses, noises = (torch.stack(parts) for parts in zip(*pieces, strict=True))
+        return {
+            "f0_hz": pitches,
+            "loudness_db": loudnesses,
+            "noise": noises.to(f0_hz.device),
+            "valid_frames": batch["valid_frames"].clamp(max=length),
+            "index": batch["index"],
+        }
+
+
+def _within(name: str, value: object, least: float, most: float, *, over: bool = False) -> None:
+    number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    if not number or not least <= value <= most or (over and value == least):  # type: ignore[operator]  # it is a number
+        raise ConfigError(
+            f"{name} of function_matching must be a number {'over' if over else 'from'} {least:g} to {most:g}, "
+            f"found {value!r}."
+        )
