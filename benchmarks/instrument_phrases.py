@@ -6,6 +6,7 @@ import csv
 import itertools
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -17,6 +18,24 @@ from zoo.features import Features, read_audio
 from zoo.features.audio import AUDIO_SUFFIXES
 from zoo.features.frontend import normalize
 from zoo.model import Model
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a phrase asks a model to play.
+
+    Attributes:
+        instrument: The phrase's.
+        path: Where the phrase is.
+        octaves: That it was moved by, into the model's range.
+        features: After that.
+    """
+
+    instrument: str
+    path: Path
+    octaves: int
+    features: Features
+
 
 RANGE = (0.01, 0.99)
 """The part of an instrument's voiced frames that its range spans."""
@@ -41,16 +60,23 @@ class Phrases:
         self._every = every
         self._heard: dict[tuple[Path, int, int, str], Features] = {}
 
-    def for_model(self, model: Model) -> Iterator[tuple[str, Path, Features]]:
+    def for_model(self, model: Model, span: tuple[float, float] | None) -> Iterator[Asked]:
         """Phrases of all instruments but the model's own, with what they ask it to play.
 
         One without enough pitch to follow, such as one of chords, is passed over.
+
+        Args:
+            model: To play them.
+            span: Its range in Hz, where that is known; phrases out of it are moved by octaves.
         """
         for name, paths in self._found.items():
             if name == model.config.instrument:
                 continue
-            asked = ((name, path, self._ask(model, path)) for path in paths)
-            yield from itertools.islice((one for one in asked if self._has_pitch(one[2].f0_hz)), self._count)
+            heard = ((path, self._ask(model, path)) for path in paths)
+            pitched = ((path, features) for path, features in heard if self._has_pitch(features.f0_hz))
+            for path, features in itertools.islice(pitched, self._count):
+                octaves = octaves_into(features.f0_hz, *span) if span else 0
+                yield Asked(name, path, octaves, replace(features, f0_hz=features.f0_hz * 2.0**octaves))
 
     def _has_pitch(self, f0_hz: Tensor) -> bool:
         return int((f0_hz[:: self._every] > 0).sum()) >= self._least

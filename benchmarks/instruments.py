@@ -34,7 +34,7 @@ from typing import Any
 from unittest import mock
 
 import torch
-from instrument_phrases import Phrases, octaves_into, range_of
+from instrument_phrases import Phrases, range_of
 from instrument_tables import page, worst
 
 from zoo import hub, metrics, store
@@ -176,21 +176,19 @@ def transfer(model: Model, phrases: Phrases, span: tuple[float, float] | None, p
     settings = replace(
         model.feature_settings(), tracker="torchcrepe", tracker_options={"model": pitch_model}, voicing_threshold=None
     )
-    for instrument, path, asked in phrases.for_model(model):
-        octaves = octaves_into(asked.f0_hz, *span) if span else 0
-        asked = replace(asked, f0_hz=asked.f0_hz * 2.0**octaves)
+    for asked in phrases.for_model(model, span):
         following = metrics.follows(
-            model.play(asked),
-            asked.f0_hz,
-            asked.loudness_db,
+            model.play(asked.features),
+            asked.features.f0_hz,
+            asked.features.loudness_db,
             sample_rate=model.sample_rate,
             hop=model.hop,
             settings=settings,
-            level_db=-asked.gain_db,
+            level_db=-asked.features.gain_db,
             every=EVERY,
             min_frames=MIN_FRAMES,
         )
-        yield Played(instrument, path, octaves, following)
+        yield Played(asked.instrument, asked.path, asked.octaves, following)
 
 
 def resynthesize(model: Model, dataset: Dataset, segments: int) -> Resynthesis:
