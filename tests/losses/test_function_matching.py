@@ -102,8 +102,9 @@ def test_value_is_that_of_the_loss_within_on_what_both_play(pair):
     torch.testing.assert_close(value, control(*rendered(pair, played), played))
 
 
-def test_a_teacher_has_nothing_to_learn_from_itself(pair):
-    loss, batch = FunctionMatching(), a_batch()
+@pytest.mark.parametrize("within", [lambda: Control(relative=True), OutputAudio])
+def test_a_teacher_has_nothing_to_learn_from_itself(pair, within):
+    loss, batch = FunctionMatching(loss=within()), a_batch()
     teacher = pair[1]
     loss.bind(teacher, teacher)
     assert loss(*rendered((teacher, teacher), batch), batch).item() == 0

@@ -122,7 +122,8 @@ class FunctionMatching(Loss):
                 target = master(played["f0_hz"], played["loudness_db"], noise).only(self.loss.needs)
             if not self.training and len(self._held_out) < _KEPT:
                 self._held_out[indices] = target
-        return self.loss(pupil(played["f0_hz"], played["loudness_db"], noise.roll(1, -1)), target, played)
+        # the same noise for both, so that nothing is left between them when the student does as its teacher
+        return self.loss(pupil(played["f0_hz"], played["loudness_db"], noise), target, played)
 
     def imagine(self, batch: Mapping[str, Tensor], *, hop: int, step: int | None) -> dict[str, Tensor]:
         """What both play in place of a batch: one piece for each segment.
