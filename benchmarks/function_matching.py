@@ -17,6 +17,7 @@ Runs that differ in nothing but their seed are one line, with the spread over se
 from __future__ import annotations
 
 import argparse
+import re
 import statistics
 import sys
 import textwrap
@@ -62,12 +63,12 @@ class Line:
 
     Attributes:
         student: What they are.
-        matched: Whether they were trained with the loss.
+        weight: Of the loss; 0 without it.
         runs: What was found of each.
     """
 
     student: str
-    matched: bool
+    weight: float
     runs: list[Found] = field(default_factory=list)
 
     def cells(self) -> tuple[str, ...]:
@@ -75,7 +76,7 @@ class Line:
         over = [sum(away >= MAX_LOUDNESS_DB for away in run.away_db) for run in self.runs]
         return (
             self.student,
-            "yes" if self.matched else "no",
+            f"{self.weight:g}" if self.weight else "no",
             str(len(self.runs)),
             _over_seeds([run.held_out for run in self.runs], 3),
             str(len(self.runs[0].away_db)),
@@ -111,7 +112,7 @@ def away_db(model: Model, asked: Asked) -> float:
     return float((found[0] - wanted)[heard].abs().mean())
 
 
-def examine(run: Path, phrases: Phrases, data: str) -> tuple[str, bool, Found]:
+def examine(run: Path, phrases: Phrases, data: str) -> tuple[str, float, Found]:
     """Play the phrases on a run's student and on its teacher."""
     student = load_folder(run)
     reference = teacher_reference(student.config)
@@ -124,25 +125,28 @@ def examine(run: Path, phrases: Phrases, data: str) -> tuple[str, bool, Found]:
         away.append(away_db(student, asked))
         distance = metrics.multi_scale_spectral_distance(dry(student, asked), dry(teacher, asked))
         likeness.append(float(distance[0]))
-    matched = "function_matching" in read_history(run / "history.csv")[0]
+    weight = 0.0
+    if "function_matching" in read_history(run / "history.csv")[0]:
+        said = re.findall(r"^function_matching\.weight = ([\d.]+)$", (run / "config.gin").read_text(), re.MULTILINE)
+        weight = float(said[-1]) if said else 1.0
     held_out = float(metrics_of(run)["student"][METRIC]["mean"])
-    return student.name, matched, Found(held_out, away, likeness)
+    return student.name, weight, Found(held_out, away, likeness)
 
 
 def page(lines: Sequence[Line], options: argparse.Namespace) -> str:
     """The whole page."""
     head = (
-        "student", "function matching", "seeds", "held out", "phrases", "loudness, dB", "worst", "6 dB or more",
+        "student", "weight", "seeds", "held out", "phrases", "loudness, dB", "worst", "6 dB or more",
         "from the teacher",
     )  # fmt: skip
     text = f"""
         Phrases of other instruments, {options.seconds:g} s of each at most, played on students that were distilled with
-        the loss `function_matching` and without it; all else is the same. "Held out" is the multi-scale spectral
-        distance to held-out recordings of the student's own instrument. "Loudness" is how far that of the result is
-        from what was asked for, the mean over frames that were not asked to be a pause and over phrases; the worst
-        phrase, and how many are {MAX_LOUDNESS_DB:g} dB off or more, are given for each seed. "From the teacher" is the
-        multi-scale spectral distance between what student and teacher make of the same phrase, before the reverb, the
-        mean over phrases. Lower is better; ± is the spread over seeds.
+        the loss `function_matching`, by its weight, and without it; all else is the same. "Held out" is the multi-scale
+        spectral distance to held-out recordings of the student's own instrument. "Loudness" is how far that of the
+        result is from what was asked for, the mean over frames that were not asked to be a pause and over phrases; the
+        worst phrase, and how many are {MAX_LOUDNESS_DB:g} dB off or more, are given for each seed. "From the teacher"
+        is the multi-scale spectral distance between what student and teacher make of the same phrase, before the
+        reverb, the mean over phrases. Lower is better; ± is the spread over seeds.
     """
     parts = [
         "# Function matching",
@@ -164,14 +168,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--seconds", type=float, default=6.0, help="of a phrase, from its beginning (default 6)")
     parser.add_argument("--out", type=Path, default=Path("docs/results/function-matching.md"), help="the page to write")
     options = parser.parse_args(argv)
-    lines: dict[tuple[str, bool], Line] = {}
+    lines: dict[tuple[str, float], Line] = {}
     try:
         phrases = Phrases(
             options.phrases, count=options.count, seconds=options.seconds, least=2 * MIN_FRAMES, every=EVERY
         )
         for run in options.runs:
-            student, matched, found = examine(run, phrases, options.data)
-            lines.setdefault((student, matched), Line(student, matched)).runs.append(found)
+            student, weight, found = examine(run, phrases, options.data)
+            lines.setdefault((student, weight), Line(student, weight)).runs.append(found)
             print(
                 f"{run}: held out {found.held_out:.3f}; loudness {statistics.mean(found.away_db):.1f} dB off, at most "
                 f"{max(found.away_db):.1f}; {statistics.mean(found.likeness):.2f} from the teacher",

@@ -29,10 +29,12 @@ if TYPE_CHECKING:
     from zoo.model import Model as Model
     from zoo.model import Rendering as Rendering
     from zoo.model import create as create
+    from zoo.player import Player as Player
     from zoo.thesis import import_thesis as import_thesis
 
 _HOME = {
     "Model": "zoo.model",
+    "Player": "zoo.player",
     "Rendering": "zoo.model",
     "create": "zoo.model",
     "fetch": "zoo.hub",
@@ -47,6 +49,7 @@ _SUBPACKAGES = ("errors", "features", "losses", "metrics", "register", "testing"
 
 __all__ = [
     "Model",
+    "Player",
     "Rendering",
     "create",
     "errors",

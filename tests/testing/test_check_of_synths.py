@@ -88,9 +88,53 @@ class GainIsNotSaved(Buzz):
         return super().tone(f0_hz) * self.colour
 
 
+class Stepping(Buzz):
+    """A buzz that plays frame by frame, one frame late though it need not be."""
+
+    latency = 1
+
+    def initial_state(self, batch):
+        return torch.zeros(batch, self.hop), torch.zeros(batch, 1)
+
+    def step(self, f0_hz, controls, noise, state):
+        late, turns = state
+        with torch.no_grad():
+            frames = {name: value[:, None] for name, value in controls.items()}
+            level, air = (frames[name].sigmoid()[..., 0] for name in ("level", "air"))
+            phase = turns + (f0_hz[:, None] / self.sample_rate) * torch.arange(1, self.hop + 1)
+            now = self.amplitude() * level * torch.sin(2 * torch.pi * phase) + 0.1 * air * noise
+        return Synthesis(late, late), (now, phase[:, -1:] % 1)
+
+    def flush(self, state):
+        return Synthesis(state[0], state[0])
+
+
+class StepsWithoutItsPhase(Stepping):
+    def step(self, f0_hz, controls, noise, state):
+        return super().step(f0_hz, controls, noise, (state[0], torch.zeros(len(f0_hz), 1)))
+
+
+class StepsAtOnce(Stepping):
+    def initial_state(self, batch):
+        return torch.ones(batch, self.hop), torch.zeros(batch, 1)
+
+
+class StepsInItsState(Stepping):
+    def step(self, f0_hz, controls, noise, state):
+        made, after = super().step(f0_hz, controls, noise, state)
+        audio = made.audio.clone()
+        state[0].copy_(after[0])
+        return Synthesis(audio, audio), (state[0], after[1])
+
+
+class HasNoEnd(Stepping):
+    flush = Synth.flush
+
+
 def test_good_synth_passes_at_any_rate():
-    check_synth(Buzz)
-    check_synth(Buzz, sample_rate=44100, hop=147)
+    for synth in (Buzz, Stepping):
+        check_synth(synth)
+        check_synth(synth, sample_rate=44100, hop=147)
 
 
 @pytest.mark.parametrize(
@@ -106,6 +150,10 @@ def test_good_synth_passes_at_any_rate():
         (DeafToAir, "depends on the control 'air'", "zeros"),
         (GainIsNotTrained, "gradient for every parameter", "none for gain"),
         (GainIsNotSaved, "lies in its state_dict", "apart"),
+        (StepsWithoutItsPhase, "blocks are what forward gives for a clip", "apart"),
+        (StepsAtOnce, "first `latency` blocks are silence", "sound"),
+        (StepsInItsState, "leaves the state that it is given as it was", "apart"),
+        (HasNoEnd, "or none of them", "only initial_state, latency, step"),
     ],
 )
 def test_broken_synth_fails(synth, promise, found):

@@ -46,7 +46,7 @@ def test_runs_with_and_without_the_loss_are_told_apart(
     assert benchmark.main([*runs, *given]) == 0
     without, matched = (tmp_path / "page.md").read_text().splitlines()[-2:]
     assert without.startswith("| gru-S-tones | no | 2 | ")
-    assert matched.startswith("| gru-S-tones | yes | 1 | ")
+    assert matched.startswith("| gru-S-tones | 1 | 1 | ")
     assert without.count(" ± ") == 3
     capsys.readouterr()
     alone = train(model="gru-S", model_options=SMALL, out=tmp_path / "alone", **options).folder

@@ -32,6 +32,38 @@ class NoisePart(nn.Module):
         """What the magnitudes mean, for `zoo.synths.Synth.control_scales`."""
         return f"gain of {self.noise_filter} noise filter at equally spaced frequencies up to Nyquist"
 
+    @property
+    def latency(self) -> int:
+        """Frames after a frame whose noise reaches into it, where it is played frame by frame."""
+        return 0 if self.noise_filter == "thesis" else -(-self._reach // self.hop)
+
+    @property
+    def _reach(self) -> int:
+        return self.response.shape[0] - 1
+
+    def unfinished(self, batch: int) -> Tensor:
+        """What `step` carries, before the first frame."""
+        samples = self.latency * self.hop + self._reach if self.latency else 0
+        return torch.zeros(batch, samples, device=self.response.device)
+
+    def step(self, magnitudes: Tensor, noise: Tensor, unfinished: Tensor) -> tuple[Tensor, Tensor]:
+        """Filter one frame's noise, and add it to that of the frames around it.
+
+        Args:
+            magnitudes: `[batch, 1, bands]`.
+            noise: `[batch, hop]`.
+            unfinished: What the frames before add to the samples from `latency` frames ago on.
+
+        Returns:
+            The noise part `[batch, hop]` of `latency` frames ago, and what is unfinished then.
+        """
+        if not self.latency:
+            return thesis_filtered_noise(noise, magnitudes, hop=self.hop), unfinished
+        total = F.pad(unfinished, (0, self.hop))
+        whole = filtered_frames(noise, magnitudes, self.response.float(), hop=self.hop)[:, 0]
+        total[:, self.latency * self.hop - self._reach :] += whole
+        return total[:, : self.hop], total[:, self.hop :]
+
     def forward(self, magnitudes: Tensor, noise: Tensor | None = None) -> Tensor:
         """Filter noise.
 
@@ -66,6 +98,27 @@ def windowed_response(bands: int, size: int) -> Tensor:
     return torch.fft.rfft(centred).real
 
 
+def filtered_frames(noise: Tensor, magnitudes: Tensor, response: Tensor, *, hop: int) -> Tensor:
+    """Filter each frame's noise with its whole response, centred on the frame.
+
+    Args:
+        noise: `[batch, frames * hop]`.
+        magnitudes: `[batch, frames, bands]`.
+        response: As `full_filtered_noise` takes it.
+        hop: Samples a frame.
+
+    Returns:
+        `[batch, frames, hop + 2 * (bands - 1)]`: it reaches over both ends of the frame by half of the response.
+    """
+    batch, frames, bands = magnitudes.shape
+    size = 2 * (response.shape[-1] - 1)
+    reach = bands - 1  # half of the response: samples that a frame's sound reaches to each side
+    spectrum = torch.fft.rfft(noise.view(batch, frames, hop), n=size)
+    filtered = torch.fft.irfft(spectrum * (magnitudes @ response), n=size)
+    # The circular result holds positions -reach .. hop + reach of the frame; the negative ones stand at the end.
+    return torch.cat([filtered[..., size - reach :], filtered[..., : hop + reach]], dim=-1)
+
+
 def full_filtered_noise(noise: Tensor, magnitudes: Tensor, response: Tensor, *, hop: int) -> Tensor:
     """Filter each frame's noise with its whole response, centred on the frame, and overlap-add.
 
@@ -79,14 +132,8 @@ def full_filtered_noise(noise: Tensor, magnitudes: Tensor, response: Tensor, *, 
         `[batch, frames * hop]`; what reaches over the clip's ends is left out.
     """
     batch, frames, bands = magnitudes.shape
-    size = 2 * (response.shape[-1] - 1)
-    reach = bands - 1  # half of the response: samples that a frame's sound reaches to each side
-    spectrum = torch.fft.rfft(noise.view(batch, frames, hop), n=size)
-    filtered = torch.fft.irfft(spectrum * (magnitudes @ response), n=size)
-    # The circular result holds positions -reach .. hop + reach of the frame; the negative ones stand at the end.
-    later = filtered[..., : hop + reach]
-    earlier = filtered[..., size - reach :]
-    whole = torch.cat([earlier, later], dim=-1)
+    reach = bands - 1
+    whole = filtered_frames(noise, magnitudes, response, hop=hop)
     padded = -(-whole.shape[-1] // hop) * hop
     pieces = F.pad(whole, (0, padded - whole.shape[-1])).view(batch, frames, padded // hop, hop)
     total = pieces.new_zeros(batch, frames + padded // hop - 1, hop)

@@ -9,11 +9,12 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from zoo_kernels import harmonic_oscillators
 
 from zoo.errors import ConfigError, listing
 from zoo.synths.filtered_noise import NOISE_FILTERS, NoisePart
-from zoo.synths.interface import Synth, Synthesis
-from zoo.synths.oscillators import UNVOICED, harmonic_audio
+from zoo.synths.oscillators import UNVOICED
+from zoo.synths.pitched import PitchedSynth
 from zoo.synths.reverb import Reverb
 
 ABOVE_NYQUIST = ("zero", "thesis")
@@ -27,7 +28,7 @@ def scale_control(x: Tensor) -> Tensor:
     return 2 * torch.exp(math.log(10) * F.logsigmoid(x)) + 1e-7
 
 
-class HarmonicNoise(Synth):
+class HarmonicNoise(PitchedSynth):
     """Harmonic oscillators plus filtered noise, then a reverb (Engel et al., "DDSP", 2020).
 
     Controls: `amplitude` (1), `harmonic_distribution` (harmonics), `noise_bands` (bands).
@@ -48,6 +49,8 @@ class HarmonicNoise(Synth):
         "unvoiced": "hold",
         "above_nyquist": "thesis",
     }
+
+    noise_part: NoisePart
 
     def __init__(
         self,
@@ -114,31 +117,13 @@ class HarmonicNoise(Synth):
         """Which harmonics lie under Nyquist, `[batch, frames, harmonics]`; always the first ones of a frame."""
         return f0_hz[..., None] * self.harmonic_number < self.sample_rate / 2
 
-    def forward(self, f0_hz: Tensor, controls: Mapping[str, Tensor], noise: Tensor | None = None) -> Synthesis:
-        """Render audio.
-
-        Args:
-            f0_hz: `[batch, frames]` in Hz. Not positive and NaN mean unvoiced; over Nyquist nothing sounds.
-            controls: Raw controls, each `[batch, frames, size]`.
-            noise: `[batch, frames * hop]` uniform in [-1, 1); drawn when not given.
-
-        Raises:
-            ValueError: Shapes disagree, a control is missing, or one holds NaN.
-        """
-        self.check_inputs(f0_hz, controls, noise)
-        # Signal processing stays in float32 under autocast: phases and sums of a hundred sines need the digits.
-        controls = {name: value.float() for name, value in controls.items()}
-        f0_hz = torch.nan_to_num(f0_hz.float(), nan=0.0).clamp(min=0.0, max=self.sample_rate / 2)
-        scaled = self.scaled_controls(f0_hz, controls)
-        harmonic = harmonic_audio(
-            f0_hz,
-            scaled["amplitude"] * scaled["harmonic_distribution"],
-            sample_rate=self.sample_rate,
-            hop=self.hop,
-            unvoiced=self.unvoiced,
-            active=None if self.above_nyquist == "thesis" else self._audible(f0_hz).sum(-1),
-        )
-        noise_part = self.noise_part(scaled["noise_bands"], noise)
-        dry = harmonic + noise_part
-        audio = dry if self.reverb is None else self.reverb(dry)
-        return Synthesis(audio=audio, dry=dry, harmonic=harmonic, noise=noise_part, scaled_controls=scaled)
+    def tone(self, phases: Tensor, f0_hz: Tensor, pitch_hz: Tensor, scaled: Mapping[str, Tensor]) -> Tensor:
+        """See `PitchedSynth.tone`: amplitudes are held over each frame."""
+        amplitudes = scaled["amplitude"] * scaled["harmonic_distribution"]
+        # where the others' amplitudes are 0 by definition, the loops stop there
+        active = None if self.above_nyquist == "thesis" else self._audible(f0_hz).sum(-1)
+        if self.unvoiced == "mute":
+            voiced = f0_hz > 0
+            amplitudes = amplitudes * voiced[..., None]
+            active = None if active is None else active * voiced
+        return harmonic_oscillators(phases[:, 0], amplitudes, hop=self.hop, active=active)

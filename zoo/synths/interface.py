@@ -5,12 +5,15 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
 from zoo.errors import listing
+
+# What `step` carries from one frame to the next. Every synth has a type of its own, which concerns nobody else.
+SynthState: TypeAlias = Any
 
 
 @dataclass
@@ -36,7 +39,9 @@ class Synth(nn.Module, ABC):
     """A differentiable signal processor from controls to audio.
 
     A child is registered by its name in the entry-point group `zoo_synths`, takes `sample_rate`, `hop` and its own
-    keyword options, says its controls' names and sizes, and implements `forward`.
+    keyword options, says its controls' names and sizes, and implements `forward`; and `latency`, `initial_state`,
+    `step` and `flush` where it can play frame by frame. One that is a tone with a pitch, with noise and a reverb where
+    wanted, has all of that from `zoo.synths.pitched.PitchedSynth`.
 
     Args:
         sample_rate: In Hz.
@@ -111,3 +116,69 @@ class Synth(nn.Module, ABC):
             controls: Raw controls, each `[batch, frames, size]`.
             noise: `[batch, frames * hop]` uniform in [-1, 1); drawn when not given.
         """
+
+    @property
+    def latency(self) -> int:
+        """Frames that `step` is behind: a frame's audio depends on so many frames after it.
+
+        Raises:
+            NotImplementedError: The synth has no step form.
+        """
+        raise self._no_step_form()
+
+    def initial_state(self, batch: int) -> SynthState:
+        """The state before the first frame, for `step`.
+
+        What the parameters alone give is computed here, once: a state is good as long as they stay as they are.
+
+        Args:
+            batch: Voices that are played at the same time.
+
+        Raises:
+            NotImplementedError: The synth has no step form.
+            ValueError: `batch` is not at least 1.
+        """
+        raise self._no_step_form()
+
+    def step(
+        self, f0_hz: Tensor, controls: Mapping[str, Tensor], noise: Tensor, state: SynthState
+    ) -> tuple[Synthesis, SynthState]:
+        """Render one frame more: what `forward` gives for a whole clip, block by block and `latency` frames late.
+
+        It is for playing: no gradients. The state that it is given stays as it was.
+
+        Args:
+            f0_hz: `[batch]` in Hz, 0 where unvoiced.
+            controls: Raw controls, each `[batch, size]`.
+            noise: `[batch, hop]` uniform in [-1, 1).
+            state: From `initial_state`, or from the step before.
+
+        Returns:
+            A block, each part of it `[batch, hop]`, and the state after it. The first `latency` blocks are silence.
+            `scaled_controls` are this frame's, `[batch, size]` each.
+
+        Raises:
+            NotImplementedError: The synth has no step form.
+            ValueError: Shapes disagree, a control is missing, or one holds NaN.
+        """
+        raise self._no_step_form()
+
+    def flush(self, state: SynthState) -> Synthesis:
+        """What is still to come when no frame follows: `latency` blocks more, each part `[batch, latency * hop]`.
+
+        All blocks in a row, without the first `latency` ones, are what `forward` gives for the clip.
+
+        Args:
+            state: From `initial_state`, or from the last step.
+
+        Raises:
+            NotImplementedError: The synth has no step form.
+        """
+        raise self._no_step_form()
+
+    def _no_step_form(self) -> NotImplementedError:
+        return NotImplementedError(
+            f"{type(self).__name__} has no step form: it renders whole clips only (call it with [batch, frames]). To "
+            "play it frame by frame, its author has to implement latency, initial_state, step and flush of "
+            "zoo.synths.Synth, or to derive it from zoo.synths.pitched.PitchedSynth."
+        )

@@ -1,13 +1,13 @@
-"""The harmonic part: a bank of sines at multiples of one fundamental, and what becomes of unvoiced frames."""
+"""The phase of oscillators that follow a pitch, and what becomes of unvoiced frames."""
 
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from zoo_kernels import harmonic_oscillators
 
 UNVOICED = ("mute", "hold")
 
@@ -27,7 +27,7 @@ def fundamental_phase(f0_hz: Tensor, *, sample_rate: int, hop: int) -> Tensor:
         `[batch, frames * hop]` float64, radians in [-pi, pi].
     """
     f0_hz = f0_hz.double()
-    around = torch.stack([f0_hz, *_neighbours(f0_hz)], dim=-1)
+    around = torch.stack([_before(f0_hz), f0_hz, _after(f0_hz)], dim=-1)
     # Summed within each frame, then over frames whose sums are wrapped: one long sum would lose 3e-4 rad in 10 minutes.
     # Interpolating and summing a frame are one small product (torch's own interpolation takes wrong neighbours from
     # frame 131,072 on: its indices are float32).
@@ -39,15 +39,38 @@ def fundamental_phase(f0_hz: Tensor, *, sample_rate: int, hop: int) -> Tensor:
     return within.flatten(1)
 
 
-def _neighbours(f0_hz: Tensor) -> tuple[Tensor, Tensor]:
-    """The frames before and after each frame; the clip's ends are their own neighbours."""
-    return torch.cat([f0_hz[:, :1], f0_hz[:, :-1]], dim=1), torch.cat([f0_hz[:, 1:], f0_hz[:, -1:]], dim=1)
+def next_phase(around: Tensor, turns: Tensor, *, sample_rate: int, hop: int) -> tuple[Tensor, Tensor]:
+    """The phase of one frame, as `fundamental_phase` gives it, where playing goes on frame by frame.
+
+    Args:
+        around: `[batch, 3]` float64, the pitch of the frame before, of the frame, and of the one after it, in Hz.
+        turns: `[batch]` float64, the phase at the frame's beginning, in turns.
+        sample_rate: In Hz.
+        hop: Samples a frame.
+
+    Returns:
+        `[batch, hop]` float64, radians in [-pi, pi]; and the turns at the frame's end.
+    """
+    within = around @ (_summed_weights(hop, around.device) / sample_rate) + turns[:, None]
+    within = within - torch.round(within)
+    return within * (2 * math.pi), within[:, -1]
 
 
+def _before(f0_hz: Tensor) -> Tensor:
+    """The frame before each frame; the clip's beginning is its own neighbour."""
+    return torch.cat([f0_hz[:, :1], f0_hz[:, :-1]], dim=1)
+
+
+def _after(f0_hz: Tensor) -> Tensor:
+    """The frame after each frame; the clip's end is its own neighbour."""
+    return torch.cat([f0_hz[:, 1:], f0_hz[:, -1:]], dim=1)
+
+
+@lru_cache(maxsize=16)
 def _summed_weights(hop: int, device: torch.device) -> Tensor:
-    """What a frame's pitch and those of its neighbours add to the phase, up to each of its samples: `[3, hop]`."""
+    """What the pitches before, of and after a frame add to the phase, up to each of its samples: `[3, hop]`."""
     offset = (torch.arange(hop, dtype=torch.float64, device=device) + 0.5) / hop - 0.5  # from the frame's centre
-    return torch.stack([1 - offset.abs(), (-offset).clamp(min=0), offset.clamp(min=0)]).cumsum(dim=1)
+    return torch.stack([(-offset).clamp(min=0), 1 - offset.abs(), offset.clamp(min=0)]).cumsum(dim=1)
 
 
 def carry_pitch(f0_hz: Tensor) -> Tensor:
@@ -84,32 +107,3 @@ def voicing_gate(f0_hz: Tensor, *, hop: int) -> Tensor:
     fall = rise.flip(0)
     gate = voiced[..., None] * torch.where(before[..., None], 1.0, rise) * torch.where(after[..., None], 1.0, fall)
     return gate.flatten(1)
-
-
-def harmonic_audio(
-    f0_hz: Tensor, amplitudes: Tensor, *, sample_rate: int, hop: int, unvoiced: str, active: Tensor | None = None
-) -> Tensor:
-    """Render the harmonic part.
-
-    Args:
-        f0_hz: `[batch, frames]` in Hz, 0 where unvoiced.
-        amplitudes: `[batch, frames, harmonics]`, held over each frame.
-        sample_rate: In Hz.
-        hop: Samples a frame.
-        unvoiced: "mute": silence in unvoiced frames, with a fade of one frame; "hold": the phase stands still and the
-            sum of the held sines goes on, as in the thesis.
-        active: `[batch, frames]` integers: how many harmonics can sound in a frame, where the others' amplitudes are 0
-            by definition; the loops stop there.
-
-    Returns:
-        `[batch, frames * hop]`.
-    """
-    if unvoiced == "hold":
-        phase = fundamental_phase(f0_hz, sample_rate=sample_rate, hop=hop)
-        return harmonic_oscillators(phase, amplitudes, hop=hop, active=active)
-    voiced = f0_hz > 0
-    if active is not None:
-        active = active * voiced
-    phase = fundamental_phase(carry_pitch(f0_hz), sample_rate=sample_rate, hop=hop)
-    audio = harmonic_oscillators(phase, amplitudes * voiced[..., None], hop=hop, active=active)
-    return audio * voicing_gate(f0_hz, hop=hop).to(audio)

@@ -2,10 +2,26 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from zoo_kernels import fast_fft_size
+
+
+class ReverbState(NamedTuple):
+    """What a reverb carries from block to block.
+
+    Attributes:
+        impulse: The spectra of the impulse response's pieces, `[pieces, block + 1]`, complex.
+        heard: The spectra of as many blocks before this one, the newest first, `[batch, pieces, block + 1]`.
+        last: The block before this one, `[batch, block]`.
+    """
+
+    impulse: Tensor
+    heard: Tensor
+    last: Tensor
 
 
 class Reverb(nn.Module):
@@ -46,3 +62,35 @@ class Reverb(nn.Module):
         size = fast_fft_size(samples + self.noise.shape[0] - 1)
         spectrum = torch.fft.rfft(audio.float(), n=size) * torch.fft.rfft(self.impulse().float(), n=size)
         return torch.fft.irfft(spectrum, n=size)[..., :samples]
+
+    @torch.no_grad()
+    def initial_state(self, batch: int, *, block: int) -> ReverbState:
+        """Silence so far, for `step`.
+
+        Args:
+            batch: Sounds at the same time.
+            block: Samples that `step` will be given.
+        """
+        impulse = self.impulse().float()
+        pieces = -(-len(impulse) // block)
+        spectra = torch.fft.rfft(F.pad(impulse, (0, pieces * block - len(impulse))).view(pieces, block), n=2 * block)
+        return ReverbState(
+            spectra,
+            spectra.new_zeros(batch, pieces, block + 1),
+            impulse.new_zeros(batch, block),
+        )
+
+    @torch.no_grad()
+    def step(self, audio: Tensor, state: ReverbState) -> tuple[Tensor, ReverbState]:
+        """`[batch, block]` -> `[batch, block]`, without delay: the next block of what `forward` gives for all of them.
+
+        The impulse response is cut into pieces as long as a block, whose spectra meet those of the blocks before:
+        some 250 short products a block in place of 16,000 taps for each sample.
+
+        Source: Gardner, "Efficient Convolution without Input-Output Delay", JAES 43 (1995), with pieces of one size.
+        """
+        block = audio.shape[-1]
+        spectrum = torch.fft.rfft(torch.cat([state.last, audio.float()], -1))
+        heard = torch.cat([spectrum[:, None], state.heard[:, :-1]], 1)
+        wet = torch.fft.irfft((heard * state.impulse).sum(1), n=2 * block)[:, block:]
+        return wet, ReverbState(state.impulse, heard, audio.float())

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from zoo import registry
-from zoo.synths import Synth, Synthesis
+from zoo.errors import listing
+from zoo.synths import Synth, Synthesis, SynthState
 from zoo.testing.contract import Subject, check_gradients, instance_of, reloaded, trial
 
 _BATCH, _FRAMES = 2, 40
@@ -27,7 +28,7 @@ def check_synth(
     Checked: its rates and control sizes, which are the handshake with a decoder; shapes, dtype and finite audio,
     unvoiced frames, controls of any size and clips of one frame included; that with noise given it is deterministic,
     and rows do not see each other; that a finite gradient reaches every control and every parameter; that weights can
-    be saved and loaded.
+    be saved and loaded; where `initial_state`, `step` and `flush` are offered, that stepping gives what `forward` does.
 
     Example:
         >>> check_synth("harmonic_noise", options={"harmonics": 20, "reverb_length": 400})
@@ -52,6 +53,7 @@ def check_synth(
         _check_handshake(subject, built, sample_rate, hop)
         _check_outputs(subject, built)
         _check_rows(subject, built)
+        _check_step(subject, built)
         _check_gradients(subject, built)
         _check_reload(subject, built, build)
 
@@ -125,6 +127,47 @@ def _check_rows(subject: Subject, synth: Synth) -> None:
     promise = "Whatever chance it plays with is the noise that it is given: a synth that ignores noise draws none."
     ignores = torch.equal(quiet, first)
     subject.require(not ignores or torch.equal(loud, drawn), promise, "audio that differs without noise given")
+
+
+def _check_step(subject: Subject, synth: Synth) -> None:
+    cls, names = type(synth), ("latency", "initial_state", "step", "flush")
+    offered = [name for name in names if getattr(cls, name) is not getattr(Synth, name)]
+    if not offered:
+        return
+    promise = "A step form is all of latency, initial_state, step and flush, or none of them."
+    subject.require(len(offered) == len(names), promise, f"only {listing(offered)}")
+    f0_hz, controls, noise = _inputs(synth)
+    for clip, frames in (("a clip", _FRAMES), ("a clip shorter than a long latency", 2)):
+        sizes = {name: value[:, :frames] for name, value in controls.items()}
+        given = f0_hz[:, :frames], sizes, noise[:, : frames * synth.hop]
+        whole = _render(subject, synth, *given).audio
+        with subject.promises("initial_state(batch), step(f0_hz, controls, noise, state), flush(state)."):
+            blocks, kept = step_through(synth, *given)
+            again, _ = synth.step(given[0][:, 0], {k: v[:, 0] for k, v in sizes.items()}, noise[:, : synth.hop], kept)
+        late = synth.latency * synth.hop
+        shape = (len(f0_hz), frames * synth.hop + late)
+        subject.require_tensor(
+            blocks, shape, f"All blocks of {clip} in a row ([batch, (frames + latency) * hop])", torch.float32
+        )
+        subject.require(not blocks[:, :late].any(), "The first `latency` blocks are silence.", "sound")
+        promise = f"Without those, the blocks are what forward gives for {clip}."
+        subject.require_close(blocks[:, late:], whole, promise)
+        promise = "step leaves the state that it is given as it was: the first block again."
+        subject.require_close(again.audio, blocks[:, : synth.hop], promise, atol=0)
+        subject.require(not blocks.requires_grad, "step is for playing: it records no gradients.", "requires_grad")
+
+
+def step_through(
+    synth: Synth, f0_hz: Tensor, controls: Mapping[str, Tensor], noise: Tensor
+) -> tuple[Tensor, SynthState]:
+    """Play a clip frame by frame; all blocks in a row, `[batch, (frames + latency) * hop]`, and the first state."""
+    first = state = synth.initial_state(len(f0_hz))
+    blocks = []
+    for frame, block in enumerate(torch.split(noise, synth.hop, 1)):
+        now = {name: value[:, frame] for name, value in controls.items()}
+        made, state = synth.step(f0_hz[:, frame], now, block, state)
+        blocks.append(made.audio)
+    return torch.cat([*blocks, synth.flush(state).audio], 1), first
 
 
 def _check_gradients(subject: Subject, synth: Synth) -> None:

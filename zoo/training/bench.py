@@ -8,10 +8,10 @@ import time
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 
 from zoo.losses.distillation import Reconstruction
 from zoo.model import Model
+from zoo.player import Player
 from zoo.training.batches import Batch
 from zoo.training.operations import operations_per_second
 from zoo.training.settings import Settings
@@ -82,12 +82,8 @@ def measure_cost(
     )
 
 
-@torch.inference_mode()
 def block_seconds(model: Model, frames: int, *, blocks: int = 60) -> float | None:
-    """Median time to play a block, on one thread: the decoder a frame at a time, and the synth on the block.
-
-    The synth plays each block as a clip of its own: what it carries from block to block (a phase, a reverb's tail)
-    costs next to nothing beside.
+    """Median time in which a `zoo.Player` plays a block, on one thread.
 
     Args:
         model: What to play.
@@ -95,29 +91,20 @@ def block_seconds(model: Model, frames: int, *, blocks: int = 60) -> float | Non
         blocks: To take the median of, after a few that are not timed.
 
     Returns:
-        Seconds; None where the decoder has no step form.
+        Seconds; None where decoder or synth has no step form.
     """
-    decoder, synth = model.decoder, model.synth
-    first = next(model.parameters())
-    frame = first.new_full((1,), 0.5)
-    f0_hz, noise = first.new_full((1, frames), 440.0), torch.zeros(1, frames * model.hop, device=first.device)
     try:
-        state = decoder.initial_state(1)
+        player = Player(model)
     except NotImplementedError:
         return None
+    f0_hz, loudness_db = torch.full((frames,), 440.0), torch.full((frames,), -20.0)
     times = []
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # as in a plugin's host; the compiled loops keep to it too
     try:
         for _ in range(blocks + 5):
             begin = time.perf_counter()
-            made: dict[str, list[Tensor]] = {}
-            for _ in range(frames):
-                decoded, state = decoder.step((frame, frame), state)
-                for name, control in decoded.controls.items():
-                    made.setdefault(name, []).append(control)
-            controls = {name: torch.stack(values, dim=1) for name, values in made.items()}
-            float(synth(f0_hz, controls, noise).audio[0, 0])  # waits for a device that works by itself
+            float(player.play(f0_hz, loudness_db)[0])  # waits for a device that works by itself
             times.append(time.perf_counter() - begin)
     finally:
         torch.set_num_threads(threads)

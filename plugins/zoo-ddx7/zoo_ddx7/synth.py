@@ -10,10 +10,10 @@ from torch import Tensor
 from zoo_kernels import OperatorGraph, frequency_modulation
 
 from zoo.errors import ConfigError, listing
-from zoo.synths import Synth, Synthesis
 from zoo.synths.filtered_noise import NoisePart
 from zoo.synths.harmonic_noise import scale_control
-from zoo.synths.oscillators import UNVOICED, carry_pitch, fundamental_phase, voicing_gate
+from zoo.synths.oscillators import UNVOICED
+from zoo.synths.pitched import PitchedSynth
 from zoo.synths.reverb import Reverb
 from zoo_ddx7.algorithm import parse
 
@@ -22,7 +22,7 @@ QUIET = -3.0
 making it softer makes the operators silent with it, and they do not come back."""
 
 
-class DDX7(Synth):
+class DDX7(PitchedSynth):
     """Up to six sine operators, or as many as there are ratios, as in Caspe et al., "DDX7" (ISMIR 2022).
 
     Control: `ol`, the operators' output levels before `max_ol * sigmoid(ol)`, interpolated between frames. A
@@ -72,7 +72,7 @@ class DDX7(Synth):
         self.unvoiced = unvoiced
         self.register_buffer("ratios", torch.tensor(list(ratios), dtype=torch.float32), persistent=False)
         self.ratios: Tensor
-        self.graph, self.tones = _graph(algorithm, self.ratios.tolist())
+        self.graph, self.multiples = _graph(algorithm, self.ratios.tolist())
         self.noise_part = NoisePart(noise_bands, hop=hop) if noise_bands else None
         self.reverb = Reverb(reverb_length, sample_rate=sample_rate) if reverb_length else None
 
@@ -81,41 +81,19 @@ class DDX7(Synth):
         scales = {"ol": f"output levels up to {self.max_ol:g} of {self.algorithm} at {self.ratios.tolist()}"}
         return scales if self.noise_part is None else scales | {"noise_bands": self.noise_part.scale}
 
-    def forward(self, f0_hz: Tensor, controls: Mapping[str, Tensor], noise: Tensor | None = None) -> Synthesis:
-        """Render audio.
-
-        Args:
-            f0_hz: `[batch, frames]` in Hz. Not positive and NaN mean unvoiced; over Nyquist it is Nyquist.
-            controls: `ol`, `[batch, frames, operators]`, and with noise bands `noise_bands`, `[batch, frames, bands]`.
-            noise: `[batch, frames * hop]` uniform in [-1, 1), drawn when not given; without noise bands it has no use.
-
-        Raises:
-            ValueError: Shapes disagree, the control is missing, or it holds NaN.
-        """
-        self.check_inputs(f0_hz, controls, noise)
-        f0_hz = torch.nan_to_num(f0_hz.float(), nan=0.0).clamp(min=0.0, max=self.sample_rate / 2)
-        levels = self.max_ol * torch.sigmoid(controls["ol"].float())  # phases need the digits, under autocast too
-        pitch = f0_hz if self.unvoiced == "hold" else carry_pitch(f0_hz)
-        operators = frequency_modulation(self._phases(pitch), levels, self.graph, hop=self.hop)
-        tone = operators / self.max_ol
-        if self.unvoiced == "mute":
-            tone = tone * voicing_gate(f0_hz, hop=self.hop).to(tone)
-        scaled, dry, noise_part = {"ol": levels}, tone, None
+    def scaled_controls(self, f0_hz: Tensor, controls: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """See `zoo.synths.pitched.PitchedSynth.scaled_controls`: `ol`, and `noise_bands` where there are any."""
+        scaled = {"ol": self.max_ol * torch.sigmoid(controls["ol"])}
         if self.noise_part is not None:
-            scaled["noise_bands"] = scale_control(controls["noise_bands"].float() + QUIET)
-            noise_part = self.noise_part(scaled["noise_bands"], noise)
-            dry = tone + noise_part
-        audio = dry if self.reverb is None else self.reverb(dry)
-        return Synthesis(audio=audio, dry=dry, harmonic=tone, noise=noise_part, scaled_controls=scaled)
+            scaled["noise_bands"] = scale_control(controls["noise_bands"] + QUIET)
+        return scaled
 
-    def _phases(self, f0_hz: Tensor) -> Tensor:
-        """The phases `[batch, tones, samples]` of the fundamental and of each ratio that is no whole number."""
-        pitches = f0_hz.double()[:, None] * torch.tensor(self.tones, dtype=torch.float64, device=f0_hz.device)[:, None]
-        phases = fundamental_phase(pitches.flatten(0, 1), sample_rate=self.sample_rate, hop=self.hop)
-        return phases.view(f0_hz.shape[0], len(self.tones), -1)
+    def tone(self, phases: Tensor, f0_hz: Tensor, pitch_hz: Tensor, scaled: Mapping[str, Tensor]) -> Tensor:
+        """See `zoo.synths.pitched.PitchedSynth.tone`: levels are interpolated between frames."""
+        return frequency_modulation(phases, scaled["ol"], self.graph, hop=self.hop) / self.max_ol
 
 
-def _graph(algorithm: str, ratios: Sequence[float]) -> tuple[OperatorGraph, list[float]]:
+def _graph(algorithm: str, ratios: Sequence[float]) -> tuple[OperatorGraph, tuple[float, ...]]:
     """An algorithm as the kernel takes it, and the multiples of the pitch whose phases it is to be given."""
     modulators = parse(algorithm, len(ratios))
     modulating = {number for numbers in modulators for number in numbers}
@@ -130,4 +108,4 @@ def _graph(algorithm: str, ratios: Sequence[float]) -> tuple[OperatorGraph, list
         )
     except ValueError:  # nobody is left to be heard, or some go round
         raise ConfigError(f"The algorithm {algorithm!r} has operators that modulate each other in a circle.") from None
-    return graph, tones
+    return graph, tuple(tones)

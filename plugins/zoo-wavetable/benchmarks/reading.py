@@ -25,10 +25,11 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
+from zoo_kernels import harmonic_oscillators
 from zoo_wavetable.reading import read_tables, sounding_harmonics
 from zoo_wavetable.tables import initial_tables, table_harmonics
 
-from zoo.synths.oscillators import fundamental_phase, harmonic_audio
+from zoo.synths.oscillators import fundamental_phase
 
 RATE, HOP, TABLES, SIZE = 16000, 64, 20, 512
 
@@ -68,7 +69,8 @@ def harmonic_noise(f0_hz: Tensor, tables: Tensor, weights: Tensor) -> Tensor:
     """The harmonic oscillators, of zoo, driven by anything of the right shape."""
     amplitudes = weights.repeat(1, 1, 100 // TABLES) * tables.sum()
     active = sounding_harmonics(f0_hz, harmonics=100, sample_rate=RATE)
-    return harmonic_audio(f0_hz, amplitudes, sample_rate=RATE, hop=HOP, unvoiced="hold", active=active)
+    phase = fundamental_phase(f0_hz, sample_rate=RATE, hop=HOP)
+    return harmonic_oscillators(phase, amplitudes, hop=HOP, active=active)
 
 
 WAYS: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {

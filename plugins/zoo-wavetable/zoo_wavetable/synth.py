@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from zoo.errors import ConfigError, listing
-from zoo.synths import Synth, Synthesis
 from zoo.synths.filtered_noise import NoisePart
 from zoo.synths.harmonic_noise import scale_control
-from zoo.synths.oscillators import UNVOICED, carry_pitch, fundamental_phase, voicing_gate
+from zoo.synths.oscillators import UNVOICED
+from zoo.synths.pitched import PitchedSynth
 from zoo.synths.reverb import Reverb
 from zoo_wavetable.reading import mixed_amplitude, read_tables, sounding_harmonics
 from zoo_wavetable.tables import initial_tables, table_harmonics
@@ -20,7 +20,7 @@ from zoo_wavetable.tables import initial_tables, table_harmonics
 _FAINT = 1e-6
 
 
-class Wavetable(Synth):
+class Wavetable(PitchedSynth):
     """Learned wavetables, mixed anew in each frame, plus filtered noise, then a reverb.
 
     Controls: `amplitude` (1), `table_weights` (tables), `noise_bands` (bands). The weights pass a softmax, and the
@@ -42,6 +42,8 @@ class Wavetable(Synth):
 
     Source: Shan, Hantrakul, Chen, Avent, Trevelyan, "Differentiable Wavetable Synthesis", ICASSP 2022.
     """
+
+    noise_part: NoisePart
 
     def __init__(
         self,
@@ -78,7 +80,7 @@ class Wavetable(Synth):
             "noise_bands": self.noise_part.scale,
         }
 
-    def scaled_controls(self, controls: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def scaled_controls(self, f0_hz: Tensor, controls: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The gains that the signal path uses.
 
         Returns:
@@ -91,40 +93,15 @@ class Wavetable(Synth):
             "noise_bands": scale_control(controls["noise_bands"]),
         }
 
-    def forward(self, f0_hz: Tensor, controls: Mapping[str, Tensor], noise: Tensor | None = None) -> Synthesis:
-        """Render audio.
-
-        Args:
-            f0_hz: `[batch, frames]` in Hz. Not positive and NaN mean unvoiced; over Nyquist nothing sounds.
-            controls: Raw controls, each `[batch, frames, size]`.
-            noise: `[batch, frames * hop]` uniform in [-1, 1); drawn when not given.
-
-        Raises:
-            ValueError: Shapes disagree, a control is missing, or one holds NaN.
-        """
-        self.check_inputs(f0_hz, controls, noise)
-        # Signal processing stays in float32 under autocast: phases, and the products that mix tables, need the digits.
-        with torch.autocast(f0_hz.device.type, enabled=False):
-            scaled = self.scaled_controls({name: value.float() for name, value in controls.items()})
-            f0_hz = torch.nan_to_num(f0_hz.float(), nan=0.0).clamp(min=0.0, max=self.sample_rate / 2)
-            harmonic = self._pitched(f0_hz, scaled["amplitude"], scaled["table_weights"])
-            noise_part = self.noise_part(scaled["noise_bands"], noise)
-            dry = harmonic + noise_part
-            audio = dry if self.reverb is None else self.reverb(dry)
-        return Synthesis(audio=audio, dry=dry, harmonic=harmonic, noise=noise_part, scaled_controls=scaled)
-
-    def _pitched(self, f0_hz: Tensor, amplitude: Tensor, weights: Tensor) -> Tensor:
-        muted = self.unvoiced == "mute"
-        pitch_hz = carry_pitch(f0_hz) if muted else f0_hz
+    def tone(self, phases: Tensor, f0_hz: Tensor, pitch_hz: Tensor, scaled: Mapping[str, Tensor]) -> Tensor:
+        """See `zoo.synths.pitched.PitchedSynth.tone`: weights are held over each frame."""
         harmonics = table_harmonics(self.tables.float())
         active = sounding_harmonics(pitch_hz, harmonics=harmonics.shape[-1], sample_rate=self.sample_rate)
-        if muted:
+        if self.unvoiced == "mute":
             active = active * (f0_hz > 0)
         if (
             f0_hz.device.type == "cpu"
         ):  # what sounds in no frame need not be mixed; to know it, a GPU would be waited for
             harmonics = harmonics[:, : int(active.max())]
-        gain = amplitude / mixed_amplitude(harmonics, weights, active).clamp(min=_FAINT)
-        phase = fundamental_phase(pitch_hz, sample_rate=self.sample_rate, hop=self.hop)
-        audio = read_tables(phase, harmonics, gain * weights, hop=self.hop, active=active)
-        return audio * voicing_gate(f0_hz, hop=self.hop) if muted else audio
+        gain = scaled["amplitude"] / mixed_amplitude(harmonics, scaled["table_weights"], active).clamp(min=_FAINT)
+        return read_tables(phases[:, 0], harmonics, gain * scaled["table_weights"], hop=self.hop, active=active)

@@ -1,0 +1,117 @@
+"""Playing a model in real time: pitch and loudness in, a block of samples out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from zoo.features import scale_f0, scale_loudness
+
+if TYPE_CHECKING:
+    from zoo.model import Model
+
+Curve = Tensor | float
+"""A number for one frame; `[frames]` for one voice; `[voices, frames]`."""
+
+
+class Player:
+    """A model that is played frame by frame, in blocks of any number of frames.
+
+    What it plays in blocks is what the model plays of the whole (to rounding), `latency` samples late. It plays as in
+    eval mode whatever mode the model is in, and records no gradients. After a change of the model's weights make a new
+    one.
+
+    Example:
+        >>> player = zoo.Player(zoo.create("gru-S"))
+        >>> player.latency
+        64
+        >>> player.play(440.0, -20.0).shape  # a frame: 4 ms
+        torch.Size([64])
+        >>> player.play([440.0, 442.0], [-20.0, -21.0]).shape
+        torch.Size([128])
+
+    Args:
+        model: Its decoder and its synth need a step form; zoo's own have one.
+        voices: That are played at the same time, each with a state of its own.
+        seed: Of the noise.
+
+    Attributes:
+        latency: Samples that the audio is late: the first so many are silence.
+
+    Raises:
+        NotImplementedError: The decoder or the synth plays whole clips only.
+        ValueError: There is not at least one voice.
+    """
+
+    def __init__(self, model: Model, *, voices: int = 1, seed: int = 0) -> None:
+        self.model = model
+        self.voices = voices
+        self.seed = seed
+        self.latency = model.synth.latency * model.hop
+        self._device = next(model.parameters()).device
+        # a diagonalisation, a reverb's spectra: they are the same for every note, and take up to seconds
+        self._beginning = model.decoder.initial_state(voices), model.synth.initial_state(voices)
+        self.reset()
+
+    def reset(self) -> None:
+        """Begin anew, in silence, with the same noise."""
+        self._decoder, self._synth = self._beginning
+        self._generator = torch.Generator().manual_seed(self.seed)
+
+    @torch.no_grad()
+    def play(self, f0_hz: Curve | list[float], loudness_db: Curve | list[float], noise: Tensor | None = None) -> Tensor:
+        """Play the next frames.
+
+        Args:
+            f0_hz: In Hz, 0 where unvoiced: a number, `[frames]` for one voice, or `[voices, frames]`.
+            loudness_db: -80..0, of the same shape.
+            noise: `[voices, frames * hop]` uniform in [-1, 1); drawn when not given.
+
+        Returns:
+            float32 `[frames * hop]`, or `[voices, frames * hop]` where the curves are such; on the model's device.
+
+        Raises:
+            ValueError: The shapes disagree, or are of another number of voices.
+        """
+        pitches, levels = (
+            torch.as_tensor(curve, dtype=torch.float32, device=self._device) for curve in (f0_hz, loudness_db)
+        )
+        given = pitches.ndim
+        if pitches.shape != levels.shape or given > 2:
+            raise ValueError(
+                "f0_hz and loudness_db must be numbers, or both [frames], or both [voices, frames]; "
+                f"found {list(pitches.shape)} and {list(levels.shape)}."
+            )
+        pitches, levels = (curve.reshape(1, -1) if given < 2 else curve for curve in (pitches, levels))
+        voices, frames = pitches.shape
+        if voices != self.voices:
+            raise ValueError(f"This player has {self.voices} voices, and was given {voices}: [voices, frames].")
+        hop = self.model.hop
+        if noise is None:
+            noise = (torch.rand(voices, frames * hop, generator=self._generator) * 2 - 1).to(self._device)
+        if noise.shape != (voices, frames * hop):
+            raise ValueError(
+                f"noise must be [voices, frames * hop] = {[voices, frames * hop]}, found {list(noise.shape)}."
+            )
+        blocks = [noise.new_zeros(voices, 0)]
+        decoder, synth = self._decoder, self._synth
+        for frame in range(frames):
+            pitch, level, block = pitches[:, frame], levels[:, frame], noise[:, frame * hop : (frame + 1) * hop]
+            decoded, decoder = self.model.decoder.step((scale_f0(pitch), scale_loudness(level)), decoder)
+            made, synth = self.model.synth.step(pitch, decoded.controls, block, synth)
+            blocks.append(made.audio)
+        self._decoder, self._synth = decoder, synth  # a frame that was refused leaves the player where it was
+        audio = torch.cat(blocks, 1)
+        return audio if given == 2 else audio[0]
+
+    @torch.no_grad()
+    def finish(self) -> Tensor:
+        """What is still to come, `[latency]` or with several voices `[voices, latency]`; then begin anew.
+
+        A reverb's tail is cut off there, as at the end of a clip. To hear it, play silence first.
+        """
+        audio = self.model.synth.flush(self._synth).audio
+        self.reset()
+        return audio if self.voices > 1 else audio[0]

@@ -1,0 +1,258 @@
+"""What zoo's synths have in common: a tone that follows the pitch, filtered noise beside it, a reverb behind both.
+
+A child says what its tone is; whole clips and playing frame by frame follow from that.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from zoo.synths.filtered_noise import NoisePart
+from zoo.synths.interface import Synth, Synthesis
+from zoo.synths.oscillators import carry_pitch, fundamental_phase, next_phase, voicing_gate
+from zoo.synths.reverb import Reverb, ReverbState
+
+
+class PitchedState(NamedTuple):
+    """What a pitched synth carries from frame to frame; frame n is the next one.
+
+    Attributes:
+        frames: How many there have been: n.
+        f0_hz: Of frames n - 2 and n - 1, `[batch, 2]`.
+        pitch_hz: The same, as oscillators are given it.
+        scaled: The scaled controls of frames n - 2 and n - 1, each `[batch, 2, size]`.
+        turns: The phases at the beginning of frame n - 1, `[batch, multiples]` in turns, float64.
+        tones: What of the tone is finished and was not given out yet, `[batch, samples]`.
+        noises: The same of the noise part.
+        unfinished: What the noise of the frames so far adds to samples after that.
+        reverb: The reverb's own state.
+    """
+
+    frames: int
+    f0_hz: Tensor
+    pitch_hz: Tensor
+    scaled: dict[str, Tensor]
+    turns: Tensor
+    tones: Tensor
+    noises: Tensor
+    unfinished: Tensor
+    reverb: ReverbState | None
+
+
+class _Three(NamedTuple):
+    # A frame between its neighbours, which are all that its tone depends on; each [batch, 3, ...].
+    f0_hz: Tensor
+    pitch_hz: Tensor
+    scaled: dict[str, Tensor]
+
+
+class PitchedSynth(Synth):
+    """A tone plus filtered noise through a reverb.
+
+    A child sets `unvoiced`, `noise_part` and `reverb`, `multiples` where its oscillators need other phases than that of
+    the pitch, and implements `scaled_controls` and `tone`.
+    """
+
+    unvoiced: str
+    """What the tone does where f0 is 0: "mute", with a fade of one frame, or "hold" the phase as the thesis did."""
+
+    noise_part: NoisePart | None
+    reverb: Reverb | None
+
+    multiples: tuple[float, ...] = (1.0,)
+    """Of the pitch, whose phases `tone` is given."""
+
+    @abstractmethod
+    def scaled_controls(self, f0_hz: Tensor, controls: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The controls as the signal path uses them, each frame by itself; with `noise_bands` where there is noise.
+
+        Args:
+            f0_hz: `[batch, frames]` in Hz, 0 where unvoiced.
+            controls: Raw, float32.
+        """
+
+    @abstractmethod
+    def tone(self, phases: Tensor, f0_hz: Tensor, pitch_hz: Tensor, scaled: Mapping[str, Tensor]) -> Tensor:
+        """The pitched part, which a frame's own values and those of its neighbours decide.
+
+        What it gives in unvoiced frames is muted afterwards, unless `unvoiced` is "hold".
+
+        Args:
+            phases: `[batch, multiples, frames * hop]`, radians, float64, wrapped.
+            f0_hz: `[batch, frames]` in Hz, 0 where unvoiced.
+            pitch_hz: The same; in "mute" mode with a neighbour's pitch where unvoiced.
+            scaled: What `scaled_controls` gave.
+
+        Returns:
+            `[batch, frames * hop]`.
+        """
+
+    @property
+    def latency(self) -> int:
+        """See `Synth.latency`."""
+        return max(1, 0 if self.noise_part is None else self.noise_part.latency)
+
+    def forward(self, f0_hz: Tensor, controls: Mapping[str, Tensor], noise: Tensor | None = None) -> Synthesis:
+        """Render audio.
+
+        Args:
+            f0_hz: `[batch, frames]` in Hz. Not positive and NaN mean unvoiced; over Nyquist it is Nyquist.
+            controls: Raw controls, each `[batch, frames, size]`.
+            noise: `[batch, frames * hop]` uniform in [-1, 1); drawn when not given.
+
+        Raises:
+            ValueError: Shapes disagree, a control is missing, or one holds NaN.
+        """
+        self.check_inputs(f0_hz, controls, noise)
+        # Signal processing stays in float32 under autocast: phases and sums of a hundred sines need the digits.
+        with torch.autocast(f0_hz.device.type, enabled=False):
+            f0_hz = self._clean(f0_hz)
+            scaled = self.scaled_controls(f0_hz, {name: value.float() for name, value in controls.items()})
+            pitch_hz = f0_hz if self.unvoiced == "hold" else carry_pitch(f0_hz)
+            tone = self.tone(self._phases(pitch_hz), f0_hz, pitch_hz, scaled)
+            if self.unvoiced == "mute":
+                tone = tone * voicing_gate(f0_hz, hop=self.hop).to(tone)
+            noise_part = None if self.noise_part is None else self.noise_part(scaled["noise_bands"], noise)
+            dry = tone if noise_part is None else tone + noise_part
+            audio = dry if self.reverb is None else self.reverb(dry)
+        return Synthesis(audio=audio, dry=dry, harmonic=tone, noise=noise_part, scaled_controls=scaled)
+
+    def _clean(self, f0_hz: Tensor) -> Tensor:
+        return torch.nan_to_num(f0_hz.float(), nan=0.0).clamp(min=0.0, max=self.sample_rate / 2)
+
+    def _tuned(self, pitch_hz: Tensor) -> Tensor:
+        """`[batch, frames]` -> `[batch * multiples, frames]`, float64."""
+        multiples = torch.tensor(self.multiples, dtype=torch.float64, device=pitch_hz.device)
+        return (pitch_hz.double()[:, None] * multiples[:, None]).flatten(0, 1)
+
+    def _phases(self, pitch_hz: Tensor) -> Tensor:
+        phases = fundamental_phase(self._tuned(pitch_hz), sample_rate=self.sample_rate, hop=self.hop)
+        return phases.view(pitch_hz.shape[0], len(self.multiples), -1)
+
+    @torch.no_grad()
+    def initial_state(self, batch: int) -> PitchedState:
+        """See `Synth.initial_state`."""
+        if batch < 1:
+            raise ValueError(f"initial_state needs a batch of at least 1, found {batch}.")
+        device = next((value.device for value in (*self.parameters(), *self.buffers())), torch.device("cpu"))
+        none = torch.zeros(batch, 0, device=device)
+        noise_latency = 0 if self.noise_part is None else self.noise_part.latency
+        return PitchedState(
+            frames=0,
+            f0_hz=none,
+            pitch_hz=none,
+            scaled={},
+            turns=torch.zeros(batch, len(self.multiples), dtype=torch.float64, device=device),
+            tones=torch.zeros(batch, (self.latency - 1) * self.hop, device=device),
+            noises=torch.zeros(batch, (self.latency - noise_latency) * self.hop, device=device),
+            unfinished=none if self.noise_part is None else self.noise_part.unfinished(batch).to(device),
+            reverb=None if self.reverb is None else self.reverb.initial_state(batch, block=self.hop),
+        )
+
+    @torch.no_grad()
+    def step(
+        self, f0_hz: Tensor, controls: Mapping[str, Tensor], noise: Tensor, state: PitchedState
+    ) -> tuple[Synthesis, PitchedState]:
+        """See `Synth.step`."""
+        batch = len(state.turns)
+        if f0_hz.shape != (batch,):
+            raise ValueError(f"f0_hz must be [batch] = [{batch}], as the state; found {list(f0_hz.shape)}.")
+        frame = {name: value[:, None] for name, value in controls.items()}
+        self.check_inputs(f0_hz[:, None], frame, noise)
+        with torch.autocast(f0_hz.device.type, enabled=False):
+            f0 = self._clean(f0_hz[:, None])
+            scaled = self.scaled_controls(f0, {name: value.float() for name, value in frame.items()})
+            block, unfinished = torch.zeros_like(noise), state.unfinished
+            if self.noise_part is not None:
+                block, unfinished = self.noise_part.step(scaled["noise_bands"], noise.float(), unfinished)
+            if state.frames:
+                three, turns = self._next_to(f0, scaled, state)
+                tone, turns = self._middle(three, turns)
+            else:  # the first frame is its own neighbour, as at the beginning of a clip
+                parts = {name: _thrice(value) for name, value in scaled.items()}
+                three, turns = _Three(_thrice(f0), _thrice(f0), parts), state.turns
+                tone = torch.zeros_like(block)
+            tones, noises = torch.cat([state.tones, tone], 1), torch.cat([state.noises, block], 1)
+            if state.frames < self.latency:  # before the first frame; noise reaches there, and is left out as in a clip
+                tones, noises = (F.pad(parts[:, self.hop :], (self.hop, 0)) for parts in (tones, noises))
+            made, reverb = self._blocks(tones[:, : self.hop], noises[:, : self.hop], state.reverb)
+        after = PitchedState(
+            frames=state.frames + 1,
+            f0_hz=three.f0_hz[:, 1:],
+            pitch_hz=three.pitch_hz[:, 1:],
+            scaled={name: value[:, 1:] for name, value in three.scaled.items()},
+            turns=turns,
+            tones=tones[:, self.hop :],
+            noises=noises[:, self.hop :],
+            unfinished=unfinished,
+            reverb=reverb,
+        )
+        made.scaled_controls = {name: value[:, 0] for name, value in scaled.items()}
+        return made, after
+
+    @torch.no_grad()
+    def flush(self, state: PitchedState) -> Synthesis:
+        """See `Synth.flush`."""
+        rest = self.latency * self.hop
+        if not state.frames:
+            none = torch.zeros(len(state.turns), rest, device=state.turns.device)
+            return Synthesis(none, none, none, None if self.noise_part is None else none)
+        with torch.autocast(state.turns.device.type, enabled=False):
+            scaled = {name: _and_again(value) for name, value in state.scaled.items()}
+            three = _Three(_and_again(state.f0_hz), _and_again(state.pitch_hz), scaled)
+            tone, _ = self._middle(three, state.turns)
+            tones = torch.cat([state.tones, tone], 1)
+            finished = state.unfinished[:, : rest - state.noises.shape[1]]
+            noises = torch.cat([state.noises, finished], 1)
+            too_early = max(0, rest - state.frames * self.hop)
+            tones, noises = (F.pad(parts[:, too_early:], (too_early, 0)) for parts in (tones, noises))
+            return self._blocks(tones, noises, state.reverb)[0]
+
+    def _next_to(self, f0: Tensor, scaled: Mapping[str, Tensor], state: PitchedState) -> tuple[_Three, Tensor]:
+        """The frame before this one, between its neighbours, and the phases at its beginning."""
+        pitch, before, turns = f0, state.pitch_hz, state.turns
+        if self.unvoiced == "mute":
+            pitch = torch.where(f0 > 0, f0, before[:, 1:])
+            # The first pitch holds for all that was before it (see `carry_pitch`), so the phase has come so far by now.
+            first = (before[:, 1:] == 0) & (f0 > 0)
+            advance = self._tuned(f0).view(len(f0), -1) * ((state.frames - 1) * self.hop / self.sample_rate)
+            turns = torch.where(first, advance - torch.round(advance), turns)
+            before = torch.where(first, f0, before)
+        parts = {name: torch.cat([state.scaled[name], value], 1) for name, value in scaled.items()}
+        return _Three(torch.cat([state.f0_hz, f0], 1), torch.cat([before, pitch], 1), parts), turns
+
+    def _middle(self, three: _Three, turns: Tensor) -> tuple[Tensor, Tensor]:
+        """The tone `[batch, hop]` of the frame in the middle, and the phases at the end of it."""
+        phase, turns = next_phase(
+            self._tuned(three.pitch_hz), turns.flatten(), sample_rate=self.sample_rate, hop=self.hop
+        )
+        phases = F.pad(phase, (self.hop, self.hop)).view(len(three.f0_hz), len(self.multiples), -1)
+        tone = self.tone(phases, *three)[:, self.hop : 2 * self.hop]
+        if self.unvoiced == "mute" and not bool((three.f0_hz > 0).all()):  # between voiced frames the gate is open
+            tone = tone * voicing_gate(three.f0_hz, hop=self.hop)[:, self.hop : 2 * self.hop].to(tone)
+        return tone, turns.view(len(three.f0_hz), -1)
+
+    def _blocks(self, tone: Tensor, noise: Tensor, state: ReverbState | None) -> tuple[Synthesis, ReverbState | None]:
+        dry = tone if self.noise_part is None else tone + noise
+        audio = dry
+        if self.reverb is not None and state is not None:
+            wet = []
+            for block in torch.split(dry, self.hop, 1):
+                played, state = self.reverb.step(block, state)
+                wet.append(played)
+            audio = torch.cat(wet, 1)
+        return Synthesis(audio, dry, tone, None if self.noise_part is None else noise), state
+
+
+def _thrice(frame: Tensor) -> Tensor:
+    return torch.cat([frame] * 3, 1)
+
+
+def _and_again(last: Tensor) -> Tensor:
+    return torch.cat([last, last[:, -1:]], 1)
