@@ -55,6 +55,7 @@ LAYERS = [
     {"hub", "card", "listing"},
     {"thesis"},
     {"checkpoint", "skip_init"},
+    {"player"},
     {"model", "presets"},
     {"decoders", "synths", "losses", "features", "datasets", "metrics"},
     {

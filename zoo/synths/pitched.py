@@ -128,6 +128,8 @@ class PitchedSynth(Synth):
 
     def _tuned(self, pitch_hz: Tensor) -> Tensor:
         """`[batch, frames]` -> `[batch * multiples, frames]`, float64."""
+        if self.multiples == (1.0,):
+            return pitch_hz.double()
         multiples = torch.tensor(self.multiples, dtype=torch.float64, device=pitch_hz.device)
         return (pitch_hz.double()[:, None] * multiples[:, None]).flatten(0, 1)
 
@@ -221,9 +223,10 @@ class PitchedSynth(Synth):
             pitch = torch.where(f0 > 0, f0, before[:, 1:])
             # The first pitch holds for all that was before it (see `carry_pitch`), so the phase has come so far by now.
             first = (before[:, 1:] == 0) & (f0 > 0)
-            advance = self._tuned(f0).view(len(f0), -1) * ((state.frames - 1) * self.hop / self.sample_rate)
-            turns = torch.where(first, advance - torch.round(advance), turns)
-            before = torch.where(first, f0, before)
+            if bool(first.any()):
+                advance = self._tuned(f0).view(len(f0), -1) * ((state.frames - 1) * self.hop / self.sample_rate)
+                turns = torch.where(first, advance - torch.round(advance), turns)
+                before = torch.where(first, f0, before)
         parts = {name: torch.cat([state.scaled[name], value], 1) for name, value in scaled.items()}
         return _Three(torch.cat([state.f0_hz, f0], 1), torch.cat([before, pitch], 1), parts), turns
 
