@@ -12,6 +12,9 @@ from zoo.features import scale_f0, scale_loudness
 if TYPE_CHECKING:
     from zoo.model import Model
 
+_AT_ONCE = 64
+"""Frames that a synth is given at most: memory stays small however long a block is."""
+
 Curve = Tensor | float
 """A number for one frame; `[frames]` for one voice; `[voices, frames]`."""
 
@@ -95,16 +98,24 @@ class Player:
             raise ValueError(
                 f"noise must be [voices, frames * hop] = {[voices, frames * hop]}, found {list(noise.shape)}."
             )
-        blocks = [noise.new_zeros(voices, 0)]
+        scaled_f0, scaled_loudness = scale_f0(pitches), scale_loudness(levels)
         decoder, synth = self._decoder, self._synth
-        for frame in range(frames):
-            pitch, level, block = pitches[:, frame], levels[:, frame], noise[:, frame * hop : (frame + 1) * hop]
-            decoded, decoder = self.model.decoder.step((scale_f0(pitch), scale_loudness(level)), decoder)
-            made, synth = self.model.synth.step(pitch, decoded.controls, block, synth)
-            blocks.append(made.audio)
-        self._decoder, self._synth = decoder, synth  # a frame that was refused leaves the player where it was
-        audio = torch.cat(blocks, 1)
-        return audio if given == 2 else audio[0]
+        audio = [noise.new_zeros(voices, 0)]
+        for begin in range(0, frames, _AT_ONCE):
+            some = slice(begin, min(begin + _AT_ONCE, frames))
+            decoded = []
+            for frame in range(some.start, some.stop):
+                features = scaled_f0[:, frame], scaled_loudness[:, frame]
+                one, decoder = self.model.decoder.step(features, decoder)
+                decoded.append(one.controls)
+            controls = {name: torch.stack([one[name] for one in decoded], 1) for name in decoded[0]}
+            made, synth = self.model.synth.step(
+                pitches[:, some], controls, noise[:, some.start * hop : some.stop * hop], synth
+            )
+            audio.append(made.audio)
+        self._decoder, self._synth = decoder, synth  # frames that were refused leave the player where it was
+        played = torch.cat(audio, 1)
+        return played if given == 2 else played[0]
 
     @torch.no_grad()
     def finish(self) -> Tensor:

@@ -99,11 +99,11 @@ class Stepping(Buzz):
     def step(self, f0_hz, controls, noise, state):
         late, turns = state
         with torch.no_grad():
-            frames = {name: value[:, None] for name, value in controls.items()}
-            level, air = (frames[name].sigmoid()[..., 0] for name in ("level", "air"))
-            phase = turns + (f0_hz[:, None] / self.sample_rate) * torch.arange(1, self.hop + 1)
-            now = self.amplitude() * level * torch.sin(2 * torch.pi * phase) + 0.1 * air * noise
-        return Synthesis(late, late), (now, phase[:, -1:] % 1)
+            cycles = (f0_hz.repeat_interleave(self.hop, 1) / self.sample_rate).cumsum(1) + turns
+            level, air = (controls[name].sigmoid()[..., 0].repeat_interleave(self.hop, 1) for name in ("level", "air"))
+            now = self.amplitude() * level * torch.sin(2 * torch.pi * cycles) + 0.1 * air * noise
+        audio = torch.cat([late, now], 1)
+        return Synthesis(audio[:, : -self.hop], audio[:, : -self.hop]), (audio[:, -self.hop :], cycles[:, -1:] % 1)
 
     def flush(self, state):
         return Synthesis(state[0], state[0])
@@ -125,6 +125,12 @@ class StepsInItsState(Stepping):
         audio = made.audio.clone()
         state[0].copy_(after[0])
         return Synthesis(audio, audio), (state[0], after[1])
+
+
+class StepsByTheFrame(Stepping):
+    def step(self, f0_hz, controls, noise, state):
+        made, after = super().step(f0_hz, controls, noise, state)
+        return Synthesis(made.audio[:, : self.hop], made.dry), after
 
 
 class HasNoEnd(Stepping):
@@ -153,6 +159,7 @@ def test_good_synth_passes_at_any_rate():
         (StepsWithoutItsPhase, "blocks are what forward gives for a clip", "apart"),
         (StepsAtOnce, "first `latency` blocks are silence", "sound"),
         (StepsInItsState, "leaves the state that it is given as it was", "apart"),
+        (StepsByTheFrame, "any number of frames", r"\[2, 2624\]"),
         (HasNoEnd, "or none of them", "only initial_state, latency, step"),
     ],
 )

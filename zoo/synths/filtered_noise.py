@@ -47,22 +47,23 @@ class NoisePart(nn.Module):
         return torch.zeros(batch, samples, device=self.response.device)
 
     def step(self, magnitudes: Tensor, noise: Tensor, unfinished: Tensor) -> tuple[Tensor, Tensor]:
-        """Filter one frame's noise, and add it to that of the frames around it.
+        """Filter the next frames' noise, and add it to that of the frames before.
 
         Args:
-            magnitudes: `[batch, 1, bands]`.
-            noise: `[batch, hop]`.
+            magnitudes: `[batch, frames, bands]`.
+            noise: `[batch, frames * hop]`.
             unfinished: What the frames before add to the samples from `latency` frames ago on.
 
         Returns:
-            The noise part `[batch, hop]` of `latency` frames ago, and what is unfinished then.
+            The noise part `[batch, frames * hop]` from `latency` frames ago on, and what is unfinished then.
         """
         if not self.latency:
             return thesis_filtered_noise(noise, magnitudes, hop=self.hop), unfinished
-        total = F.pad(unfinished, (0, self.hop))
-        whole = filtered_frames(noise, magnitudes, self.response.float(), hop=self.hop)[:, 0]
-        total[:, self.latency * self.hop - self._reach :] += whole
-        return total[:, : self.hop], total[:, self.hop :]
+        total = F.pad(unfinished, (0, noise.shape[1]))
+        added = overlap_added(filtered_frames(noise, magnitudes, self.response.float(), hop=self.hop), hop=self.hop)
+        begin = self.latency * self.hop - self._reach
+        total[:, begin:] += added[:, : total.shape[1] - begin]
+        return total[:, : noise.shape[1]], total[:, noise.shape[1] :]
 
     def forward(self, magnitudes: Tensor, noise: Tensor | None = None) -> Tensor:
         """Filter noise.
@@ -131,15 +132,28 @@ def full_filtered_noise(noise: Tensor, magnitudes: Tensor, response: Tensor, *, 
     Returns:
         `[batch, frames * hop]`; what reaches over the clip's ends is left out.
     """
-    batch, frames, bands = magnitudes.shape
-    reach = bands - 1
-    whole = filtered_frames(noise, magnitudes, response, hop=hop)
-    padded = -(-whole.shape[-1] // hop) * hop
-    pieces = F.pad(whole, (0, padded - whole.shape[-1])).view(batch, frames, padded // hop, hop)
-    total = pieces.new_zeros(batch, frames + padded // hop - 1, hop)
+    reach = magnitudes.shape[-1] - 1
+    total = overlap_added(filtered_frames(noise, magnitudes, response, hop=hop), hop=hop)
+    return total[:, reach : reach + noise.shape[1]]
+
+
+def overlap_added(frames: Tensor, *, hop: int) -> Tensor:
+    """Add frames that reach into those after them.
+
+    Args:
+        frames: `[batch, frames, samples]`, each beginning `hop` samples after the one before.
+        hop: See above.
+
+    Returns:
+        `[batch, samples]` from the first frame's beginning to the last one's end, and zeros up to a whole hop.
+    """
+    batch, count, samples = frames.shape
+    padded = -(-samples // hop) * hop
+    pieces = F.pad(frames, (0, padded - samples)).view(batch, count, padded // hop, hop)
+    total = pieces.new_zeros(batch, count + padded // hop - 1, hop)
     for i in range(padded // hop):
-        total[:, i : i + frames] += pieces[:, :, i]
-    return total.flatten(1)[:, reach : reach + frames * hop]
+        total[:, i : i + count] += pieces[:, :, i]
+    return total.flatten(1)
 
 
 def thesis_filtered_noise(noise: Tensor, magnitudes: Tensor, *, hop: int) -> Tensor:

@@ -143,19 +143,19 @@ class Synth(nn.Module, ABC):
     def step(
         self, f0_hz: Tensor, controls: Mapping[str, Tensor], noise: Tensor, state: SynthState
     ) -> tuple[Synthesis, SynthState]:
-        """Render one frame more: what `forward` gives for a whole clip, block by block and `latency` frames late.
+        """Render the next frames: what `forward` gives for a whole clip, piece by piece and `latency` frames late.
 
         It is for playing: no gradients. The state that it is given stays as it was.
 
         Args:
-            f0_hz: `[batch]` in Hz, 0 where unvoiced.
-            controls: Raw controls, each `[batch, size]`.
-            noise: `[batch, hop]` uniform in [-1, 1).
+            f0_hz: `[batch, frames]` in Hz, 0 where unvoiced; any number of frames from one on.
+            controls: Raw controls, each `[batch, frames, size]`.
+            noise: `[batch, frames * hop]` uniform in [-1, 1).
             state: From `initial_state`, or from the step before.
 
         Returns:
-            A block, each part of it `[batch, hop]`, and the state after it. The first `latency` blocks are silence.
-            `scaled_controls` are this frame's, `[batch, size]` each.
+            As `forward`, each part `[batch, frames * hop]` of audio that began `latency` frames earlier (the first
+            `latency` frames of all are silence) and `scaled_controls` of these frames; and the state after them.
 
         Raises:
             NotImplementedError: The synth has no step form.
@@ -164,9 +164,9 @@ class Synth(nn.Module, ABC):
         raise self._no_step_form()
 
     def flush(self, state: SynthState) -> Synthesis:
-        """What is still to come when no frame follows: `latency` blocks more, each part `[batch, latency * hop]`.
+        """What is still to come when no frame follows, each part `[batch, latency * hop]`.
 
-        All blocks in a row, without the first `latency` ones, are what `forward` gives for the clip.
+        All pieces in a row, without the first `latency` frames, are what `forward` gives for the clip.
 
         Args:
             state: From `initial_state`, or from the last step.

@@ -27,43 +27,36 @@ def fundamental_phase(f0_hz: Tensor, *, sample_rate: int, hop: int) -> Tensor:
         `[batch, frames * hop]` float64, radians in [-pi, pi].
     """
     f0_hz = f0_hz.double()
-    around = torch.stack([_before(f0_hz), f0_hz, _after(f0_hz)], dim=-1)
-    # Summed within each frame, then over frames whose sums are wrapped: one long sum would lose 3e-4 rad in 10 minutes.
-    # Interpolating and summing a frame are one small product (torch's own interpolation takes wrong neighbours from
-    # frame 131,072 on: its indices are float32).
-    within = around @ (_summed_weights(hop, f0_hz.device) / sample_rate)
-    before = torch.cumsum(within[..., -1] - torch.round(within[..., -1]), dim=-1)
-    within += F.pad(before[:, :-1], (1, 0))[..., None]  # in place: on a CPU, new memory costs more than arithmetic
-    within -= torch.round(within)
-    within *= 2 * math.pi
-    return within.flatten(1)
+    around = torch.cat([f0_hz[:, :1], f0_hz, f0_hz[:, -1:]], dim=1)  # the clip's ends are their own neighbours
+    return phase_between(around, None, sample_rate=sample_rate, hop=hop)[0]
 
 
-def next_phase(around: Tensor, turns: Tensor, *, sample_rate: int, hop: int) -> tuple[Tensor, Tensor]:
-    """The phase of one frame, as `fundamental_phase` gives it, where playing goes on frame by frame.
+def phase_between(f0_hz: Tensor, turns: Tensor | None, *, sample_rate: int, hop: int) -> tuple[Tensor, Tensor]:
+    """The phase of the frames between the first and the last one, as `fundamental_phase` gives it.
 
     Args:
-        around: `[batch, 3]` float64, the pitch of the frame before, of the frame, and of the one after it, in Hz.
-        turns: `[batch]` float64, the phase at the frame's beginning, in turns.
+        f0_hz: `[batch, frames + 2]` float64, in Hz.
+        turns: `[batch]` float64: the phase where those frames begin, in turns; 0 where None.
         sample_rate: In Hz.
         hop: Samples a frame.
 
     Returns:
-        `[batch, hop]` float64, radians in [-pi, pi]; and the turns at the frame's end.
+        `[batch, frames * hop]` float64, radians in [-pi, pi]; and the turns where those frames end, `[batch]`.
     """
-    within = around @ (_summed_weights(hop, around.device) / sample_rate) + turns[:, None]
-    within = within - torch.round(within)
-    return within * (2 * math.pi), within[:, -1]
-
-
-def _before(f0_hz: Tensor) -> Tensor:
-    """The frame before each frame; the clip's beginning is its own neighbour."""
-    return torch.cat([f0_hz[:, :1], f0_hz[:, :-1]], dim=1)
-
-
-def _after(f0_hz: Tensor) -> Tensor:
-    """The frame after each frame; the clip's end is its own neighbour."""
-    return torch.cat([f0_hz[:, 1:], f0_hz[:, -1:]], dim=1)
+    around = f0_hz.unfold(1, 3, 1)
+    # Summed within each frame, then over frames whose sums are wrapped: one long sum would lose 3e-4 rad in 10 minutes.
+    # Interpolating and summing a frame are one small product (torch's own interpolation takes wrong neighbours from
+    # frame 131,072 on: its indices are float32).
+    within = around @ (_summed_weights(hop, f0_hz.device) / sample_rate)
+    sums = within[..., -1] - torch.round(within[..., -1])
+    before = F.pad(sums[:, :-1], (1, 0))
+    if turns is not None:
+        before[:, 0] += turns
+    within += torch.cumsum(before, dim=-1)[..., None]  # in place: on a CPU, new memory costs more than arithmetic
+    within -= torch.round(within)
+    end = within[:, -1, -1].clone()
+    within *= 2 * math.pi
+    return within.flatten(1), end
 
 
 @lru_cache(maxsize=16)

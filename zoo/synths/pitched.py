@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from zoo.synths.filtered_noise import NoisePart
 from zoo.synths.interface import Synth, Synthesis
-from zoo.synths.oscillators import carry_pitch, fundamental_phase, next_phase, voicing_gate
+from zoo.synths.oscillators import carry_pitch, fundamental_phase, phase_between, voicing_gate
 from zoo.synths.reverb import Reverb, ReverbState
 
 
@@ -24,7 +24,7 @@ class PitchedState(NamedTuple):
 
     Attributes:
         frames: How many there have been: n.
-        f0_hz: Of frames n - 2 and n - 1, `[batch, 2]`.
+        f0_hz: Of frames n - 2 and n - 1, `[batch, 2]`; a clip's first frame is its own neighbour.
         pitch_hz: The same, as oscillators are given it.
         scaled: The scaled controls of frames n - 2 and n - 1, each `[batch, 2, size]`.
         turns: The phases at the beginning of frame n - 1, `[batch, multiples]` in turns, float64.
@@ -45,8 +45,8 @@ class PitchedState(NamedTuple):
     reverb: ReverbState | None
 
 
-class _Three(NamedTuple):
-    # A frame between its neighbours, which are all that its tone depends on; each [batch, 3, ...].
+class _Row(NamedTuple):
+    # Frames in a row, each [batch, frames, ...]: a frame and its neighbours are all that its tone depends on.
     f0_hz: Tensor
     pitch_hz: Tensor
     scaled: dict[str, Tensor]
@@ -163,39 +163,38 @@ class PitchedSynth(Synth):
     ) -> tuple[Synthesis, PitchedState]:
         """See `Synth.step`."""
         batch = len(state.turns)
-        if f0_hz.shape != (batch,):
-            raise ValueError(f"f0_hz must be [batch] = [{batch}], as the state; found {list(f0_hz.shape)}.")
-        frame = {name: value[:, None] for name, value in controls.items()}
-        self.check_inputs(f0_hz[:, None], frame, noise)
+        self.check_inputs(f0_hz, controls, noise)
+        if len(f0_hz) != batch:
+            raise ValueError(
+                f"f0_hz must be [batch, frames] with a batch of {batch}, as the state has; found {list(f0_hz.shape)}."
+            )
+        samples = noise.shape[1]
         with torch.autocast(f0_hz.device.type, enabled=False):
-            f0 = self._clean(f0_hz[:, None])
-            scaled = self.scaled_controls(f0, {name: value.float() for name, value in frame.items()})
+            f0_hz = self._clean(f0_hz)
+            scaled = self.scaled_controls(f0_hz, {name: value.float() for name, value in controls.items()})
             block, unfinished = torch.zeros_like(noise), state.unfinished
             if self.noise_part is not None:
                 block, unfinished = self.noise_part.step(scaled["noise_bands"], noise.float(), unfinished)
-            if state.frames:
-                three, turns = self._next_to(f0, scaled, state)
-                tone, turns = self._middle(three, turns)
-            else:  # the first frame is its own neighbour, as at the beginning of a clip
-                parts = {name: _thrice(value) for name, value in scaled.items()}
-                three, turns = _Three(_thrice(f0), _thrice(f0), parts), state.turns
-                tone = torch.zeros_like(block)
+            row, turns = self._lined_up(f0_hz, scaled, state)
+            tone, turns = self._between(row, turns)
+            if not state.frames:
+                tone = F.pad(tone, (self.hop, 0))  # the last frame's waits for its neighbour
             tones, noises = torch.cat([state.tones, tone], 1), torch.cat([state.noises, block], 1)
-            if state.frames < self.latency:  # before the first frame; noise reaches there, and is left out as in a clip
-                tones, noises = (F.pad(parts[:, self.hop :], (self.hop, 0)) for parts in (tones, noises))
-            made, reverb = self._blocks(tones[:, : self.hop], noises[:, : self.hop], state.reverb)
+            early = min(samples, max(0, self.latency - state.frames) * self.hop)
+            tone, block = (_silent_until(early, part[:, :samples]) for part in (tones, noises))
+            made, reverb = self._mixed(tone, block, state.reverb)
+        made.scaled_controls = scaled
         after = PitchedState(
-            frames=state.frames + 1,
-            f0_hz=three.f0_hz[:, 1:],
-            pitch_hz=three.pitch_hz[:, 1:],
-            scaled={name: value[:, 1:] for name, value in three.scaled.items()},
+            frames=state.frames + f0_hz.shape[1],
+            f0_hz=row.f0_hz[:, -2:],
+            pitch_hz=row.pitch_hz[:, -2:],
+            scaled={name: value[:, -2:] for name, value in row.scaled.items()},
             turns=turns,
-            tones=tones[:, self.hop :],
-            noises=noises[:, self.hop :],
+            tones=tones[:, samples:],
+            noises=noises[:, samples:],
             unfinished=unfinished,
             reverb=reverb,
         )
-        made.scaled_controls = {name: value[:, 0] for name, value in scaled.items()}
         return made, after
 
     @torch.no_grad()
@@ -207,55 +206,60 @@ class PitchedSynth(Synth):
             return Synthesis(none, none, none, None if self.noise_part is None else none)
         with torch.autocast(state.turns.device.type, enabled=False):
             scaled = {name: _and_again(value) for name, value in state.scaled.items()}
-            three = _Three(_and_again(state.f0_hz), _and_again(state.pitch_hz), scaled)
-            tone, _ = self._middle(three, state.turns)
-            tones = torch.cat([state.tones, tone], 1)
-            finished = state.unfinished[:, : rest - state.noises.shape[1]]
-            noises = torch.cat([state.noises, finished], 1)
-            too_early = max(0, rest - state.frames * self.hop)
-            tones, noises = (F.pad(parts[:, too_early:], (too_early, 0)) for parts in (tones, noises))
-            return self._blocks(tones, noises, state.reverb)[0]
+            row = _Row(_and_again(state.f0_hz), _and_again(state.pitch_hz), scaled)
+            tones = torch.cat([state.tones, self._between(row, state.turns)[0]], 1)
+            noises = torch.cat([state.noises, state.unfinished[:, : rest - state.noises.shape[1]]], 1)
+            early = max(0, self.latency - state.frames) * self.hop
+            return self._mixed(_silent_until(early, tones), _silent_until(early, noises), state.reverb)[0]
 
-    def _next_to(self, f0: Tensor, scaled: Mapping[str, Tensor], state: PitchedState) -> tuple[_Three, Tensor]:
-        """The frame before this one, between its neighbours, and the phases at its beginning."""
-        pitch, before, turns = f0, state.pitch_hz, state.turns
+    def _lined_up(self, f0_hz: Tensor, scaled: Mapping[str, Tensor], state: PitchedState) -> tuple[_Row, Tensor]:
+        """The frames that wait for a neighbour and the new ones, and the phases where the second of them begins."""
+        if not state.frames:  # the first frame is its own neighbour, as at the beginning of a clip
+            pitch_hz = f0_hz if self.unvoiced == "hold" else carry_pitch(f0_hz)
+            parts = {name: _once_more(value) for name, value in scaled.items()}
+            return _Row(_once_more(f0_hz), _once_more(pitch_hz), parts), state.turns
+        pitch_hz, turns = torch.cat([state.pitch_hz, f0_hz], 1), state.turns
         if self.unvoiced == "mute":
-            pitch = torch.where(f0 > 0, f0, before[:, 1:])
-            # The first pitch holds for all that was before it (see `carry_pitch`), so the phase has come so far by now.
-            first = (before[:, 1:] == 0) & (f0 > 0)
+            pitch_hz = carry_pitch(pitch_hz)
+            # The first pitch holds for all that was before it, so the phase has come so far by now.
+            first = (state.pitch_hz[:, -1:] == 0) & (pitch_hz[:, :1] > 0)
             if bool(first.any()):
-                advance = self._tuned(f0).view(len(f0), -1) * ((state.frames - 1) * self.hop / self.sample_rate)
+                advance = self._tuned(pitch_hz[:, :1]).view(len(f0_hz), -1)
+                advance = advance * ((state.frames - 1) * self.hop / self.sample_rate)
                 turns = torch.where(first, advance - torch.round(advance), turns)
-                before = torch.where(first, f0, before)
         parts = {name: torch.cat([state.scaled[name], value], 1) for name, value in scaled.items()}
-        return _Three(torch.cat([state.f0_hz, f0], 1), torch.cat([before, pitch], 1), parts), turns
+        return _Row(torch.cat([state.f0_hz, f0_hz], 1), pitch_hz, parts), turns
 
-    def _middle(self, three: _Three, turns: Tensor) -> tuple[Tensor, Tensor]:
-        """The tone `[batch, hop]` of the frame in the middle, and the phases at the end of it."""
-        phase, turns = next_phase(
-            self._tuned(three.pitch_hz), turns.flatten(), sample_rate=self.sample_rate, hop=self.hop
+    def _between(self, row: _Row, turns: Tensor) -> tuple[Tensor, Tensor]:
+        """The tone of all frames but the first and the last one, and the phases at the end of them."""
+        batch, frames = row.f0_hz.shape
+        if frames < 3:
+            return torch.zeros(batch, 0, device=row.f0_hz.device), turns
+        inner = slice(self.hop, (frames - 1) * self.hop)
+        phase, turns = phase_between(
+            self._tuned(row.pitch_hz), turns.flatten(), sample_rate=self.sample_rate, hop=self.hop
         )
-        phases = F.pad(phase, (self.hop, self.hop)).view(len(three.f0_hz), len(self.multiples), -1)
-        tone = self.tone(phases, *three)[:, self.hop : 2 * self.hop]
-        if self.unvoiced == "mute" and not bool((three.f0_hz > 0).all()):  # between voiced frames the gate is open
-            tone = tone * voicing_gate(three.f0_hz, hop=self.hop)[:, self.hop : 2 * self.hop].to(tone)
-        return tone, turns.view(len(three.f0_hz), -1)
+        tone = self.tone(F.pad(phase, (self.hop, self.hop)).view(batch, len(self.multiples), -1), *row)[:, inner]
+        if self.unvoiced == "mute" and not bool((row.f0_hz > 0).all()):  # between voiced frames the gate is open
+            tone = tone * voicing_gate(row.f0_hz, hop=self.hop)[:, inner].to(tone)
+        return tone, turns.view(batch, -1)
 
-    def _blocks(self, tone: Tensor, noise: Tensor, state: ReverbState | None) -> tuple[Synthesis, ReverbState | None]:
+    def _mixed(self, tone: Tensor, noise: Tensor, state: ReverbState | None) -> tuple[Synthesis, ReverbState | None]:
         dry = tone if self.noise_part is None else tone + noise
         audio = dry
         if self.reverb is not None and state is not None:
-            wet = []
-            for block in torch.split(dry, self.hop, 1):
-                played, state = self.reverb.step(block, state)
-                wet.append(played)
-            audio = torch.cat(wet, 1)
+            audio, state = self.reverb.step(dry, state)
         return Synthesis(audio, dry, tone, None if self.noise_part is None else noise), state
 
 
-def _thrice(frame: Tensor) -> Tensor:
-    return torch.cat([frame] * 3, 1)
+def _once_more(frames: Tensor) -> Tensor:
+    return torch.cat([frames[:, :1], frames], 1)
 
 
-def _and_again(last: Tensor) -> Tensor:
-    return torch.cat([last, last[:, -1:]], 1)
+def _and_again(frames: Tensor) -> Tensor:
+    return torch.cat([frames, frames[:, -1:]], 1)
+
+
+def _silent_until(sample: int, audio: Tensor) -> Tensor:
+    """Noise reaches before the first frame, where a clip has no samples."""
+    return F.pad(audio[:, sample:], (sample, 0)) if sample else audio

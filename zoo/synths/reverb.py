@@ -9,6 +9,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from zoo_kernels import fast_fft_size
 
+_AT_ONCE = 16
+"""Blocks whose spectra are taken together: more gains nothing, and takes memory."""
+
 
 class ReverbState(NamedTuple):
     """What a reverb carries from block to block.
@@ -82,15 +85,22 @@ class Reverb(nn.Module):
 
     @torch.no_grad()
     def step(self, audio: Tensor, state: ReverbState) -> tuple[Tensor, ReverbState]:
-        """`[batch, block]` -> `[batch, block]`, without delay: the next block of what `forward` gives for all of them.
+        """`[batch, blocks * block]` -> the same shape, without delay: the next samples of what `forward` gives for all.
 
         The impulse response is cut into pieces as long as a block, whose spectra meet those of the blocks before:
         some 250 short products a block in place of 16,000 taps for each sample.
 
         Source: Gardner, "Efficient Convolution without Input-Output Delay", JAES 43 (1995), with pieces of one size.
         """
-        block = audio.shape[-1]
-        spectrum = torch.fft.rfft(torch.cat([state.last, audio.float()], -1))
-        heard = torch.cat([spectrum[:, None], state.heard[:, :-1]], 1)
-        wet = torch.fft.irfft((heard * state.impulse).sum(1), n=2 * block)[:, block:]
-        return wet, ReverbState(state.impulse, heard, audio.float())
+        pieces, block = state.impulse.shape[0], state.last.shape[1]
+        heard, last, wet = state.heard, state.last, []
+        for some in torch.split(audio.float(), _AT_ONCE * block, 1):
+            spectra = torch.fft.rfft(torch.cat([last, some], 1).unfold(1, 2 * block, block))
+            heard = torch.cat([spectra.flip(1), heard], 1)
+            # Of each block, the newest last: itself and those before it. With one block it is a plain sum of products.
+            mixed = torch.stack(
+                [(heard[:, i : i + pieces] * state.impulse).sum(1) for i in reversed(range(spectra.shape[1]))], 1
+            )
+            wet.append(torch.fft.irfft(mixed, n=2 * block)[..., block:].flatten(1))
+            heard, last = heard[:, :pieces], some[:, -block:]
+        return torch.cat(wet, 1), ReverbState(state.impulse, heard, last)

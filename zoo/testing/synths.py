@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -143,7 +143,8 @@ def _check_step(subject: Subject, synth: Synth) -> None:
         whole = _render(subject, synth, *given).audio
         with subject.promises("initial_state(batch), step(f0_hz, controls, noise, state), flush(state)."):
             blocks, kept = step_through(synth, *given)
-            again, _ = synth.step(given[0][:, 0], {k: v[:, 0] for k, v in sizes.items()}, noise[:, : synth.hop], kept)
+            again, _ = synth.step(given[0][:, :1], {k: v[:, :1] for k, v in sizes.items()}, noise[:, : synth.hop], kept)
+            pieces, _ = step_through(synth, *given, pieces=(1, 3, 7))
         late = synth.latency * synth.hop
         shape = (len(f0_hz), frames * synth.hop + late)
         subject.require_tensor(
@@ -152,21 +153,34 @@ def _check_step(subject: Subject, synth: Synth) -> None:
         subject.require(not blocks[:, :late].any(), "The first `latency` blocks are silence.", "sound")
         promise = f"Without those, the blocks are what forward gives for {clip}."
         subject.require_close(blocks[:, late:], whole, promise)
+        subject.require_close(
+            pieces, blocks, f"step takes any number of frames: {clip} in pieces of 1, 3 and 7 frames."
+        )
         promise = "step leaves the state that it is given as it was: the first block again."
         subject.require_close(again.audio, blocks[:, : synth.hop], promise, atol=0)
         subject.require(not blocks.requires_grad, "step is for playing: it records no gradients.", "requires_grad")
 
 
 def step_through(
-    synth: Synth, f0_hz: Tensor, controls: Mapping[str, Tensor], noise: Tensor
+    synth: Synth, f0_hz: Tensor, controls: Mapping[str, Tensor], noise: Tensor, *, pieces: Sequence[int] = (1,)
 ) -> tuple[Tensor, SynthState]:
-    """Play a clip frame by frame; all blocks in a row, `[batch, (frames + latency) * hop]`, and the first state."""
+    """Play a clip piece by piece; what comes out, `[batch, (frames + latency) * hop]`, and the first state.
+
+    Args:
+        synth: With a step form.
+        f0_hz: As `forward` takes it.
+        controls: As `forward` takes them.
+        noise: As `forward` takes it.
+        pieces: Lengths of the pieces in frames, taken in turns.
+    """
     first = state = synth.initial_state(len(f0_hz))
-    blocks = []
-    for frame, block in enumerate(torch.split(noise, synth.hop, 1)):
-        now = {name: value[:, frame] for name, value in controls.items()}
-        made, state = synth.step(f0_hz[:, frame], now, block, state)
+    blocks, begin, turn = [], 0, 0
+    while begin < f0_hz.shape[1]:
+        end = begin + pieces[turn % len(pieces)]
+        now = {name: value[:, begin:end] for name, value in controls.items()}
+        made, state = synth.step(f0_hz[:, begin:end], now, noise[:, begin * synth.hop : end * synth.hop], state)
         blocks.append(made.audio)
+        begin, turn = end, turn + 1
     return torch.cat([*blocks, synth.flush(state).audio], 1), first
 
 
