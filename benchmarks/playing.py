@@ -129,8 +129,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     chosen = [] if options.models == registry.models.names() else options.models
     command = shlex.join(["python", "benchmarks/playing.py", *chosen])
     about = f"""
-        `{command}` wrote this page: {options.frames:,} frames played by `zoo.Player` on one thread, in blocks of 1 frame
-        (64 samples, 4 ms) and of 8, models taking turns. Times are medians and 99th percentiles, which is what a
+        `{command}` wrote this page: {options.frames:,} frames played by `zoo.Player` on one thread, in blocks of 1
+        frame (64 samples, 4 ms) and of 8, models taking turns. Times are medians and 99th percentiles, which is what a
         deadline asks for; set-up is making the player, once for a model; the error is the largest difference from the
         rendering of the whole (untrained models).
     """
