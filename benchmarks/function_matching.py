@@ -125,12 +125,18 @@ def examine(run: Path, phrases: Phrases, data: str) -> tuple[str, float, Found]:
         away.append(away_db(student, asked))
         distance = metrics.multi_scale_spectral_distance(dry(student, asked), dry(teacher, asked))
         likeness.append(float(distance[0]))
-    weight = 0.0
-    if "function_matching" in read_history(run / "history.csv")[0]:
-        said = re.findall(r"^function_matching\.weight = ([\d.]+)$", (run / "config.gin").read_text(), re.MULTILINE)
-        weight = float(said[-1]) if said else 1.0
-    held_out = float(metrics_of(run)["student"][METRIC]["mean"])
-    return student.name, weight, Found(held_out, away, likeness)
+    found = Found(float(metrics_of(run)["student"][METRIC]["mean"]), away, likeness)
+    return student.name, weight_of(run), found
+
+
+def weight_of(run: Path) -> float:
+    """The weight of the loss in a run; 0 where it was not taken, 1 where nothing else was said."""
+    if "function_matching" not in read_history(run / "history.csv")[0]:
+        return 0.0
+    recipe = run / "config.gin"  # a run that was begun from Python has none
+    text = recipe.read_text() if recipe.is_file() else ""
+    said = re.findall(r"^function_matching\.weight = ([\d.]+)$", text, re.MULTILINE)
+    return float(said[-1]) if said else 1.0
 
 
 def page(lines: Sequence[Line], options: argparse.Namespace) -> str:
