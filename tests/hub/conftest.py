@@ -5,6 +5,7 @@ import sys
 import pytest
 from hub_runs import make_run
 from hub_server import HubServer
+from huggingface_hub import HfApi
 
 
 @pytest.fixture
@@ -48,3 +49,18 @@ def other_machine(tmp_path):
         )
 
     return call
+
+
+@pytest.fixture
+def api(hub):
+    return HfApi(hub.endpoint, token=hub.token)
+
+
+@pytest.fixture
+def stranger(hub):
+    return HfApi(hub.endpoint, token=hub.add_user("stranger"))
+
+
+@pytest.fixture
+def nobody(hub):
+    return HfApi(hub.endpoint, token=False)

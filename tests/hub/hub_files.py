@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from hub_repos import Blob, HubError, Repo
 
 if TYPE_CHECKING:
-    from hub_api import Request
+    from hub_calls import Request
 
 
 def file_info(repo: Repo, path: str, blob: Blob) -> dict[str, Any]:

@@ -22,7 +22,8 @@ from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from hub_api import Answer, Request, handle
+from hub_api import handle
+from hub_calls import Answer, Request
 from hub_faults import Fault, Faults, black_hole, dead_endpoint
 from hub_repos import BINARY, Blob, Commit, Repo, check_id
 
