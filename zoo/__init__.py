@@ -27,15 +27,15 @@ if TYPE_CHECKING:
     from zoo.listing import info as info
     from zoo.listing import list_models as list_models
     from zoo.model import Model as Model
-    from zoo.model import Rendering as Rendering
     from zoo.model import create as create
     from zoo.player import Player as Player
+    from zoo.rendering import Rendering as Rendering
     from zoo.thesis import import_thesis as import_thesis
 
 _HOME = {
     "Model": "zoo.model",
     "Player": "zoo.player",
-    "Rendering": "zoo.model",
+    "Rendering": "zoo.rendering",
     "create": "zoo.model",
     "fetch": "zoo.hub",
     "import_thesis": "zoo.thesis",

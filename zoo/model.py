@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,52 +11,17 @@ import torch
 from torch import Tensor, nn
 
 from zoo import architectures, registry
-from zoo.config import ComponentConfig, ModelConfig
+from zoo.config import ModelConfig
 from zoo.decoders import Decoder
-from zoo.errors import ConfigError, DatasetError, PluginError, listing, near_matches
+from zoo.errors import ConfigError, DatasetError
 from zoo.features import Features, FeatureSettings, extract_features, scale_f0, scale_loudness
 from zoo.features.audio import read_audio
+from zoo.parts import build_part, check_handshake, component, with_options
+from zoo.rendering import Rendering as Rendering  # plugins find it here too
 from zoo.synths import Synth
 
 if TYPE_CHECKING:
     from zoo.hub.pushing import Pushed
-
-
-@dataclass
-class Rendering:
-    """All that a model made of a batch; audio is `[batch, samples]`, per-frame values `[batch, frames, size]`.
-
-    Attributes:
-        audio: The result.
-        dry: The result before a reverb.
-        harmonic: The pitched part, where the synth has parts.
-        noise: The noise part, where the synth has parts.
-        controls: The decoder's raw outputs by name, before any scaling.
-        hidden: The output of the decoder's core.
-        scaled_controls: The controls as the synth's signal path used them; empty where it does not show them.
-    """
-
-    audio: Tensor
-    dry: Tensor
-    harmonic: Tensor | None
-    noise: Tensor | None
-    controls: dict[str, Tensor]
-    hidden: Tensor
-    scaled_controls: dict[str, Tensor] = field(default_factory=dict)
-
-    def only(self, fields: Iterable[str]) -> Rendering:
-        """With some of its fields, of `zoo.losses.distillation.NEEDS`; the others are empty, and their memory free."""
-        fields = set(fields)
-        none = self.audio.new_empty(len(self.audio), 0)
-        return Rendering(
-            audio=self.audio if "audio" in fields else none,
-            dry=self.dry if "dry" in fields else none,
-            harmonic=None,
-            noise=None,
-            controls=self.controls if "controls" in fields else {},
-            hidden=self.hidden if "hidden" in fields else none[..., None],
-            scaled_controls=self.scaled_controls if "scaled_controls" in fields else {},
-        )
 
 
 class Model(nn.Module):
@@ -82,8 +46,8 @@ class Model(nn.Module):
         synth_class = component(registry.synths, config.synth, config)
         decoder_class = component(registry.decoders, config.decoder, config)
         synth_args = {**config.synth.args, "sample_rate": config.sample_rate, "hop": config.hop}
-        synth: Synth = _build(synth_class, synth_args, f"synth {config.synth.name}")
-        decoder: Decoder = _build(
+        synth: Synth = build_part(synth_class, synth_args, f"synth {config.synth.name}")
+        decoder: Decoder = build_part(
             decoder_class,
             {**config.decoder.args, "control_sizes": synth.control_sizes},
             f"decoder {config.decoder.name}",
@@ -328,84 +292,9 @@ def create(name: str, *, instrument: str | None = None, **options: Any) -> Model
     for key in ("sample_rate", "hop", "features"):
         if key in options:
             config = config.with_changes(**{key: options.pop(key)})
-    return Model(_with_options(config, options))
-
-
-def component(of: registry.Registry, wanted: ComponentConfig, config: ModelConfig) -> Any:  # noqa: ANN401 - its class
-    """Get a config's component; where it is not installed, say which package brings it."""
-    if wanted.name not in of:
-        others = {name: version for name, version in config.requires.items() if name != registry.OWN_DISTRIBUTION}
-        if others:
-            packages = " ".join(sorted(others))
-            raise PluginError(
-                f"{config.name} needs the {of.singular} {wanted.name!r}, which is not installed here. "
-                f"It comes with {listing(f'{n} {v}' for n, v in others.items())}: "
-                + (registry.where_others_are() if registry.safe_mode() else f"pip install {packages}")
-            )
-    return of.get(wanted.name)
-
-
-def check_handshake(decoder: Decoder, synth: Synth, config: ModelConfig) -> None:
-    """Make sure that decoder and synth agree on the controls' names and sizes and on the rates.
-
-    Raises:
-        ConfigError: They do not; it says in what.
-    """
-    problems = []
-    for name in sorted(set(decoder.control_sizes) | set(synth.control_sizes)):
-        has, wants = decoder.control_sizes.get(name), synth.control_sizes.get(name)
-        if has != wants:
-            problems.append(f"control {name!r}: decoder {has or 'lacks it'}, synth {wants or 'lacks it'}")
-    for rate in ("sample_rate", "hop"):
-        has, wants = getattr(synth, rate), getattr(config, rate)
-        if has != wants:
-            problems.append(f"{rate}: synth {has}, config {wants}")
-    if problems:
-        raise ConfigError(
-            f"The decoder {config.decoder.name!r} and the synth {config.synth.name!r} do not fit: {'; '.join(problems)}"
-        )
+    return Model(with_options(config, options))
 
 
 def _check_level(level: str) -> None:
     if level not in ("recording", "normalised"):
         raise ConfigError(f"There is no level {level!r}; it is 'recording' or 'normalised'.")
-
-
-def _options_of(cls: type) -> dict[str, inspect.Parameter]:
-    parameters = inspect.signature(cls).parameters
-    return {name: p for name, p in parameters.items() if name not in ("sample_rate", "hop", "control_sizes")}
-
-
-def _with_options(config: ModelConfig, options: Mapping[str, Any]) -> ModelConfig:
-    """Sort options to decoder and synth by the names that each takes."""
-    parts = {"decoder": config.decoder, "synth": config.synth}
-    known = {
-        "decoder": _options_of(component(registry.decoders, config.decoder, config)),
-        "synth": _options_of(component(registry.synths, config.synth, config)),
-    }
-    for name, value in options.items():
-        takers = [part for part in parts if name in known[part]]
-        if not takers:
-            names = {*known["decoder"], *known["synth"], "sample_rate", "hop", "features"}
-            raise ConfigError(
-                f"{config.architecture} has no option {name!r}.{near_matches(name, names)} It has {listing(names)}."
-            )
-        for part in takers:
-            parts[part] = ComponentConfig(parts[part].name, {**parts[part].args, name: value})
-    return config.with_changes(**parts)
-
-
-def _build(cls: Any, arguments: dict[str, Any], what: str) -> Any:  # noqa: ANN401 - a decoder or a synth
-    names = inspect.signature(cls).parameters
-    unknown = set(arguments) - set(names)
-    if unknown and not any(p.kind is p.VAR_KEYWORD for p in names.values()):
-        first = min(unknown)
-        raise ConfigError(
-            f"The {what} has no option {first!r}.{near_matches(first, names)} It has {listing(_options_of(cls))}."
-        )
-    try:
-        return cls(**arguments)
-    except (TypeError, ValueError, RuntimeError) as error:
-        if isinstance(error, ConfigError):
-            raise
-        raise ConfigError(f"The {what} cannot be built with {arguments}: {error}") from error

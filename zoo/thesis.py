@@ -16,7 +16,8 @@ from torch import Tensor
 
 from zoo import architectures, registry
 from zoo.errors import CheckpointError, ConfigError, ModelNotFoundError, ZooError, listing
-from zoo.model import Model, component, create
+from zoo.model import Model, create
+from zoo.parts import component
 from zoo.weights_header import describe_damage
 
 # Thesis name -> our name, tried in order on each name; then those that a plugin's decoder or synth knows.

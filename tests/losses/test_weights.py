@@ -8,7 +8,7 @@ from zoo.configure import configure
 from zoo.errors import ConfigError
 from zoo.losses.distillation import OutputAudio, Reconstruction, compute
 from zoo.losses.weights import Constant, Cosine, Linear, Step, Uncertainty, distil_first, then_supervise
-from zoo.model import Rendering
+from zoo.rendering import Rendering
 
 
 @pytest.mark.parametrize(

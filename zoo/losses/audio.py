@@ -15,7 +15,8 @@ from zoo.losses.spectral import FFT_SIZES, multi_scale_spectral
 from zoo.losses.weights import Weight
 
 if TYPE_CHECKING:
-    from zoo.model import Model, Rendering
+    from zoo.model import Model
+    from zoo.rendering import Rendering
 
 
 @dataclass(frozen=True)

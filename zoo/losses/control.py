@@ -12,7 +12,8 @@ from zoo.losses.interface import Loss, valid_mean
 from zoo.losses.weights import Weight
 
 if TYPE_CHECKING:
-    from zoo.model import Model, Rendering
+    from zoo.model import Model
+    from zoo.rendering import Rendering
 
 _SMALL = 1e-8
 

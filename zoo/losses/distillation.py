@@ -25,7 +25,8 @@ from zoo.losses.kept_spectra import KeptSpectra
 from zoo.losses.spectral import SpectralTargets, multi_scale_spectral_weighted
 
 if TYPE_CHECKING:
-    from zoo.model import Model, Rendering
+    from zoo.model import Model
+    from zoo.rendering import Rendering
 
 __all__ = [
     "NEEDS",

@@ -17,7 +17,8 @@ from zoo.losses.interface import Loss
 from zoo.losses.weights import Weight
 
 if TYPE_CHECKING:
-    from zoo.model import Model, Rendering
+    from zoo.model import Model
+    from zoo.rendering import Rendering
 
 _KEPT = 64  # batches of a validation whose targets stay in memory
 
@@ -50,6 +51,7 @@ class FunctionMatching(Loss):
     """
 
     name = "function_matching"
+    plays = True
 
     def __init__(
         self,

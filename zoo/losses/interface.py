@@ -13,7 +13,8 @@ from zoo.errors import ConfigError
 from zoo.losses.weights import Schedule, Uncertainty, Weight, checked_number
 
 if TYPE_CHECKING:
-    from zoo.model import Model, Rendering  # only for types: losses stand beside the model, not above it
+    from zoo.model import Model  # only for types: losses stand beside the model, not above it
+    from zoo.rendering import Rendering
 
 NEEDS = frozenset({"audio", "dry", "controls", "scaled_controls", "hidden"})
 """What a loss can ask of a teacher: fields of `zoo.Rendering`."""
@@ -36,6 +37,9 @@ class Loss(nn.Module, ABC):
 
     name: ClassVar[str] = ""
     needs: frozenset[str] = frozenset()
+
+    plays: ClassVar[bool] = False
+    """Whether it runs the student itself, beside the step's one rendering of the batch."""
 
     def __init__(self, *, weight: Weight = 1.0) -> None:
         super().__init__()

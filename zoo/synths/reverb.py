@@ -72,7 +72,7 @@ class Reverb(nn.Module):
 
         Args:
             batch: Sounds at the same time.
-            block: Samples that `step` will be given.
+            block: Samples in a piece; `step` is given whole numbers of them.
         """
         impulse = self.impulse().float()
         pieces = -(-len(impulse) // block)

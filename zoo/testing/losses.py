@@ -12,7 +12,8 @@ from torch import Tensor
 from zoo import registry
 from zoo.errors import ConfigError, listing
 from zoo.losses.distillation import NEEDS, Loss
-from zoo.model import Model, Rendering, create
+from zoo.model import Model, create
+from zoo.rendering import Rendering
 from zoo.testing.contract import Subject, check_gradients, instance_of, reloaded, trial
 
 _BATCH, _FRAMES = 2, 60

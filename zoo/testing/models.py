@@ -12,7 +12,8 @@ from torch import Tensor
 from zoo import checkpoint, registry
 from zoo.config import ModelConfig
 from zoo.errors import ZooError
-from zoo.model import Model, Rendering, create
+from zoo.model import Model, create
+from zoo.rendering import Rendering
 from zoo.testing.contract import Subject, check_gradients, trial
 
 _BATCH, _FRAMES = 2, 40

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from zoo import model as models
 from zoo import store
 from zoo.datasets import open_dataset
-from zoo.errors import ConfigError
-from zoo.losses.distillation import FunctionMatching, Loss, OutputAudio, Reconstruction, bind_losses
+from zoo.errors import ConfigError, listing
+from zoo.losses.distillation import Loss, OutputAudio, Reconstruction, bind_losses
 from zoo.model import Model
 from zoo.training import evaluation, processes
 from zoo.training.checkpoints import LAST, State, check_identity, load_state
@@ -138,9 +138,9 @@ def chosen_losses(plan: Plan, *, taught: bool) -> list[Loss]:
 
 def _bound_losses(plan: Plan, student: Model, teacher: Teacher | None) -> list[Loss]:
     losses = chosen_losses(plan, taught=teacher is not None)
-    if plan.settings.cuda_graphs and any(isinstance(loss, FunctionMatching) for loss in losses):
+    if plan.settings.cuda_graphs and (playing := [loss.label for loss in losses if loss.plays]):
         raise ConfigError(
-            "cuda_graphs = True does not go with the loss function_matching: a recorded decoder plays one batch a step."
+            f"cuda_graphs = True does not go with {listing(playing)}: a recorded decoder plays one batch a step."
         )
     bind_losses(losses, student, teacher.model if teacher is not None else None)
     for loss in losses:

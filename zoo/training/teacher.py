@@ -22,7 +22,8 @@ from torch import Tensor
 from zoo import hub
 from zoo.checkpoint import load_folder, weights_hash
 from zoo.errors import ConfigError
-from zoo.model import Model, Rendering
+from zoo.model import Model
+from zoo.rendering import Rendering
 from zoo.training.batches import Batch, fixed_noise
 from zoo.training.teacher_cache import Part, TeacherCache, draws_of, open_cache
 
