@@ -57,6 +57,7 @@ LAYERS = [
     {"checkpoint", "skip_init"},
     {"player"},
     {"model", "presets"},
+    {"fit", "levelling"},
     {"parts", "rendering"},
     {"decoders", "synths", "losses", "features", "datasets", "metrics"},
     {

@@ -13,9 +13,11 @@ from torch import Tensor, nn
 from zoo import architectures, registry
 from zoo.config import ModelConfig
 from zoo.decoders import Decoder
-from zoo.errors import ConfigError, DatasetError
+from zoo.errors import DatasetError
 from zoo.features import Features, FeatureSettings, extract_features, scale_f0, scale_loudness
 from zoo.features.audio import read_audio
+from zoo.fit import check_fit, into_range, quietened
+from zoo.levelling import Levelled, at_level, check_level, recording_level_db
 from zoo.parts import build_part, check_handshake, component, with_options
 from zoo.rendering import Rendering as Rendering  # plugins find it here too
 from zoo.synths import Synth
@@ -110,6 +112,7 @@ class Model(nn.Module):
         sample_rate: int | None = None,
         transpose: float = 0.0,
         loudness_shift_db: float = 0.0,
+        fit: str = "auto",
         level: str = "recording",
         pitch: str | None = None,
         pitch_options: Mapping[str, Any] | None = None,
@@ -123,28 +126,33 @@ class Model(nn.Module):
         Args:
             source: An audio file of any rate, mono or not; or samples `[samples]` with their `sample_rate`.
             sample_rate: Of `source` in Hz, where that is a tensor.
-            transpose: Semitones up (or down).
-            loudness_shift_db: Added to the loudness before it drives the model.
-            level: "recording" gives the recording's level back; "normalised" keeps the model's.
+            transpose: Semitones up (or down), on top of what `fit` does.
+            loudness_shift_db: Added to the loudness before it drives the model, on top of what `fit` does.
+            fit: "auto" moves what the recording asks for into the range that the model was trained on, pitch by whole
+                octaves and loudness by one number of dB; a model without a known range is played as it is. "off" asks
+                for what is in the recording.
+            level: "recording" gives the recording's level back: its A-weighted level, as people hear it.
+                "normalised" keeps the model's.
             pitch: Pitch tracker; the one that the model was trained with by default.
             pitch_options: The tracker's own options, e.g. `{"model": "tiny"}`.
             seed: Of the noise, so that the same call gives the same audio.
 
         Returns:
             float32 `[samples]` on the CPU at the model's sample rate; whole frames, so up to `hop - 1` samples shorter
-            than the recording. What a loud recording makes may pass full scale (1): nothing is cut off here, but a
-            16-bit file would. `zoo synth` turns such a result down.
+            than the recording. It never passes full scale (1): where it would, peaks are turned down smoothly, and the
+            whole where that is not enough; see `zoo.levelling`. Digital silence gives zeros.
 
         Raises:
             DatasetError: The recording cannot be read, is empty, or is shorter than a frame.
-            ConfigError: `level` or `pitch` is unknown.
+            ConfigError: `level`, `fit` or `pitch` is unknown.
         """
-        _check_level(level)
+        check_level(level)
         asked = self.analyse(
             source,
             sample_rate=sample_rate,
             transpose=transpose,
             loudness_shift_db=loudness_shift_db,
+            fit=fit,
             pitch=pitch,
             pitch_options=pitch_options,
         )
@@ -157,6 +165,7 @@ class Model(nn.Module):
         sample_rate: int | None = None,
         transpose: float = 0.0,
         loudness_shift_db: float = 0.0,
+        fit: str = "auto",
         pitch: str | None = None,
         pitch_options: Mapping[str, Any] | None = None,
     ) -> Features:
@@ -167,28 +176,34 @@ class Model(nn.Module):
             sample_rate: See there.
             transpose: See there.
             loudness_shift_db: See there.
+            fit: See there.
             pitch: See there.
             pitch_options: See there.
 
+        Returns:
+            The features; `zoo.fit.FittedFeatures`, whose `fit` says how far they were moved, where they were fitted.
+
         Raises:
             DatasetError: The recording cannot be read, is empty, or is shorter than a frame.
-            ConfigError: There is no such tracker or option.
+            ConfigError: There is no such tracker or option, or `fit` is unknown.
         """
+        check_fit(fit)
         audio = self._samples_of(source, sample_rate)
         settings = self.feature_settings(pitch=pitch, pitch_options=pitch_options)
         features = extract_features(audio, sample_rate=self.sample_rate, hop=self.hop, settings=settings)
+        if fit == "auto" and self.config.range is not None:
+            features = into_range(features, self.config.range, sample_rate=self.sample_rate, hop=self.hop)
         return replace(
             features,
             f0_hz=features.f0_hz * 2.0 ** (transpose / 12),
             loudness_db=(features.loudness_db + loudness_shift_db).clamp(-80.0, 0.0),
         )
 
-    @torch.no_grad()
     def play(self, asked: Features, *, level: str = "recording", seed: int = 0) -> Tensor:
         """The second half of `synthesize`: play features that `analyse` gave, as they are or changed.
 
         Args:
-            asked: Pitch and loudness, `[frames]` each, and the gain that `level` takes back.
+            asked: Pitch and loudness, `[frames]` each, and the recording that `level` takes its level from.
             level: "recording" gives the recording's level back; "normalised" keeps the model's.
             seed: Of the noise.
 
@@ -198,7 +213,21 @@ class Model(nn.Module):
         Raises:
             ConfigError: `level` is unknown.
         """
-        _check_level(level)
+        return self.play_levelled(asked, level=level, seed=seed).audio
+
+    @torch.no_grad()
+    def play_levelled(self, asked: Features, *, level: str = "recording", seed: int = 0) -> Levelled:
+        """As `play`, and what was done to the level.
+
+        Args:
+            asked: See `play`.
+            level: See there.
+            seed: See there.
+
+        Raises:
+            ConfigError: `level` is unknown.
+        """
+        check_level(level)
         f0_hz, loudness_db = asked.f0_hz, asked.loudness_db
         generator = torch.Generator().manual_seed(seed)
         noise = torch.rand(1, f0_hz.shape[-1] * self.hop, generator=generator) * 2 - 1
@@ -206,12 +235,12 @@ class Model(nn.Module):
         training = self.training
         self.eval()
         try:
-            made = self(f0_hz[None].to(device), loudness_db[None].to(device), noise.to(device)).audio[0].float().cpu()
+            made = self(f0_hz[None].to(device), loudness_db[None].to(device), noise.to(device))
+            audio = quietened(made, asked, self.synth)[0].float().cpu()
         finally:
             self.train(training)
-        gain = 10.0 ** (-asked.gain_db / 20) if level == "recording" else 1.0
-        result: Tensor = made * gain
-        return result
+        level_db = recording_level_db(asked, sample_rate=self.sample_rate) if level == "recording" else None
+        return at_level(audio, level_db, sample_rate=self.sample_rate)
 
     def feature_settings(
         self, *, pitch: str | None = None, pitch_options: Mapping[str, Any] | None = None
@@ -293,8 +322,3 @@ def create(name: str, *, instrument: str | None = None, **options: Any) -> Model
         if key in options:
             config = config.with_changes(**{key: options.pop(key)})
     return Model(with_options(config, options))
-
-
-def _check_level(level: str) -> None:
-    if level not in ("recording", "normalised"):
-        raise ConfigError(f"There is no level {level!r}; it is 'recording' or 'normalised'.")

@@ -23,7 +23,8 @@ def main(arguments: list[str]) -> int:
         "Timbre transfer: play a recording's pitch and loudness on a model's instrument.",
         [
             "python -m zoo synth runs/my-flute voice.wav flute.wav",
-            "python -m zoo synth runs/my-flute voice.wav flute.wav --transpose 12 --loudness -6",
+            "python -m zoo synth runs/my-flute voice.wav flute.wav --transpose -12 --loudness -6",
+            "python -m zoo synth runs/my-flute voice.wav flute.wav --fit off --level normalised",
             "python -m zoo synth runs/my-flute voice.wav flute.wav --pitch yin",
             "python -m zoo synth runs/my-flute voice.wav flute.wav --check",
         ],
@@ -31,13 +32,23 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("model", help="a name, or a run's folder")
     parser.add_argument("input", type=Path, help="a recording of one voice (wav, flac, ogg or mp3, any rate)")
     parser.add_argument("output", type=Path, help="the wav file to write")
-    parser.add_argument("--transpose", type=float, default=0.0, metavar="SEMITONES", help="shift the pitch")
-    parser.add_argument("--loudness", type=float, default=0.0, metavar="DB", help="shift the loudness that drives it")
+    parser.add_argument(
+        "--fit",
+        choices=("auto", "off"),
+        default="auto",
+        help="move pitch by octaves, and loudness, into the range that the model was trained on (default), or do not",
+    )
+    parser.add_argument(
+        "--transpose", type=float, default=0.0, metavar="SEMITONES", help="shift the pitch, on top of --fit"
+    )
+    parser.add_argument(
+        "--loudness", type=float, default=0.0, metavar="DB", help="shift the loudness that drives it, on top of --fit"
+    )
     parser.add_argument(
         "--level",
         choices=("recording", "normalised"),
         default="recording",
-        help="give the recording's level back (default), or keep the model's own",
+        help="give the recording's level back, A-weighted (default), or keep the model's own",
     )
     parser.add_argument(
         "--pitch", metavar="TRACKER", help="pitch tracker (default: the model's): torchcrepe, pyin, yin"
@@ -53,6 +64,7 @@ def main(arguments: list[str]) -> int:
     if options.input.exists() and options.output.exists() and options.input.samefile(options.output):
         raise ConfigError(f"Input and output are both {options.input}; give the output another name.")
     from zoo.features import write_wav
+    from zoo.fit import FittedFeatures
     from zoo.hub import load
 
     model = load(options.model)
@@ -67,18 +79,18 @@ def main(arguments: list[str]) -> int:
         "pitch": options.pitch,
         "pitch_options": {"model": options.pitch_model} if options.pitch_model else None,
     }
-    asked = model.analyse(options.input, transpose=options.transpose, loudness_shift_db=options.loudness, **tracking)
-    audio = model.play(asked, level=options.level, seed=options.seed)
-    said = ""
+    asked = model.analyse(
+        options.input, transpose=options.transpose, loudness_shift_db=options.loudness, fit=options.fit, **tracking
+    )
+    made = model.play_levelled(asked, level=options.level, seed=options.seed)
+    write_wav(options.output, made.audio, sample_rate=model.sample_rate)
+    said = [f"{options.output}: {made.audio.numel() / model.sample_rate:.2f} s of {model.name}"]
+    if isinstance(asked, FittedFeatures):
+        said.append(asked.fit.describe(model.name))
+    said += [made.describe()] if made.describe() else []
     if options.check:
-        settings = model.feature_settings(**tracking)
-        said = _followed(model, audio, asked, settings, level_db=-asked.gain_db * (options.level == "recording"))
-    peak = float(audio.abs().max())
-    if peak > 1.0:
-        sys.stderr.write(f"The result peaks at {peak:.2f} of full scale and was turned down to fit.\n")
-        audio = audio / peak
-    write_wav(options.output, audio, sample_rate=model.sample_rate)
-    sys.stdout.write(f"{options.output}: {audio.numel() / model.sample_rate:.2f} s of {model.name}\n{said}")
+        said.append(_followed(model, made.audio, asked, model.feature_settings(**tracking), options.level))
+    sys.stdout.write("\n".join([*said, ""]))
     return 0
 
 

@@ -1,0 +1,216 @@
+"""Play phrases of other instruments on every shipped model, and measure what comes out from outside.
+
+    python benchmarks/transfer_pairs.py /path/to/recordings --cache /tmp/heard
+    python benchmarks/transfer_pairs.py /path/to/recordings --cache /tmp/heard --all --out docs/results/transfer.md
+
+The folder has an INDEX.tsv (columns path, instrument, kind, seconds; kind = "phrases"). Each phrase goes through each
+model of another instrument as `model.synthesize` does by default, and its result is measured with definitions that no
+model was trained with (`transfer_phrases.py`):
+
+level          A-weighted level of the result less that of the phrase: within 6 dB?
+pitch          median over the frames in which two trackers agree on the phrase's pitch and YIN is sure of the result's,
+               octaves aside: within 20 cents? Only of phrases that are monophonic by two trackers.
+peak           over full scale?
+timbre         Fréchet distance of log-mel frames to recordings of the model's instrument, both at one level
+
+By default a few phrases of each instrument are taken, chosen by chance and always the same; --all takes every one.
+What is measured of a phrase is kept in --cache: remove it when the front end has changed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from transfer_phrases import (
+    MIN_FRAMES,
+    Excerpt,
+    a_weighted_level_db,
+    cents_apart,
+    excerpts_in,
+    hear,
+    sample_of,
+    yin,
+)
+
+from zoo import hub, store
+from zoo.errors import ZooError
+from zoo.features import read_audio
+from zoo.files import write_atomically
+from zoo.metrics import Gaussian, frechet_distance, frechet_log_mel
+from zoo.model import Model
+
+MAX_LEVEL_DB, MAX_CENTS = 6.0, 20.0
+TIMBRE_DB = -30.0
+"""A-weighted level to which sounds are brought before their timbre is compared."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A phrase, as a model plays it.
+
+    Attributes:
+        model: Its name.
+        phrase: Its name.
+        instrument: The phrase's.
+        level_db: A-weighted, of the result less that of the phrase.
+        cents: How far the pitch is off in the median, octaves aside; NaN without enough frames.
+        frames: That is the median of.
+        monophonic: Whether the phrase has one pitch at a time.
+        peak: Largest sample of the result.
+    """
+
+    model: str
+    phrase: str
+    instrument: str
+    level_db: float
+    cents: float
+    frames: int
+    monophonic: bool
+    peak: float
+
+    @property
+    def level_holds(self) -> bool:
+        """Within `MAX_LEVEL_DB`."""
+        return abs(self.level_db) <= MAX_LEVEL_DB
+
+    @property
+    def pitch_holds(self) -> bool:
+        """Within `MAX_CENTS`, of enough frames."""
+        return self.frames >= MIN_FRAMES and self.cents <= MAX_CENTS
+
+
+@dataclass
+class Tally:
+    """What a model made of all phrases.
+
+    Attributes:
+        name: The model's.
+        pairs: One a phrase.
+        timbre: Fréchet distance to recordings of its instrument; None where there are none.
+    """
+
+    name: str
+    pairs: list[Pair]
+    timbre: float | None
+
+
+def measure(name: str, chosen: Sequence[Excerpt], options: argparse.Namespace) -> Tally:
+    """Play all phrases of other instruments on a model."""
+    model = hub.load(name)
+    pairs: list[Pair] = []
+    made = own = None
+    for excerpt in chosen:
+        if excerpt.instrument == model.config.instrument:
+            continue
+        heard = hear(
+            excerpt,
+            model.feature_settings(),
+            sample_rate=model.sample_rate,
+            hop=model.hop,
+            cache=options.cache,
+        )
+        audio = play(model, heard.features, options)
+        apart = cents_apart(heard.f0_hz, yin(audio, sample_rate=model.sample_rate))
+        level_db = a_weighted_level_db(audio, sample_rate=model.sample_rate)
+        pairs.append(
+            Pair(
+                name,
+                excerpt.name,
+                excerpt.instrument,
+                level_db - heard.level_db,
+                float(apart.median()) if len(apart) else float("nan"),
+                len(apart),
+                heard.monophonic,
+                float(audio.abs().max()),
+            )
+        )
+        made = added(made, audio, level_db, model.sample_rate)
+    for excerpt in excerpts_in(options.folder, sample_rate=model.sample_rate, seconds=options.seconds, per_file=4):
+        if excerpt.instrument == model.config.instrument:
+            whole = read_audio(excerpt.path, sample_rate=model.sample_rate)
+            audio = whole[excerpt.start : excerpt.start + excerpt.samples]
+            own = added(own, audio, a_weighted_level_db(audio, sample_rate=model.sample_rate), model.sample_rate)
+    return Tally(name, pairs, frechet_distance(made, own) if made and own else None)
+
+
+def play(model: Model, features, options: argparse.Namespace) -> Tensor:
+    """As `model.synthesize` does."""
+    return model.play(features)
+
+
+def added(known: Gaussian | None, audio: Tensor, level_db: float, sample_rate: int) -> Gaussian | None:
+    """A set of sounds and one more, at one level; what is silent is left out."""
+    if not np.isfinite(level_db):
+        return known
+    levelled = audio * 10 ** ((TIMBRE_DB - level_db) / 20)
+    found = frechet_log_mel.statistics(levelled[None], sample_rate=sample_rate)
+    return found if known is None else known + found
+
+
+def in_a_line(name: str, pairs: Sequence[Pair], timbre: float | None) -> str:
+    """A row of the table."""
+    single = [each for each in pairs if each.monophonic]
+    off = np.abs([each.level_db for each in pairs])
+    return (
+        f"| {name} | {len(pairs)} | {share([each.level_holds for each in pairs])} | {np.median(off):.1f} "
+        f"| {np.quantile(off, 0.95):.1f} | {len(single)} | {share([each.pitch_holds for each in single])} "
+        f"| {np.nanmedian([each.cents for each in single]):.1f} | {sum(each.peak > 1 for each in pairs)} "
+        f"| {max(each.peak for each in pairs):.2f} | {'' if timbre is None else f'{timbre:.0f}'} |"
+    )
+
+
+def share(holds: Sequence[bool]) -> str:
+    """In per cent."""
+    return f"{100 * sum(holds) / len(holds):.1f} %" if holds else ""
+
+
+HEAD = (
+    "| model | pairs | level within 6 dB | off, median dB | off, 95 % dB | monophonic | pitch within 20 cents "
+    "| median cents | over full scale | highest peak | Fréchet |\n" + "|---" * 11 + "|"
+)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measure, print a line a model, write what was found."""
+    parser = argparse.ArgumentParser(description="Play phrases on every shipped model, and measure from outside.")
+    parser.add_argument("folder", type=Path, help="recordings, with an INDEX.tsv")
+    parser.add_argument("models", nargs="*", help="names (default: all that ship)")
+    parser.add_argument("--cache", type=Path, required=True, help="keeps what is measured of a phrase")
+    parser.add_argument("--count", type=int, default=12, help="phrases of each instrument (default 12)")
+    parser.add_argument("--all", action="store_true", help="every phrase")
+    parser.add_argument("--seconds", type=float, default=6.0, help="of a phrase, at most (default 6)")
+    parser.add_argument("--seed", type=int, default=0, help="of the choice (default 0)")
+    parser.add_argument("--json", type=Path, help="write every pair there")
+    options = parser.parse_args(argv)
+    torch.set_num_threads(1)
+    names = options.models or sorted(store.shipped_models())
+    chosen = excerpts_in(options.folder, sample_rate=16000, seconds=options.seconds, per_file=4)
+    if not options.all:
+        chosen = sample_of(chosen, options.count, seed=options.seed)
+    tallies = []
+    print(HEAD)
+    for name in names:
+        began = time.perf_counter()
+        tallies.append(measure(name, chosen, options))
+        print(
+            in_a_line(name, tallies[-1].pairs, tallies[-1].timbre), f"{time.perf_counter() - began:.0f} s", flush=True
+        )
+    pairs = [pair for each in tallies for pair in each.pairs]
+    print(in_a_line("all", pairs, None))
+    if options.json:
+        options.json.write_text(json.dumps([dataclasses.asdict(each) for each in tallies]))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,169 @@
+"""The level of what a model plays: that of the recording, as people hear it, and never over full scale.
+
+Requirements: one gain for the whole, so that a phrase's dynamics stay; a result that would pass full scale is limited
+without a sound of its own, since one lower gain would leave many results far under the recording; silence is silence.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from zoo.errors import ConfigError
+from zoo.features import Features, sound_level_db
+from zoo.features.level import FLOOR_DB
+
+LEVELS = ("recording", "normalised")
+
+CEILING = 10.0 ** (-0.3 / 20.0)
+"""The largest sample of what was limited: a little under full scale, for what lies between the samples."""
+
+REACH_SECONDS = 0.1
+"""The limiter's gain falls from so long before a peak on, and is back as long after it: slower than any pitch, so that
+nothing buzzes."""
+
+MAX_LIMITED_DB = 12.0
+"""The most that a peak is turned down against the rest. What needs more is turned down as a whole."""
+
+_BLOCK_SECONDS = 0.001
+_TRIES = 8
+_WORTH = 0.5
+_CLOSE_DB = 0.05
+
+
+@dataclass(frozen=True)
+class Levelled:
+    """Audio at its level.
+
+    Attributes:
+        audio: `[samples]`, at most `CEILING` where it was limited or turned down, and else as it came.
+        gain_db: What was added for the recording's level, before anything was limited; minus infinity for silence.
+        limited_db: How much the highest peak was turned down against the rest; 0 where nothing was limited.
+        turned_down_db: How much the whole is under the level that it was to have, so as not to pass full scale.
+    """
+
+    audio: Tensor
+    gain_db: float
+    limited_db: float = 0.0
+    turned_down_db: float = 0.0
+
+    def describe(self) -> str:
+        """What was done so as not to pass full scale, as a line; empty where nothing was."""
+        said = []
+        if self.limited_db >= 0.05:
+            said.append(f"peaks turned down by up to {self.limited_db:.1f} dB")
+        if self.turned_down_db >= 0.05:
+            said.append(f"{'the whole' if said else 'turned down'} by {self.turned_down_db:.1f} dB")
+        return f"{', '.join(said)}, so as not to pass full scale" if said else ""
+
+
+def check_level(level: str) -> None:
+    """Refuse what is no `level`.
+
+    Raises:
+        ConfigError: It is unknown.
+    """
+    if level not in LEVELS:
+        raise ConfigError(f"There is no level {level!r}; it is 'recording' or 'normalised'.")
+
+
+def recording_level_db(features: Features, *, sample_rate: int) -> float:
+    """The A-weighted level of the recording that features were measured of; minus infinity for silence.
+
+    Args:
+        features: With the recording as it was measured, and what normalisation added to its level.
+        sample_rate: Of the recording, in Hz.
+    """
+    return _level(features.audio, sample_rate) - features.gain_db
+
+
+def at_level(audio: Tensor, level_db: float | None, *, sample_rate: int) -> Levelled:
+    """Give audio the A-weighted level of a recording, without passing full scale.
+
+    Args:
+        audio: `[samples]`.
+        level_db: The level to have, of `zoo.features.sound_level_db`; minus infinity gives silence. None: the level
+            that the audio has.
+        sample_rate: In Hz.
+
+    Returns:
+        The audio, and what was done to it.
+    """
+    own_db = _level(audio, sample_rate)
+    if level_db is None or (own_db == -math.inf and level_db > -math.inf):
+        gain_db = 0.0
+    else:
+        gain_db = level_db - own_db if level_db > -math.inf else -math.inf
+    if gain_db == -math.inf:
+        return Levelled(torch.zeros_like(audio), gain_db)
+    louder = audio * 10.0 ** (gain_db / 20.0)
+    peak = float(louder.abs().max()) if len(louder) else 0.0
+    if peak <= CEILING:
+        return Levelled(louder, gain_db)
+    return _limited(louder, own_db + gain_db, gain_db, sample_rate=sample_rate)
+
+
+def limit(audio: Tensor, *, sample_rate: int, ceiling: float = CEILING) -> Tensor:
+    """Turn peaks down to a ceiling, smoothly: the gain begins to fall before a peak and is back after it.
+
+    The gain at a sample is a weighted mean, over the time around it, of the least gain that the time around each of
+    those needs; so it is never more than the sample itself needs, and what is far from any peak stays as it is.
+
+    Args:
+        audio: `[samples]`.
+        sample_rate: In Hz.
+        ceiling: The largest sample of the result.
+
+    Returns:
+        `[samples]`.
+    """
+    if not len(audio) or float(audio.abs().max()) <= ceiling:
+        return audio
+    block = max(1, round(_BLOCK_SECONDS * sample_rate))
+    reach = max(1, round(REACH_SECONDS / (2 * _BLOCK_SECONDS)))
+    padded = F.pad(audio.abs(), (0, -len(audio) % block))
+    peaks = F.pad(padded.view(-1, block).amax(1), (2 * reach + 1, 2 * reach + 1))
+    # One block further than the mean reaches, so that the line from one block's gain to the next is low enough too.
+    around = F.max_pool1d(peaks[None], 2 * (reach + 1) + 1, stride=1)
+    window = torch.hann_window(2 * reach + 3, periodic=False, dtype=audio.dtype)[1:-1]
+    needed = ceiling / around.clamp(min=ceiling)
+    gains = F.conv1d(needed, (window / window.sum())[None, None])[0]
+    at = (torch.arange(len(audio), dtype=torch.float64) + 0.5) / block - 0.5
+    at = at.clamp(0, len(gains) - 1)
+    low = at.floor().long().clamp(max=max(0, len(gains) - 2))
+    part = (at - low).to(audio)
+    high = (low + 1).clamp(max=len(gains) - 1)
+    # What rounding leaves over the ceiling is a hair's breadth.
+    return (audio * torch.lerp(gains[low], gains[high], part)).clamp(-ceiling, ceiling)
+
+
+def _limited(louder: Tensor, level_db: float, gain_db: float, *, sample_rate: int) -> Levelled:
+    # A limiter takes of the level too: it is driven harder for as long as that gives most of it back. A steady sound,
+    # which is all peaks, is turned down as a whole.
+    over_db = 20.0 * math.log10(float(louder.abs().max()) / CEILING)
+    drive_db = -over_db
+    audio = louder * 10.0 ** (drive_db / 20.0)
+    lacks_db = over_db
+    for _ in range(_TRIES):
+        step_db = min(lacks_db, MAX_LIMITED_DB - (over_db + drive_db))
+        if step_db < _CLOSE_DB:
+            break
+        tried = limit(louder * 10.0 ** ((drive_db + step_db) / 20.0), sample_rate=sample_rate)
+        still_db = level_db - _level(tried, sample_rate)
+        if lacks_db - still_db < step_db * _WORTH:
+            break
+        audio, lacks_db, drive_db = tried, max(0.0, still_db), drive_db + step_db
+    return Levelled(audio, gain_db, over_db - lacks_db, lacks_db)
+
+
+def _level(audio: Tensor, sample_rate: int) -> float:
+    # Of a sound at full scale, so that the floor of the measure is far away.
+    peak = float(audio.abs().max()) if len(audio) else 0.0
+    if peak == 0.0:
+        return -math.inf
+    found = float(sound_level_db(audio[None] / peak, sample_rate=sample_rate)[0])
+    return found + 20.0 * math.log10(peak) if found > FLOOR_DB else -math.inf
