@@ -18,6 +18,7 @@ from zoo.features import Features, FeatureSettings, extract_features, scale_f0, 
 from zoo.features.audio import read_audio
 from zoo.fit import check_fit, into_range, quietened
 from zoo.levelling import Levelled, at_level, check_level, recording_level_db
+from zoo.model_range import ModelRange
 from zoo.parts import build_part, check_handshake, component, with_options
 from zoo.rendering import Rendering as Rendering  # plugins find it here too
 from zoo.synths import Synth
@@ -58,6 +59,8 @@ class Model(nn.Module):
         self.config = config.with_changes(features=FeatureSettings.from_dict(config.features).to_dict())
         self.decoder = decoder
         self.synth = synth
+        if config.range is not None:
+            synth.restrict(config.range)
 
     @property
     def name(self) -> str:
@@ -78,6 +81,15 @@ class Model(nn.Module):
     def num_parameters(self) -> int:
         """Parameters of decoder and synth."""
         return sum(p.numel() for p in self.parameters())
+
+    def set_range(self, trained: ModelRange | None) -> None:
+        """Say which pitches and loudnesses the model is trained on; what never sounds in them stays silent.
+
+        Args:
+            trained: It goes into the config, and to the synth (see `zoo.synths.Synth.restrict`). None: it is unknown.
+        """
+        self.config = self.config.with_changes(range=trained)
+        self.synth.restrict(trained)
 
     def forward(self, f0_hz: Tensor, loudness_db: Tensor, noise: Tensor | None = None) -> Rendering:
         """Render features.
