@@ -21,8 +21,8 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import functools
 import json
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -43,13 +43,14 @@ from transfer_phrases import (
 )
 
 from zoo import hub, store
-from zoo.errors import ZooError
-from zoo.features import read_audio
-from zoo.files import write_atomically
+from zoo.features import Features, read_audio
+from zoo.fit import FITS, into_range
 from zoo.metrics import Gaussian, frechet_distance, frechet_log_mel
 from zoo.model import Model
 
 MAX_LEVEL_DB, MAX_CENTS = 6.0, 20.0
+PIECES = 4
+"""That a long recording is cut into, at most."""
 TIMBRE_DB = -30.0
 """A-weighted level to which sounds are brought before their timbre is compared."""
 
@@ -108,7 +109,7 @@ def measure(name: str, chosen: Sequence[Excerpt], options: argparse.Namespace) -
     """Play all phrases of other instruments on a model."""
     model = hub.load(name)
     pairs: list[Pair] = []
-    made = own = None
+    made = None
     for excerpt in chosen:
         if excerpt.instrument == model.config.instrument:
             continue
@@ -135,16 +136,26 @@ def measure(name: str, chosen: Sequence[Excerpt], options: argparse.Namespace) -
             )
         )
         made = added(made, audio, level_db, model.sample_rate)
-    for excerpt in excerpts_in(options.folder, sample_rate=model.sample_rate, seconds=options.seconds, per_file=4):
-        if excerpt.instrument == model.config.instrument:
-            whole = read_audio(excerpt.path, sample_rate=model.sample_rate)
-            audio = whole[excerpt.start : excerpt.start + excerpt.samples]
-            own = added(own, audio, a_weighted_level_db(audio, sample_rate=model.sample_rate), model.sample_rate)
+    own = recordings_of(model.config.instrument or "", options.folder, model.sample_rate, options.seconds)
     return Tally(name, pairs, frechet_distance(made, own) if made and own else None)
 
 
-def play(model: Model, features, options: argparse.Namespace) -> Tensor:
-    """As `model.synthesize` does."""
+@functools.cache
+def recordings_of(instrument: str, folder: Path, sample_rate: int, seconds: float) -> Gaussian | None:
+    """What an instrument's own recordings sound like; None where there are none."""
+    known = None
+    for excerpt in excerpts_in(folder, sample_rate=sample_rate, seconds=seconds, per_file=PIECES):
+        if excerpt.instrument == instrument:
+            whole = read_audio(excerpt.path, sample_rate=sample_rate)
+            audio = whole[excerpt.start : excerpt.start + excerpt.samples]
+            known = added(known, audio, a_weighted_level_db(audio, sample_rate=sample_rate), sample_rate)
+    return known
+
+
+def play(model: Model, features: Features, options: argparse.Namespace) -> Tensor:
+    """As `model.synthesize` does, whose first half, but for the fit, was measured once for all models."""
+    if options.fit == "auto" and model.config.range is not None:
+        features = into_range(features, model.config.range, sample_rate=model.sample_rate, hop=model.hop)
     return model.play(features)
 
 
@@ -189,12 +200,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--count", type=int, default=12, help="phrases of each instrument (default 12)")
     parser.add_argument("--all", action="store_true", help="every phrase")
     parser.add_argument("--seconds", type=float, default=6.0, help="of a phrase, at most (default 6)")
+    parser.add_argument("--fit", choices=FITS, default="auto", help="as `zoo synth` has it (default auto)")
     parser.add_argument("--seed", type=int, default=0, help="of the choice (default 0)")
     parser.add_argument("--json", type=Path, help="write every pair there")
     options = parser.parse_args(argv)
     torch.set_num_threads(1)
     names = options.models or sorted(store.shipped_models())
-    chosen = excerpts_in(options.folder, sample_rate=16000, seconds=options.seconds, per_file=4)
+    chosen = excerpts_in(options.folder, sample_rate=16000, seconds=options.seconds, per_file=PIECES)
     if not options.all:
         chosen = sample_of(chosen, options.count, seed=options.seed)
     tallies = []

@@ -32,8 +32,8 @@ HEARD_DB = 30.0
 AGREE_CENTS = 50.0
 AGREEMENT = 0.8
 MIN_FRAMES = 20
-"""A phrase is monophonic where two trackers agree within `AGREE_CENTS`, octaves aside, in `AGREEMENT` of the frames that
-are heard, and in at least so many frames."""
+"""A phrase is monophonic where two trackers agree within `AGREE_CENTS`, octaves aside, in `AGREEMENT` of the frames
+that are heard, and in at least so many frames."""
 
 YIN_CONFIDENCE = 0.8
 PYIN_CONFIDENCE = 0.1

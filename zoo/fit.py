@@ -139,10 +139,11 @@ def octaves_into(f0_hz: Tensor, span: ModelRange) -> int:
 
 
 def loudness_into(loudness_db: Tensor, span: ModelRange) -> float:
-    """What to add to the loudness of sounding frames so that their median is well inside a range: no more than that.
+    """What to add to the loudness of sounding frames: half of what their median lacks, and what brings it well inside.
 
-    Measured over pairs of phrase and model, by the Fréchet distance of log-mel frames to recordings of the model's
-    instrument, this is better than a shift to the range's own median, than half of that, and than another slope.
+    Measured on pairs of phrase and model, by the Fréchet distance of log-mel frames to recordings of the model's
+    instrument: all of what the median lacks is best for trumpets and worst for flutes, none of it the other way round.
+    Half is never far from the best. A slope changes little.
 
     Args:
         loudness_db: Of the frames that sound.
@@ -151,7 +152,8 @@ def loudness_into(loudness_db: Tensor, span: ModelRange) -> float:
     if not len(loudness_db):
         return 0.0
     median = float(loudness_db.median())
-    return min(max(median, span.loudness_db.at(INNER)), span.loudness_db.at(1.0 - INNER)) - median
+    halfway = (median + span.loudness_db.median) / 2.0
+    return min(max(halfway, span.loudness_db.at(INNER)), span.loudness_db.at(1.0 - INNER)) - median
 
 
 def quietened(made: Rendering, asked: Features, synth: Synth) -> Tensor:

@@ -10,9 +10,8 @@ from zoo import cli
 from zoo.errors import ConfigError
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from zoo.features import Features, FeatureSettings
+    from zoo.levelling import Levelled
     from zoo.model import Model
 
 
@@ -56,7 +55,9 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--pitch-model", choices=("full", "tiny"), help="torchcrepe's network; tiny is 10 times faster")
     parser.add_argument("--seed", type=int, default=0, help="of the noise part (default 0)")
     parser.add_argument(
-        "--check", action="store_true", help="also measure how the result follows the recording's pitch and loudness"
+        "--check",
+        action="store_true",
+        help="also measure how the result follows the recording's pitch, loudness and level",
     )
     options = parser.parse_args(arguments)
     if options.output.suffix.lower() != ".wav":
@@ -89,24 +90,28 @@ def main(arguments: list[str]) -> int:
         said.append(asked.fit.describe(model.name))
     said += [made.describe()] if made.describe() else []
     if options.check:
-        said.append(_followed(model, made.audio, asked, model.feature_settings(**tracking), options.level))
+        said.append(_followed(model, made, asked, model.feature_settings(**tracking), level=options.level))
     sys.stdout.write("\n".join([*said, ""]))
     return 0
 
 
-def _followed(model: Model, audio: Tensor, asked: Features, settings: FeatureSettings, *, level_db: float) -> str:
-    """How a sound follows what it was asked for, as a line."""
+def _followed(model: Model, made: Levelled, asked: Features, settings: FeatureSettings, *, level: str) -> str:
+    """How a result follows what it was asked for, as a line."""
+    import math
+
+    from zoo.features import sound_level_db
+    from zoo.levelling import recording_level_db
     from zoo.metrics import follows
     from zoo.metrics.transfer import dbfs
 
     found = follows(
-        audio,
+        made.audio,
         asked.f0_hz,
         asked.loudness_db,
         sample_rate=model.sample_rate,
         hop=model.hop,
         settings=settings,
-        level_db=level_db,
+        level_db=made.gain_db - made.turned_down_db if math.isfinite(made.gain_db) else 0.0,
         every=1,
     )
     pitch = (
@@ -115,5 +120,10 @@ def _followed(model: Model, audio: Tensor, asked: Features, settings: FeatureSet
         else f"cannot be told, only {found.pitch_frames} of {found.asked_frames} frames have one in both"
     )
     loudness = f"{found.loudness_error_db:.1f} dB off" if found.heard_frames else "silence was asked for"
+    level_db = float(sound_level_db(made.audio[None], sample_rate=model.sample_rate)[0])
+    away = f"{level_db:.1f} dB(A)"
+    wanted_db = recording_level_db(asked, sample_rate=model.sample_rate)
+    if level == "recording" and math.isfinite(wanted_db):
+        away += f", {level_db - wanted_db:+.1f} from the recording's"
     silent = "; the result is silent" if found.silent else ""
-    return f"pitch: {pitch}; loudness: {loudness}; peak {dbfs(found.peak):.1f} dBFS{silent}\n"
+    return f"pitch: {pitch}; loudness: {loudness}; level: {away}; peak {dbfs(found.peak):.1f} dBFS{silent}"
