@@ -32,6 +32,8 @@ import numpy as np
 import torch
 from torch import Tensor
 from transfer_phrases import (
+    AGREE_CENTS,
+    AGREEMENT,
     MIN_FRAMES,
     Excerpt,
     a_weighted_level_db,
@@ -44,6 +46,7 @@ from transfer_phrases import (
 
 from zoo import hub, store
 from zoo.features import Features, read_audio
+from zoo.files import write_atomically
 from zoo.fit import FITS, into_range
 from zoo.metrics import Gaussian, frechet_distance, frechet_log_mel
 from zoo.model import Model
@@ -168,15 +171,21 @@ def added(known: Gaussian | None, audio: Tensor, level_db: float, sample_rate: i
     return found if known is None else known + found
 
 
+HEAD = (
+    "| model | pairs | level within 6 dB | off in the median, dB | off at most in 95 %, dB | monophonic "
+    "| pitch within 20 cents | cents in the median | over full scale | highest peak | Fréchet |\n" + "|---" * 11 + "|"
+)
+
+
 def in_a_line(name: str, pairs: Sequence[Pair], timbre: float | None) -> str:
     """A row of the table."""
     single = [each for each in pairs if each.monophonic]
     off = np.abs([each.level_db for each in pairs])
     return (
-        f"| {name} | {len(pairs)} | {share([each.level_holds for each in pairs])} | {np.median(off):.1f} "
-        f"| {np.quantile(off, 0.95):.1f} | {len(single)} | {share([each.pitch_holds for each in single])} "
+        f"| {name} | {len(pairs):,} | {share([each.level_holds for each in pairs])} | {np.median(off):.1f} "
+        f"| {np.quantile(off, 0.95):.1f} | {len(single):,} | {share([each.pitch_holds for each in single])} "
         f"| {np.nanmedian([each.cents for each in single]):.1f} | {sum(each.peak > 1 for each in pairs)} "
-        f"| {max(each.peak for each in pairs):.2f} | {'' if timbre is None else f'{timbre:.0f}'} |"
+        f"| {max(each.peak for each in pairs):.2f} | {'' if timbre is None else f'{timbre:,.0f}'} |"
     )
 
 
@@ -185,10 +194,75 @@ def share(holds: Sequence[bool]) -> str:
     return f"{100 * sum(holds) / len(holds):.1f} %" if holds else ""
 
 
-HEAD = (
-    "| model | pairs | level within 6 dB | off, median dB | off, 95 % dB | monophonic | pitch within 20 cents "
-    "| median cents | over full scale | highest peak | Fréchet |\n" + "|---" * 11 + "|"
-)
+def table(tallies: Sequence[Tally]) -> str:
+    """All models, and all pairs."""
+    rows = [in_a_line(each.name, each.pairs, each.timbre) for each in tallies]
+    return "\n".join([HEAD, *rows, in_a_line("all", [pair for each in tallies for pair in each.pairs], None)])
+
+
+def read_tallies(path: Path) -> list[Tally]:
+    """What an earlier run wrote with --json."""
+    return [
+        Tally(each["name"], [Pair(**pair) for pair in each["pairs"]], each["timbre"])
+        for each in json.loads(path.read_text())
+    ]
+
+
+def among(earlier: Sequence[Tally], tallies: Sequence[Tally]) -> list[Tally]:
+    """An earlier run's pairs that are in this run too; of fewer pairs than it had, it knows no timbre."""
+    kept = []
+    for now in tallies:
+        names = {pair.phrase for pair in now.pairs}
+        for each in (each for each in earlier if each.name == now.name):
+            pairs = [pair for pair in each.pairs if pair.phrase in names]
+            kept.append(Tally(each.name, pairs, each.timbre if len(pairs) == len(each.pairs) else None))
+    return kept
+
+
+PAGE = """# Timbre transfer, measured from outside
+
+Each phrase goes through each shipped model of another instrument as `model.synthesize` does by default. What comes out
+is measured with definitions that no model was trained with.
+
+- **Level** is the A-weighted RMS level, by the standard's filter in the time domain and frames of 50 ms: the median
+  over the frames within 30 dB of the loudest one. The table says how far the result's is from the phrase's.
+- **Pitch** is the median distance in cents, octaves aside, between the phrase's pitch, where pYIN and YIN agree on one,
+  and that which YIN hears in the result; fewer than {frames} frames count as a miss. Only of monophonic phrases: those
+  in which the two agree within {agree:.0f} cents in {agreement:.0f} % of the frames within 30 dB of the loudest one.
+- **Over full scale** counts results with a sample over 1.
+- **Fréchet** is the distance of log-mel frames to recordings of the model's own instrument, all at one level. It counts
+  which notes are played too: compare one model before and after, not two models.
+
+Phrases are pieces of at most {seconds:g} s, at most {pieces} of a recording{chosen}. Made by
+
+```
+python benchmarks/transfer_pairs.py RECORDINGS --cache CACHE{command}
+```
+
+{table}
+"""
+
+
+def page(tallies: Sequence[Tally], earlier: Sequence[Tally], options: argparse.Namespace) -> str:
+    """The page of results."""
+    command = " --all" if options.all else f" --count {options.count}"
+    text = PAGE.format(
+        frames=MIN_FRAMES,
+        agree=AGREE_CENTS,
+        agreement=100 * AGREEMENT,
+        seconds=options.seconds,
+        pieces=PIECES,
+        chosen="" if options.all else f", {options.count} of each instrument by chance (--count; --all takes all)",
+        command=f"{command}{'' if options.fit == 'auto' else f' --fit {options.fit}'} --out docs/results/transfer.md",
+        table=table(tallies),
+    )
+    if earlier:
+        text += (
+            "\n## Before\n\nThe same phrases before results had the A-weighted level of the recording, were moved into "
+            "the model's range, and were held to the recording's level in pauses.\n\n"
+            f"{table(among(earlier, tallies))}\n"
+        )
+    return text
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -203,6 +277,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--fit", choices=FITS, default="auto", help="as `zoo synth` has it (default auto)")
     parser.add_argument("--seed", type=int, default=0, help="of the choice (default 0)")
     parser.add_argument("--json", type=Path, help="write every pair there")
+    parser.add_argument("--before", type=Path, help="what an earlier run wrote with --json, for a second table")
+    parser.add_argument("--out", type=Path, help="the page to write")
     options = parser.parse_args(argv)
     torch.set_num_threads(1)
     names = options.models or sorted(store.shipped_models())
@@ -217,10 +293,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(
             in_a_line(name, tallies[-1].pairs, tallies[-1].timbre), f"{time.perf_counter() - began:.0f} s", flush=True
         )
-    pairs = [pair for each in tallies for pair in each.pairs]
-    print(in_a_line("all", pairs, None))
+    print(in_a_line("all", [pair for each in tallies for pair in each.pairs], None))
     if options.json:
         options.json.write_text(json.dumps([dataclasses.asdict(each) for each in tallies]))
+    if options.out:
+        earlier = read_tallies(options.before) if options.before else []
+        write_atomically(options.out, page(tallies, earlier, options))
     return 0
 
 
