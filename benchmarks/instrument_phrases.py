@@ -17,6 +17,7 @@ from zoo.errors import DatasetError
 from zoo.features import Features, read_audio
 from zoo.features.audio import AUDIO_SUFFIXES
 from zoo.features.frontend import normalize
+from zoo.fit import into_range
 from zoo.model import Model
 
 
@@ -67,7 +68,7 @@ class Phrases:
 
         Args:
             model: To play them.
-            span: Its range in Hz, where that is known; phrases out of it are moved by octaves.
+            span: Its range in Hz, for a model whose config has none; phrases out of it are moved by octaves.
         """
         for name, paths in self._found.items():
             if name == model.config.instrument:
@@ -75,6 +76,10 @@ class Phrases:
             heard = ((path, self._ask(model, path)) for path in paths)
             pitched = ((path, features) for path, features in heard if self._has_pitch(features.f0_hz))
             for path, features in itertools.islice(pitched, self._count):
+                if model.config.range is not None:
+                    fitted = into_range(features, model.config.range, sample_rate=model.sample_rate, hop=model.hop)
+                    yield Asked(name, path, fitted.fit.octaves, fitted)
+                    continue
                 octaves = octaves_into(features.f0_hz, *span) if span else 0
                 yield Asked(name, path, octaves, replace(features, f0_hz=features.f0_hz * 2.0**octaves))
 
@@ -86,7 +91,7 @@ class Phrases:
         if key not in self._heard:
             audio = read_audio(path, sample_rate=model.sample_rate)
             beginning, _ = normalize(audio[: round(self._seconds * model.sample_rate)], "peak")
-            self._heard[key] = model.analyse(beginning, sample_rate=model.sample_rate)
+            self._heard[key] = model.analyse(beginning, sample_rate=model.sample_rate, fit="off")
         return self._heard[key]
 
 
