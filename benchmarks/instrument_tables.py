@@ -86,8 +86,8 @@ def _about_speed() -> str:
 def _about_transfer(options: argparse.Namespace, limits: Mapping[str, float]) -> str:
     return _paragraph(f"""
         Transfer: {options.count} phrases of each other instrument, {options.seconds:g} s of them at most, brought to
-        full scale, and moved by octaves where their median pitch is out of the range that the model was trained with,
-        are played as `synthesize` plays them by default, while no socket can be opened. Each result must be heard (RMS
+        full scale, are moved into the model's range as `synthesize` moves them by default, and played at the model's
+        own level, at which loudness is asked for, while no socket can be opened. Each result must be heard (RMS
         over {SILENT_DB:.0f} dBFS), must stay under full scale, and must
         [follow](../instruments.md) what it was asked for. Its pitch, tracked by torchcrepe's
         `{options.pitch_model}` model, must be under {limits["cents"]:.0f} cents off in the median over the frames that
