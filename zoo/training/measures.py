@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from zoo import registry
-from zoo.errors import ConfigError, near_matches
+from zoo.errors import ConfigError, PluginError, near_matches
 from zoo.metrics.sets import SetMetric, SetTally
 
 _log = logging.getLogger(__name__)
@@ -68,9 +68,14 @@ class Measures:
             valid_samples: int64 `[batch]`: a row ends there.
             into: Where to add what is found.
         """
-        for name, (function, options) in self._called.items():
+        for name, (function, options) in list(self._called.items()):
             if not isinstance(function, SetMetric):
-                into.add_rows(name, self._measure(name, a, b, valid_samples))
+                try:
+                    into.add_rows(name, self._measure(name, a, b, valid_samples))
+                except PluginError as error:
+                    # A library that one measure needs is broken: the others are of use all the same.
+                    _log.warning("%s is left out: %s", name, error)
+                    del self._called[name]
                 continue
             for row in range(len(a)):
                 one = slice(row, row + 1)
