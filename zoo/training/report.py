@@ -138,7 +138,8 @@ def plot_spectrograms(audio: Mapping[str, Tensor], path: Path, *, sample_rate: i
 def _figure(width: float, height: float) -> Figure:
     # A figure without pyplot: no window system is asked for, and nothing global is left behind.
     canvas = library("matplotlib.backends.backend_agg", purpose="A plot")
-    figure: Figure = library("matplotlib.figure", purpose="A plot").Figure(figsize=(width, height), dpi=110, layout="constrained")
+    figures = library("matplotlib.figure", purpose="A plot")
+    figure: Figure = figures.Figure(figsize=(width, height), dpi=110, layout="constrained")
     canvas.FigureCanvasAgg(figure)
     return figure
 
