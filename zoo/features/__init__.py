@@ -2,18 +2,21 @@
 
 from zoo.features.audio import read_audio, write_wav
 from zoo.features.frontend import Features, FeatureSettings, extract_features, scale_f0, scale_loudness
+from zoo.features.level import a_weighted_level_db, sound_level_db
 from zoo.features.loudness import loudness_db, rms_db
 from zoo.features.pitch import track_pitch
 
 __all__ = [
     "FeatureSettings",
     "Features",
+    "a_weighted_level_db",
     "extract_features",
     "loudness_db",
     "read_audio",
     "rms_db",
     "scale_f0",
     "scale_loudness",
+    "sound_level_db",
     "track_pitch",
     "write_wav",
 ]
