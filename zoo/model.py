@@ -283,6 +283,7 @@ def create(name: str, *, instrument: str | None = None, **options: Any) -> Model
         name: An architecture, e.g. "gru-S"; or with an instrument, "gru-S-flute".
         instrument: What it is to play.
         **options: Options of the decoder, the synth, or `sample_rate`, `hop` and `features`, in place of the preset's.
+            `features` is a `FeatureSettings`, or its `to_dict()` as config.json and dataset.json hold it.
 
     Raises:
         ModelNotFoundError: There is no such architecture.
@@ -292,6 +293,8 @@ def create(name: str, *, instrument: str | None = None, **options: Any) -> Model
     for key in ("sample_rate", "hop", "features"):
         if key in options:
             config = config.with_changes(**{key: options.pop(key)})
+    if isinstance(config.features, FeatureSettings) or not config.features:  # a new model has today's defaults
+        config = config.with_changes(features=(config.features or FeatureSettings()).to_dict())
     return Model(with_options(config, options))
 
 
