@@ -290,11 +290,11 @@ def create(name: str, *, instrument: str | None = None, **options: Any) -> Model
         ConfigError: An option is unknown, or its value does not fit.
     """
     config = architectures.config_of(name, instrument=instrument)
-    for key in ("sample_rate", "hop", "features"):
+    for key in ("sample_rate", "hop"):
         if key in options:
             config = config.with_changes(**{key: options.pop(key)})
-    if isinstance(config.features, FeatureSettings) or not config.features:  # a new model has today's defaults
-        config = config.with_changes(features=(config.features or FeatureSettings()).to_dict())
+    features = options.pop("features", None) or config.features or FeatureSettings()  # a new model has today's defaults
+    config = config.with_changes(features=features.to_dict() if isinstance(features, FeatureSettings) else features)
     return Model(with_options(config, options))
 
 

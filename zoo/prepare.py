@@ -87,11 +87,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _main(argv: list[str]) -> int:
-    given = gin_program.typed_arguments("prepare", _parser(), argv)
-    paths = given.pop("paths", [])
-    if len(paths) > 2:
-        raise ConfigError(f"Two paths are needed, RECORDINGS and OUT, not {len(paths)}: {' '.join(paths)}")
-    given |= dict(zip(("recordings", "out")[2 - len(paths) :], paths, strict=True))
+    given = gin_program.typed_arguments("prepare", _parser(), argv, paths=("recordings", "out"))
     if "out" not in given:
         raise ConfigError(f"Say which folder to make: {PROG} RECORDINGS OUT")
     jobs = int(given.get("jobs", 1))

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from zoo.errors import ConfigError
 from zoo.features import FeatureSettings, measure_loudness, sound_level_db
-from zoo.features.level import FLOOR_DB, QUIET_DB, a_weighted_level_db, heard_frames
+from zoo.features.level import QUIET_DB, a_weighted_level_db, heard_frames
+from zoo.features.loudness import FLOOR_DB
 from zoo.metrics.features import f0_error_cents
 from zoo.metrics.rows import checked_audio
 
