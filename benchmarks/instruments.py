@@ -185,6 +185,7 @@ def transfer(model: Model, phrases: Phrases, span: tuple[float, float] | None, p
             hop=model.hop,
             settings=settings,
             level_db=-asked.features.gain_db,
+            recording=asked.features.audio,
             every=EVERY,
             min_frames=MIN_FRAMES,
         )

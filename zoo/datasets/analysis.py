@@ -32,7 +32,7 @@ TENSORS = ("audio", "f0_hz", "loudness_db", "periodicity")
 
 @dataclass(frozen=True)
 class Preparation:
-    """What to make of recordings; the defaults are the thesis's, but for `min_seconds` (there 3).
+    """What to make of recordings; lengths and thresholds are the thesis's by default, but for `min_seconds` (there 3).
 
     Attributes:
         sample_rate: In Hz.
@@ -100,7 +100,7 @@ class Preparation:
 
     def to_dict(self) -> dict[str, Any]:
         """Give what decides on the result, as plain values."""
-        values = dataclasses.asdict(self)
+        values = {**dataclasses.asdict(self), "features": self.features.to_dict()}
         del values["device"]
         return values
 

@@ -85,6 +85,7 @@ def prepare_dataset(
     if jobs < 1:
         raise ConfigError(f"--jobs must be 1 or more, not {jobs}.")
     preparation = (preparation or Preparation()).resolved()
+    definitions(preparation)  # a wrong name or option of the loudness shows here, not after the first recording
     plans = [_plan(out / subset, group, preparation, dataset) for subset, group in _by_subset(recordings).items()]
     if out.exists() and not out.is_dir():
         raise DatasetError(f"{out} is a file. Give the name of a folder to make.")
@@ -116,7 +117,7 @@ def prepare_dataset(
 
 
 def prepare_tones(path: Path) -> None:
-    """Make the dataset `tones` with its defaults, whole or not at all.
+    """Make the embedded dataset `tones`, whole or not at all.
 
     Args:
         path: The folder to make.
@@ -126,8 +127,9 @@ def prepare_tones(path: Path) -> None:
 
 
 def tones_preparation() -> Preparation:
-    """Give the settings of the dataset `tones`: the program's defaults."""
-    return Preparation(features=FeatureSettings(tracker_options={"model": "tiny"}))
+    """Give the settings of the embedded dataset `tones`: those that its shipped teacher was trained with."""
+    features = FeatureSettings(tracker_options={"model": "tiny"}, normalize="peak", loudness="mean_db")
+    return Preparation(features=features)
 
 
 def _try_tracker(preparation: Preparation) -> None:

@@ -41,7 +41,9 @@ def prepare(
     silence_db: float = 40.0,
     min_confidence: float | None = None,
     voicing_threshold: float | None = None,
-    normalize: str = "peak",
+    normalize: str = "loudness",
+    loudness: str = "a_weighted",
+    loudness_options: Mapping[str, Any] | None = None,
     center: bool = True,
     whole: bool = False,
     split_seed: int = 0,
@@ -74,7 +76,10 @@ def prepare(
         silence_db: How far under the loudest moment silence begins.
         min_confidence: Segments whose mean pitch confidence is under this are dropped; the tracker's own by default.
         voicing_threshold: Pitch is 0 in frames whose confidence is under this; the tracker's own by default.
-        normalize: "peak" brings each recording's peak to full scale; "none" leaves its level.
+        normalize: "loudness" brings each recording's A-weighted level to -20 dB, "peak" its peak to full scale; "none"
+            leaves its level.
+        loudness: What a model is driven by: "a_weighted", the thesis's "mean_db", or a plugin's.
+        loudness_options: That one's own options, e.g. `{"window_seconds": 0.032}`.
         center: Whether analysis windows are centred on their frame.
         whole: Keep each recording whole, nothing cut or dropped.
         split_seed: Another number splits otherwise.
@@ -108,6 +113,8 @@ def prepare(
             center=center,
             normalize=normalize,
             voicing_threshold=voicing_threshold,
+            loudness=loudness,
+            loudness_options=dict(loudness_options or {}),
         ),
         whole=whole,
         split_seed=split_seed,

@@ -26,6 +26,7 @@ DISTANCES = (
     "mfcc_distance",
     "onset_flux_distance",
     "loudness_error_db",
+    "level_error_db",
     "frechet_log_mel",
 )
 """What every evaluation measures between two sounds; the f0 error is apart, since it compares a sound with a pitch."""
@@ -48,9 +49,10 @@ class Measures:
 
     def __init__(self, also: Mapping[str, Mapping[str, Any]] | None, *, sample_rate: int, hop: int) -> None:
         also = dict(also or {})
-        # A hop with a default is that of a measure's own windows, but for the loudness, which has the features' frames.
+        # A hop with a default is that of a measure's own windows, but for loudness and level, which have the features'
+        # frames.
         rates = {"sample_rate": sample_rate, "hop": hop}
-        own: dict[str, dict[str, Any]] = {"loudness_error_db": {"hop": hop}}
+        own: dict[str, dict[str, Any]] = {"loudness_error_db": {"hop": hop}, "level_error_db": {"hop": hop}}
         self._called: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {}
         for name in dict.fromkeys((*DISTANCES, *also)):
             self._called[name] = _prepared(name, rates, own.get(name, {}) | dict(also.get(name, {})))
