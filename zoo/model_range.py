@@ -126,12 +126,12 @@ class ModelRange:
                 raise ConfigError(f"A range's {name} is over 0 Hz, found {pitch}.")
 
     def harmonics_under(self, nyquist_hz: float) -> int:
-        """How many harmonics of the lowest pitch lie under a frequency: those that could sound in training.
+        """How many harmonics of the lowest pitch lie under a frequency: those that could sound in training, at least 1.
 
         Args:
             nyquist_hz: Half the sample rate, in Hz.
         """
-        return max(0, math.ceil(nyquist_hz / self.lowest_f0_hz) - 1)
+        return max(1, math.ceil(nyquist_hz / self.lowest_f0_hz) - 1)
 
     def to_dict(self) -> dict[str, object]:
         """As config.json holds it."""
