@@ -133,6 +133,17 @@ class ModelRange:
         """
         return max(1, math.ceil(nyquist_hz / self.lowest_f0_hz) - 1)
 
+    def in_words(self) -> str:
+        """What 98 % of the frames lie in, to be read.
+
+        Example:
+            >>> model.config.range.in_words()  # doctest: +SKIP
+            '258 to 1,763 Hz and -71 to -40 dB'
+        """
+        low, high = self.f0_hz.at(0.01), self.f0_hz.at(0.99)
+        soft, loud = self.loudness_db.at(0.01), self.loudness_db.at(0.99)
+        return f"{low:,.0f} to {high:,.0f} Hz and {soft:.0f} to {loud:.0f} dB"
+
     def to_dict(self) -> dict[str, object]:
         """As config.json holds it."""
         return {
