@@ -2,9 +2,8 @@
 
     python benchmarks/give_range.py model_cards/gru-S-flute model_cards/gru-L-flute --data data/flute
 
-The range is counted in the training split of the data that the models were trained on (or of the same recordings,
-prepared again), and goes into config.json; weights and lineage stay. The card is written anew. A model that is trained
-today has its range already.
+The range is counted in what the models were trained on (or in the same recordings, prepared again), and goes into
+config.json; weights and lineage stay. The card is written anew. A model that is trained today has its range already.
 """
 
 from __future__ import annotations
@@ -28,10 +27,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Write the range of their data into trained models.")
     parser.add_argument("folders", nargs="+", type=Path, help="runs' folders, or shipped models'")
     parser.add_argument("--data", required=True, help="what they were trained on: a prepared dataset, or tones")
+    parser.add_argument(
+        "--splits", nargs="+", default=["train"], help="which of its splits (default: train); where it was divided anew"
+    )
     options = parser.parse_args(argv)
     try:
         dataset = open_dataset(options.data)
-        trained = range_of(dataset.split("train"))
+        trained = range_of(*(dataset.split(split) for split in options.splits))
         if trained is None:
             raise DatasetError(f"No frame of {dataset.path} has a pitch, so a model trained on it has no range.")
         for folder in options.folders:

@@ -108,9 +108,9 @@ class ModelRange:
         f0_hz: Pitch in Hz of the voiced frames of the training split.
         loudness_db: Loudness in dB of the same frames, in the model's own kind of loudness: that of pauses says nothing
             about how loud a note may be.
-        lowest_f0_hz: The pitch from which on the data counts, in Hz. Fewer frames lie under it than can teach a model
-            anything; they may be a tracker's mistakes. A harmonic that is over Nyquist there, and so for every higher
-            pitch, never sounded in training, and what plays it is as random as it began.
+        lowest_f0_hz: Pitch in Hz of the lowest note that is held for long enough to teach a model anything; a tracker's
+            mistakes are not. A harmonic that is over Nyquist there, and so for every higher pitch, never sounded in
+            training, and what plays it is as random as it began.
 
     Raises:
         ConfigError: A pitch is not positive.

@@ -33,22 +33,30 @@ def segments_of(tmp_path):
 
 
 def test_range_is_counted_in_frames_with_a_pitch_alone(segments_of):
-    f0_hz = torch.cat([torch.linspace(200, 400, 501), torch.zeros(249)])
+    f0_hz = torch.cat([torch.linspace(200, 400, 501), torch.zeros(249)])  # from 36 cents over G3
     loudness_db = torch.cat([torch.linspace(-60, -20, 501), torch.full((249,), -80.0)])
     found = range_of(segments_of(f0_hz, loudness_db))
     assert found.f0_hz.values == pytest.approx((200, 202, 210, 250, 300, 350, 390, 398, 400), abs=0.011)
     assert found.loudness_db.values == pytest.approx((-60, -59.6, -58, -50, -40, -30, -22, -20.4, -20), abs=0.011)
-    assert found.lowest_f0_hz == pytest.approx(202, abs=0.011)
+    assert found.lowest_f0_hz == pytest.approx(200 + 0.1 * (220 * 2 ** (-1.5 / 12) - 200), abs=0.25)  # G3 ends there
 
 
 def test_a_handful_of_mistracked_frames_does_not_count_as_training(segments_of):
     f0_hz = torch.full((1000,), 440.0)
-    f0_hz[::125] = 55.0  # 8 of them
+    f0_hz[::250] = 55.0  # 4 of them
     found = range_of(segments_of(f0_hz, torch.full((1000,), -30.0)))
     assert found.lowest_f0_hz == 440.0
     assert found.f0_hz.lowest == 55.0
-    f0_hz[::50] = 55.0  # 20: that is a note
+    f0_hz[::200] = 55.0  # 5: that is a note
     assert range_of(segments_of(f0_hz, torch.full((1000,), -30.0))).lowest_f0_hz == 55.0
+
+
+def test_troughs_of_the_lowest_notes_vibrato_are_under_the_lowest_pitch(segments_of):
+    f0_hz = torch.full((1000,), 261.6)
+    f0_hz[::12] = 256.0  # there the 31st harmonic is under Nyquist
+    found = range_of(segments_of(f0_hz, torch.full((1000,), -30.0)))
+    assert found.lowest_f0_hz == pytest.approx(261.6, abs=0.011)
+    assert found.harmonics_under(8000.0) == 30
 
 
 def test_data_without_any_pitch_has_no_range(segments_of):
