@@ -66,6 +66,7 @@ LAYERS = [
         "register",
         "naming",
         "config",
+        "model_range",
         "weights_header",
         "strict_json",
         "run_files",

@@ -13,11 +13,13 @@ from typing import Any
 
 from zoo import strict_json
 from zoo.errors import CheckpointError, ConfigError, ForeignConfigError, listing, near_matches
+from zoo.model_range import ModelRange
 from zoo.run_files import CONFIG
 
 FORMAT = "ddsp-zoo"
-CONFIG_VERSION = 2
-"""The newest that is read. Only a config that says something which version 1 cannot is written as one of version 2."""
+CONFIG_VERSION = 3
+"""The newest that is read. A config is written as one of the oldest version that can say what it says: `weights_dtype`
+came with version 2, `range` with version 3."""
 
 WEIGHTS_DTYPES = ("float16",)
 """What weights may be stored as, other than as they are in memory."""
@@ -72,6 +74,7 @@ class ModelConfig:
         weights_sha256: Of the file model.safetensors that was saved with it; None before that.
         weights_dtype: What the larger parameters in that file were rounded to, e.g. "float16"; None where all are as
             they were in memory. A model that is loaded is float32 in either case.
+        range: Which pitches and loudnesses it was trained on; None where that is unknown.
     """
 
     architecture: str
@@ -85,6 +88,7 @@ class ModelConfig:
     lineage: dict[str, Any] = field(default_factory=dict)
     weights_sha256: str | None = None
     weights_dtype: str | None = None
+    range: ModelRange | None = None
 
     @property
     def name(self) -> str:
@@ -109,9 +113,10 @@ class ModelConfig:
     def to_json(self) -> str:
         """The text of config.json: sorted keys, one final newline, the same text for the same config."""
         # what an older zoo can read, it shall read; what it cannot, it shall refuse for its version
-        version = 1 if self.weights_dtype is None else CONFIG_VERSION
+        version = 3 if self.range is not None else 2 if self.weights_dtype is not None else 1
         content = {"format": FORMAT, "config_version": version, "name": self.name, **asdict(self)}
-        for key in ("weights_sha256", "weights_dtype"):
+        content["range"] = None if self.range is None else self.range.to_dict()
+        for key in ("weights_sha256", "weights_dtype", "range"):
             if content[key] is None:
                 del content[key]
         try:
@@ -166,6 +171,8 @@ class ModelConfig:
                 raise ConfigError(f"{where}: {key} must be {types[0].__name__}, found {json.dumps(given[key])[:100]}.")
         for part in ("decoder", "synth"):
             given[part] = ComponentConfig.from_dict(given[part], where=f"{where}: {part}")
+        if given.get("range") is not None:
+            given["range"] = ModelRange.from_dict(given["range"], where=f"{where}: range")
         config = cls(**given)
         if config.sample_rate <= 0 or config.hop <= 0:
             raise ConfigError(f"{where}: sample_rate and hop must be positive.")

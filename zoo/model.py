@@ -16,6 +16,7 @@ from zoo.decoders import Decoder
 from zoo.errors import ConfigError, DatasetError
 from zoo.features import Features, FeatureSettings, extract_features, scale_f0, scale_loudness
 from zoo.features.audio import read_audio
+from zoo.model_range import ModelRange
 from zoo.parts import build_part, check_handshake, component, with_options
 from zoo.rendering import Rendering as Rendering  # plugins find it here too
 from zoo.synths import Synth
@@ -56,6 +57,8 @@ class Model(nn.Module):
         self.config = config.with_changes(features=FeatureSettings.from_dict(config.features).to_dict())
         self.decoder = decoder
         self.synth = synth
+        if config.range is not None:
+            synth.restrict(config.range)
 
     @property
     def name(self) -> str:
@@ -76,6 +79,15 @@ class Model(nn.Module):
     def num_parameters(self) -> int:
         """Parameters of decoder and synth."""
         return sum(p.numel() for p in self.parameters())
+
+    def set_range(self, trained: ModelRange | None) -> None:
+        """Say which pitches and loudnesses the model is trained on; what never sounds in them stays silent.
+
+        Args:
+            trained: It goes into the config, and to the synth (see `zoo.synths.Synth.restrict`). None: it is unknown.
+        """
+        self.config = self.config.with_changes(range=trained)
+        self.synth.restrict(trained)
 
     def forward(self, f0_hz: Tensor, loudness_db: Tensor, noise: Tensor | None = None) -> Rendering:
         """Render features.

@@ -62,6 +62,17 @@ class Segments(torch.utils.data.Dataset[dict[str, Tensor]]):
             "index": torch.tensor(index, dtype=torch.int64),
         }
 
+    def all_frames(self, feature: str) -> Tensor:
+        """A feature of all segments in a row, without padding and without reading any audio.
+
+        Args:
+            feature: "f0_hz" or "loudness_db".
+
+        Returns:
+            `[frames]`, float32.
+        """
+        return torch.cat([self._read(shard, feature, slice(o, o + valid)) for shard, o, valid, _ in self._entries])
+
     def _read(self, shard: str, key: str, part: slice) -> Tensor:
         try:
             if shard not in self._open:

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from zoo_kernels import harmonic_oscillators
 
 from zoo.errors import ConfigError, listing
+from zoo.model_range import ModelRange
 from zoo.synths.filtered_noise import NOISE_FILTERS, NoisePart
 from zoo.synths.oscillators import UNVOICED
 from zoo.synths.pitched import PitchedSynth
@@ -52,6 +53,9 @@ class HarmonicNoise(PitchedSynth):
 
     noise_part: NoisePart
 
+    ceiling: int
+    """The highest harmonic that may sound: those over it were over Nyquist whatever pitch the model was trained on."""
+
     def __init__(
         self,
         *,
@@ -81,7 +85,14 @@ class HarmonicNoise(PitchedSynth):
         self.reverb = Reverb(reverb_length, sample_rate=sample_rate) if reverb_length else None
         self.register_buffer("harmonic_number", torch.arange(1, harmonics + 1, dtype=torch.float32), persistent=False)
         self.harmonic_number: Tensor
+        self.ceiling = harmonics
         self.noise_part = NoisePart(noise_bands, hop=hop, noise_filter=noise_filter)
+
+    def restrict(self, trained: ModelRange | None) -> None:
+        """See `Synth.restrict`: harmonics that never sounded stay as silent as those over Nyquist, at any pitch."""
+        self.ceiling = len(self.harmonic_number)
+        if trained is not None:
+            self.ceiling = min(self.ceiling, trained.harmonics_under(self.sample_rate / 2))
 
     def control_scales(self) -> dict[str, str]:
         """See `Synth.control_scales`."""
@@ -114,8 +125,11 @@ class HarmonicNoise(PitchedSynth):
         }
 
     def _audible(self, f0_hz: Tensor) -> Tensor:
-        """Which harmonics lie under Nyquist, `[batch, frames, harmonics]`; always the first ones of a frame."""
-        return f0_hz[..., None] * self.harmonic_number < self.sample_rate / 2
+        """Which harmonics may sound, `[batch, frames, harmonics]`; always the first ones of a frame."""
+        audible = f0_hz[..., None] * self.harmonic_number < self.sample_rate / 2
+        if self.ceiling < len(self.harmonic_number):
+            audible &= self.harmonic_number <= self.ceiling
+        return audible
 
     def tone(self, phases: Tensor, f0_hz: Tensor, pitch_hz: Tensor, scaled: Mapping[str, Tensor]) -> Tensor:
         """See `PitchedSynth.tone`: amplitudes are held over each frame."""

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo.errors import listing
+from zoo.model_range import ModelRange
 
 # What `step` carries from one frame to the next. Every synth has a type of its own, which concerns nobody else.
 SynthState: TypeAlias = Any
@@ -69,6 +70,16 @@ class Synth(nn.Module, ABC):
         matter included. Empty, as here, for a synth whose controls no other synth shares.
         """
         return {}
+
+    def restrict(self, trained: ModelRange | None) -> None:
+        """Keep silent from now on, in `forward` and `step`, what never sounded in the data that a model was trained on.
+
+        A `Model` calls this with the range in its config: when it is built, and when it is given another one. What is
+        played inside the range must not change. By default, as here, nothing is kept silent.
+
+        Args:
+            trained: What the model was trained to play; None where that is unknown: then everything may sound.
+        """
 
     def check_inputs(self, f0_hz: Tensor, controls: Mapping[str, Tensor], noise: Tensor | None = None) -> None:
         """Refuse what would end in an obscure error or in NaN audio; a child's `forward` may call this first.

@@ -16,6 +16,7 @@ from zoo.losses.distillation import Loss, OutputAudio, Reconstruction, bind_loss
 from zoo.model import Model
 from zoo.training import evaluation, processes
 from zoo.training.checkpoints import LAST, State, check_identity, load_state
+from zoo.training.data_range import range_of
 from zoo.training.devices import resolve_precision
 from zoo.training.plan import Plan
 from zoo.training.run_folder import choose_folder
@@ -86,6 +87,7 @@ def set_up(plan: Plan) -> Setup:
         check_identity(resumed, identity, folder)
     student.config = student.config.with_changes(lineage=_lineage(dataset, teacher, start))
     splits = _splits(dataset)
+    student.set_range(range_of(splits["train"]))
     _announce(student, teacher, dataset, splits, resumed)
     if start is not None and resumed is None:
         begin_with(student, start)

@@ -246,6 +246,7 @@ def open_cache(model: Model, weights: str, dataset: Dataset, parts: Sequence[Par
         "teacher": model.name,
         "weights": weights,
         "build": model.config.build_arguments(),
+        **({} if model.config.range is None else {"range": model.config.range.to_dict()}),
         "packages": requirements(model.config),
         "dataset": dataset.hash,
     }

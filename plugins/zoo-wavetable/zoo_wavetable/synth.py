@@ -8,13 +8,14 @@ import torch
 from torch import Tensor, nn
 
 from zoo.errors import ConfigError, listing
+from zoo.model_range import ModelRange
 from zoo.synths.filtered_noise import NoisePart
 from zoo.synths.harmonic_noise import scale_control
 from zoo.synths.oscillators import UNVOICED
 from zoo.synths.pitched import PitchedSynth
 from zoo.synths.reverb import Reverb
 from zoo_wavetable.reading import mixed_amplitude, read_tables, sounding_harmonics
-from zoo_wavetable.tables import initial_tables, table_harmonics
+from zoo_wavetable.tables import harmonics_in, initial_tables, table_harmonics
 
 # A mixture with less than this to hear stays faint: lifting it to the asked amplitude would lift rounding errors.
 _FAINT = 1e-6
@@ -45,6 +46,10 @@ class Wavetable(PitchedSynth):
 
     noise_part: NoisePart
 
+    ceiling: int
+    """The highest harmonic of the tables that may sound: those over it were over Nyquist whatever pitch the model was
+    trained on, so that they still are what the tables began with."""
+
     def __init__(
         self,
         *,
@@ -70,8 +75,15 @@ class Wavetable(PitchedSynth):
         super().__init__(sample_rate=sample_rate, hop=hop, control_sizes=sizes)
         self.unvoiced = unvoiced
         self.tables = nn.Parameter(initial_tables(tables, table_size))
+        self.ceiling = harmonics_in(table_size)
         self.reverb = Reverb(reverb_length, sample_rate=sample_rate) if reverb_length else None
         self.noise_part = NoisePart(noise_bands, hop=hop)
+
+    def restrict(self, trained: ModelRange | None) -> None:
+        """See `zoo.synths.Synth.restrict`: harmonics that never sounded stay as silent as those over Nyquist."""
+        self.ceiling = harmonics_in(self.tables.shape[-1])
+        if trained is not None:
+            self.ceiling = min(self.ceiling, trained.harmonics_under(self.sample_rate / 2))
 
     def control_scales(self) -> dict[str, str]:
         """See `Synth.control_scales`. Table weights are left out: two models' tables are not the same ones."""
@@ -96,7 +108,7 @@ class Wavetable(PitchedSynth):
     def tone(self, phases: Tensor, f0_hz: Tensor, pitch_hz: Tensor, scaled: Mapping[str, Tensor]) -> Tensor:
         """See `zoo.synths.pitched.PitchedSynth.tone`: weights are held over each frame."""
         harmonics = table_harmonics(self.tables.float())
-        active = sounding_harmonics(pitch_hz, harmonics=harmonics.shape[-1], sample_rate=self.sample_rate)
+        active = sounding_harmonics(pitch_hz, harmonics=self.ceiling, sample_rate=self.sample_rate)
         if self.unvoiced == "mute":
             active = active * (f0_hz > 0)
         if (
