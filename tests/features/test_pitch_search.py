@@ -62,3 +62,15 @@ def test_the_search_starts_anew_where_it_is_told():
     tied, free = viterbi(probabilities, restarts=restarts)
     assert (tied.diff().abs() < 12).all()
     assert free.tolist() == [300] * 30 + [50] * 30
+
+
+def test_a_leap_takes_as_long_at_a_wide_hop_as_at_a_narrow_one():
+    t = torch.arange(8000, dtype=torch.float64) / 16000
+    low, high = (sum(torch.sin(2 * torch.pi * k * hz * t) / k for k in range(1, 8)) for hz in (150.0, 900.0))
+    audio = 0.2 * torch.cat([low, high, low])[None].float()
+    off = {}
+    for hop in (64, 256):
+        f0_hz, _ = track_pitch(audio, sample_rate=16000, hop=hop, model="tiny", center=True)
+        true = torch.where((torch.arange(f0_hz.shape[1]) * hop // 8000) == 1, 900.0, 150.0)
+        off[hop] = ((1200 * torch.log2(f0_hz[0] / true)).abs() > 50).sum().item() * hop / 16000
+    assert off[256] <= off[64] + 0.05  # of 1.5 seconds; two leaps of 31 semitones

@@ -36,8 +36,9 @@ CENTS_PER_BIN = 20.0
 FIRST_BIN_CENTS = 1997.3794084376191
 LOWEST_HZ = 10.0 * 2.0 ** (FIRST_BIN_CENTS / 1200.0)
 HIGHEST_HZ = 10.0 * 2.0 ** ((FIRST_BIN_CENTS + CENTS_PER_BIN * (BINS - 1)) / 1200.0)
-# How far apart, in bins, the pitches of two neighbouring frames may lie: less than this.
-_REACH = 12
+# How far apart, in bins, the pitches of two neighbouring frames may lie: less than this, where frames are up to 4 ms
+# apart. Frames that are further apart have more, so that a leap takes the same time at any hop.
+_REACH, _REACH_SECONDS = 12, 0.004
 # Windows that the network sees at once.
 _CHUNK = 128
 # How far in dB under a recording's loudest window silence begins, and what is silence in any recording (-100 dB of
@@ -92,7 +93,8 @@ def crepe_pitch(
     probabilities[:, :, :lowest] = -math.inf
     probabilities[:, :, beyond:] = -math.inf
     # The network's outputs, already probabilities, go through a softmax once more, as in torchcrepe's decoder.
-    bins = viterbi(torch.softmax(probabilities, dim=-1), restarts=_restarts(level))
+    reach = _REACH * max(1, round(hop / sample_rate / _REACH_SECONDS))
+    bins = viterbi(torch.softmax(probabilities, dim=-1), restarts=_restarts(level), reach=min(reach, BINS))
     periodicity = torch.where(level > 0.0, probabilities.gather(-1, bins[..., None])[..., 0], 0.0)
     return _pitch(probabilities, bins)[:, :frames], periodicity[:, :frames]
 
@@ -155,8 +157,8 @@ def read_network(model: str) -> CrepeNetwork:
     )
 
 
-def viterbi(probabilities: Tensor, *, restarts: Tensor | None = None) -> Tensor:
-    """Find the most likely path through the bins, where pitch moves by less than 12 bins a frame.
+def viterbi(probabilities: Tensor, *, restarts: Tensor | None = None, reach: int = _REACH) -> Tensor:
+    """Find the most likely path through the bins, where pitch moves by less than `reach` bins per frame.
 
     A step has the same likelihood everywhere. torchcrepe divides by the sum over the bins that can be reached, which
     are fewer at the ends of the range: a path that stays there gains up to half a nat a frame, more than the network's
@@ -166,6 +168,7 @@ def viterbi(probabilities: Tensor, *, restarts: Tensor | None = None) -> Tensor:
     Args:
         probabilities: `[batch, frames, bins]`.
         restarts: bool `[batch, frames]`: the search starts anew at these frames, at any bin; nowhere where None.
+        reach: How far apart, in bins, the pitches of two neighbouring frames may lie: less than this.
 
     Returns:
         The path, int64 `[batch, frames]`.
@@ -173,13 +176,13 @@ def viterbi(probabilities: Tensor, *, restarts: Tensor | None = None) -> Tensor:
     observed = torch.log(probabilities + torch.finfo(probabilities.dtype).tiny).cpu().numpy()
     batch, frames, bins = observed.shape
     anew = np.zeros((batch, frames), dtype=bool) if restarts is None else restarts.cpu().numpy()
-    steps = np.arange(1 - _REACH, _REACH)
+    steps = np.arange(1 - reach, reach)
     source = np.arange(bins)[:, None] + steps[None, :]  # [bin, step]: where a path comes from
     inside = (source >= 0) & (source < bins)
     source = source.clip(0, bins - 1)
-    step_cost = np.where(inside, np.log((_REACH - np.abs(steps)) / _REACH**2)[None, :], -np.inf)
-    # One byte a bin and frame is kept, which step of the band was best: ten minutes take 54 MB.
-    came_by = np.zeros((frames, batch, bins), dtype=np.int8)
+    step_cost = np.where(inside, np.log((reach - np.abs(steps)) / reach**2)[None, :], -np.inf)
+    # One byte per bin and frame is kept, which step of the band was best: ten minutes take 54 MB.
+    came_by = np.zeros((frames, batch, bins), dtype=np.min_scalar_type(len(steps)))
     ended_at = np.zeros((frames, batch), dtype=np.int64)  # the best bin of the frame before, where the search restarts
     score = observed[:, 0].astype(np.float64)
     for t in range(1, frames):

@@ -12,12 +12,14 @@ import torch
 from torch import Tensor
 
 from zoo.errors import ConfigError, listing, near_matches
+from zoo.features.gaps import bridge_gaps
 from zoo.features.loudness import FLOOR_DB, loudness_db
 from zoo.features.pitch import default_thresholds, track_pitch
 
 # A recording whose peak is under this (-100 dB of full scale) is silent, and not amplified.
 SILENT_PEAK = 1e-5
 NORMALIZATIONS = ("peak", "none")
+MOST_BRIDGED_MS = 200.0
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,8 @@ class FeatureSettings:
         normalize: "peak" brings each recording's peak to full scale first; "none" leaves it.
         voicing_threshold: Confidence under which a frame's `f0_hz` is 0; the tracker's own where None.
         n_fft: Samples of the loudness window.
+        bridge_ms: Gaps in the pitch of one note up to this long, in milliseconds, are filled where the sound goes on;
+            none where 0, as in all data from before there was this setting.
     """
 
     tracker: str = "torchcrepe"
@@ -43,10 +47,16 @@ class FeatureSettings:
     normalize: str = "peak"
     voicing_threshold: float | None = None
     n_fft: int = 2048
+    bridge_ms: float = 0.0
 
     def __post_init__(self) -> None:
         if self.normalize not in NORMALIZATIONS:
             raise ConfigError(f"Cannot normalize by {self.normalize!r}. Choose peak or none.")
+        if not 0.0 <= self.bridge_ms <= MOST_BRIDGED_MS:
+            raise ConfigError(
+                f"Gaps of up to {self.bridge_ms:g} ms in the pitch cannot be bridged: choose 0 (none) to "
+                f"{MOST_BRIDGED_MS:g} ms. Longer gaps are rests."
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """Give plain values, as they stand in a JSON file."""
@@ -133,6 +143,9 @@ def extract_features(
         )
         voiced = (periodicity[0] >= settings.resolved_threshold()) & (loudness[0] > FLOOR_DB)
         f0_hz, periodicity = torch.where(voiced, pitch[0], 0.0), periodicity[0]
+        f0_hz = bridge_gaps(
+            f0_hz, audio, sample_rate=sample_rate, hop=hop, center=settings.center, milliseconds=settings.bridge_ms
+        )
     else:
         if f0_hz.shape != (frames,):
             raise ConfigError(f"The known pitch has shape {list(f0_hz.shape)}, and the recording {frames} frames.")
