@@ -69,6 +69,10 @@ def _parser() -> argparse.ArgumentParser:
         "tracker's own)")  # fmt: skip
     add("--voicing-threshold", type=float, help="pitch is 0 in frames whose confidence is under this (default: the "
         "tracker's own)")  # fmt: skip
+    add("--bridge-ms", type=float, default=40.0,
+        help="fill gaps in the pitch of a note up to this long; 0: none (default: %(default)g)")  # fmt: skip
+    add("--min-snr", type=float, metavar="DB", help="leave out segments that are less than this over their "
+        "recording's noise floor (default: none)")  # fmt: skip
     add("--normalize", choices=NORMALIZATIONS, default=defaults.features.normalize,
         help="bring each recording's A-weighted level to -20 dB or its peak to full scale, or leave it "
         "(default: %(default)s)")  # fmt: skip

@@ -82,11 +82,16 @@ def definitions(preparation: Preparation) -> dict[str, str]:
     where = "centred on" if features.center else "starting at"
     measured = definition_of(features.loudness, n_fft=features.n_fft, options=features.loudness_options)
     level = LEVELS.get(features.normalize, "at its own level")
+    bridged = f"; gaps of up to {features.bridge_ms:g} ms in a note filled" if features.bridge_ms else ""
     return {
         "audio": f"float32, mono, full scale at 1; each recording as a whole with {level}",
         "f0_hz": f"pitch by {features.tracker} in a window {where} sample frame * hop, {features.fmin:g} to "
-        f"{features.fmax:g} Hz; 0 where its confidence is under {features.resolved_threshold():g}; or the known pitch",
+        f"{features.fmax:g} Hz; 0 where its confidence is under {features.resolved_threshold():g}{bridged}; or the "
+        "known pitch",
         "loudness_db": f"{measured} {where} sample frame * hop",
         "periodicity": "the pitch tracker's confidence, 0 to 1; 1 where the pitch is known",
+        "noise_floor_db": "of a source as it was read: mean square of its noise in dB of full scale, measured in its "
+        "pauses, or in the bands between its partials, where it is at most this; null where it cannot be told",
+        "snr_db": "how far the level of the source's sound is over that of its noise",
         "padding": "not stored; read as audio 0, f0 0 and -80 dB after valid_frames",
     }

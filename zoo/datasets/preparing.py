@@ -24,6 +24,7 @@ from zoo.datasets.outcome import Outcome, Skipped, definitions, outcome_of
 from zoo.datasets.recordings import Recording
 from zoo.datasets.segments import FORMAT, INDEX_NAME, VERSION, WORK_NAME, ShardWriter, parse_index
 from zoo.datasets.splits import SPLITS, Assignment, assign
+from zoo.datasets.statistics import describe_splits
 from zoo.datasets.tones import tones
 from zoo.datasets.work import analyse_all
 from zoo.errors import ConfigError, DatasetError
@@ -309,6 +310,7 @@ def _describe(
         "features": preparation.features.to_dict(),
         "definitions": definitions(preparation),
         "splits": {name: writers[name].entries for name in SPLITS},
+        "statistics": describe_splits(plan.path, {name: writers[name].entries for name in SPLITS}),
         "shards": {name: facts for writer in writers.values() for name, facts in writer.shards.items()},
         "sources": [
             {
@@ -318,6 +320,9 @@ def _describe(
                 "instrument": plan.recordings[k].instrument,
                 "group": plan.recordings[k].group or plan.recordings[k].id,
                 "attribution": plan.recordings[k].attribution,
+                "noise_floor_db": analyses[k].noise.floor_db,
+                "snr_db": analyses[k].noise.snr_db,
+                "noise_measured_in": analyses[k].noise.measured_in,
                 **_made_from(plan.recordings[k]),
             }
             for k in used

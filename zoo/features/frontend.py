@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from zoo.errors import ConfigError, listing, near_matches
+from zoo.features.gaps import bridge_gaps
 from zoo.features.level import sound_level_db
 from zoo.features.loudness import FLOOR_DB
 from zoo.features.loudness_kinds import measure_by_name
@@ -25,7 +26,8 @@ NORMALIZATIONS = ("loudness", "peak", "none")
 LEVEL_QUANTILE = 0.75
 LEVEL_TARGET_DB = -20.0
 # What a stored dict means that was written before there was a choice: what it was made with.
-_THESIS_LOUDNESS = {"loudness": "mean_db", "loudness_options": {}}
+_WITHOUT_A_WORD = {"loudness": "mean_db", "loudness_options": {}, "bridge_ms": 0.0}
+MOST_BRIDGED_MS = 200.0
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,8 @@ class FeatureSettings:
         n_fft: Samples of the window of the thesis's loudness, and of others that take one in samples.
         loudness: Name of the loudness, of the registry's kind `loudness`: "a_weighted", or the thesis's "mean_db".
         loudness_options: That one's own options, e.g. `{"window_seconds": 0.032}`.
+        bridge_ms: Gaps in the pitch of one note up to this long, in milliseconds, are filled where the sound goes on;
+            none where 0, as in all data from before there was this setting.
     """
 
     tracker: str = "torchcrepe"
@@ -56,19 +60,26 @@ class FeatureSettings:
     n_fft: int = 2048
     loudness: str = "a_weighted"
     loudness_options: dict[str, Any] = field(default_factory=dict)
+    bridge_ms: float = 0.0
 
     def __post_init__(self) -> None:
         if self.normalize not in NORMALIZATIONS:
             raise ConfigError(f"Cannot normalize by {self.normalize!r}. Choose loudness, peak or none.")
+        if not 0.0 <= self.bridge_ms <= MOST_BRIDGED_MS:
+            raise ConfigError(
+                f"Gaps of up to {self.bridge_ms:g} ms in the pitch cannot be bridged: choose 0 (none) to "
+                f"{MOST_BRIDGED_MS:g} ms. Longer gaps are rests."
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """Give plain values, as they stand in a JSON file.
 
-        The thesis's loudness is left out, since a file without any means that one: files that were made before there
-        was a choice keep their bytes and hashes, and an older zoo can read what it can play.
+        The thesis's loudness, and gaps that are not bridged, are left out, since a file that says nothing means those:
+        files that were made before there was a choice keep their bytes and hashes, and an older zoo can read what it
+        can play.
         """
         values = dataclasses.asdict(self)
-        for key, meant in _THESIS_LOUDNESS.items():
+        for key, meant in _WITHOUT_A_WORD.items():
             if values[key] == meant:
                 del values[key]
         return values
@@ -90,7 +101,7 @@ class FeatureSettings:
                     f"Feature settings have no {name!r}.{near_matches(name, known)} They have: {listing(known)}. "
                     "A file with it may come from a newer version of zoo."
                 )
-        return cls(**{"normalize": "peak", **_THESIS_LOUDNESS, **values})
+        return cls(**{"normalize": "peak", **_WITHOUT_A_WORD, **values})
 
     def resolved_threshold(self) -> float:
         """The voicing threshold in use: the one given, or the tracker's own."""
@@ -157,6 +168,9 @@ def extract_features(
         )
         voiced = (periodicity[0] >= settings.resolved_threshold()) & (loudness[0] > FLOOR_DB)
         f0_hz, periodicity = torch.where(voiced, pitch[0], 0.0), periodicity[0]
+        f0_hz = bridge_gaps(
+            f0_hz, audio, sample_rate=sample_rate, hop=hop, center=settings.center, milliseconds=settings.bridge_ms
+        )
     else:
         if f0_hz.shape != (frames,):
             raise ConfigError(f"The known pitch has shape {list(f0_hz.shape)}, and the recording {frames} frames.")
