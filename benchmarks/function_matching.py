@@ -33,7 +33,7 @@ from zoo_kernels.bench.tables import machine
 from zoo import hub, metrics
 from zoo.checkpoint import load_folder
 from zoo.errors import ConfigError, ZooError
-from zoo.features import loudness_db
+from zoo.features import measure_loudness
 from zoo.files import write_atomically
 from zoo.lineage import teacher_reference
 from zoo.metrics.transfer import QUIET_DB
@@ -102,11 +102,8 @@ def dry(model: Model, asked: Asked) -> torch.Tensor:
 
 def away_db(model: Model, asked: Asked) -> float:
     """How far a model's loudness is from what a phrase asks for, on average but for pauses."""
-    settings = model.feature_settings()
     audio = model.play(asked.features, level="normalised")[None]
-    found = loudness_db(
-        audio, sample_rate=model.sample_rate, hop=model.hop, n_fft=settings.n_fft, center=settings.center
-    )
+    found = measure_loudness(audio, sample_rate=model.sample_rate, hop=model.hop, settings=model.feature_settings())
     wanted = asked.features.loudness_db
     heard = wanted > wanted.max() - QUIET_DB
     return float((found[0] - wanted)[heard].abs().mean())

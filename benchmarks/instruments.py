@@ -184,6 +184,7 @@ def transfer(model: Model, phrases: Phrases, span: tuple[float, float] | None, p
             sample_rate=model.sample_rate,
             hop=model.hop,
             settings=settings,
+            recording=asked.features.audio,
             every=EVERY,
             min_frames=MIN_FRAMES,
         )

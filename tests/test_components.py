@@ -75,6 +75,11 @@ def test_pitch_tracker_keeps_its_promises(name):
     testing.check_pitch(name, options=OPTIONS.get(name))
 
 
+@pytest.mark.parametrize("name", own(registry.loudness))
+def test_loudness_keeps_its_promises(name):
+    testing.check_loudness(name)
+
+
 @pytest.mark.parametrize("name", own(registry.models))
 def test_model_keeps_its_promises(name):
     sizes = registry.models.get(name)().decoder.args

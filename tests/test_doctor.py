@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from importlib import metadata
 
 import pytest
 import zoo_kernels
@@ -47,7 +48,7 @@ def test_every_backend_and_component_has_its_line(capsys):
             assert state in line
         assert sum(line.startswith(f"kernels: {kernel} ") and "(automatic on cpu" in line for line in lines) == 1
     assert any(line.startswith("components: ddsp-zoo ") and "decoders: gru" in line for line in lines)
-    assert any(line.startswith("versions: torch: 2.11") for line in lines)
+    assert f"versions: torch: {metadata.version('torch')}" in lines
     assert lines[-1] == "All that zoo needs works here."
     assert captured.err == ""
 
@@ -161,7 +162,7 @@ def test_broken_plugin_is_told_apart_and_is_no_problem_of_zoo(tmp_path, monkeypa
     [
         ("soxr", "1.0", "OSError('wrong')", 'soxr 1.0 cannot be imported (OSError: wrong). Type: pip install "soxr>='),
         ("tqdm", "0.1", "", 'tqdm 0.1 is not a version that zoo works with (>=4.66). Type: pip install "tqdm>=4.66"'),
-        ("torch", "2.15", "ImportError('libcudart.so')", "torch 2.15 is not a version that zoo works with (>=2.11,<2"),
+        ("torch", "2.10", "ImportError('libcudart.so')", "torch 2.10 is not a version that zoo works with (>=2.11)"),
     ],
 )
 def test_broken_requirement_is_the_one_problem_and_says_what_to_type(tmp_path, distribution, version, error, problem):
@@ -173,6 +174,17 @@ def test_broken_requirement_is_the_one_problem_and_says_what_to_type(tmp_path, d
     assert f'"{distribution}>=' in line
     assert "folders: ZOO_HOME: " in done.stdout
     assert "Traceback" not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("error", ["OSError('undefined symbol: torch_exception')", "ModuleNotFoundError('gone')"])
+def test_torchaudio_that_cannot_be_imported_is_told_and_is_no_problem(tmp_path, error):
+    lay_out(tmp_path, "torchaudio", "2.11.1", {"torchaudio.py": f"raise {error}"})
+    done = run("--check", path=tmp_path)
+    assert done.returncode == 0, done.stdout
+    (line,) = [line for line in done.stdout.splitlines() if line.startswith("versions: torchaudio: ")]
+    assert "cannot be imported" in line
+    assert "nothing in zoo imports it" in line
+    assert "pitch: torchcrepe: works" in done.stdout
 
 
 def test_home_that_cannot_be_written_is_a_problem(tmp_path, monkeypatch, capsys):

@@ -6,6 +6,7 @@ from zoo import registry
 from zoo.config import ComponentConfig, ModelConfig
 from zoo.decoders import Decoded, Decoder
 from zoo.errors import ConfigError, ModelNotFoundError, PluginError
+from zoo.features import FeatureSettings
 
 # Decoder alone, as published with the thesis; the synth adds its reverb.
 COUNTS = {
@@ -171,3 +172,13 @@ def test_list_models_has_wildcards_and_knows_which_are_trained(tmp_path, monkeyp
 def test_name_without_weights_never_gives_a_random_model(name, message):
     with pytest.raises(ModelNotFoundError, match=message):
         zoo.load(name)
+
+
+def test_new_model_has_todays_features_and_a_stored_one_those_of_its_file():
+    new = zoo.create("gru-S", hidden_size=4)
+    assert new.feature_settings() == FeatureSettings() == FeatureSettings(loudness="a_weighted", normalize="loudness")
+    old = new.config.with_changes(features={})  # of a config.json that says nothing
+    assert zoo.Model(old).feature_settings() == FeatureSettings(loudness="mean_db", normalize="peak")
+    given = FeatureSettings(tracker="yin", normalize="none")
+    for features in (given, given.to_dict()):
+        assert zoo.create("gru-S", hidden_size=4, features=features).feature_settings() == given

@@ -7,6 +7,8 @@ import zoo
 from zoo import registry, store
 from zoo.decoders import Decoded, Decoder
 
+pytestmark = pytest.mark.smoke
+
 FRAMES = 60
 SMALL = [name for name in registry.models.names() if not name.endswith(("-L", "-M"))]
 

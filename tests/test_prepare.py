@@ -37,6 +37,7 @@ def test_a_folder_of_mixed_formats_becomes_a_dataset(tmp_path, capsys):
     assert data.instrument == "flute"
     assert {s["id"] for s in data.info["sources"]} == {"a.wav", "c.ogg", "d.mp3", "deep/b.flac"}
     assert data.features.tracker == "yin"
+    assert (data.features.loudness, data.features.normalize) == ("a_weighted", "loudness")
     out, err = capsys.readouterr()
     assert "train" in out
     assert "\r" not in err
@@ -198,6 +199,34 @@ def test_gin_decides_what_was_not_typed(tmp_path, capsys):
     assert len(made.info["sources"]) == 3
     assert main(["--gin", "data/tones.gin", "--set", f"DATASET='{out}'", *bindings, "--hop", "64"]) == 2
     assert "otherwise than asked" in capsys.readouterr().err
+
+
+def test_loudness_is_chosen_by_name_and_options(tmp_path, capsys):
+    write(tmp_path / "in" / "a.wav", seconds=1.5)
+    words = (
+        tmp_path / "in",
+        tmp_path / "old",
+        "--pitch",
+        "yin",
+        "--whole",
+        "--loudness",
+        "mean_db",
+        "--normalize",
+        "peak",
+    )
+    assert prepare(*words) == 0
+    old = open_dataset(tmp_path / "old")
+    assert (old.features.loudness, old.features.normalize) == ("mean_db", "peak")
+    assert old.split("test")[0]["audio"].abs().max() == 1.0
+    bindings = ("--set", "prepare.loudness_options={'window_seconds': 0.032}", "--set", "prepare.normalize='none'")
+    assert prepare(tmp_path / "in", tmp_path / "new", "--pitch", "yin", "--whole", *bindings) == 0
+    new = open_dataset(tmp_path / "new")
+    assert new.features.loudness_options == {"window_seconds": 0.032}
+    assert "Hann window of 0.032 s" in new.info["definitions"]["loudness_db"]
+    assert new.split("test")[0]["loudness_db"].max() > old.split("test")[0]["loudness_db"].max()
+    capsys.readouterr()
+    assert prepare(tmp_path / "in", tmp_path / "x", "--loudness", "mean-db") == 2
+    assert "Did you mean mean_db" in capsys.readouterr().err
 
 
 def test_unknown_option_of_a_dataset_gives_near_matches(tmp_path, capsys):

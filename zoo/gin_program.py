@@ -56,16 +56,19 @@ def main_functions() -> dict[str, Callable[..., Any]]:
     return {"train": train, "distill": distill, "prepare": prepare, "evaluate": evaluate, "grid": grid}
 
 
-def typed_arguments(command: str, parser: argparse.ArgumentParser, argv: Sequence[str]) -> dict[str, Any]:
+def typed_arguments(
+    command: str, parser: argparse.ArgumentParser, argv: Sequence[str], *, paths: Sequence[str] = ()
+) -> dict[str, Any]:
     """What a main function is to be called with: what was typed, then what gin files say; the rest is its defaults.
 
     Args:
         command: The main function.
         parser: Its options are named as the function's arguments; it has those of `add_gin_options`.
         argv: What was typed.
+        paths: Arguments that the parser's list `paths` stands for, the last of them first to be given.
 
     Raises:
-        ConfigError: See `zoo.configure.configure`.
+        ConfigError: There are more paths; or see `zoo.configure.configure`.
     """
     options = vars(parser.parse_args(argv))
     files, bindings = options["gin"], options["bindings"]
@@ -74,6 +77,11 @@ def typed_arguments(command: str, parser: argparse.ArgumentParser, argv: Sequenc
     given = {name: value for name, value in vars(parser.parse_args(argv, marks)).items() if value is not _UNTYPED}
     for name in ("gin", "bindings", "debug"):
         given.pop(name, None)
+    typed = given.pop("paths", []) if paths else []
+    if len(typed) > len(paths):
+        names = ", ".join(name.upper() for name in paths)
+        raise ConfigError(f"Paths are needed for {names} at most, not {len(typed)}: {' '.join(typed)}")
+    given |= dict(zip(paths[len(paths) - len(typed) :], typed, strict=True))
     if not files and not bindings:
         return given
     from zoo.configure import configure

@@ -324,13 +324,16 @@ def create(name: str, *, instrument: str | None = None, **options: Any) -> Model
         name: An architecture, e.g. "gru-S"; or with an instrument, "gru-S-flute".
         instrument: What it is to play.
         **options: Options of the decoder, the synth, or `sample_rate`, `hop` and `features`, in place of the preset's.
+            `features` is a `FeatureSettings`, or its `to_dict()` as config.json and dataset.json hold it.
 
     Raises:
         ModelNotFoundError: There is no such architecture.
         ConfigError: An option is unknown, or its value does not fit.
     """
     config = architectures.config_of(name, instrument=instrument)
-    for key in ("sample_rate", "hop", "features"):
+    for key in ("sample_rate", "hop"):
         if key in options:
             config = config.with_changes(**{key: options.pop(key)})
+    features = options.pop("features", None) or config.features or FeatureSettings()  # a new model has today's defaults
+    config = config.with_changes(features=features.to_dict() if isinstance(features, FeatureSettings) else features)
     return Model(with_options(config, options))

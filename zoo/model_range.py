@@ -108,9 +108,9 @@ class ModelRange:
         f0_hz: Pitch in Hz of the voiced frames of the training split.
         loudness_db: Loudness in dB of the same frames, in the model's own kind of loudness: that of pauses says nothing
             about how loud a note may be.
-        lowest_f0_hz: The pitch from which on the data counts, in Hz. Fewer frames lie under it than can teach a model
-            anything; they may be a tracker's mistakes. A harmonic that is over Nyquist there, and so for every higher
-            pitch, never sounded in training, and what plays it is as random as it began.
+        lowest_f0_hz: Pitch in Hz of the lowest note that is held for long enough to teach a model anything; a tracker's
+            mistakes are not. A harmonic that is over Nyquist there, and so for every higher pitch, never sounded in
+            training, and what plays it is as random as it began.
 
     Raises:
         ConfigError: A pitch is not positive.
@@ -132,6 +132,17 @@ class ModelRange:
             nyquist_hz: Half the sample rate, in Hz.
         """
         return max(1, math.ceil(nyquist_hz / self.lowest_f0_hz) - 1)
+
+    def in_words(self) -> str:
+        """What 98 % of the frames lie in, to be read.
+
+        Example:
+            >>> model.config.range.in_words()  # doctest: +SKIP
+            '258 to 1,763 Hz and -71 to -40 dB'
+        """
+        low, high = self.f0_hz.at(0.01), self.f0_hz.at(0.99)
+        soft, loud = self.loudness_db.at(0.01), self.loudness_db.at(0.99)
+        return f"{low:,.0f} to {high:,.0f} Hz and {soft:.0f} to {loud:.0f} dB"
 
     def to_dict(self) -> dict[str, object]:
         """As config.json holds it."""

@@ -69,8 +69,16 @@ def _parser() -> argparse.ArgumentParser:
         "tracker's own)")  # fmt: skip
     add("--voicing-threshold", type=float, help="pitch is 0 in frames whose confidence is under this (default: the "
         "tracker's own)")  # fmt: skip
+    add("--bridge-ms", type=float, default=40.0,
+        help="fill gaps in the pitch of a note up to this long; 0: none (default: %(default)g)")  # fmt: skip
+    add("--min-snr", type=float, metavar="DB", help="leave out segments that are less than this over their "
+        "recording's noise floor (default: none)")  # fmt: skip
     add("--normalize", choices=NORMALIZATIONS, default=defaults.features.normalize,
-        help="bring each recording's peak to full scale, or leave its level (default: %(default)s)")  # fmt: skip
+        help="bring each recording's A-weighted level to -20 dB or its peak to full scale, or leave it "
+        "(default: %(default)s)")  # fmt: skip
+    add("--loudness", default=defaults.features.loudness,
+        help=f"what a model is driven by: {', '.join(registry.loudness)} (default: %(default)s; mean_db is the "
+        "thesis's, and that of models trained with it)")  # fmt: skip
     add("--center", action=argparse.BooleanOptionalAction, default=True,
         help="centre analysis windows on their frame; the thesis's begin there")  # fmt: skip
     add("--whole", action="store_true", help="keep each recording whole, nothing cut or dropped, for testing")
@@ -83,11 +91,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _main(argv: list[str]) -> int:
-    given = gin_program.typed_arguments("prepare", _parser(), argv)
-    paths = given.pop("paths", [])
-    if len(paths) > 2:
-        raise ConfigError(f"Two paths are needed, RECORDINGS and OUT, not {len(paths)}: {' '.join(paths)}")
-    given |= dict(zip(("recordings", "out")[2 - len(paths) :], paths, strict=True))
+    given = gin_program.typed_arguments("prepare", _parser(), argv, paths=("recordings", "out"))
     if "out" not in given:
         raise ConfigError(f"Say which folder to make: {PROG} RECORDINGS OUT")
     jobs = int(given.get("jobs", 1))

@@ -16,7 +16,8 @@ loss = registry.losses.register
 loss_weight = registry.loss_weights.register
 dataset = registry.datasets.register
 pitch = registry.pitch.register
+loudness = registry.loudness.register
 metric = registry.metrics.register
 model = registry.models.register
 
-__all__ = ["dataset", "decoder", "loss", "loss_weight", "metric", "model", "pitch", "synth"]
+__all__ = ["dataset", "decoder", "loss", "loss_weight", "loudness", "metric", "model", "pitch", "synth"]

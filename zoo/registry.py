@@ -265,9 +265,10 @@ losses = Registry("losses", "loss")
 loss_weights = Registry("loss_weights", "loss weight")
 datasets = Registry("datasets", "dataset")
 pitch = Registry("pitch", "pitch tracker")
+loudness = Registry("loudness", "loudness")
 metrics = Registry("metrics", "metric")
 models = Registry("models", "model")
 
 KINDS: dict[str, Registry] = {
-    r.kind: r for r in (decoders, synths, losses, loss_weights, datasets, pitch, metrics, models)
+    r.kind: r for r in (decoders, synths, losses, loss_weights, datasets, pitch, loudness, metrics, models)
 }

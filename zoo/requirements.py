@@ -1,12 +1,14 @@
-"""What a distribution requires and does not find here, by its metadata alone."""
+"""What a distribution requires and does not find here, by its metadata; and libraries that only one task needs."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib import metadata
-from typing import TYPE_CHECKING
+from importlib import import_module, metadata
+from typing import TYPE_CHECKING, Any
+
+from zoo.errors import PluginError
 
 if TYPE_CHECKING:
     from packaging.requirements import Requirement
@@ -25,6 +27,26 @@ class Unmet:
 
     said: str
     remedy: str
+
+
+def library(name: str, *, purpose: str) -> Any:  # noqa: ANN401 - a module, whose names are its own
+    """Import a library that one task alone needs, so that a broken one stops nothing else.
+
+    Args:
+        name: Of the module, e.g. "librosa.onset".
+        purpose: What needs it, as a message begins: "The metric onset_flux_distance".
+
+    Raises:
+        PluginError: It cannot be imported; a native library beside another version may raise anything.
+    """
+    try:
+        return import_module(name)
+    except Exception as error:
+        package = name.split(".")[0]
+        raise PluginError(
+            f"{purpose} needs {package}, which cannot be imported here ({type(error).__name__}: {error}). "
+            f"Type: pip install --force-reinstall {package}"
+        ) from error
 
 
 def misfit(distribution: str) -> Unmet | None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from zoo.doctor import Report
     from zoo.hub.client import Access
 
-INSTALL_OWN = "from a checkout: pip install ./kernels ."
+INSTALL_OWN = "from a checkout: pip install -c constraints.txt ./kernels ."
 
 OWN = "ddsp-zoo"
 _TONE_HZ = 440.0

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from zoo import architectures, registry
 from zoo.errors import CheckpointError, ConfigError, ModelNotFoundError, ZooError, listing
+from zoo.features import FeatureSettings
 from zoo.model import Model, create
 from zoo.parts import component
 from zoo.weights_header import describe_damage
@@ -91,7 +92,7 @@ def import_thesis(path: str | Path, *, model: str) -> Model:
     _check(tensors, made, path, model)
     state, _ = _split(tensors, made)
     made.load_state_dict({name: tensor.to(expected[name].dtype) for name, tensor in state.items()})
-    features = {**made.config.features, "center": False}
+    features = FeatureSettings(center=False, normalize="peak", loudness="mean_db").to_dict()
     made.config = made.config.with_changes(features=features, lineage={"imported_from": path.name})
     return made.eval()
 

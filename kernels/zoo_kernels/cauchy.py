@@ -53,7 +53,7 @@ def cauchy(v: Tensor, z: Tensor, w: Tensor, *, backend: str = "auto") -> Tensor:
     module = choose("cauchy", backend, v.device)
     if v.numel() == 0 or z.numel() == 0:
         return (v.sum() + z.sum() + w.sum()) * v.new_zeros(shape)
-    out: Tensor = _Cauchy.apply(v.reshape(-1, *w.shape), z, w, module)  # type: ignore[no-untyped-call] # torch does not annotate it
+    out: Tensor = _Cauchy.apply(v.reshape(-1, *w.shape), z, w, module)
     return out.reshape(shape)
 
 

@@ -50,7 +50,7 @@ def causal_convolution(u: Tensor, kernel: Tensor) -> Tensor:
         )
     if u.numel() == 0:
         return u * kernel
-    out: Tensor = _Convolution.apply(u, kernel)  # type: ignore[no-untyped-call] # torch does not annotate it
+    out: Tensor = _Convolution.apply(u, kernel)
     return out
 
 

@@ -109,7 +109,7 @@ def frequency_modulation(
     module = choose("frequency_modulation", backend, levels.device)
     if levels.numel() == 0:
         return phases[:, 0].to(levels.dtype) * 0 + levels.sum()
-    audio: Tensor = _Modulation.apply(phases, levels, graph, hop, module)  # type: ignore[no-untyped-call] # torch does not annotate it
+    audio: Tensor = _Modulation.apply(phases, levels, graph, hop, module)
     return audio
 
 

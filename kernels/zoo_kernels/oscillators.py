@@ -62,7 +62,7 @@ def harmonic_oscillators(
         active = active.reshape(-1).to(torch.int64)
     # A frame a row: what the backends work on.
     rows = amplitudes.reshape(-1, amplitudes.shape[-1])
-    out: Tensor = _Oscillators.apply(phase.reshape(-1, hop), rows, active, module)  # type: ignore[no-untyped-call] # torch does not annotate it
+    out: Tensor = _Oscillators.apply(phase.reshape(-1, hop), rows, active, module)
     return out.reshape(phase.shape)
 
 

@@ -72,7 +72,7 @@ def gated_recurrence(inputs: Tensor, weight: Tensor, bias: Tensor, *, backend: s
     module = choose("gated_recurrence", backend, inputs.device)
     if inputs.numel() == 0:
         return inputs[..., :size] + 0 * (weight.sum() + bias.sum())
-    states: Tensor = _Recurrence.apply(inputs, weight, bias, module, torch.is_grad_enabled())  # type: ignore[no-untyped-call] # torch does not annotate it
+    states: Tensor = _Recurrence.apply(inputs, weight, bias, module, torch.is_grad_enabled())
     return states
 
 

@@ -52,7 +52,7 @@ def vandermonde(v: Tensor, w: Tensor, length: int, *, backend: str = "auto") -> 
     shape = (*v.shape[:-1], length)
     if v.numel() == 0 or length == 0:
         return (v.sum() + w.sum()).real * v.real.new_zeros(shape)
-    out: Tensor = _Vandermonde.apply(v.reshape(-1, *w.shape), w, length, module)  # type: ignore[no-untyped-call] # torch does not annotate it
+    out: Tensor = _Vandermonde.apply(v.reshape(-1, *w.shape), w, length, module)
     return out.reshape(shape)
 
 

@@ -8,7 +8,8 @@ import torch
 
 from zoo.datasets import open_dataset, prepare_dataset
 from zoo.errors import ConfigError, DatasetError
-from zoo.features import FeatureSettings, loudness_db
+from zoo.features import FeatureSettings, a_weighted_level_db, loudness_db
+from zoo.features.frontend import normalize
 
 
 def files(folder):
@@ -39,13 +40,20 @@ def test_a_stretch_shorter_than_a_segment_is_padded_and_one_under_a_second_dropp
     assert (item["loudness_db"][valid:] == -80).all()
 
 
-def test_segments_are_exact_to_the_frame(tmp_path, notes, yin):
+@pytest.mark.parametrize("new", [True, False])
+def test_segments_are_exact_to_the_frame(tmp_path, notes, yin, new):
+    old = replace(yin.features, normalize="peak", loudness="mean_db")
+    yin = yin if new else replace(yin, features=old)
     sound = notes("a", notes=((0.7, 0.0), (9.0, 220.0)))
     prepare_dataset([sound, notes("b"), notes("c", notes=((4.0, 300.0),))], tmp_path / "out", yin)
     data = open_dataset(tmp_path / "out")
     audio = sound.load(16000)
-    audio = audio / audio.abs().max()
-    level = loudness_db(audio[None], sample_rate=16000, hop=64, center=True)[0]
+    if new:
+        audio, _ = normalize(audio, "loudness", sample_rate=16000)
+        level = a_weighted_level_db(audio[None], sample_rate=16000, hop=64)[0].clamp(max=0.0)
+    else:
+        audio = audio / audio.abs().max()
+        level = loudness_db(audio[None], sample_rate=16000, hop=64, center=True)[0]
     for split in ("train", "validation", "test"):
         for entry, item in zip(data.info["splits"][split], data.split(split), strict=True):
             if entry["source"] != "a":
@@ -148,7 +156,41 @@ def test_dataset_json_tells_what_the_data_is(tmp_path, notes, yin):
     assert FeatureSettings.from_dict(info["features"]).voicing_threshold == 0.8
     assert info["request"]["min_confidence"] == 0.85
     assert set(info["definitions"]) >= {"f0_hz", "loudness_db", "audio"}
+    assert info["features"]["loudness"] == "a_weighted"
+    assert "A-weighted power" in info["definitions"]["loudness_db"]
+    assert "of 0.064 s centred on sample frame * hop" in info["definitions"]["loudness_db"]
+    assert "brought to -20 dB" in info["definitions"]["audio"]
     assert all(len(source["sha256"]) == 64 for source in info["sources"])
+
+
+def test_dataset_of_the_thesiss_loudness_says_what_it_said_before(tmp_path, notes, yin):
+    old = replace(yin, features=replace(yin.features, normalize="peak", loudness="mean_db"))
+    sounds = [notes(n, notes=((4.0, f),)) for n, f in (("a", 100.0), ("b", 200.0), ("c", 300.0))]
+    prepare_dataset(sounds, tmp_path / "old", old)
+    info = json.loads((tmp_path / "old" / "dataset.json").read_text())
+    keys = {"tracker", "tracker_options", "fmin", "fmax", "center", "normalize", "voicing_threshold", "n_fft"}
+    assert set(info["features"]) == set(info["request"]["features"]) == keys
+    assert info["definitions"]["loudness_db"] == (
+        "mean over the bins of the A-weighted level in dB, each bin floored at -80, of a Hann window of 2048 samples "
+        "centred on sample frame * hop"
+    )
+    assert "its peak brought to 1" in info["definitions"]["audio"]
+    with pytest.raises(DatasetError, match=r"features.loudness is None there and a_weighted here.*--force"):
+        prepare_dataset(sounds, tmp_path / "old", yin)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"loudness": "a_weigthed"}, "Did you mean a_weighted"),
+        ({"loudness_options": {"window": 0.1}}, "Did you mean window_seconds"),
+    ],
+)
+def test_loudness_that_is_not_there_is_refused_before_anything_is_written(tmp_path, notes, yin, wrong, message):
+    wrong = replace(yin, features=replace(yin.features, **wrong))
+    with pytest.raises(ConfigError, match=message):
+        prepare_dataset([notes("a")], tmp_path / "out", wrong)
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,8 @@ from zoo.features import crepe, track_pitch
 from zoo.features.crepe import viterbi
 from zoo.features.pitch import default_thresholds
 
+pytestmark = pytest.mark.smoke
+
 TRACKERS = [("torchcrepe", {"model": "tiny"}), ("pyin", {}), ("yin", {})]
 
 

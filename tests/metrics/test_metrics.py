@@ -14,6 +14,7 @@ PAIRS = {
     "multi_scale_spectral_distance": {},
     "onset_flux_distance": {"sample_rate": 16000},
     "loudness_error_db": {"sample_rate": 16000, "hop": 64},
+    "level_error_db": {"sample_rate": 16000, "hop": 64},
     "multi_scale_spectral_held_out": {},
     "log_mel_distance": {"sample_rate": 16000},
     "mfcc_distance": {"sample_rate": 16000},
@@ -97,6 +98,29 @@ def test_loudness_error_of_a_gain_is_its_decibels():
     torch.testing.assert_close(found, torch.full((2,), 6.02), atol=0.05, rtol=0)
 
 
+def test_level_error_of_a_gain_is_its_decibels_without_the_pauses():
+    sound = torch.randn(2, 16000)
+    sound[:, 8000:] = 0
+    other = 0.5 * sound
+    other[:, 12000:] = 0.5 * torch.randn(2, 4000)  # what sounds in a pause is no error of the level
+    found = metrics.level_error_db(other, sound, sample_rate=16000, hop=64)
+    torch.testing.assert_close(found, torch.full((2,), 6.02), atol=0.05, rtol=0)
+
+
+def test_level_error_hears_what_the_loudness_error_does_not(signals):
+    tone_alone = tone(torch.full((1, 250), 300.0))
+    noise = 1e-3 * torch.randn(1, 16000)
+    softer = 0.25 * tone_alone
+    rates = {"sample_rate": 16000, "hop": 64}
+    assert metrics.level_error_db(softer + noise, tone_alone + noise, **rates).item() == pytest.approx(12.0, abs=0.1)
+    assert metrics.loudness_error_db(softer + noise, tone_alone + noise, **rates).item() < 4
+
+
+def test_level_error_with_a_silent_recording_is_over_what_sounds_instead():
+    found = metrics.level_error_db(0.1 * torch.randn(1, 16000), torch.zeros(1, 16000), sample_rate=16000)
+    assert found.item() > 40
+
+
 def test_log_mel_and_mfcc_distances_are_those_of_librosa(signals):
     import librosa
     import numpy as np
@@ -147,6 +171,7 @@ def test_measures_accept_sounds_shorter_than_a_window():
         "log_spectral_distance",
         "onset_flux_distance",
         "loudness_error_db",
+        "level_error_db",
         "log_mel_distance",
         "mfcc_distance",
     ):

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from zoo.errors import ConfigError
-from zoo.features import FeatureSettings, loudness_db
+from zoo.features import FeatureSettings, a_weighted_level_db, loudness_db
 from zoo.metrics import follows
 
 RATE, HOP, FRAMES = 16000, 64, 500
@@ -27,7 +27,7 @@ def bank(f0_hz, cents=0.0):
 def asked():
     """A slow glide, and the loudness of what plays it exactly."""
     f0_hz = torch.linspace(300.0, 400.0, FRAMES)
-    return f0_hz, loudness_db(bank(f0_hz)[None], sample_rate=RATE, hop=HOP, center=True)[0]
+    return f0_hz, a_weighted_level_db(bank(f0_hz)[None], sample_rate=RATE, hop=HOP)[0]
 
 
 @pytest.mark.parametrize(("tracker", "tolerance"), [("yin", 2.0), ("torchcrepe", 6.0)])
@@ -95,6 +95,42 @@ def test_pauses_and_unvoiced_frames_are_left_out(asked):
     found = follows(bank(asked[0]), f0_hz, nothing, sample_rate=RATE, hop=HOP, settings=TRACKERS["yin"])
     assert found.heard_frames == 0
     assert math.isnan(found.loudness_error_db)
+
+
+def test_loudness_is_measured_as_the_settings_say(asked):
+    sound = bank(asked[0])
+    thesis = loudness_db(sound[None], sample_rate=RATE, hop=HOP, center=True)[0]
+    settings = FeatureSettings(tracker="yin", loudness="mean_db")
+    assert follows(sound, asked[0], thesis, sample_rate=RATE, hop=HOP, settings=settings).loudness_error_db < 1e-3
+    assert follows(sound, *asked, sample_rate=RATE, hop=HOP, settings=settings).loudness_error_db > 10
+
+
+@pytest.mark.parametrize("kind", ["mean_db", "a_weighted"])
+def test_level_is_that_which_people_hear_whatever_the_model_was_trained_with(asked, kind):
+    settings = FeatureSettings(tracker="yin", loudness=kind)
+    recording = bank(asked[0])
+    options = {"sample_rate": RATE, "hop": HOP, "settings": settings, "recording": recording, "every": 100}
+    same = follows(recording, *asked, **options)
+    assert (same.level_offset_db, same.level_error_db) == (0.0, 0.0)
+    softer = follows(0.25 * recording, *asked, **options)
+    assert softer.level_offset_db == pytest.approx(-12.04, abs=0.01)
+    assert softer.level_error_db == pytest.approx(12.04, abs=0.01)
+    assert softer.sound_level_db == pytest.approx(same.sound_level_db - 12.04, abs=0.01)
+    back = follows(0.25 * recording, *asked, **options, level_db=-12.04)
+    assert back.level_offset_db == pytest.approx(0.0, abs=0.01)
+    assert back.sound_level_db == pytest.approx(softer.sound_level_db)
+
+
+def test_level_needs_a_recording_that_sounds_and_is_as_long(asked):
+    sound = bank(asked[0])
+    options = {"sample_rate": RATE, "hop": HOP, "settings": TRACKERS["yin"], "every": 100}
+    for recording in (None, torch.zeros_like(sound)):
+        found = follows(sound, *asked, **options, recording=recording)
+        assert math.isnan(found.level_offset_db)
+        assert math.isnan(found.level_error_db)
+        assert -25 < found.sound_level_db < -5
+    with pytest.raises(ConfigError, match=r"recording \[100\] and the audio \[32000\]"):
+        follows(sound, *asked, **options, recording=sound[:100])
 
 
 def test_shapes_that_disagree_are_refused(asked):

@@ -1,10 +1,10 @@
-"""The checks of metrics and pitch trackers can fail, and say what is promised and what was found."""
+"""The checks of metrics, pitch trackers and loudnesses can fail, and say what is promised and what was found."""
 
 import pytest
 import torch
 from torch import nn
 
-from zoo.testing import check_metric, check_pitch
+from zoo.testing import check_loudness, check_metric, check_pitch
 
 
 def rms_difference(a, b, *, valid_samples=None):
@@ -86,3 +86,41 @@ def test_good_pitch_tracker_passes():
 def test_broken_pitch_tracker_fails(tracker, promise, found):
     with pytest.raises(AssertionError, match=rf"pitch tracker .*Promised: .*{promise}.*Found: .*{found}"):
         check_pitch(tracker)
+
+
+def power(audio, hop):
+    frames = audio.shape[1] // hop
+    return audio[:, : frames * hop].reshape(len(audio), frames, hop).square().mean(-1)
+
+
+def power_db(audio, *, sample_rate, hop, center):
+    return 10 * power(audio, hop).clamp(min=1e-8).log10()
+
+
+def without_a_floor_under_the_logarithm(audio, *, sample_rate, hop, center):
+    return (10 * power(audio, hop).log10()).clamp(min=-80)
+
+
+def relative_to_the_loudest(audio, **options):
+    found = power_db(audio, **options)
+    return (found - found.max()).clamp(min=-80)
+
+
+def test_good_loudness_passes():
+    check_loudness(power_db)
+
+
+@pytest.mark.parametrize(
+    ("loudness", "promise", "found"),
+    [
+        (lambda audio, **options: power_db(audio, **options)[:, 1:], "samples // hop", r"\[2, 31\]"),
+        (lambda audio, **options: power_db(audio, **options) - 80, "never under -80", "-"),
+        (lambda audio, **options: -80 - power_db(audio, **options), "More level is more loudness", "-"),
+        (lambda audio, **options: power_db(audio, **options) + 1, "Silence is -80", "apart"),
+        (relative_to_the_loudest, "do not see each other", "apart"),
+        (without_a_floor_under_the_logarithm, "gradient through silence is finite", "it is not"),
+    ],
+)
+def test_broken_loudness_fails(loudness, promise, found):
+    with pytest.raises(AssertionError, match=rf"loudness .*Promised: .*{promise}.*Found: .*{found}"):
+        check_loudness(loudness)

@@ -21,7 +21,8 @@ def test_evaluate_prints_a_table_and_writes_the_numbers(small_tones, tmp_path, c
     assert main(command) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split() == ["distance", "to", "the", "recording", "student", "noise", "floor"]
-    assert len(lines) == 11
+    assert len(lines) == 12
+    assert any(line.startswith("A-weighted level (dB)") for line in lines)
     assert json.loads((tmp_path / "run" / "metrics.json").read_text())["student"]["f0_error_cents"]["n"] == 1
 
 
@@ -35,6 +36,8 @@ def test_evaluate_measures_further_metrics_with_their_options(small_tones, tmp_p
     assert main([*command, *also, "--also", "clip_log_spectral_distance", "--set", "evaluate.seed=1"]) == 0
     assert "frechet_audio_distance" in capsys.readouterr().out
     found = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert found["student"]["level_error_db"]["mean"] > found["noise_floor"]["level_error_db"]["mean"] > 0
+    assert "A-weighted level error (dB)" in (tmp_path / "run" / "README.md").read_text()
     assert found["student"]["clip_log_spectral_distance"]["n"] == 2
     for arm in ("student", "noise_floor"):
         assert found[arm]["frechet_audio_distance"]["n"] == found[arm]["frechet_log_mel"]["n"] == 2

@@ -26,6 +26,8 @@ def what(config: ModelConfig) -> str:
         f"into the controls of a differentiable synth ({config.synth.name}). {config.sample_rate} Hz, "
         f"{config.hop} samples a frame."
     )
+    if config.range is not None:
+        text += f" It was trained on {config.range.in_words()} (98 % of the frames with a pitch)."
     if teacher := config.lineage.get("teacher"):
         text += f" It was distilled from {teacher.get('name', 'a larger model')}."
     if start := config.lineage.get("start"):

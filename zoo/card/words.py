@@ -20,6 +20,7 @@ METRICS = {
     "mfcc_distance": "MFCC distance, without c0",
     "onset_flux_distance": "onset flux distance",
     "loudness_error_db": "loudness error (dB)",
+    "level_error_db": "A-weighted level error (dB)",
     "frechet_log_mel": "Fréchet distance of log-mel frames (dB²)",
     "frechet_audio_distance": "Fréchet audio distance",
     "f0_error_cents": "f0 error (cents, median)",

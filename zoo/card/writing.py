@@ -13,6 +13,7 @@ from zoo.card.notes import mark_notes, read_notes
 from zoo.config import ModelConfig
 from zoo.files import write_atomically
 from zoo.listing import describe_folder
+from zoo.requirements import library
 from zoo.run_files import CARD
 from zoo.store import read_origin
 
@@ -60,7 +61,9 @@ def card_text(
 
     Raises:
         CheckpointError: The folder holds no model, or its present card cannot be read.
+        PluginError: jinja2 cannot be imported.
     """
+    library("jinja2", purpose="A card")  # ModelCard imports it, and says nothing of what to do without
     path = folder / CARD
     own_card = path.read_text(encoding="utf-8") if path.is_file() else ""
     cards = [card for card in (own_card, *other_cards) if card]

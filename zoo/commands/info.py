@@ -46,6 +46,15 @@ def main(arguments: list[str]) -> int:
     for part, made_of in (("decoder", config.decoder), ("synth", config.synth)):
         rows.append((part, " ".join([made_of.name, *(f"{k}={v}" for k, v in sorted(made_of.args.items()))])))
     rows.append(("audio", f"{config.sample_rate} Hz, {config.hop} samples a frame"))
+    if config.range is not None:
+        highest = config.range.harmonics_under(config.sample_rate / 2)
+        rows.append(
+            (
+                "range",
+                f"{config.range.in_words()} (98 % of the frames with a pitch); lowest pitch "
+                f"{config.range.lowest_f0_hz:g} Hz, with {highest} harmonics under Nyquist",
+            )
+        )
     if known.parameters is not None and known.size_bytes is not None:
         stored_as = f", stored as {config.weights_dtype}" if config.weights_dtype else ""
         rows.append(("weights", f"{known.parameters:,} values, {known.size_bytes / 1e6:.2f} MB{stored_as}"))

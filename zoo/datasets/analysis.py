@@ -19,6 +19,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from zoo.datasets.cutting import Span, cut, stretches_of_sound
+from zoo.datasets.noise import Noise, estimate_noise, snr_db
 from zoo.datasets.recordings import Recording
 from zoo.errors import ConfigError, DatasetError
 from zoo.features.frontend import SILENT_PEAK, Features, FeatureSettings, extract_features, normalize
@@ -26,13 +27,13 @@ from zoo.features.pitch import default_thresholds
 from zoo.files import write_atomically
 
 # Part of every work file's name: another number where the same settings give other results than before.
-_ANALYSIS_VERSION = 1
+_ANALYSIS_VERSION = 2
 TENSORS = ("audio", "f0_hz", "loudness_db", "periodicity")
 
 
 @dataclass(frozen=True)
 class Preparation:
-    """What to make of recordings; the defaults are the thesis's, but for `min_seconds` (there 3).
+    """What to make of recordings; lengths and thresholds are the thesis's by default, but for `min_seconds` (there 3).
 
     Attributes:
         sample_rate: In Hz.
@@ -45,6 +46,8 @@ class Preparation:
         whole: Keep each recording as one item, nothing cut or dropped, all in the split "test".
         split_seed: Another seed gives other splits.
         device: Where networks run: "cpu" or "cuda".
+        min_snr: Segments whose level is less than this many dB over the recording's noise floor are dropped; none where
+            None, or where the floor cannot be told.
     """
 
     sample_rate: int = 16000
@@ -57,6 +60,7 @@ class Preparation:
     whole: bool = False
     split_seed: int = 0
     device: str = "cpu"
+    min_snr: float | None = None
 
     def __post_init__(self) -> None:
         if self.sample_rate < 1000 or self.hop < 1:
@@ -100,7 +104,7 @@ class Preparation:
 
     def to_dict(self) -> dict[str, Any]:
         """Give what decides on the result, as plain values."""
-        values = dataclasses.asdict(self)
+        values = {**dataclasses.asdict(self), "features": self.features.to_dict()}
         del values["device"]
         return values
 
@@ -122,11 +126,13 @@ class Analysis:
         seconds: Its length; 0 where it could not be read.
         parts: What is kept, in order.
         dropped: What is not; a recording of which nothing could be used has its reason here, with all its frames.
+        noise: The recording's noise.
     """
 
     seconds: float
     parts: list[Part]
     dropped: list[Span]
+    noise: Noise = dataclasses.field(default_factory=Noise)
 
 
 def work_name(digest: str, preparation: Preparation) -> str:
@@ -162,6 +168,7 @@ def read_analysis(path: Path) -> Analysis | None:
         seconds=values["seconds"],
         parts=[Part(**part) for part in values["parts"]],
         dropped=[Span(**span) for span in values["dropped"]],
+        noise=Noise(**values["noise"]),
     )
 
 
@@ -187,7 +194,7 @@ def analyse(recording: Recording, preparation: Preparation) -> tuple[Analysis, d
             return _nothing(seconds, 0, f"shorter than one frame ({len(audio)} samples)")
         features = _measure(recording, audio, preparation)
         whole = [Part(0, frames, _mean(features.periodicity))]
-        return Analysis(seconds, whole, []), _tensors(features, whole, hop)
+        return Analysis(seconds, whole, [], _noise(audio, features, preparation)), _tensors(features, whole, hop)
     if frames < preparation.min_frames:
         return _nothing(
             seconds, frames, f"too short: {seconds:.2f} s, and --min-seconds is {preparation.min_seconds:g}"
@@ -198,15 +205,20 @@ def analyse(recording: Recording, preparation: Preparation) -> tuple[Analysis, d
     if not spans:
         return Analysis(seconds, [], dropped), _no_tensors()
     features = _measure(recording, audio, preparation)
+    noise = _noise(audio, features, preparation)
     parts = []
     for span in spans:
         periodicity = _mean(features.periodicity[span.start : span.start + span.frames])
-        if preparation.min_confidence is not None and periodicity < preparation.min_confidence:
+        sound = audio[span.start * hop : (span.start + span.frames) * hop]
+        if _too_noisy(sound, noise, preparation.min_snr):
+            dropped.append(Span(span.start, span.frames, f"noisy: under {preparation.min_snr:g} dB over the noise"))
+        elif preparation.min_confidence is not None and periodicity < preparation.min_confidence:
             reason = f"pitch unclear: mean confidence under {preparation.min_confidence:g}"
             dropped.append(Span(span.start, span.frames, reason))
         else:
             parts.append(Part(span.start, span.frames, periodicity))
-    return Analysis(seconds, parts, sorted(dropped, key=lambda span: span.start)), _tensors(features, parts, hop)
+    dropped.sort(key=lambda span: span.start)
+    return Analysis(seconds, parts, dropped, noise), _tensors(features, parts, hop)
 
 
 def _cut(audio: Tensor, preparation: Preparation) -> tuple[list[Span], list[Span]]:
@@ -233,6 +245,16 @@ def _measure(recording: Recording, audio: Tensor, preparation: Preparation) -> F
         settings=preparation.features,
         f0_hz=recording.known_f0(preparation.sample_rate, preparation.hop),
     )
+
+
+def _noise(audio: Tensor, features: Features, preparation: Preparation) -> Noise:
+    return estimate_noise(audio, features.f0_hz, sample_rate=preparation.sample_rate, hop=preparation.hop)
+
+
+def _too_noisy(sound: Tensor, noise: Noise, min_snr: float | None) -> bool:
+    if min_snr is None or noise.floor_db is None:
+        return False
+    return snr_db(float(sound.double().square().mean()), 10.0 ** (noise.floor_db / 10.0)) < min_snr
 
 
 def _tensors(features: Features, parts: list[Part], hop: int) -> dict[str, Tensor]:

@@ -8,6 +8,8 @@ from typing import Any
 
 from zoo.datasets.analysis import Preparation
 from zoo.datasets.splits import SPLITS
+from zoo.features.frontend import LEVEL_QUANTILE, LEVEL_TARGET_DB
+from zoo.features.loudness_kinds import definition_of
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,14 @@ def outcome_of(path: Path, info: dict[str, Any], *, fresh: bool) -> Outcome:
     )
 
 
+LEVELS = {
+    "loudness": f"its A-weighted level (quantile {LEVEL_QUANTILE:g} over the frames within 30 dB of the loudest one) "
+    f"brought to {LEVEL_TARGET_DB:g} dB",
+    "peak": "its peak brought to 1",
+}
+"""What each normalisation does, in words."""
+
+
 def definitions(preparation: Preparation) -> dict[str, str]:
     """Say in words what each stored array is.
 
@@ -70,13 +80,18 @@ def definitions(preparation: Preparation) -> dict[str, str]:
     """
     features = preparation.features
     where = "centred on" if features.center else "starting at"
-    level = "its peak brought to 1" if features.normalize == "peak" else "at its own level"
+    measured = definition_of(features.loudness, n_fft=features.n_fft, options=features.loudness_options)
+    level = LEVELS.get(features.normalize, "at its own level")
+    bridged = f"; gaps of up to {features.bridge_ms:g} ms in a note filled" if features.bridge_ms else ""
     return {
         "audio": f"float32, mono, full scale at 1; each recording as a whole with {level}",
         "f0_hz": f"pitch by {features.tracker} in a window {where} sample frame * hop, {features.fmin:g} to "
-        f"{features.fmax:g} Hz; 0 where its confidence is under {features.resolved_threshold():g}; or the known pitch",
-        "loudness_db": f"mean over the bins of the A-weighted level in dB, each bin floored at -80, of a Hann window "
-        f"of {features.n_fft} samples {where} sample frame * hop",
+        f"{features.fmax:g} Hz; 0 where its confidence is under {features.resolved_threshold():g}{bridged}; or the "
+        "known pitch",
+        "loudness_db": f"{measured} {where} sample frame * hop",
         "periodicity": "the pitch tracker's confidence, 0 to 1; 1 where the pitch is known",
+        "noise_floor_db": "of a source as it was read: mean square of its noise in dB of full scale, measured in its "
+        "pauses, or in the bands between its partials, where it is at most this; null where it cannot be told",
+        "snr_db": "how far the level of the source's sound is over that of its noise",
         "padding": "not stored; read as audio 0, f0 0 and -80 dB after valid_frames",
     }

@@ -24,6 +24,7 @@ from zoo.datasets.outcome import Outcome, Skipped, definitions, outcome_of
 from zoo.datasets.recordings import Recording
 from zoo.datasets.segments import FORMAT, INDEX_NAME, VERSION, WORK_NAME, ShardWriter, parse_index
 from zoo.datasets.splits import SPLITS, Assignment, assign
+from zoo.datasets.statistics import describe_splits
 from zoo.datasets.tones import tones
 from zoo.datasets.work import analyse_all
 from zoo.errors import ConfigError, DatasetError
@@ -85,6 +86,7 @@ def prepare_dataset(
     if jobs < 1:
         raise ConfigError(f"--jobs must be 1 or more, not {jobs}.")
     preparation = (preparation or Preparation()).resolved()
+    definitions(preparation)  # a wrong name or option of the loudness shows here, not after the first recording
     plans = [_plan(out / subset, group, preparation, dataset) for subset, group in _by_subset(recordings).items()]
     if out.exists() and not out.is_dir():
         raise DatasetError(f"{out} is a file. Give the name of a folder to make.")
@@ -116,7 +118,7 @@ def prepare_dataset(
 
 
 def prepare_tones(path: Path) -> None:
-    """Make the dataset `tones` with its defaults, whole or not at all.
+    """Make the embedded dataset `tones`, whole or not at all.
 
     Args:
         path: The folder to make.
@@ -126,8 +128,9 @@ def prepare_tones(path: Path) -> None:
 
 
 def tones_preparation() -> Preparation:
-    """Give the settings of the dataset `tones`: the program's defaults."""
-    return Preparation(features=FeatureSettings(tracker_options={"model": "tiny"}))
+    """Give the settings of the embedded dataset `tones`: those that its shipped teacher was trained with."""
+    features = FeatureSettings(tracker_options={"model": "tiny"}, normalize="peak", loudness="mean_db")
+    return Preparation(features=features)
 
 
 def _try_tracker(preparation: Preparation) -> None:
@@ -307,6 +310,7 @@ def _describe(
         "features": preparation.features.to_dict(),
         "definitions": definitions(preparation),
         "splits": {name: writers[name].entries for name in SPLITS},
+        "statistics": describe_splits(plan.path, {name: writers[name].entries for name in SPLITS}),
         "shards": {name: facts for writer in writers.values() for name, facts in writer.shards.items()},
         "sources": [
             {
@@ -316,6 +320,9 @@ def _describe(
                 "instrument": plan.recordings[k].instrument,
                 "group": plan.recordings[k].group or plan.recordings[k].id,
                 "attribution": plan.recordings[k].attribution,
+                "noise_floor_db": analyses[k].noise.floor_db,
+                "snr_db": analyses[k].noise.snr_db,
+                "noise_measured_in": analyses[k].noise.measured_in,
                 **_made_from(plan.recordings[k]),
             }
             for k in used

@@ -11,6 +11,7 @@ from typing import Any
 from zoo import registry
 from zoo.datasets.analysis import Preparation
 from zoo.datasets.outcome import Outcome
+from zoo.datasets.picture import draw_dataset
 from zoo.datasets.preparing import Progress, prepare_dataset
 from zoo.datasets.recordings import Recording
 from zoo.errors import ConfigError, DatasetError, near_matches
@@ -41,9 +42,13 @@ def prepare(
     silence_db: float = 40.0,
     min_confidence: float | None = None,
     voicing_threshold: float | None = None,
-    normalize: str = "peak",
+    normalize: str = "loudness",
+    loudness: str = "a_weighted",
+    loudness_options: Mapping[str, Any] | None = None,
     center: bool = True,
     whole: bool = False,
+    bridge_ms: float = 40.0,
+    min_snr: float | None = None,
     split_seed: int = 0,
     device: str = "cpu",
     jobs: int = 1,
@@ -74,9 +79,14 @@ def prepare(
         silence_db: How far under the loudest moment silence begins.
         min_confidence: Segments whose mean pitch confidence is under this are dropped; the tracker's own by default.
         voicing_threshold: Pitch is 0 in frames whose confidence is under this; the tracker's own by default.
-        normalize: "peak" brings each recording's peak to full scale; "none" leaves its level.
+        normalize: "loudness" brings each recording's A-weighted level to -20 dB, "peak" its peak to full scale; "none"
+            leaves its level.
+        loudness: What a model is driven by: "a_weighted", the thesis's "mean_db", or a plugin's.
+        loudness_options: That one's own options, e.g. `{"window_seconds": 0.032}`.
         center: Whether analysis windows are centred on their frame.
         whole: Keep each recording whole, nothing cut or dropped.
+        bridge_ms: Gaps of up to so many milliseconds in the pitch of a note are filled; 0 fills none.
+        min_snr: Segments whose level is less than so many dB over their recording's noise floor are left out.
         split_seed: Another number splits otherwise.
         device: Where torchcrepe runs.
         jobs: Processes that analyse at once.
@@ -108,10 +118,14 @@ def prepare(
             center=center,
             normalize=normalize,
             voicing_threshold=voicing_threshold,
+            loudness=loudness,
+            loudness_options=dict(loudness_options or {}),
+            bridge_ms=bridge_ms,
         ),
         whole=whole,
         split_seed=split_seed,
         device=device,
+        min_snr=min_snr,
     )
     found = component(source, **_checked_options(component, dataset, dataset_options or {}))
     told = [
@@ -122,7 +136,7 @@ def prepare(
         )
         for recording in found
     ]
-    return prepare_dataset(
+    outcomes = prepare_dataset(
         told,
         out,
         preparation,
@@ -132,6 +146,10 @@ def prepare(
         starting=None if starting is None else lambda todo: starting(todo, preparation),
         progress=progress,
     )
+    for outcome in outcomes:
+        if outcome.fresh and (problem := draw_dataset(outcome.path)):
+            outcome.notes.append(problem)
+    return outcomes
 
 
 def _source(component: Callable[..., Any], dataset: str, recordings: str | Path | None, out: str | Path) -> Path | None:

@@ -69,7 +69,7 @@ class ReLUDropout(Dropout):
         dropped = round(self.p * _STEPS)
         if not self.training or x.device.type != "cpu" or dropped % _COARSE or not 0 < dropped < _STEPS:
             return super().forward(F.relu(x))
-        y: Tensor = _ReLUDropout.apply(x, dropped // _COARSE)  # type: ignore[no-untyped-call] # torch does not annotate it
+        y: Tensor = _ReLUDropout.apply(x, dropped // _COARSE)
         return y
 
 

@@ -1,7 +1,14 @@
 """What a decoder is driven by: pitch and loudness, one value a frame."""
 
 from zoo.features.audio import read_audio, write_wav
-from zoo.features.frontend import Features, FeatureSettings, extract_features, scale_f0, scale_loudness
+from zoo.features.frontend import (
+    Features,
+    FeatureSettings,
+    extract_features,
+    measure_loudness,
+    scale_f0,
+    scale_loudness,
+)
 from zoo.features.level import a_weighted_level_db, sound_level_db
 from zoo.features.loudness import loudness_db, rms_db
 from zoo.features.pitch import track_pitch
@@ -12,6 +19,7 @@ __all__ = [
     "a_weighted_level_db",
     "extract_features",
     "loudness_db",
+    "measure_loudness",
     "read_audio",
     "rms_db",
     "scale_f0",

@@ -36,10 +36,15 @@ CENTS_PER_BIN = 20.0
 FIRST_BIN_CENTS = 1997.3794084376191
 LOWEST_HZ = 10.0 * 2.0 ** (FIRST_BIN_CENTS / 1200.0)
 HIGHEST_HZ = 10.0 * 2.0 ** ((FIRST_BIN_CENTS + CENTS_PER_BIN * (BINS - 1)) / 1200.0)
-# How far apart, in bins, the pitches of two neighbouring frames may lie: less than this.
-_REACH = 12
+# How far apart, in bins, the pitches of two neighbouring frames may lie: less than this, where frames are up to 4 ms
+# apart. Frames that are further apart have more, so that a leap takes the same time at any hop.
+_REACH, _REACH_SECONDS = 12, 0.004
 # Windows that the network sees at once.
 _CHUNK = 128
+# How far in dB under a recording's loudest window silence begins, and what is silence in any recording (-100 dB of
+# full scale). The search for pitch starts anew where silence ends.
+_SILENCE_DB = 60.0
+_SILENT_LEVEL = 1e-5
 
 
 def crepe_pitch(
@@ -57,7 +62,8 @@ def crepe_pitch(
         model: "full" or "tiny".
 
     Returns:
-        Pitch in Hz and the network's confidence in it, each `[batch, samples // hop]`.
+        Pitch in Hz and the network's confidence in it, each `[batch, samples // hop]`. Windows in which nothing
+        changes (digital silence) have confidence 0.
 
     Raises:
         ConfigError: There is no such model, or the network cannot hear pitches between fmin and fmax.
@@ -83,13 +89,13 @@ def crepe_pitch(
     before = WINDOW // 2 if center else 0
     missing = int(starts[-1]) + WINDOW - before - audio.shape[-1]
     padded = F.pad(audio.float(), (before, max(0, missing)))
-    probabilities = _run_network(padded, starts, model)
+    probabilities, level = _run_network(padded, starts, model)
     probabilities[:, :, :lowest] = -math.inf
     probabilities[:, :, beyond:] = -math.inf
-    # The network's outputs, already probabilities, go through a softmax once more: this is torchcrepe's Viterbi
-    # decoder, and what all of its periodicities were made with.
-    bins = viterbi(torch.softmax(probabilities, dim=-1))
-    periodicity = probabilities.gather(-1, bins[..., None])[..., 0]
+    # The network's outputs, already probabilities, go through a softmax once more, as in torchcrepe's decoder.
+    reach = _REACH * max(1, round(hop / sample_rate / _REACH_SECONDS))
+    bins = viterbi(torch.softmax(probabilities, dim=-1), restarts=_restarts(level), reach=min(reach, BINS))
+    periodicity = torch.where(level > 0.0, probabilities.gather(-1, bins[..., None])[..., 0], 0.0)
     return _pitch(probabilities, bins)[:, :frames], periodicity[:, :frames]
 
 
@@ -97,20 +103,30 @@ def _bin(frequency_hz: float) -> float:
     return (1200.0 * math.log2(frequency_hz / 10.0) - FIRST_BIN_CENTS) / CENTS_PER_BIN
 
 
-def _run_network(padded: Tensor, starts: Tensor, model: str) -> Tensor:
+def _run_network(padded: Tensor, starts: Tensor, model: str) -> tuple[Tensor, Tensor]:
+    # What the network says, [batch, frames, bins], and each window's level (standard deviation), [batch, frames].
     infer = _network(model, str(padded.device))
     every = padded.unfold(-1, WINDOW, 1)
-    rows = []
+    rows, levels = [], []
     with torch.no_grad():
         for row in every:
-            pieces = []
+            pieces, level = [], []
             for some in torch.split(starts, _CHUNK):
                 window = row[some]
                 window = window - window.mean(dim=-1, keepdim=True)
-                window = window / window.std(dim=-1, keepdim=True).clamp(min=1e-10)
-                pieces.append(infer(window))
+                deviation = window.std(dim=-1, keepdim=True)
+                pieces.append(infer(window / deviation.clamp(min=1e-10)))
+                level.append(deviation[:, 0])
             rows.append(torch.cat(pieces))
-    return torch.stack(rows)
+            levels.append(torch.cat(level))
+    return torch.stack(rows), torch.stack(levels)
+
+
+def _restarts(level: Tensor) -> Tensor:
+    # Where silence begins or ends, [batch, frames]: what is on one side says nothing of the pitch on the other.
+    loudest = level.amax(dim=-1, keepdim=True)
+    sounding = level > (loudest * 10.0 ** (-_SILENCE_DB / 20.0)).clamp(min=_SILENT_LEVEL)
+    return F.pad(sounding[:, 1:] != sounding[:, :-1], (1, 0))
 
 
 @functools.lru_cache(maxsize=2)
@@ -141,38 +157,47 @@ def read_network(model: str) -> CrepeNetwork:
     )
 
 
-def viterbi(probabilities: Tensor) -> Tensor:
-    """Find the most likely path through the bins, where pitch moves by less than 12 bins a frame.
+def viterbi(probabilities: Tensor, *, restarts: Tensor | None = None, reach: int = _REACH) -> Tensor:
+    """Find the most likely path through the bins, where pitch moves by less than `reach` bins per frame.
+
+    A step has the same likelihood everywhere. torchcrepe divides by the sum over the bins that can be reached, which
+    are fewer at the ends of the range: a path that stays there gains up to half a nat a frame, more than the network's
+    output says for a pitch of confidence 0.5. Such a path goes through silence, noise and every note that is not very
+    clear, and whole phrases, most of all low ones, count as unvoiced.
 
     Args:
         probabilities: `[batch, frames, bins]`.
+        restarts: bool `[batch, frames]`: the search starts anew at these frames, at any bin; nowhere where None.
+        reach: How far apart, in bins, the pitches of two neighbouring frames may lie: less than this.
 
     Returns:
         The path, int64 `[batch, frames]`.
     """
     observed = torch.log(probabilities + torch.finfo(probabilities.dtype).tiny).cpu().numpy()
     batch, frames, bins = observed.shape
-    source = np.arange(bins)[:, None] + np.arange(1 - _REACH, _REACH)[None, :]  # [bin, step]: where a path comes from
+    anew = np.zeros((batch, frames), dtype=bool) if restarts is None else restarts.cpu().numpy()
+    steps = np.arange(1 - reach, reach)
+    source = np.arange(bins)[:, None] + steps[None, :]  # [bin, step]: where a path comes from
     inside = (source >= 0) & (source < bins)
     source = source.clip(0, bins - 1)
-    distance = np.abs(np.arange(bins)[:, None] - np.arange(bins)[None, :])
-    transition = np.maximum(_REACH - distance, 0).astype(np.float64)
-    transition /= transition.sum(axis=1, keepdims=True)
-    with np.errstate(divide="ignore"):
-        step_cost = np.where(inside, np.log(transition[source, np.arange(bins)[:, None]]), -np.inf)
-    # One byte a bin and frame is kept, which step of the band was best: ten minutes take 54 MB.
-    came_by = np.zeros((frames, batch, bins), dtype=np.int8)
+    step_cost = np.where(inside, np.log((reach - np.abs(steps)) / reach**2)[None, :], -np.inf)
+    # One byte per bin and frame is kept, which step of the band was best: ten minutes take 54 MB.
+    came_by = np.zeros((frames, batch, bins), dtype=np.min_scalar_type(len(steps)))
+    ended_at = np.zeros((frames, batch), dtype=np.int64)  # the best bin of the frame before, where the search restarts
     score = observed[:, 0].astype(np.float64)
     for t in range(1, frames):
         candidates = score[:, source] + step_cost
         best = candidates.argmax(axis=-1)
         came_by[t] = best
-        score = np.take_along_axis(candidates, best[..., None], axis=-1)[..., 0] + observed[:, t]
+        ended_at[t] = score.argmax(axis=-1)
+        score = np.take_along_axis(candidates, best[..., None], axis=-1)[..., 0]
+        score = np.where(anew[:, t, None], 0.0, score) + observed[:, t]
     path = np.zeros((batch, frames), dtype=np.int64)
     path[:, -1] = score.argmax(axis=-1)
     rows = np.arange(batch)
     for t in range(frames - 1, 0, -1):
-        path[:, t - 1] = source[path[:, t], came_by[t, rows, path[:, t]]]
+        before = source[path[:, t], came_by[t, rows, path[:, t]]]
+        path[:, t - 1] = np.where(anew[:, t], ended_at[t], before)
     return torch.from_numpy(path).to(probabilities.device)
 
 

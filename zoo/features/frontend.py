@@ -12,12 +12,22 @@ import torch
 from torch import Tensor
 
 from zoo.errors import ConfigError, listing, near_matches
-from zoo.features.loudness import FLOOR_DB, loudness_db
+from zoo.features.gaps import bridge_gaps
+from zoo.features.level import sound_level_db
+from zoo.features.loudness import FLOOR_DB
+from zoo.features.loudness_kinds import measure_by_name
 from zoo.features.pitch import default_thresholds, track_pitch
 
 # A recording whose peak is under this (-100 dB of full scale) is silent, and not amplified.
 SILENT_PEAK = 1e-5
-NORMALIZATIONS = ("peak", "none")
+NORMALIZATIONS = ("loudness", "peak", "none")
+# What "loudness" brings a recording to: this quantile of its A-weighted level, over the frames within 30 dB of the
+# loudest one. docs/data.md says how far that scatters, and what it leaves under full scale.
+LEVEL_QUANTILE = 0.75
+LEVEL_TARGET_DB = -20.0
+# What a stored dict means that was written before there was a choice: what it was made with.
+_WITHOUT_A_WORD = {"loudness": "mean_db", "loudness_options": {}, "bridge_ms": 0.0}
+MOST_BRIDGED_MS = 200.0
 
 
 @dataclass(frozen=True)
@@ -30,9 +40,14 @@ class FeatureSettings:
         fmin: Lowest pitch in Hz.
         fmax: Highest pitch in Hz.
         center: Whether analysis windows are centred on sample `frame * hop`; the thesis's start there.
-        normalize: "peak" brings each recording's peak to full scale first; "none" leaves it.
+        normalize: "loudness" brings each recording's A-weighted level to -20 dB first (see `normalize`), "peak" its
+            peak to full scale; "none" leaves it.
         voicing_threshold: Confidence under which a frame's `f0_hz` is 0; the tracker's own where None.
-        n_fft: Samples of the loudness window.
+        n_fft: Samples of the window of the thesis's loudness, and of others that take one in samples.
+        loudness: Name of the loudness, of the registry's kind `loudness`: "a_weighted", or the thesis's "mean_db".
+        loudness_options: That one's own options, e.g. `{"window_seconds": 0.032}`.
+        bridge_ms: Gaps in the pitch of one note up to this long, in milliseconds, are filled where the sound goes on;
+            none where 0, as in all data from before there was this setting.
     """
 
     tracker: str = "torchcrepe"
@@ -40,21 +55,41 @@ class FeatureSettings:
     fmin: float = 50.0
     fmax: float = 2000.0
     center: bool = True
-    normalize: str = "peak"
+    normalize: str = "loudness"
     voicing_threshold: float | None = None
     n_fft: int = 2048
+    loudness: str = "a_weighted"
+    loudness_options: dict[str, Any] = field(default_factory=dict)
+    bridge_ms: float = 0.0
 
     def __post_init__(self) -> None:
         if self.normalize not in NORMALIZATIONS:
-            raise ConfigError(f"Cannot normalize by {self.normalize!r}. Choose peak or none.")
+            raise ConfigError(f"Cannot normalize by {self.normalize!r}. Choose loudness, peak or none.")
+        if not 0.0 <= self.bridge_ms <= MOST_BRIDGED_MS:
+            raise ConfigError(
+                f"Gaps of up to {self.bridge_ms:g} ms in the pitch cannot be bridged: choose 0 (none) to "
+                f"{MOST_BRIDGED_MS:g} ms. Longer gaps are rests."
+            )
 
     def to_dict(self) -> dict[str, Any]:
-        """Give plain values, as they stand in a JSON file."""
-        return dataclasses.asdict(self)
+        """Give plain values, as they stand in a JSON file.
+
+        The thesis's loudness, and gaps that are not bridged, are left out, since a file that says nothing means those:
+        files that were made before there was a choice keep their bytes and hashes, and an older zoo can read what it
+        can play.
+        """
+        values = dataclasses.asdict(self)
+        for key, meant in _WITHOUT_A_WORD.items():
+            if values[key] == meant:
+                del values[key]
+        return values
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> FeatureSettings:
-        """Read what `to_dict` gave; what is missing has its default.
+        """Read what `to_dict` gave.
+
+        Where `loudness` or `normalize` is missing, the dict is of before there was a choice, and means what was done
+        then: the thesis's loudness, the peak at full scale. What else is missing has its default.
 
         Raises:
             ConfigError: A key means nothing here.
@@ -66,7 +101,7 @@ class FeatureSettings:
                     f"Feature settings have no {name!r}.{near_matches(name, known)} They have: {listing(known)}. "
                     "A file with it may come from a newer version of zoo."
                 )
-        return cls(**values)
+        return cls(**{"normalize": "peak", **_WITHOUT_A_WORD, **values})
 
     def resolved_threshold(self) -> float:
         """The voicing threshold in use: the one given, or the tracker's own."""
@@ -116,10 +151,10 @@ def extract_features(
     """
     if audio.ndim != 1:
         raise ConfigError(f"One recording has shape [samples], not {list(audio.shape)}. Mix channels down first.")
-    audio, gain_db = normalize(audio.float(), settings.normalize)
+    audio, gain_db = normalize(audio.float(), settings.normalize, sample_rate=sample_rate)
     frames = audio.shape[0] // hop
     # Measured with what follows the last whole frame, so that the last windows do not see silence there.
-    loudness = loudness_db(audio[None], sample_rate=sample_rate, hop=hop, n_fft=settings.n_fft, center=settings.center)
+    loudness = measure_loudness(audio[None], sample_rate=sample_rate, hop=hop, settings=settings)
     if f0_hz is None:
         pitch, periodicity = track_pitch(
             audio[None],
@@ -133,6 +168,9 @@ def extract_features(
         )
         voiced = (periodicity[0] >= settings.resolved_threshold()) & (loudness[0] > FLOOR_DB)
         f0_hz, periodicity = torch.where(voiced, pitch[0], 0.0), periodicity[0]
+        f0_hz = bridge_gaps(
+            f0_hz, audio, sample_rate=sample_rate, hop=hop, center=settings.center, milliseconds=settings.bridge_ms
+        )
     else:
         if f0_hz.shape != (frames,):
             raise ConfigError(f"The known pitch has shape {list(f0_hz.shape)}, and the recording {frames} frames.")
@@ -140,20 +178,64 @@ def extract_features(
     return Features(f0_hz, loudness[0], periodicity, audio[: frames * hop], gain_db)
 
 
-def normalize(audio: Tensor, how: str) -> tuple[Tensor, float]:
+def measure_loudness(audio: Tensor, *, sample_rate: int, hop: int, settings: FeatureSettings) -> Tensor:
+    """Measure loudness as a model or a dataset does: by the kind that its settings name.
+
+    >>> measure_loudness(torch.zeros(1, 16000), sample_rate=16000, hop=64, settings=FeatureSettings()).shape
+    torch.Size([1, 250])
+
+    Args:
+        audio: `[batch, samples]`.
+        sample_rate: In Hz.
+        hop: Samples per frame.
+        settings: `model.feature_settings()`, or `dataset.features`.
+
+    Returns:
+        `[batch, samples // hop]` in dB, -80 at least.
+
+    Raises:
+        ConfigError: There is no such loudness or option.
+        PluginError: What it needs is not installed.
+    """
+    return measure_by_name(
+        audio,
+        sample_rate=sample_rate,
+        hop=hop,
+        kind=settings.loudness,
+        center=settings.center,
+        n_fft=settings.n_fft,
+        options=settings.loudness_options,
+    )
+
+
+def normalize(audio: Tensor, how: str, *, sample_rate: int | None = None) -> tuple[Tensor, float]:
     """Bring a recording to its working level.
 
     Args:
         audio: Samples of one recording.
-        how: "peak": the largest sample becomes 1, unless the recording is silent; "none": nothing is changed.
+        how: "loudness": the third quartile of its A-weighted level, over the frames within 30 dB of the loudest one,
+            becomes -20 dB; its peak may pass full scale then. "peak": the largest sample becomes 1. "none": nothing is
+            changed. A silent recording is not amplified.
+        sample_rate: In Hz; "loudness" needs it.
 
     Returns:
         The audio and the gain in dB.
+
+    Raises:
+        ConfigError: "loudness" lacks the sample rate.
     """
     peak = float(audio.abs().max()) if audio.numel() else 0.0
     if how == "none" or peak < SILENT_PEAK:
         return audio, 0.0
-    return audio / peak, -20.0 * math.log10(peak)
+    if how == "peak":
+        return audio / peak, -20.0 * math.log10(peak)
+    if sample_rate is None:
+        raise ConfigError('To normalize by "loudness" takes the audio\'s sample_rate.')
+    level_db = float(sound_level_db(audio[None], sample_rate=sample_rate, quantile=LEVEL_QUANTILE))
+    if level_db <= FLOOR_DB:
+        return audio, 0.0
+    gain_db = LEVEL_TARGET_DB - level_db
+    return audio * 10.0 ** (gain_db / 20.0), gain_db
 
 
 def scale_f0(f0_hz: Tensor) -> Tensor:

@@ -14,9 +14,7 @@ from torch import Tensor
 
 from zoo.errors import ConfigError
 from zoo.features.framing import check_audio, concatenate, frame_count, pad_for_frames, windows
-
-FLOOR_DB = -80.0
-"""The lowest level that is told apart from silence."""
+from zoo.features.loudness import FLOOR_DB, a_response
 
 QUIET_DB = 30.0
 """A frame that is this much under the loudest one counts as a pause: there a room's reverb goes on."""
@@ -32,9 +30,9 @@ _FLOOR_POWER = 10.0 ** (FLOOR_DB / 10.0)
 _CHUNK = 2048
 
 
-def window_size(sample_rate: int) -> int:
-    """Samples of the window of 64 ms, an even number: 1,024 at 16 kHz, 3,072 at 48 kHz."""
-    return max(2, 2 * round(WINDOW_SECONDS * sample_rate / 2))
+def window_size(sample_rate: int, seconds: float = WINDOW_SECONDS) -> int:
+    """Samples of a window, an even number: of 64 ms 1,024 at 16 kHz, 3,072 at 48 kHz."""
+    return max(2, 2 * round(seconds * sample_rate / 2))
 
 
 def a_weighted_level_db(
@@ -141,19 +139,6 @@ def _bin_weights(sample_rate: int, n_fft: int) -> tuple[float, ...]:
     weights = []
     for k in range(n_fft // 2 + 1):
         sides = 1.0 if k == 0 or 2 * k == n_fft else 2.0
-        weights.append(sides * scale * a_weighting_power(k * sample_rate / n_fft))
+        response = a_response(k * sample_rate / n_fft) / a_response(1000.0)
+        weights.append(sides * scale * response**2)
     return tuple(weights)
-
-
-def a_weighting_power(frequency_hz: float) -> float:
-    """The A curve as a factor of power: 1 at 1 kHz, 0 at 0 Hz.
-
-    Source: IEC 61672-1, annex E.
-    """
-    return _a_curve(frequency_hz) / _a_curve(1000.0)
-
-
-def _a_curve(frequency_hz: float) -> float:
-    f2 = frequency_hz**2
-    poles = (f2 + 20.598997**2) ** 2 * (f2 + 12194.217**2) ** 2 * (f2 + 107.65265**2) * (f2 + 737.86223**2)
-    return f2**4 / poles

@@ -1,4 +1,4 @@
-"""Loudness of each frame, as the models are trained on it."""
+"""Loudness of each frame as the thesis defines it: the kind `mean_db` of the registry."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _CHUNK = 2048
 
 
 def loudness_db(audio: Tensor, *, sample_rate: int, hop: int, n_fft: int = 2048, center: bool = False) -> Tensor:
-    """Measure A-weighted loudness.
+    """Measure A-weighted loudness as the thesis does.
 
     Every bin's level in dB is weighted by the A curve and floored at -80, and their mean over the bins is the frame's
     loudness. Silence is -80.
@@ -103,8 +103,15 @@ def a_weighting_db(sample_rate: int, n_fft: int) -> tuple[float, ...]:
 def _a_weighting(frequency_hz: float) -> float:
     if frequency_hz <= 0.0:
         return FLOOR_DB
+    return max(FLOOR_DB, 20.0 * math.log10(a_response(frequency_hz)) + 2.0)
+
+
+def a_response(frequency_hz: float) -> float:
+    """The A curve as a factor of amplitude, before its 2 dB: 0 at 0 Hz, 0.794 at 1 kHz.
+
+    Source: IEC 61672-1, annex E.
+    """
     f2 = frequency_hz**2
-    response = (12194.217**2 * f2**2) / (
+    return (12194.217**2 * f2**2) / (
         (f2 + 20.598997**2) * (f2 + 12194.217**2) * math.sqrt(f2 + 107.65265**2) * math.sqrt(f2 + 737.86223**2)
     )
-    return max(FLOOR_DB, 20.0 * math.log10(response) + 2.0)

@@ -22,6 +22,7 @@ from zoo.errors import ConfigError, listing, near_matches
 from zoo.features import crepe, yin
 from zoo.features.audio import resample
 from zoo.features.framing import check_audio, frame_count
+from zoo.requirements import library
 
 Track = Callable[..., tuple[Tensor, Tensor]]
 
@@ -204,8 +205,7 @@ def pyin_pitch(
     Source: Mauch, Dixon, "pYIN: a fundamental frequency estimator using probabilistic threshold distributions"
     (ICASSP 2014).
     """
-    import librosa
-
+    librosa = library("librosa", purpose="The pitch tracker pyin")
     frames = frame_count(audio.shape[-1], hop)
     if frames == 0:
         return audio.new_zeros((audio.shape[0], 0)), audio.new_zeros((audio.shape[0], 0))

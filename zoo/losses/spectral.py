@@ -158,7 +158,7 @@ def multi_scale_spectral_many(
     """
     task = _task(a, targets, fft_sizes, overlap, alpha, beta, valid_samples)
     mix = torch.eye(len(targets), dtype=torch.float64, device=a.device)
-    found: Tensor = _Distances.apply(task.signal, task, mix, torch.is_grad_enabled())  # type: ignore[no-untyped-call] # torch does not annotate it
+    found: Tensor = _Distances.apply(task.signal, task, mix, torch.is_grad_enabled())
     return found.to(task.signal.dtype)
 
 
@@ -198,7 +198,7 @@ def multi_scale_spectral_weighted(
     task = _task(a, targets, fft_sizes, overlap, alpha, beta, valid_samples)
     mix = torch.tensor([[float(weight) for weight in weights]], dtype=torch.float64)
     every = torch.cat([mix, torch.eye(len(targets), dtype=torch.float64)])
-    found: Tensor = _Distances.apply(task.signal, task, every, torch.is_grad_enabled(), 1)  # type: ignore[no-untyped-call] # torch does not annotate it
+    found: Tensor = _Distances.apply(task.signal, task, every, torch.is_grad_enabled(), 1)
     found = found.to(task.signal.dtype)
     return found[0], found[1:].detach()
 

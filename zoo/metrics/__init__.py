@@ -5,7 +5,7 @@ a row; `frechet_log_mel` and `frechet_audio_distance` compare two sets of sounds
 `follows` takes one sound, and says how it keeps to the pitch and loudness that it was asked for.
 """
 
-from zoo.metrics.features import PitchErrors, f0_error_cents, loudness_error_db
+from zoo.metrics.features import PitchErrors, f0_error_cents, level_error_db, loudness_error_db
 from zoo.metrics.frechet import frechet_audio_distance, frechet_log_mel
 from zoo.metrics.mel import log_mel_distance, mfcc_distance
 from zoo.metrics.sets import Gaussian, SetMetric, frechet_distance, set_metric
@@ -29,6 +29,7 @@ __all__ = [
     "frechet_audio_distance",
     "frechet_distance",
     "frechet_log_mel",
+    "level_error_db",
     "log_mel_distance",
     "log_spectral_distance",
     "loudness_error_db",

@@ -1,4 +1,4 @@
-"""Measures of how well a sound has the loudness and the pitch that it should have."""
+"""Measures of how well a sound has the loudness, the level and the pitch that it should have."""
 
 from __future__ import annotations
 
@@ -8,14 +8,18 @@ import torch
 from torch import Tensor
 
 from zoo.errors import ConfigError
-from zoo.features import loudness_db, track_pitch
+from zoo.features import a_weighted_level_db, loudness_db, track_pitch
+from zoo.features.level import heard_frames
 from zoo.metrics.rows import checked_audio, checked_pair, over_rows, valid_lengths
 
 
 def loudness_error_db(
     a: Tensor, b: Tensor, *, sample_rate: int, hop: int = 64, valid_samples: Tensor | None = None
 ) -> Tensor:
-    """Measure the mean absolute difference of A-weighted loudness over the frames.
+    """Measure the mean absolute difference over the frames of the thesis's loudness, a mean over bins of dB.
+
+    It counts noise between harmonics as much as the harmonics, and is the same whatever a model was trained with:
+    `level_error_db` measures what people hear.
 
     Args:
         a: Audio `[batch, samples]`.
@@ -37,6 +41,39 @@ def loudness_error_db(
     def measure(x: Tensor, y: Tensor) -> Tensor:
         levels = [loudness_db(signal, sample_rate=sample_rate, hop=hop, center=True) for signal in (x, y)]
         return (levels[0] - levels[1]).abs().mean(dim=1)
+
+    return over_rows(measure, a, b, valid_samples)
+
+
+def level_error_db(
+    a: Tensor, b: Tensor, *, sample_rate: int, hop: int = 64, valid_samples: Tensor | None = None
+) -> Tensor:
+    """Measure the mean absolute difference of A-weighted level over the frames that are no pause in `b`.
+
+    Args:
+        a: Audio `[batch, samples]`.
+        b: Audio `[batch, samples]`, which has the level that `a` should have: the frames within 30 dB of its loudest
+            one are compared; where it is silent, those of `a`.
+        sample_rate: In Hz.
+        hop: Samples per frame.
+        valid_samples: int64 `[batch]`: a row ends there. None: all are whole.
+
+    Returns:
+        `[batch]` in dB; 0 for two silent rows, NaN for a row that is all padding.
+
+    Raises:
+        ConfigError: The signals do not agree, or are shorter than a frame.
+    """
+    a, b = checked_pair(a, b)
+    if a.shape[1] < hop:
+        raise ConfigError(f"Signals of {a.shape[1]} samples are shorter than one frame of {hop}.")
+
+    def measure(x: Tensor, y: Tensor) -> Tensor:
+        found, wanted = (a_weighted_level_db(signal, sample_rate=sample_rate, hop=hop) for signal in (x, y))
+        heard = heard_frames(wanted)
+        heard = torch.where(heard.any(dim=1, keepdim=True), heard, heard_frames(found))
+        away = torch.where(heard, (found - wanted).abs(), 0.0)
+        return away.sum(dim=1) / heard.sum(dim=1).clamp(min=1)
 
     return over_rows(measure, a, b, valid_samples)
 

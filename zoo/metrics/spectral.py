@@ -9,6 +9,7 @@ from torch import Tensor
 
 from zoo.losses.spectral import FFT_SIZES, multi_scale_spectral_each_row
 from zoo.metrics.rows import checked_pair, over_rows
+from zoo.requirements import library
 
 HELD_OUT_SIZES = (1536, 768, 384)
 """FFT sizes in samples that no loss uses by default."""
@@ -143,19 +144,21 @@ def onset_flux_distance(a: Tensor, b: Tensor, *, sample_rate: int, valid_samples
 
     Raises:
         ConfigError: The signals do not agree.
+        PluginError: librosa cannot be imported.
 
     Source: Böck and Widmer, "Maximum filter vibrato suppression for onset detection", DAFx 2013, as `librosa.onset`
     computes it by default.
     """
     a, b = checked_pair(a, b)
-    import librosa
     import numpy as np
+
+    onset = library("librosa.onset", purpose="The metric onset_flux_distance")
 
     def strength(row: Tensor) -> Tensor:
         samples = row.cpu().numpy()
         if len(samples) < 2048:  # one window: librosa would warn of it
             samples = np.pad(samples, (0, 2048 - len(samples)))
-        return torch.as_tensor(librosa.onset.onset_strength(y=samples, sr=sample_rate))
+        return torch.as_tensor(onset.onset_strength(y=samples, sr=sample_rate))
 
     def measure(x: Tensor, y: Tensor) -> Tensor:
         rows = [(strength(p) - strength(q)).abs().mean() for p, q in zip(x, y, strict=True)]

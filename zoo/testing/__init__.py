@@ -10,7 +10,7 @@ Each takes a registered name or the class itself, and gives nothing when all is 
 from zoo.testing.datasets import check_dataset
 from zoo.testing.decoders import check_decoder
 from zoo.testing.losses import check_loss
-from zoo.testing.measures import check_metric, check_pitch
+from zoo.testing.measures import check_loudness, check_metric, check_pitch
 from zoo.testing.models import check_model
 from zoo.testing.synths import check_synth
 
@@ -18,6 +18,7 @@ __all__ = [
     "check_dataset",
     "check_decoder",
     "check_loss",
+    "check_loudness",
     "check_metric",
     "check_model",
     "check_pitch",

@@ -1,4 +1,4 @@
-"""The checks of a metric and of a pitch tracker."""
+"""The checks of a metric, of a pitch tracker and of a loudness."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from zoo import registry
+from zoo.features.loudness import FLOOR_DB
 from zoo.metrics.sets import SetMetric
 from zoo.testing.contract import TOLERANCE, Subject, trial
 
@@ -164,3 +165,53 @@ def check_pitch(tracker: str | Callable[..., Any], *, options: Mapping[str, Any]
             cents = abs(1200 * float(torch.log2(middle.clamp(min=1.0) / wanted)))
             subject.require(cents <= 50, f"A tone of {wanted} Hz is found to 50 cents.", f"{float(middle)} Hz")
     track(torch.zeros_like(audio), center=True)
+
+
+def check_loudness(loudness: str | Callable[..., Any], *, options: Mapping[str, Any] | None = None) -> None:
+    """Make sure that a loudness does what the front end relies on.
+
+    Checked: shapes and finite values, at two rates, centred or not, also for less than a frame; that silence is -80 dB
+    and nothing is under that; that more level is more loudness; that rows do not see each other; and that a gradient
+    through silence is finite.
+
+    Example:
+        >>> check_loudness("a_weighted")
+
+    Args:
+        loudness: A registered name, or the function.
+        options: Its own options.
+
+    Raises:
+        AssertionError: It breaks a promise, which the message tells beside what was found.
+        ConfigError: There is no loudness of that name.
+    """
+    subject = Subject(registry.loudness, loudness)
+
+    def measure(audio: Tensor, *, center: bool = True, sample_rate: int = _RATE) -> Tensor:
+        promise = "It takes audio [batch, samples], sample_rate, hop, center and its options."
+        with subject.promises(promise), trial():
+            found: Tensor = subject.component(
+                audio, sample_rate=sample_rate, hop=_HOP, center=center, **(options or {})
+            )
+        shape = (len(audio), audio.shape[1] // _HOP)
+        subject.require_tensor(found, shape, f"Its result, center={center} ([batch, samples // hop])", torch.float32)
+        return found
+
+    audio = _tones()
+    for center in (False, True):
+        for sample_rate in (_RATE, 3 * _RATE):
+            found = measure(audio, center=center, sample_rate=sample_rate)
+            lowest = float(found.min())
+            subject.require(lowest >= FLOOR_DB - 1e-3, "It is never under -80 dB.", lowest)
+            alone = measure(audio[1:], center=center, sample_rate=sample_rate)
+            promise = "Rows do not see each other: the loudness of a row is what it is alone."
+            subject.require_close(alone, found[1:], promise, atol=1e-2)
+    softer, louder = (measure(gain * audio).mean(dim=1) for gain in (0.1, 1.0))
+    subject.require(bool((louder > softer).all()), "More level is more loudness.", [softer.tolist(), louder.tolist()])
+    silence = torch.zeros_like(audio).requires_grad_(True)
+    found = measure(silence)
+    subject.require_close(found, torch.full_like(found, FLOOR_DB), "Silence is -80 dB.")
+    measure(audio[:, : _HOP - 1])
+    if found.requires_grad:
+        (gradient,) = torch.autograd.grad(found.sum(), silence)
+        subject.require(bool(torch.isfinite(gradient).all()), "A gradient through silence is finite.", "it is not")

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from zoo import registry
 from zoo.errors import listing
+from zoo.model_range import PROBABILITIES, ModelRange, Quantiles
 from zoo.synths import Synth, Synthesis, SynthState
 from zoo.testing.contract import Subject, check_gradients, instance_of, reloaded, trial
 
@@ -28,7 +29,8 @@ def check_synth(
     Checked: its rates and control sizes, which are the handshake with a decoder; shapes, dtype and finite audio,
     unvoiced frames, controls of any size and clips of one frame included; that with noise given it is deterministic,
     and rows do not see each other; that a finite gradient reaches every control and every parameter; that weights can
-    be saved and loaded; where `initial_state`, `step` and `flush` are offered, that stepping gives what `forward` does.
+    be saved and loaded; where `initial_state`, `step` and `flush` are offered, that stepping gives what `forward` does;
+    that `restrict` changes nothing inside the range, and stepping stays what `forward` gives outside it.
 
     Example:
         >>> check_synth("harmonic_noise", options={"harmonics": 20, "reverb_length": 400})
@@ -54,6 +56,7 @@ def check_synth(
         _check_outputs(subject, built)
         _check_rows(subject, built)
         _check_step(subject, built)
+        _check_range(subject, built)
         _check_gradients(subject, built)
         _check_reload(subject, built, build)
 
@@ -159,6 +162,29 @@ def _check_step(subject: Subject, synth: Synth) -> None:
         promise = "step leaves the state that it is given as it was: the first block again."
         subject.require_close(again.audio, blocks[:, : synth.hop], promise, atol=0)
         subject.require(not blocks.requires_grad, "step is for playing: it records no gradients.", "requires_grad")
+
+
+def _check_range(subject: Subject, synth: Synth) -> None:
+    """Every pitch of `_inputs` is inside the first range, and under the second."""
+    f0_hz, controls, noise = _inputs(synth)
+    whole = _render(subject, synth, f0_hz, controls, noise).audio
+    with subject.promises("restrict takes a ModelRange, or None."):
+        synth.restrict(_range_from(100.0))
+    inside = _render(subject, synth, f0_hz, controls, noise).audio
+    subject.require_close(inside, whole, "restrict changes nothing that is played inside the range.", atol=0)
+    with subject.promises("restrict takes a ModelRange, or None."):
+        synth.restrict(_range_from(1500.0))
+    _check_step(subject, synth)
+    with subject.promises("restrict takes a ModelRange, or None."):
+        synth.restrict(None)
+    again = _render(subject, synth, f0_hz, controls, noise).audio
+    subject.require_close(again, whole, "restrict(None) lets everything sound again.", atol=0)
+
+
+def _range_from(lowest_f0_hz: float) -> ModelRange:
+    count = len(PROBABILITIES)
+    pitches = Quantiles(tuple(lowest_f0_hz * (1 + step) for step in range(count)))
+    return ModelRange(pitches, Quantiles((-30.0,) * count), lowest_f0_hz)
 
 
 def step_through(

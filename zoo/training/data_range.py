@@ -12,32 +12,46 @@ from zoo.model_range import PROBABILITIES, ModelRange, Quantiles
 if TYPE_CHECKING:
     from zoo.datasets.segments import Segments
 
-FEW = 0.01
-"""Of the voiced frames. So few under some pitch are no training for it: a tracker that takes a harmonic or the room for
-the note does it more often than that."""
+FEW = 0.005
+"""Of the frames with a pitch. A note that so few of them hold was hardly trained, or a tracker took a harmonic or the
+room for the note: in the violin data that zoo's models were trained on 1 frame in 800 has such a pitch."""
+
+TROUGHS = 0.1
+"""Of that note's frames. What only the troughs of its vibrato let sound was hardly trained either."""
 
 _DIGITS = 2
-"""That are kept: cents of a hertz and of a decibel."""
+"""That are kept: hundredths of a hertz and of a decibel."""
 
 
-def range_of(segments: Segments) -> ModelRange | None:
-    """Count pitch and loudness of the voiced frames.
+def range_of(*parts: Segments) -> ModelRange | None:
+    """Count pitch and loudness of the frames with a pitch.
+
+    The lowest pitch is that of the lowest note (a semitone) that is not held by `FEW` frames alone, at the quantile
+    `TROUGHS` of its frames.
 
     Args:
-        segments: Of the training split.
+        parts: The segments that a model is trained with: those of the training split.
 
     Returns:
-        The range; None where no frame is voiced.
+        The range; None where no frame has a pitch.
     """
-    f0_hz, loudness_db = (segments.all_frames(name).double().numpy() for name in ("f0_hz", "loudness_db"))
+    f0_hz, loudness_db = (
+        np.concatenate([part.all_frames(name).double().numpy() for part in parts]) for name in ("f0_hz", "loudness_db")
+    )
     voiced = f0_hz > 0
     if not voiced.any():
         return None
     pitches = f0_hz[voiced]
-    # rounded down: a pitch that is inside must not be cut by its last digit
-    lowest = math.floor(np.quantile(pitches, FEW, method="lower") * 10**_DIGITS) / 10**_DIGITS
-    return ModelRange(_quantiles(pitches), _quantiles(loudness_db[voiced]), lowest)
+    return ModelRange(_quantiles(pitches), _quantiles(loudness_db[voiced]), _lowest_note(pitches))
 
 
 def _quantiles(values: np.ndarray) -> Quantiles:
     return Quantiles(tuple(round(float(value), _DIGITS) for value in np.quantile(values, PROBABILITIES)))
+
+
+def _lowest_note(pitches: np.ndarray) -> float:
+    semitones = np.round(12 * np.log2(pitches / 440)).astype(int)
+    notes, frames = np.unique(semitones, return_counts=True)
+    held = notes[frames >= min(FEW * len(pitches), frames.max())]
+    lowest = float(np.quantile(pitches[semitones == held[0]], TROUGHS))
+    return math.floor(lowest * 10**_DIGITS) / 10**_DIGITS  # rounded down: a note that is held there is inside

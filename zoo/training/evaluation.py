@@ -19,6 +19,7 @@ from zoo.files import write_atomically
 from zoo.lineage import teacher_reference, weights_before_rounding
 from zoo.model import Model
 from zoo.training.batches import Batch, fixed_noise, in_order
+from zoo.training.matching import check_same_loudness
 from zoo.training.measures import Found, Measures, statistics
 from zoo.training.speed import real_time_factors
 from zoo.training.teacher import Teacher
@@ -224,7 +225,7 @@ def evaluate(
     Raises:
         ModelNotFoundError: There is no such model.
         DatasetError: There is no such data, or none of it is held out.
-        ConfigError: The data's rates are not the model's; there is no such metric or option.
+        ConfigError: The data's rates or loudness are not the model's; there is no such metric or option.
     """
     from zoo.card import write_card
     from zoo.datasets import open_dataset
@@ -251,7 +252,7 @@ def write_metrics(summary: Summary, path: Path) -> None:
 
 
 def check_rates(model: Model, dataset: Dataset) -> None:
-    """Make sure that a model and a dataset have the same sample rate and hop.
+    """Make sure that a model and a dataset have the same sample rate and hop, and the same kind of loudness.
 
     Raises:
         ConfigError: They have not.
@@ -262,6 +263,7 @@ def check_rates(model: Model, dataset: Dataset) -> None:
             f"{dataset.path} has {dataset.sample_rate} Hz and {dataset.hop}. Prepare the recordings anew: "
             f"python -m zoo.prepare RECORDINGS OUT --sample-rate {model.sample_rate} --hop {model.hop}"
         )
+    check_same_loudness(model, dataset)
 
 
 _COLUMNS = (
@@ -272,6 +274,7 @@ _COLUMNS = (
     ("mfcc_distance", "MFCC without c0"),
     ("onset_flux_distance", "onset flux"),
     ("loudness_error_db", "loudness (dB)"),
+    ("level_error_db", "A-weighted level (dB)"),
     ("frechet_log_mel", "log-mel Fréchet (dB²)"),
     ("f0_error_cents", "f0 (cents)"),
     ("f0_over_50_cents", "f0 over 50 cents"),

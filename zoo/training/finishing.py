@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zoo import store
 from zoo.card import write_card
 from zoo.checkpoint import load_folder
+from zoo.errors import PluginError
 from zoo.model import Model
 from zoo.run_files import published_files
 from zoo.training import evaluation, report
@@ -61,15 +63,16 @@ def finish(plan: Plan, setup: Setup, labels: Sequence[str], keeper: Keeper, step
     chosen = held_out(dataset)
     played = report.play_segments(arms, chosen.segments, hop=best.hop)
     report.write_samples(played, folder / "samples", sample_rate=best.sample_rate)
-    report.plot_losses(rows, labels, folder / "plots" / "loss.png")
-    report.plot_spectrograms(played[0], folder / "plots" / "spectrograms.png", sample_rate=best.sample_rate)
+    _plot_losses(folder, labels)
+    with _even_without("plots/spectrograms.png"):
+        report.plot_spectrograms(played[0], folder / "plots" / "spectrograms.png", sample_rate=best.sample_rate)
     summary: evaluation.Summary = {}
     if plan.evaluate:
         _log.info("Measuring on %d %s segments ...", len(chosen.positions), chosen.split)
         summary = evaluation.measure(arms, chosen.segments)
         evaluation.write_metrics(summary, folder / "metrics.json")
         _log.info("%s", evaluation.table(summary))
-    write_card(folder)
+    _write_card(folder)
     if plan.name is not None:
         _log.info("Stored as %s (%s).", plan.name, store.enter(plan.name, published_files(folder)))
     handle = plan.name or folder
@@ -93,5 +96,24 @@ def held_out(dataset: Dataset) -> evaluation.HeldOut:
 
 def finish_quickly(folder: Path, labels: Sequence[str]) -> None:
     """Leave a run that ended early with a plot and a card."""
-    report.plot_losses(read_history(folder / "history.csv"), labels, folder / "plots" / "loss.png")
-    write_card(folder)
+    _plot_losses(folder, labels)
+    _write_card(folder)
+
+
+def _plot_losses(folder: Path, labels: Sequence[str]) -> None:
+    with _even_without("plots/loss.png"):
+        report.plot_losses(read_history(folder / "history.csv"), labels, folder / "plots" / "loss.png")
+
+
+def _write_card(folder: Path) -> None:
+    with _even_without("the card", f"Then type: python -m zoo card {folder}"):
+        write_card(folder)
+
+
+@contextmanager
+def _even_without(what: str, then: str = "") -> Iterator[None]:
+    # A trained model is worth more than its pictures: what only they need must not end its run.
+    try:
+        yield
+    except PluginError as error:
+        _log.warning("The model is saved, but %s could not be made. %s%s", what, error, f" {then}" if then else "")

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from zoo import registry
-from zoo.errors import ConfigError, near_matches
+from zoo.errors import ConfigError, PluginError, near_matches
 from zoo.metrics.sets import SetMetric, SetTally
 
 _log = logging.getLogger(__name__)
@@ -26,6 +26,7 @@ DISTANCES = (
     "mfcc_distance",
     "onset_flux_distance",
     "loudness_error_db",
+    "level_error_db",
     "frechet_log_mel",
 )
 """What every evaluation measures between two sounds; the f0 error is apart, since it compares a sound with a pitch."""
@@ -48,9 +49,10 @@ class Measures:
 
     def __init__(self, also: Mapping[str, Mapping[str, Any]] | None, *, sample_rate: int, hop: int) -> None:
         also = dict(also or {})
-        # A hop with a default is that of a measure's own windows, but for the loudness, which has the features' frames.
+        # A hop with a default is that of a measure's own windows, but for loudness and level, which have the features'
+        # frames.
         rates = {"sample_rate": sample_rate, "hop": hop}
-        own: dict[str, dict[str, Any]] = {"loudness_error_db": {"hop": hop}}
+        own: dict[str, dict[str, Any]] = {"loudness_error_db": {"hop": hop}, "level_error_db": {"hop": hop}}
         self._called: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {}
         for name in dict.fromkeys((*DISTANCES, *also)):
             self._called[name] = _prepared(name, rates, own.get(name, {}) | dict(also.get(name, {})))
@@ -68,9 +70,14 @@ class Measures:
             valid_samples: int64 `[batch]`: a row ends there.
             into: Where to add what is found.
         """
-        for name, (function, options) in self._called.items():
+        for name, (function, options) in list(self._called.items()):
             if not isinstance(function, SetMetric):
-                into.add_rows(name, self._measure(name, a, b, valid_samples))
+                try:
+                    into.add_rows(name, self._measure(name, a, b, valid_samples))
+                except PluginError as error:
+                    # A library that one measure needs is broken: the others are of use all the same.
+                    _log.warning("%s is left out: %s", name, error)
+                    del self._called[name]
                 continue
             for row in range(len(a)):
                 one = slice(row, row + 1)

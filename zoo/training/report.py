@@ -12,6 +12,7 @@ from torch import Tensor
 from zoo.features.audio import write_wav
 from zoo.files import beside
 from zoo.model import Model
+from zoo.requirements import library
 from zoo.training.batches import Batch
 from zoo.training.evaluation import play
 from zoo.training.history import Row
@@ -136,11 +137,10 @@ def plot_spectrograms(audio: Mapping[str, Tensor], path: Path, *, sample_rate: i
 
 def _figure(width: float, height: float) -> Figure:
     # A figure without pyplot: no window system is asked for, and nothing global is left behind.
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), dpi=110, layout="constrained")
-    FigureCanvasAgg(figure)
+    canvas = library("matplotlib.backends.backend_agg", purpose="A plot")
+    figures = library("matplotlib.figure", purpose="A plot")
+    figure: Figure = figures.Figure(figsize=(width, height), dpi=110, layout="constrained")
+    canvas.FigureCanvasAgg(figure)
     return figure
 
 

@@ -25,6 +25,7 @@ from zoo.errors import ConfigError
 from zoo.model import Model
 from zoo.rendering import Rendering
 from zoo.training.batches import Batch, fixed_noise
+from zoo.training.matching import check_same_loudness
 from zoo.training.teacher_cache import Part, TeacherCache, draws_of, open_cache
 
 if TYPE_CHECKING:
@@ -156,7 +157,7 @@ def find_teacher(
 
     Raises:
         ModelNotFoundError: There is no such model, or it has no trained weights.
-        ConfigError: Its rates or its instrument are not the data's.
+        ConfigError: Its rates, its loudness or its instrument are not the data's.
     """
     reference = reference.replace("{instrument}", instrument)
     found = hub.find(reference)
@@ -167,6 +168,7 @@ def find_teacher(
             f"dataset {dataset.path} has {dataset.sample_rate} Hz and {dataset.hop}. Prepare the recordings anew: "
             f"python -m zoo.prepare RECORDINGS OUT --sample-rate {model.sample_rate} --hop {model.hop}"
         )
+    check_same_loudness(model, dataset, what="The teacher")
     other = model.config.instrument
     if other != instrument and not allow_other_instrument:
         raise ConfigError(

@@ -47,8 +47,8 @@ def dataset(tmp_path_factory):
 def run(dataset, tmp_path_factory):
     """gru-wavetable-S, narrowed, after a few dozen steps."""
     out = tmp_path_factory.mktemp("runs") / "run"
-    settings = ["STEPS=30", "BATCH_SIZE=4", "LEARNING_RATE=3e-3", f"train.model_options={SMALL}"]
-    settings += [f"DATASET='{dataset}'", "train.progress=False", "train.evaluate=False", "VALIDATE_EVERY=30"]
+    settings = ["STEPS=45", "BATCH_SIZE=4", "LEARNING_RATE=3e-3", f"train.model_options={SMALL}"]
+    settings += [f"DATASET='{dataset}'", "train.progress=False", "train.evaluate=False", "VALIDATE_EVERY=45"]
     given = [part for setting in settings for part in ("--set", setting)]
     assert train(["--gin", "train/gru-wavetable-S", *given, "--out", str(out)]) == 0
     return out

@@ -11,6 +11,7 @@ from zoo_wavetable.tables import initial_tables
 import zoo
 from zoo.errors import ConfigError
 from zoo.losses.control import Control
+from zoo.model_range import PROBABILITIES, ModelRange, Quantiles
 from zoo.synths.harmonic_noise import scale_control
 from zoo.testing import check_synth
 
@@ -206,3 +207,22 @@ def test_amplitude_and_noise_bands_mean_what_they_mean_to_harmonic_noise():
 def test_options_out_of_range_are_refused(options, message):
     with pytest.raises(ConfigError, match=message):
         Wavetable(**options)
+
+
+def test_harmonics_of_tables_that_were_never_trained_stay_silent():
+    torch.manual_seed(0)
+    synth = Wavetable(reverb_length=0)
+    pitches = Quantiles(tuple(260.0 * (1 + step) for step in range(len(PROBABILITIES))))
+    trained = ModelRange(pitches, Quantiles((-30.0,) * len(PROBABILITIES)), lowest_f0_hz=260.0)
+
+    def over_4_khz_db(audio):
+        power = torch.fft.rfft(audio * torch.hann_window(len(audio))).abs().square()
+        return 10 * torch.log10(power[len(power) // 2 :].sum() / power.sum())
+
+    low, inside = (play(synth, [f0] * 60, table=9) for f0 in (130.0, 261.6))
+    synth.restrict(trained)
+    assert over_4_khz_db(low) > -25
+    assert over_4_khz_db(play(synth, [130.0] * 60, table=9)) < -60
+    assert torch.equal(play(synth, [261.6] * 60, table=9), inside)
+    synth.restrict(None)
+    assert torch.equal(play(synth, [130.0] * 60, table=9), low)

@@ -1,0 +1,76 @@
+"""The search for pitch: what comes before a sound, and how clear the sound is, must not decide on where it ends up."""
+
+import pytest
+import torch
+
+from zoo.features import track_pitch
+from zoo.features.crepe import viterbi
+from zoo.features.pitch import default_thresholds
+
+SILENCES = {"digital": 0.0, "noisy": 1e-3}
+
+
+def low_vowel(seconds=1.0, hz=70.0, formant_hz=500.0, width_hz=400.0):
+    """A low, steady, buzzing sound, of which torchcrepe's tiny network is only half sure."""
+    t = torch.arange(round(seconds * 16000), dtype=torch.float64) / 16000
+    sound = sum(
+        torch.sin(2 * torch.pi * k * hz * t + k * k) / (1 + ((k * hz - formant_hz) / width_hz) ** 2)
+        for k in range(1, 100)
+    )
+    return (sound / sound.abs().max()).float()
+
+
+@pytest.mark.parametrize("silence", SILENCES)
+@pytest.mark.parametrize(("tracker", "options"), [("torchcrepe", {"model": "tiny"}), ("pyin", {}), ("yin", {})])
+def test_silence_before_and_after_a_sound_does_not_change_its_pitch(tracker, options, silence):
+    sound = low_vowel()
+    generator = torch.Generator().manual_seed(0)
+    before, after = (SILENCES[silence] * torch.randn(8000, generator=generator) for _ in range(2))
+    alone, sure = track_pitch(sound[None], sample_rate=16000, hop=64, tracker=tracker, center=True, **options)
+    whole, periodicity = track_pitch(
+        torch.cat([before, sound, after])[None], sample_rate=16000, hop=64, tracker=tracker, center=True, **options
+    )
+    inner = slice(20, -20)  # windows that hold the sound alone
+    assert torch.allclose(periodicity[0, 125:-125][inner], sure[0][inner], atol=0.05)
+    voiced = sure[0][inner] >= default_thresholds(tracker)[0]
+    assert voiced.any()
+    torch.testing.assert_close(whole[0, 125:-125][inner][voiced], alone[0][inner][voiced], rtol=1e-3, atol=0)
+
+
+@pytest.mark.parametrize(("tracker", "options"), [("torchcrepe", {"model": "tiny"}), ("pyin", {}), ("yin", {})])
+def test_digital_silence_has_no_confidence(tracker, options):
+    audio = torch.cat([low_vowel(0.3), torch.zeros(8000), low_vowel(0.3)])[None]
+    f0_hz, periodicity = track_pitch(audio, sample_rate=16000, hop=64, tracker=tracker, center=True, **options)
+    silent = slice((4800 + 2048) // 64, (4800 + 8000 - 2048) // 64)
+    assert (periodicity[0, silent] == 0).all()
+    assert torch.isfinite(f0_hz).all()
+
+
+def test_a_path_goes_through_unclear_pitch_and_not_along_the_end_of_the_range():
+    probabilities = torch.full((1, 400, 360), 0.01)
+    probabilities[0, 100:, 80] = 0.4  # less than what staying at the last bin would once have gained
+    path = viterbi(torch.softmax(probabilities, dim=-1))[0]
+    assert (path[100:] == 80).all()
+
+
+def test_the_search_starts_anew_where_it_is_told():
+    probabilities = torch.full((2, 60, 360), 0.01)
+    probabilities[:, :30, 300] = 0.9
+    probabilities[:, 30:, 50] = 0.9  # too far for one step
+    restarts = torch.zeros(2, 60, dtype=torch.bool)
+    restarts[1, 30] = True
+    tied, free = viterbi(probabilities, restarts=restarts)
+    assert (tied.diff().abs() < 12).all()
+    assert free.tolist() == [300] * 30 + [50] * 30
+
+
+def test_a_leap_takes_as_long_at_a_wide_hop_as_at_a_narrow_one():
+    t = torch.arange(8000, dtype=torch.float64) / 16000
+    low, high = (sum(torch.sin(2 * torch.pi * k * hz * t) / k for k in range(1, 8)) for hz in (150.0, 900.0))
+    audio = 0.2 * torch.cat([low, high, low])[None].float()
+    off = {}
+    for hop in (64, 256):
+        f0_hz, _ = track_pitch(audio, sample_rate=16000, hop=hop, model="tiny", center=True)
+        true = torch.where((torch.arange(f0_hz.shape[1]) * hop // 8000) == 1, 900.0, 150.0)
+        off[hop] = ((1200 * torch.log2(f0_hz[0] / true)).abs() > 50).sum().item() * hop / 16000
+    assert off[256] <= off[64] + 0.05  # of 1.5 seconds; two leaps of 31 semitones
