@@ -212,9 +212,9 @@ def among(earlier: Sequence[Tally], tallies: Sequence[Tally]) -> list[Tally]:
     """An earlier run's pairs that are in this run too; of fewer pairs than it had, it knows no timbre."""
     kept = []
     for now in tallies:
-        names = {pair.phrase for pair in now.pairs}
+        names = {(pair.instrument, pair.phrase) for pair in now.pairs}
         for each in (each for each in earlier if each.name == now.name):
-            pairs = [pair for pair in each.pairs if pair.phrase in names]
+            pairs = [pair for pair in each.pairs if (pair.instrument, pair.phrase) in names]
             kept.append(Tally(each.name, pairs, each.timbre if len(pairs) == len(each.pairs) else None))
     return kept
 
@@ -233,7 +233,8 @@ is measured with definitions that no model was trained with.
 - **Fréchet** is the distance of log-mel frames to recordings of the model's own instrument, all at one level. It counts
   which notes are played too: compare one model before and after, not two models.
 
-Phrases are pieces of at most {seconds:g} s, at most {pieces} of a recording{chosen}. Made by
+Phrases are pieces of at most {seconds:g} s, at most {pieces} of a recording{chosen}.
+Made by
 
 ```
 python benchmarks/transfer_pairs.py RECORDINGS --cache CACHE{command}
@@ -252,14 +253,15 @@ def page(tallies: Sequence[Tally], earlier: Sequence[Tally], options: argparse.N
         agreement=100 * AGREEMENT,
         seconds=options.seconds,
         pieces=PIECES,
-        chosen="" if options.all else f", {options.count} of each instrument by chance (--count; --all takes all)",
+        chosen="" if options.all else f"; {options.count} of each instrument, chosen by chance",
         command=f"{command}{'' if options.fit == 'auto' else f' --fit {options.fit}'} --out docs/results/transfer.md",
         table=table(tallies),
     )
     if earlier:
         text += (
             "\n## Before\n\nThe same phrases before results had the A-weighted level of the recording, were moved into "
-            "the model's range, and were held to the recording's level in pauses.\n\n"
+            "the model's\nrange, and were held to the recording's level in pauses, and before the search for pitch "
+            "began anew after silence.\n\n"
             f"{table(among(earlier, tallies))}\n"
         )
     return text

@@ -15,7 +15,8 @@ from torch.nn import functional as F
 
 from zoo.errors import ConfigError
 from zoo.features import Features, a_weighted_level_db
-from zoo.features.level import FLOOR_DB, heard_frames
+from zoo.features.level import heard_frames
+from zoo.features.loudness import FLOOR_DB
 from zoo.model_range import ModelRange
 from zoo.rendering import Rendering
 from zoo.synths import Synth

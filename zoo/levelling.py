@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from zoo.errors import ConfigError
 from zoo.features import Features, sound_level_db
-from zoo.features.level import FLOOR_DB
+from zoo.features.loudness import FLOOR_DB
 
 LEVELS = ("recording", "normalised")
 
