@@ -14,6 +14,7 @@ from typing import Any
 from zoo import strict_json
 from zoo.errors import CheckpointError, ConfigError, ForeignConfigError, listing, near_matches
 from zoo.run_files import CONFIG
+from zoo.text_files import read_text
 
 FORMAT = "ddsp-zoo"
 CONFIG_VERSION = 2
@@ -189,11 +190,7 @@ def read_config(folder: str | Path) -> ModelConfig:
         )
     if (size := path.stat().st_size) > MAX_CONFIG_BYTES:
         raise CheckpointError(f"{path} has {size} bytes; a config is never over {MAX_CONFIG_BYTES}.")
-    try:
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise CheckpointError(f"{path} is not text: {error}.") from None
-    return ModelConfig.from_json(text, where=str(path))
+    return ModelConfig.from_json(read_text(path, error=CheckpointError), where=str(path))
 
 
 def _check_texts(config: ModelConfig, where: str) -> None:

@@ -13,6 +13,7 @@ from zoo.config import ModelConfig, read_config
 from zoo.errors import ConfigError, ZooError
 from zoo.files import new_folder, write_atomically
 from zoo.run_files import CONFIG, WEIGHTS
+from zoo.text_files import read_text
 
 _ORIGIN = "hub.json"
 
@@ -112,7 +113,7 @@ def read_origin(folder: Path) -> Origin | None:
     if not path.is_file():
         return None
     try:
-        content = strict_json.parse(path.read_text(encoding="utf-8"))
+        content = strict_json.parse(read_text(path))
         origin = Origin(**content) if isinstance(content, dict) else None
         return origin if origin and origin.weights_sha256 == read_config(folder).weights_sha256 else None
     except (ValueError, TypeError, ZooError):

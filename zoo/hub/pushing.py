@@ -163,7 +163,8 @@ def _text_of(repo_id: str, info: Any, name: str, access: Access) -> str:  # noqa
     listed = list_files(repo_id, info.sha, access)
     if name not in listed:
         return ""
-    return fetch_file(repo_id, info.sha, listed[name], access).read_text(encoding="utf-8", errors="replace")
+    # what is no text is going to be replaced in any case
+    return fetch_file(repo_id, info.sha, listed[name], access).read_text(encoding="utf-8-sig", errors="replace")
 
 
 def _commit(
