@@ -111,6 +111,8 @@ def _target(repo_id: str, revision: str | None) -> tuple[str, str | None]:
         raise HubError(f"{repo_id!r} is no Hub id; that is org/name, or org/name@branch.")
     if revision is not None and match.revision not in (None, revision):
         raise ConfigError(f"{repo_id} names the branch {match.revision}, and revision={revision!r} another.")
+    if revision is not None:
+        naming.check_revision(revision)
     return str(match.repo_id), revision or match.revision
 
 
