@@ -10,6 +10,7 @@ import traceback
 from collections.abc import Callable, Sequence
 
 from zoo.errors import ZooError
+from zoo.plain_text import shown_plainly
 
 
 def parser(prog: str, description: str, examples: Sequence[str] = ()) -> argparse.ArgumentParser:
@@ -31,6 +32,8 @@ def parser(prog: str, description: str, examples: Sequence[str] = ()) -> argpars
 def run(main: Callable[[list[str]], int | None], argv: Sequence[str] | None = None) -> int:
     """Run a command's body and turn its errors into one message and an exit code.
 
+    Whatever it writes is shown plainly: see `zoo.plain_text`.
+
     Args:
         main: The body; gets the arguments, may return an exit code.
         argv: The arguments; the process's own by default.
@@ -38,7 +41,11 @@ def run(main: Callable[[list[str]], int | None], argv: Sequence[str] | None = No
     Returns:
         0, or 2 for the user's mistakes, 1 for failures, 130 after Ctrl-C.
     """
-    arguments = list(sys.argv[1:] if argv is None else argv)
+    with shown_plainly():
+        return _run(main, list(sys.argv[1:] if argv is None else argv))
+
+
+def _run(main: Callable[[list[str]], int | None], arguments: list[str]) -> int:
     debug = "--debug" in arguments
     try:
         return main(arguments) or 0
