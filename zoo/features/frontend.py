@@ -14,6 +14,7 @@ from torch import Tensor
 from zoo.errors import ConfigError, listing, near_matches
 from zoo.features.loudness import FLOOR_DB, loudness_db
 from zoo.features.pitch import default_thresholds, track_pitch
+from zoo.features.values import clean_f0, clean_loudness
 
 # A recording whose peak is under this (-100 dB of full scale) is silent, and not amplified.
 SILENT_PEAK = 1e-5
@@ -157,7 +158,8 @@ def normalize(audio: Tensor, how: str) -> tuple[Tensor, float]:
 
 
 def scale_f0(f0_hz: Tensor) -> Tensor:
-    """Scale pitch for a decoder: its MIDI number over 127; 0 where it is unvoiced (`f0_hz` 0 or less)."""
+    """Scale pitch for a decoder: its MIDI number over 127; 0 where it is unvoiced (see `zoo.features.values`)."""
+    f0_hz = clean_f0(f0_hz)
     voiced = f0_hz > 0.0
     midi = 12.0 * torch.log2(torch.where(voiced, f0_hz, 440.0) / 440.0) + 69.0
     return torch.where(voiced, midi / 127.0, 0.0)
@@ -165,4 +167,4 @@ def scale_f0(f0_hz: Tensor) -> Tensor:
 
 def scale_loudness(loudness_db: Tensor) -> Tensor:
     """Scale loudness for a decoder: -80 dB becomes 0, and 0 dB becomes 1."""
-    return loudness_db / 80.0 + 1.0
+    return clean_loudness(loudness_db) / 80.0 + 1.0
