@@ -18,6 +18,7 @@ from zoo.errors import ConfigError, DatasetError
 from zoo.features import Features, FeatureSettings, extract_features, scale_f0, scale_loudness
 from zoo.features.audio import read_audio
 from zoo.features.values import HALF, as_floats, check_curves, clean_f0, clean_loudness
+from zoo.options import number_fault, refuse, torch_seed_fault, whole_fault
 from zoo.parts import build_part, check_handshake, component, with_options
 from zoo.rendering import Rendering as Rendering  # plugins find it here too
 from zoo.synths import Synth
@@ -157,6 +158,7 @@ class Model(nn.Module):
             ConfigError: `level` or `pitch` is unknown.
         """
         _check_level(level)
+        refuse([torch_seed_fault("seed", seed)])
         asked = self.analyse(
             source,
             sample_rate=sample_rate,
@@ -191,6 +193,7 @@ class Model(nn.Module):
             DatasetError: The recording cannot be read, is empty, or is shorter than a frame.
             ConfigError: There is no such tracker or option.
         """
+        refuse(shift_faults(transpose, loudness_shift_db))
         audio = self._samples_of(source, sample_rate)
         settings = self.feature_settings(pitch=pitch, pitch_options=pitch_options)
         features = extract_features(audio, sample_rate=self.sample_rate, hop=self.hop, settings=settings)
@@ -216,6 +219,7 @@ class Model(nn.Module):
             ConfigError: `level` is unknown.
         """
         _check_level(level)
+        refuse([torch_seed_fault("seed", seed)])
         f0_hz, loudness_db = asked.f0_hz, asked.loudness_db
         generator = torch.Generator().manual_seed(seed)
         noise = torch.rand(1, f0_hz.shape[-1] * self.hop, generator=generator) * 2 - 1
@@ -252,6 +256,7 @@ class Model(nn.Module):
         if sample_rate is None:
             raise ValueError("samples need their sample_rate: model.synthesize(samples, sample_rate=44100)")
         samples = as_floats(source, name="source", like=torch.empty(0)).detach()
+        refuse([whole_fault("sample_rate", sample_rate, least=1, most=10_000_000)])
         if samples.ndim != 1:
             raise ValueError(f"samples must be [samples], mono; found {list(samples.shape)}.")
         if samples.numel() == 0:
@@ -312,6 +317,14 @@ def create(name: str, *, instrument: str | None = None, **options: Any) -> Model
         if key in options:
             config = config.with_changes(**{key: options.pop(key)})
     return Model(with_options(config, options))
+
+
+def shift_faults(transpose: float, loudness_shift_db: float) -> list[str | None]:
+    """What is wrong with the shifts that `synthesize` takes; None for nothing."""
+    return [
+        number_fault("transpose, in semitones,", transpose, least=-120, most=120),
+        number_fault("the shift of the loudness, in dB,", loudness_shift_db, least=-160, most=160),
+    ]
 
 
 def _whole(tensor: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from zoo.features import clean_f0, clean_loudness, scale_f0, scale_loudness
 from zoo.features.values import HALF, as_floats, check_curves
+from zoo.options import refuse, torch_seed_fault
 
 if TYPE_CHECKING:
     from zoo.model import Model
@@ -51,6 +52,7 @@ class Player:
     """
 
     def __init__(self, model: Model, *, voices: int = 1, seed: int = 0) -> None:
+        refuse([torch_seed_fault("seed", seed)])
         # half precision is too coarse to play in: its weights as they are, and more digits to work with
         half = next(model.parameters()).dtype in HALF
         self.model = copy.deepcopy(model).float() if half else model

@@ -15,10 +15,12 @@ from zoo.errors import ConfigError, listing, near_matches
 from zoo.features.loudness import FLOOR_DB, loudness_db
 from zoo.features.pitch import default_thresholds, track_pitch
 from zoo.features.values import clean_f0, clean_loudness
+from zoo.options import number_fault, refuse, type_fault, whole_fault
 
 # A recording whose peak is under this (-100 dB of full scale) is silent, and not amplified.
 SILENT_PEAK = 1e-5
 NORMALIZATIONS = ("peak", "none")
+_MOST_N_FFT = 2**20
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,17 @@ class FeatureSettings:
     n_fft: int = 2048
 
     def __post_init__(self) -> None:
+        refuse(
+            (
+                type_fault("tracker", self.tracker, str, "a pitch tracker's name"),
+                type_fault("tracker_options", self.tracker_options, Mapping, "a dictionary"),
+                number_fault("fmin", self.fmin, over=0),
+                number_fault("fmax", self.fmax, over=0),
+                type_fault("center", self.center, bool, "True or False"),
+                None if self.voicing_threshold is None else number_fault("voicing_threshold", self.voicing_threshold),
+                whole_fault("n_fft", self.n_fft, least=2, most=_MOST_N_FFT),
+            )
+        )
         if self.normalize not in NORMALIZATIONS:
             raise ConfigError(f"Cannot normalize by {self.normalize!r}. Choose peak or none.")
 

@@ -23,6 +23,7 @@ from markupsafe import Markup
 from zoo.errors import CheckpointError, ConfigError
 from zoo.files import write_atomically
 from zoo.lineage import attributions
+from zoo.options import refuse, writable_fault
 from zoo.plain_text import plain
 from zoo.report import tables
 from zoo.report.curves import loss_charts
@@ -135,6 +136,7 @@ def _check(references: Sequence[str], out: Path, phrases: int, force: bool, max_
         raise ConfigError(f"--phrases must be at least 1 and --max-mb over 0; found {phrases} and {max_megabytes:g}.")
     if out.exists() and not out.is_dir():
         raise ConfigError(f"{out} is a file; --out names a folder to write {PAGE} into.")
+    refuse([writable_fault(out, "--out")])
     if not force and out.is_dir() and any(out.iterdir()):
         raise ConfigError(
             f"{out} is not empty, and nothing in it is overwritten. Take another --out, or say --force: that writes "
