@@ -235,3 +235,16 @@ def test_command_refuses_its_options_before_the_work(words, message, tmp_path, c
     assert main([str(tmp_path / "out") if word == "OUT" else word for word in words]) == 2
     assert message in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_device_and_weight_that_cannot_be_are_refused():
+    with pytest.raises(ConfigError, match=r"device 'tpu' cannot be used here .*Take 'cpu'"):
+        zoo.load("gru-S-violin", device="tpu")
+    for weight in (NAN, HUGE, -1, "half", True):
+        with pytest.raises(ConfigError, match="The weight of reconstruction must be a number of at least 0, found"):
+            Reconstruction(weight=weight)
+
+
+def test_name_to_fetch_under_is_checked_before_anything_is_fetched():
+    with pytest.raises(ConfigError, match=r"--name '\.\./x' is refused"):
+        zoo.fetch("org/nothing", name="../x", endpoint="http://127.0.0.1:9")

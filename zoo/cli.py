@@ -25,6 +25,7 @@ def parser(prog: str, description: str, examples: Sequence[str] = ()) -> argpars
     made = argparse.ArgumentParser(
         prog=prog, description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    made.color = False  # type: ignore[attr-defined]  # of Python 3.14; what is written is plain
     made.add_argument("--debug", action="store_true", help="show the traceback of an error")
     return made
 
@@ -56,11 +57,11 @@ def _run(main: Callable[[list[str]], int | None], arguments: list[str]) -> int:
         return 0
     except ZooError as error:
         if debug:
-            traceback.print_exc()
+            sys.stderr.write(traceback.format_exc())
         return _complain(f"error: {error}", error.exit_code)
     except OSError as error:
         if debug:
-            traceback.print_exc()
+            sys.stderr.write(traceback.format_exc())
         return _complain(f"error: {_explain(error)}", 1)
 
 

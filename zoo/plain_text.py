@@ -23,6 +23,7 @@ _UNSEEN = (
 )
 _UNPLAIN = re.compile(f"[{_UNSEEN}]")
 _UNPLAIN_IN_A_LINE = re.compile(f"[\\n\\t{_UNSEEN}]")
+_MOVES = re.compile(r"\r?(\n|\x1b\[A)*")  # of a progress bar, or of one among several
 _NEWLINE = re.compile(r"\r\n")
 
 
@@ -60,8 +61,8 @@ def _escaped(match: re.Match[str]) -> str:
 class PlainStream:
     """A text stream whose writers need not think of what they write.
 
-    A progress bar returns to the beginning of its line before it draws itself: at the beginning of what is written, and
-    on a terminal, that passes. What a program of ours draws by itself it writes with `write_controls`.
+    A progress bar goes to the beginning of its line, or a line up or down, before it draws itself: at the beginning of
+    what is written, and on a terminal, that passes. What a program of ours draws by itself it writes with `write_controls`.
 
     Args:
         stream: What is written to.
@@ -72,8 +73,10 @@ class PlainStream:
 
     def write(self, text: str) -> int:
         """Write a text, escaped."""
-        bar = text.startswith("\r") and not text.startswith("\r\n") and self._stream.isatty()
-        self._stream.write(f"\r{plain(text[1:])}" if bar else plain(text))
+        bar = text.startswith(("\r", "\x1b[A", "\n")) and not text.startswith("\r\n") and self._stream.isatty()
+        moves = _MOVES.match(text) if bar else None
+        begin = moves.end() if moves else 0
+        self._stream.write(text[:begin] + plain(text[begin:]))
         return len(text)
 
     def writelines(self, lines: Iterable[str]) -> None:

@@ -25,6 +25,7 @@ from zoo.errors import (
 from zoo.hub.client import Access
 from zoo.hub.snapshot import Snapshot, fetch_snapshot
 from zoo.options import refuse, writable_fault
+from zoo.path_names import check_path_name
 from zoo.run_files import WEIGHTS, published_files
 from zoo.store import Origin, check_name, enter, read_origin, shipped_offers, stored_models
 from zoo.weights_header import check_weights
@@ -310,6 +311,7 @@ def fetch(
     access = Access(cache_dir, local_files_only, token, endpoint)
     if name is not None:
         remedy = "Type: export ZOO_HOME=FOLDER, with a folder of yours, or leave the name out."
+        check_path_name(name, "--name", remedy="Call it architecture-instrument, e.g. gru-L-flute.")
         refuse([writable_fault(paths.store_folder(), "The local store", remedy=remedy)])
     found = find(ref, revision=revision, access=access, every_file=True)
     config = read_config(found.folder)
