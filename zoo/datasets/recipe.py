@@ -149,7 +149,7 @@ def _check(out: str | Path, instrument: str | None, fmin: float, fmax: float, de
             writable_fault(out, "OUT"),
             f"fmin must be under fmax, found {fmin} and {fmax}." if swapped else None,
             device_fault(device),
-            whole_fault("jobs", jobs, least=1, most=_MOST_JOBS),
+            whole_fault("--jobs", jobs, least=1, most=_MOST_JOBS),
         )
     )
 
