@@ -62,7 +62,8 @@ class PlainStream:
     """A text stream whose writers need not think of what they write.
 
     A progress bar goes to the beginning of its line, or a line up or down, before it draws itself: at the beginning of
-    what is written, and on a terminal, that passes. What a program of ours draws by itself it writes with `write_controls`.
+    what is written, and on a terminal, that passes. What a program of ours draws by itself it writes with
+    `write_controls`.
 
     Args:
         stream: What is written to.

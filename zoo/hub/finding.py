@@ -23,7 +23,7 @@ from zoo.errors import (
     ZooError,
 )
 from zoo.hub.client import Access
-from zoo.hub.snapshot import Snapshot, fetch_snapshot
+from zoo.hub.snapshot import MAIN, Snapshot, fetch_snapshot
 from zoo.options import refuse, writable_fault
 from zoo.path_names import check_path_name
 from zoo.run_files import WEIGHTS, published_files
@@ -132,7 +132,7 @@ def _find_on_hub(reference: naming.Reference, revision: str | None, access: Acce
             f"{reference.text} names the revision {reference.revision}, and revision={revision!r} another."
         )
     assert reference.repo_id is not None  # noqa: S101 - a reference has one of three
-    wanted = revision or reference.revision
+    wanted = naming.check_revision(revision or reference.revision or MAIN)
     try:
         got: Snapshot = fetch_snapshot(reference.repo_id, wanted, access, every_file=every_file)
     except (HubNotFoundError, HubUnreachableError) as error:
