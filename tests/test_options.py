@@ -248,3 +248,18 @@ def test_device_and_weight_that_cannot_be_are_refused():
 def test_name_to_fetch_under_is_checked_before_anything_is_fetched():
     with pytest.raises(ConfigError, match=r"--name '\.\./x' is refused"):
         zoo.fetch("org/nothing", name="../x", endpoint="http://127.0.0.1:9")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"alpha": NAN}, "alpha of reconstruction must be a number"),
+        ({"beta": "1"}, "beta of reconstruction must be a number"),
+        ({"overlap": "half"}, "overlap of reconstruction must be a number"),
+        ({"fft_sizes": 1024}, "fft_sizes of reconstruction must be whole numbers"),
+        ({"fft_sizes": (10**9,)}, "fft_sizes of reconstruction must be whole numbers"),
+    ],
+)
+def test_option_of_a_loss_is_refused_when_it_is_built(options, message):
+    with pytest.raises(ConfigError, match=message):
+        Reconstruction(**options)

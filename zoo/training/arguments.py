@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo import paths
-from zoo.options import refuse, type_fault, whole_fault, writable_fault
+from zoo.options import refuse, shown, type_fault, whole_fault, writable_fault
 from zoo.training.settings import Settings
 
 _TEXTS = ("model", "student")
@@ -74,13 +74,9 @@ def _losses_fault(losses: object) -> str | None:
         return None
     if isinstance(losses, Loss):
         return f"losses must be a list, and is one loss alone. Write it in brackets: [@{losses.label}()]"
-    if not isinstance(losses, list | tuple) or not all(isinstance(loss, Loss) for loss in losses):
-        return f"losses must be a list of losses, e.g. [@reconstruction()], found {type_words(losses)}."
-    return None if losses else "losses must hold one loss at least, e.g. [@reconstruction()]; found an empty list."
-
-
-def type_words(value: object) -> str:
-    """What a value is, in a word or a few: for a list, what is in it."""
-    if isinstance(value, list | tuple):
-        return f"a list of {', '.join(dict.fromkeys(type(item).__name__ for item in value))}"
-    return type(value).__name__
+    if not isinstance(losses, list | tuple):
+        return f"losses must be a list, e.g. [@reconstruction()], found {shown(losses)}."
+    for loss in losses:
+        if not isinstance(loss, Loss):
+            return f"In losses {shown(loss)} is no loss. Name registered ones: [@reconstruction(), @output_audio()]."
+    return None if losses else "losses must hold at least one loss, e.g. [@reconstruction()]; found an empty list."
