@@ -38,7 +38,8 @@ def main(arguments: list[str]) -> int:
         raise ConfigError("Say what to compare: --gin distill/gru-L-to-gru-S.gin")
     refuse(
         (
-            whole_fault("--seeds", options.seeds, least=1, most=10_000),
+            "--seeds must be 1 or more: there must be at least one seed." if options.seeds < 1 else None,
+            whole_fault("--seeds", options.seeds, least=options.seeds, most=10_000),
             seed_fault("--first-seed", options.first_seed),
             seed_fault("The last seed", options.first_seed + options.seeds - 1) if options.seeds > 0 else None,
             whole_fault("--jobs", options.jobs, least=1, most=1024),
