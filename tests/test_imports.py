@@ -77,6 +77,7 @@ LAYERS = [
         "files",
         "cli",
     },
+    {"options", "path_names", "plain_text", "text_files"},
     {"errors"},
 ]
 # `model.save_pretrained` and `Model.from_pretrained` import inside their bodies: the spellings that people know.

@@ -29,8 +29,10 @@ from torch import Tensor
 from zoo import registry
 from zoo.config import WEIGHTS_DTYPES, ModelConfig, read_config
 from zoo.errors import CheckpointError, ConfigError, ZooError, listing
+from zoo.features.devices import device_fault
 from zoo.files import locked, write_atomically
 from zoo.model import Model
+from zoo.options import refuse
 from zoo.run_files import CONFIG, WEIGHTS
 from zoo.skip_init import SkipInit
 from zoo.weights_header import Header, check_digest, describe_damage, read_header
@@ -110,9 +112,11 @@ def load_folder(folder: str | Path, *, device: str | torch.device | None = None)
 
     Raises:
         CheckpointError: A file is missing or damaged, or the weights do not fit the config.
-        ConfigError: The config is damaged, or from a newer zoo.
+        ConfigError: The config is damaged, or from a newer zoo; or there is no such device here.
         PluginError: A component that the config names is not installed.
     """
+    if device is not None:
+        refuse([device_fault(device)])
     folder = Path(folder)
     model = _load_whole(folder)
     if device is not None:

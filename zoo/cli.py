@@ -10,6 +10,7 @@ import traceback
 from collections.abc import Callable, Sequence
 
 from zoo.errors import ZooError
+from zoo.plain_text import shown_plainly
 
 
 def parser(prog: str, description: str, examples: Sequence[str] = ()) -> argparse.ArgumentParser:
@@ -24,12 +25,15 @@ def parser(prog: str, description: str, examples: Sequence[str] = ()) -> argpars
     made = argparse.ArgumentParser(
         prog=prog, description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    made.color = False  # type: ignore[attr-defined]  # of Python 3.14; what is written is plain
     made.add_argument("--debug", action="store_true", help="show the traceback of an error")
     return made
 
 
 def run(main: Callable[[list[str]], int | None], argv: Sequence[str] | None = None) -> int:
     """Run a command's body and turn its errors into one message and an exit code.
+
+    Whatever it writes is shown plainly: see `zoo.plain_text`.
 
     Args:
         main: The body; gets the arguments, may return an exit code.
@@ -38,7 +42,11 @@ def run(main: Callable[[list[str]], int | None], argv: Sequence[str] | None = No
     Returns:
         0, or 2 for the user's mistakes, 1 for failures, 130 after Ctrl-C.
     """
-    arguments = list(sys.argv[1:] if argv is None else argv)
+    with shown_plainly():
+        return _run(main, list(sys.argv[1:] if argv is None else argv))
+
+
+def _run(main: Callable[[list[str]], int | None], arguments: list[str]) -> int:
     debug = "--debug" in arguments
     try:
         return main(arguments) or 0
@@ -49,11 +57,11 @@ def run(main: Callable[[list[str]], int | None], argv: Sequence[str] | None = No
         return 0
     except ZooError as error:
         if debug:
-            traceback.print_exc()
+            sys.stderr.write(traceback.format_exc())
         return _complain(f"error: {error}", error.exit_code)
     except OSError as error:
         if debug:
-            traceback.print_exc()
+            sys.stderr.write(traceback.format_exc())
         return _complain(f"error: {_explain(error)}", 1)
 
 

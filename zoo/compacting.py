@@ -24,7 +24,7 @@ from zoo.card import card_text
 from zoo.checkpoint import load_folder, save, weights_hash
 from zoo.config import ModelConfig
 from zoo.datasets import open_dataset
-from zoo.errors import ConfigError, listing
+from zoo.errors import CheckpointError, ConfigError, listing
 from zoo.features.loudness import FLOOR_DB
 from zoo.files import new_folder, write_atomically
 from zoo.hub.client import Access
@@ -32,6 +32,7 @@ from zoo.hub.publishing import find_leak, public_files
 from zoo.lineage import COMPACTED, rounding_difference_db
 from zoo.model import Model
 from zoo.run_files import CARD, CONFIG, WEIGHTS, published_files
+from zoo.text_files import read_text
 from zoo.training.batches import Batch, in_order
 from zoo.training.evaluation import check_rates, play
 from zoo.training.finishing import held_out
@@ -109,7 +110,7 @@ def compact(
     original = load_folder(found.folder)
     segments, measured_on = _segments(original, data)
     chosen = _chosen(public.files, samples=samples, plots=plots, recordings=recordings)
-    previous = (out / CARD).read_text(encoding="utf-8") if (out / CARD).is_file() else ""
+    previous = read_text(out / CARD, error=CheckpointError) if (out / CARD).is_file() else ""
     with new_folder(out) as folder:
         for name in chosen:
             _put(public.files[name], folder / name)

@@ -14,7 +14,9 @@ from typing import Any
 from zoo import strict_json
 from zoo.errors import CheckpointError, ConfigError, ForeignConfigError, listing, near_matches
 from zoo.model_range import ModelRange
+from zoo.path_names import check_path_name
 from zoo.run_files import CONFIG
+from zoo.text_files import read_text
 
 FORMAT = "ddsp-zoo"
 CONFIG_VERSION = 3
@@ -196,11 +198,23 @@ def read_config(folder: str | Path) -> ModelConfig:
         )
     if (size := path.stat().st_size) > MAX_CONFIG_BYTES:
         raise CheckpointError(f"{path} has {size} bytes; a config is never over {MAX_CONFIG_BYTES}.")
-    try:
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise CheckpointError(f"{path} is not text: {error}.") from None
-    return ModelConfig.from_json(text, where=str(path))
+    return ModelConfig.from_json(read_text(path, error=CheckpointError), where=str(path))
+
+
+def check_instrument(instrument: object, where: str) -> None:
+    """Make sure that a word from outside can be an instrument's name: models and folders are called after it.
+
+    Args:
+        instrument: The word.
+        where: What messages call it, e.g. "The instrument".
+
+    Raises:
+        ConfigError: It cannot.
+    """
+    remedy = "An instrument is a word such as flute or electric_guitar."
+    name = check_path_name(instrument, where, remedy=remedy)
+    if not _INSTRUMENT.fullmatch(name):
+        raise ConfigError(f"{where} {name!r} is refused: it is no instrument's name. {remedy}")
 
 
 def _check_texts(config: ModelConfig, where: str) -> None:
@@ -209,6 +223,7 @@ def _check_texts(config: ModelConfig, where: str) -> None:
         raise ConfigError(f"{where}: {config.architecture!r} is no architecture's name.")
     if config.instrument is not None and not _INSTRUMENT.fullmatch(config.instrument):
         raise ConfigError(f"{where}: {config.instrument!r} is no instrument's name.")
+    check_path_name(config.name, f"{where}: the model's name")  # folders are called after it
     if config.weights_sha256 is not None and not _SHA256.fullmatch(config.weights_sha256):
         raise ConfigError(f"{where}: weights_sha256 must be 64 hexadecimal digits.")
     if config.weights_dtype is not None and config.weights_dtype not in WEIGHTS_DTYPES:

@@ -16,8 +16,11 @@ from typing import Any
 
 from zoo import paths
 from zoo.errors import ConfigError, near_matches
+from zoo.text_files import read_text
 
 REQUIRED = "gin.REQUIRED"
+
+_CURLY = "\u2018\u2019\u201c\u201d"  # what word processors make of quotes
 
 
 @dataclass(frozen=True)
@@ -134,11 +137,7 @@ def _read_file(path: Path, within: tuple[Path, ...]) -> Iterator[Statement]:
     if path in within:
         chain = " includes ".join(str(p) for p in (*within, path))
         raise ConfigError(f"A gin file includes itself: {chain}. Take one of these includes out.")
-    try:
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path} is not a text file: {error}. A gin file is plain UTF-8 text.") from error
-    yield from _parse(text, str(path), path, within)
+    yield from _parse(read_text(path), str(path), path, within)
 
 
 def read_set(text: str) -> list[Statement]:
@@ -181,7 +180,9 @@ def _parse(text: str, source: str, path: Path | None, within: tuple[Path, ...]) 
     try:
         statements = list(config_parser.ConfigParser(text, _Placeholders()))
     except SyntaxError as error:
-        raise ConfigError(f"{where(error.lineno)}: {_reason(error)}.{_quoted(error.text)}") from None
+        raise ConfigError(
+            f"{where(error.lineno)}: {_unquoted(error.text, path) or _reason(error)}.{_quoted(error.text)}"
+        ) from None
     except tokenize.TokenError as error:
         raise ConfigError(f"{where(error.args[1][0])}: a bracket or a quote is not closed.") from None
     except (ValueError, TypeError) as error:  # e.g. a list as a dictionary's key
@@ -207,6 +208,22 @@ def _parse(text: str, source: str, path: Path | None, within: tuple[Path, ...]) 
             if statement.module.startswith("__gin__"):
                 raise ConfigError(f"{place}: gin's dynamic registration is not used here; take the line out.")
             yield Import(statement.module, place)
+
+
+def _unquoted(line: str | None, path: Path | None) -> str | None:
+    """What is wrong with a line of a file whose value is text without quotes, or in quotes that are none."""
+    if path is None or not line:  # what was typed as --set is told by read_set
+        return None
+    key, equals, value = (part.strip() for part in line.partition("#")[0].partition("="))
+    if not equals or not key or not value:
+        return None
+    if value[0] in _CURLY and value[-1] in _CURLY:
+        return f"quotes are straight ones: {key} = {value.strip(_CURLY)!r}"
+    try:
+        text = _is_bare_text(value) or re.fullmatch(r"""[^\W\d][^'"()\[\]{},=%@]*""", value) is not None
+    except ConfigError as error:
+        return str(error).rstrip(".")
+    return f"text stands in quotes: {key} = {value!r}" if text else None
 
 
 def _reason(error: SyntaxError) -> str:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import inspect
 import logging
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,23 @@ def main_functions() -> dict[str, Callable[..., Any]]:
     from zoo.training.loop import distill, train
 
     return {"train": train, "distill": distill, "prepare": prepare, "evaluate": evaluate, "grid": grid}
+
+
+def check_run(command: str, arguments: Mapping[str, Any]) -> None:
+    """Check the arguments of a run that another process is going to make, before any is started.
+
+    Args:
+        command: "train" or "distill".
+        arguments: As gin files give them; the rest is the function's defaults.
+
+    Raises:
+        ConfigError: Some do not fit.
+    """
+    from zoo.training.arguments import check_arguments
+
+    parameters = inspect.signature(main_functions()[command]).parameters.values()
+    defaults = {p.name: p.default for p in parameters if p.default is not p.empty}
+    check_arguments({**defaults, **arguments})
 
 
 def typed_arguments(

@@ -13,6 +13,7 @@ from zoo.config import ModelConfig, read_config
 from zoo.errors import CheckpointError, ConfigError
 from zoo.hub.client import Access
 from zoo.hub.finding import find
+from zoo.text_files import read_text
 from zoo.weights_header import read_header
 
 _MAX_METRICS_BYTES = 1_000_000
@@ -163,7 +164,7 @@ def _read_metrics(path: Path) -> dict[str, Any]:
     try:
         if path.stat().st_size > _MAX_METRICS_BYTES:
             raise ValueError(f"it has {path.stat().st_size} bytes")
-        metrics = strict_json.parse(path.read_text(encoding="utf-8"))
+        metrics = strict_json.parse(read_text(path, error=CheckpointError))
         if not isinstance(metrics, dict) or not all(_is_arm(arm) for arm in metrics.values()):
             raise ValueError("it is not {arm: {metric: {mean, std, n}}}")
     except ValueError as error:

@@ -13,6 +13,7 @@ from zoo.config import ModelConfig
 from zoo.errors import CheckpointError
 from zoo.hub.client import LIBRARY
 from zoo.run_files import CARD
+from zoo.text_files import read_text
 
 OWN_KEY = "ddsp_zoo"
 """What only we write stands under this key; the Hub keeps what it does not know."""
@@ -97,6 +98,6 @@ def hub_reference(folder: str | Path) -> str | None:
     path = Path(folder) / CARD
     if not path.is_file():
         return None
-    own = read_metadata(path.read_text(encoding="utf-8"), where=str(path)).get(OWN_KEY)
+    own = read_metadata(read_text(path, error=CheckpointError), where=str(path)).get(OWN_KEY)
     reference = own.get("hub") if isinstance(own, dict) else None
     return reference if isinstance(reference, str) else None

@@ -23,6 +23,8 @@ from markupsafe import Markup
 from zoo.errors import CheckpointError, ConfigError
 from zoo.files import write_atomically
 from zoo.lineage import attributions
+from zoo.options import refuse, writable_fault
+from zoo.plain_text import plain
 from zoo.report import tables
 from zoo.report.curves import loss_charts
 from zoo.report.phrases import choose, read_phrases
@@ -134,6 +136,7 @@ def _check(references: Sequence[str], out: Path, phrases: int, force: bool, max_
         raise ConfigError(f"--phrases must be at least 1 and --max-mb over 0; found {phrases} and {max_megabytes:g}.")
     if out.exists() and not out.is_dir():
         raise ConfigError(f"{out} is a file; --out names a folder to write {PAGE} into.")
+    refuse([writable_fault(out, "--out")])
     if not force and out.is_dir() and any(out.iterdir()):
         raise ConfigError(
             f"{out} is not empty, and nothing in it is overwritten. Take another --out, or say --force: that writes "
@@ -149,7 +152,7 @@ def _blind(heard: Sequence[Heard], runs: Sequence[Run]) -> dict[str, object]:
     return {
         # answers are kept for these very sounds
         "key": f"zoo-report-{sounds.hexdigest()[:16]}",
-        "models": [title for _, title in models],
+        "models": [plain(title) for _, title in models],
         "phrases": [
             {
                 "title": phrase.title,
@@ -170,6 +173,7 @@ def _render(**shown: object) -> str:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        finalize=_shown,
     )
     # our own files, which may stand as they are; all else is escaped
     style, script = ((_HERE / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
@@ -180,6 +184,11 @@ def _render(**shown: object) -> str:
         style_hash=_source_hash(style),
         script_hash=_source_hash(script),
     )
+
+
+def _shown(value: object) -> object:
+    """What a page shows of a value: text without marks that reorder or hide it; markup of ours as it is."""
+    return plain(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def _source_hash(text: str) -> str:

@@ -13,6 +13,7 @@ from zoo.errors import CheckpointError
 from zoo.lineage import teachers_of
 from zoo.listing import ModelInfo, describe_folder
 from zoo.run_files import CONFIG
+from zoo.text_files import read_text
 from zoo.training.history import Row, read_history
 
 ROLES = ("recording", "teacher", "student")
@@ -177,7 +178,7 @@ def _samples(folder: Path) -> dict[int, dict[str, Path]]:
 
 def _read_summary(path: Path) -> dict[str, dict[str, Any]]:
     try:
-        summary = strict_json.parse(path.read_text(encoding="utf-8"))
+        summary = strict_json.parse(read_text(path, error=CheckpointError))
         if not isinstance(summary, dict) or not all(_is_measure(value) for value in summary.values()):
             raise ValueError("it is not {metric: {arm: {mean, std, n}}}")
     except ValueError as error:

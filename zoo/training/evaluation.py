@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from zoo import hub, metrics
+from zoo import hub, metrics, registry
 from zoo.checkpoint import load_folder, weights_hash
 from zoo.errors import ConfigError, ZooError
 from zoo.files import write_atomically
 from zoo.lineage import teacher_reference, weights_before_rounding
 from zoo.model import Model
+from zoo.options import output_file_fault, refuse, seed_fault, type_fault, whole_fault
 from zoo.training.batches import Batch, fixed_noise, in_order
 from zoo.training.matching import check_same_loudness
 from zoo.training.measures import Found, Measures, statistics
@@ -230,6 +231,18 @@ def evaluate(
     from zoo.card import write_card
     from zoo.datasets import open_dataset
 
+    refuse(
+        (
+            type_fault("model", model, (str, Path), "a name or a folder"),
+            type_fault("data", data, (str, Path), "a dataset's folder or name"),
+            None if max_segments is None else whole_fault("--max-segments", max_segments, least=1),
+            seed_fault("seed", seed),
+            None if out is None else output_file_fault(out, "--out"),
+        )
+    )
+    registry.pitch.entry(pitch)
+    for metric in also or {}:
+        registry.metrics.entry(metric)
     found = hub.find(model)
     student = load_folder(found.folder)
     dataset = open_dataset(data)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from zoo.errors import CheckpointError
 from zoo.files import write_atomically
+from zoo.text_files import read_text
 
 COLUMNS = ("step", "epoch", "train_loss", "val_loss", "lr", "seconds")
 
@@ -48,11 +49,10 @@ def read_history(path: Path) -> list[Row]:
         CheckpointError: It is damaged.
     """
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            return [
-                {name: float(value) if value else None for name, value in row.items() if name}
-                for row in csv.DictReader(file)
-            ]
+        return [
+            {name: float(value) if value else None for name, value in row.items() if name}
+            for row in csv.DictReader(io.StringIO(read_text(path, error=CheckpointError)))
+        ]
     except (ValueError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{path} is damaged ({error}).") from None
 

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from zoo.config import read_config
-from zoo.errors import ZooError
+from zoo.errors import CheckpointError, ZooError
 from zoo.files import write_atomically
 from zoo.listing import describe_folder
+from zoo.text_files import read_text
 from zoo.training.history import read_history
 
 ARMS = ("teacher", "alone", "student", "noise_floor")
@@ -36,7 +37,8 @@ def result_of(folder: Path, *, name: str) -> Row | None:
         config = read_config(folder)
         known = describe_folder(folder)
         history = read_history(folder / "history.csv")
-        metrics = json.loads((folder / "metrics.json").read_text()) if (folder / "metrics.json").is_file() else {}
+        numbers = folder / "metrics.json"
+        metrics = json.loads(read_text(numbers, error=CheckpointError)) if numbers.is_file() else {}
     except (OSError, ValueError, ZooError):
         return None
     training = config.lineage.get("training", {})
@@ -95,7 +97,7 @@ def spread(mean: float | None, std: float | None) -> str:
 def metrics_of(folder: Path) -> Mapping[str, Any]:
     """A run's metrics.json; empty where there is none."""
     try:
-        return dict(json.loads((folder / "metrics.json").read_text()))
+        return dict(json.loads(read_text(folder / "metrics.json", error=CheckpointError)))
     except (OSError, ValueError):
         return {}
 
