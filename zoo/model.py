@@ -17,8 +17,8 @@ from zoo.decoders import Decoder
 from zoo.errors import ConfigError, DatasetError
 from zoo.features import Features, FeatureSettings, extract_features, scale_f0, scale_loudness
 from zoo.features.audio import read_audio
-from zoo.model_range import ModelRange
 from zoo.features.values import HALF, as_floats, check_curves, clean_f0, clean_loudness
+from zoo.model_range import ModelRange
 from zoo.options import number_fault, refuse, torch_seed_fault, whole_fault
 from zoo.parts import build_part, check_handshake, component, with_options
 from zoo.rendering import Rendering as Rendering  # plugins find it here too
