@@ -10,7 +10,7 @@ import hashlib
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -30,8 +30,38 @@ def write_atomically(path: str | Path, data: bytes | str) -> None:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with beside(path) as temporary, temporary.open("wb") as file:
-        file.write(data.encode() if isinstance(data, str) else data)
+    with beside(path) as temporary:
+        _write_through(temporary, data.encode() if isinstance(data, str) else data)
+
+
+def write_together(folder: Path, contents: Mapping[str, bytes]) -> None:
+    """Write files that belong together: all are written before the first one gets its name, and then by one process.
+
+    Args:
+        folder: Made when missing.
+        contents: By name, in the order in which they get their names.
+
+    Raises:
+        OSError: The disk is full, or the folder cannot be written to; what was there is unchanged.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    written: dict[Path, Path] = {}
+    try:
+        for name, data in contents.items():
+            temporary = written[folder / name] = _new_file(folder / name)
+            _write_through(temporary, data)
+        with locked(folder):
+            for path, temporary in written.items():
+                temporary.replace(path)
+    except BaseException:
+        for temporary in written.values():
+            temporary.unlink(missing_ok=True)
+        raise
+
+
+def _write_through(path: Path, data: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(data)
         file.flush()
         os.fsync(file.fileno())
 

@@ -88,6 +88,14 @@ def locked(path: str | Path) -> Iterator[None]:
         lock.release()
 
 
+def is_locked(path: str | Path) -> bool:
+    """Whether somebody has `locked` this path; not so where that cannot be known."""
+    with suppress(OSError):
+        for place in islice(own_paths(path, "locked"), 1):
+            return str(place) in Lock.holders or (place.exists() and holder_at(place) is not None)
+    return False
+
+
 def holder_of(folder: str | Path) -> Holder | None:
     """Who holds a folder by `hold`; None where nobody does, or where that cannot be known."""
     folder = Path(folder).resolve()
