@@ -25,6 +25,7 @@ from torch import Tensor
 
 from zoo import registry
 from zoo.config import WEIGHTS_DTYPES, ModelConfig
+from zoo.config import read_config as read_config  # it is looked for here too
 from zoo.errors import CheckpointError, ConfigError, ZooError, listing
 from zoo.files import write_together
 from zoo.locks import refuse_if_held
