@@ -16,15 +16,17 @@ from zoo.reading import copy_run
 SIZES = ({"hidden_size": 8, "reverb_length": 200}, {"hidden_size": 24, "reverb_length": 900})
 
 
-def save_in_turns(sources, target, stop):
+def save_in_turns(sources, target, started, stop):
     torch.set_num_threads(1)
     models = [load_folder(source) for source in sources]
+    started.set()
     while not stop.is_set():
         for model in models:
             save(model, target)
 
 
-def replace_in_turns(sources, target, stop):
+def replace_in_turns(sources, target, started, stop):
+    started.set()
     while not stop.is_set():
         for source in sources:
             with new_folder(target) as folder:
@@ -38,21 +40,22 @@ def test_model_that_is_being_replaced_is_read_wholly_old_or_wholly_new(tmp_path,
     wholes = {weights_hash(model): model.num_parameters for model in models}
     target = save(models[0], tmp_path / "target")
     context = multiprocessing.get_context("spawn")
-    stop = context.Event()
-    writing = context.Process(target=write, args=(sources, target, stop))
+    started, stop = context.Event(), context.Event()
+    writing = context.Process(target=write, args=(sources, target, started, stop))
     writing.start()
     try:
+        assert started.wait(120)
         seen = set()
-        for number in range(200):
+        for number in range(100):
             seen.add(weights_hash(load_folder(target)))
-            if number % 10 == 0:
+            if number % 5 == 0:
                 known = info(target)
                 assert known.config.decoder.args["hidden_size"] in (8, 24)
                 copy = tmp_path / f"copy{number}"
                 copy.mkdir()
                 copy_run(target, copy)
                 assert weights_hash(load_folder(copy)) in wholes
-            if len(seen) == 2 and number >= 20:
+            if len(seen) == 2 and number >= 10:
                 break
     finally:
         stop.set()

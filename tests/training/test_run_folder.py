@@ -95,9 +95,13 @@ def test_model_that_came_into_the_store_meanwhile_stays(tmp_path, monkeypatch):
 
 
 def test_run_that_failed_at_once_leaves_nothing(tmp_path):
-    with pytest.raises(RuntimeError), claim(tmp_path / "a" / "run") as folder:
-        records(folder)
-        raise RuntimeError
+    def fail():
+        with claim(tmp_path / "a" / "run") as folder:
+            records(folder)
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
     assert not (tmp_path / "a").exists()
 
 
