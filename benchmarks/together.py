@@ -5,8 +5,8 @@
 
 - loads: processes load a model while another one saves two others in turns into the same folder, and then while it is
   replaced in the store. Every model that is loaded must be wholly one of the two.
-- prepares, trains: two processes begin the same at the same moment. One must do it whole; the other must be told, or find
-  it done.
+- prepares, trains: two processes begin the same at the same moment. One must do it whole; the other must be told, or
+  find it done.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
+from multiprocessing.queues import Queue
+from multiprocessing.synchronize import Barrier, Event
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +65,7 @@ def _loads(place: Path, name: str, writer: Callable[..., None], count: int) -> i
     zoo.save(zoo.load(folders[0]), target)
     stop = multiprocessing.get_context("spawn").Event()
     context = multiprocessing.get_context("spawn")
-    results: Any = context.Queue()
+    results: Queue[Any] = context.Queue()
     saving = context.Process(target=writer, args=(folders, target, stop, results))
     saving.start()
     loaders = [context.Process(target=_load, args=(target, count // LOADERS, results)) for _ in range(LOADERS)]
@@ -81,7 +83,7 @@ def _loads(place: Path, name: str, writer: Callable[..., None], count: int) -> i
     return len(wrong)
 
 
-def _load(target: Path, count: int, results: Any) -> None:
+def _load(target: Path, count: int, results: Queue[Any]) -> None:
     import torch
 
     import zoo
@@ -96,7 +98,7 @@ def _load(target: Path, count: int, results: Any) -> None:
             results.put(f"{type(error).__name__}: {error}"[:300])
 
 
-def _save_in_turns(folders: list[Path], target: Path, stop: Any, results: Any) -> None:
+def _save_in_turns(folders: list[Path], target: Path, stop: Event, results: Queue[Any]) -> None:
     import zoo
 
     models, saves = [zoo.load(folder) for folder in folders], 0
@@ -106,7 +108,7 @@ def _save_in_turns(folders: list[Path], target: Path, stop: Any, results: Any) -
     results.put(saves)
 
 
-def _enter_in_turns(folders: list[Path], target: Path, stop: Any, results: Any) -> None:
+def _enter_in_turns(folders: list[Path], target: Path, stop: Event, results: Queue[Any]) -> None:
     import shutil
 
     from zoo.files import new_folder
@@ -159,7 +161,9 @@ def _pairs(what: str, work: Callable[..., dict[str, Any]], data: Path, pairs: in
     return pairs - whole
 
 
-def _work(work: Callable[..., dict[str, Any]], data: Path, pairs: int, barrier: Any, results: Any, number: int) -> None:
+def _work(
+    work: Callable[..., dict[str, Any]], data: Path, pairs: int, barrier: Barrier, results: Queue[Any], number: int
+) -> None:
     import torch
 
     from zoo.errors import ZooError
@@ -189,7 +193,7 @@ def _prepare(data: Path, out: Path, number: int) -> dict[str, Any]:
 def _train(data: Path, out: Path, number: int) -> dict[str, Any]:
     from zoo.config import read_config
     from zoo.datasets.recipe import prepare
-    from zoo.training import train
+    from zoo.training.loop import train
 
     prepared = data.parent / "prepared"
     if not (prepared / "dataset.json").is_file() and number == 0:

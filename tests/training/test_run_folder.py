@@ -8,8 +8,8 @@ from zoo import store
 from zoo.errors import CheckpointError, ConfigError, InUseError
 from zoo.locks import IN_USE, hold, hold_name
 from zoo.model import create
-from zoo.training import train
 from zoo.training.jobs import Job, run_jobs
+from zoo.training.loop import train
 from zoo.training.run_folder import claimed_folder
 
 HOLDER = """
