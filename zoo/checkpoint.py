@@ -26,7 +26,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors import torch as safetensors_torch
 from torch import Tensor
 
-from zoo import registry
+from zoo import limits, registry
+from zoo.build_guard import BuildGuard, OversizedError
 from zoo.config import WEIGHTS_DTYPES, ModelConfig, read_config
 from zoo.errors import CheckpointError, ConfigError, ZooError, listing
 from zoo.files import locked, write_atomically
@@ -157,7 +158,7 @@ def _load_pair(folder: Path) -> Model:
         # Hashing takes as long as all the rest, and leaves Python alone meanwhile.
         hashing = pool.submit(_hash_file, path)
         try:
-            model = _build(config)
+            model = _build_within(config, header)
             expected = model.state_dict()
             _check_header(header, path, expected, config)
             model.load_state_dict(_read_tensors(path, expected))
@@ -177,11 +178,22 @@ def _hash_file(path: Path) -> str:
         return hashlib.sha256(content).hexdigest()
 
 
+def _build_within(config: ModelConfig, header: Header) -> Model:
+    """Build the model that a config asks for, but nothing that is larger than weights with this header could be."""
+    holds = f"{WEIGHTS} beside that config holds {header.values:,} numbers in all"
+    for part, chosen in (("decoder", config.decoder), ("synth", config.synth)):
+        limits.check_arguments(chosen.args, part=f"{part} {chosen.name}", values=header.values, holds=holds)
+    with BuildGuard(values=header.values, tensors=len(header.tensors)):
+        return _build(config)
+
+
 def _build(config: ModelConfig) -> Model:
     with torch.random.fork_rng(devices=[]):  # what a constructor may still draw is not the user's
         try:
             with SkipInit():
                 return Model(config)
+        except OversizedError:
+            raise
         except ZooError:
             # A constructor that computes with its initial weights needs real ones.
             return Model(config)

@@ -21,6 +21,7 @@ import torch
 
 from zoo import hub, paths
 from zoo.card import card_text
+from zoo.card.safe_yaml import read_card
 from zoo.checkpoint import load_folder, save, weights_hash
 from zoo.config import ModelConfig
 from zoo.datasets import open_dataset
@@ -109,7 +110,7 @@ def compact(
     original = load_folder(found.folder)
     segments, measured_on = _segments(original, data)
     chosen = _chosen(public.files, samples=samples, plots=plots, recordings=recordings)
-    previous = (out / CARD).read_text(encoding="utf-8") if (out / CARD).is_file() else ""
+    previous = read_card(out / CARD) if (out / CARD).exists() else ""
     with new_folder(out) as folder:
         for name in chosen:
             _put(public.files[name], folder / name)

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from zoo import architectures, registry
+from zoo import architectures, limits, registry
+from zoo.build_guard import BuildGuard
 from zoo.config import ModelConfig
 from zoo.decoders import Decoder
 from zoo.errors import ConfigError, DatasetError
@@ -22,6 +23,10 @@ from zoo.synths import Synth
 
 if TYPE_CHECKING:
     from zoo.hub.pushing import Pushed
+
+_MOST_VALUES = 2**28
+_MOST_TENSORS = 100_000
+"""What `create` builds at most: a thousand times the largest of the thesis's models."""
 
 
 class Model(nn.Module):
@@ -292,7 +297,14 @@ def create(name: str, *, instrument: str | None = None, **options: Any) -> Model
     for key in ("sample_rate", "hop", "features"):
         if key in options:
             config = config.with_changes(**{key: options.pop(key)})
-    return Model(with_options(config, options))
+    config = with_options(config, options)
+    limits.check_rates(config.sample_rate, config.hop, where=name)
+    for part, chosen in (("decoder", config.decoder), ("synth", config.synth)):
+        limits.check_arguments(
+            chosen.args, part=f"{part} {chosen.name}", values=_MOST_VALUES, holds=f"{_MOST_VALUES:,} is the most"
+        )
+    with BuildGuard(values=_MOST_VALUES, tensors=_MOST_TENSORS, patient=True):
+        return Model(config)
 
 
 def _check_level(level: str) -> None:

@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from zoo import architectures, paths, strict_json
+from zoo import architectures, paths
+from zoo.bounded_files import read_json
 from zoo.config import ModelConfig, read_config
-from zoo.errors import ConfigError, ZooError
+from zoo.errors import CheckpointError, ConfigError, ZooError
 from zoo.files import new_folder, write_atomically
 from zoo.run_files import CONFIG, WEIGHTS
 
@@ -112,8 +113,10 @@ def read_origin(folder: Path) -> Origin | None:
     if not path.is_file():
         return None
     try:
-        content = strict_json.parse(path.read_text(encoding="utf-8"))
-        origin = Origin(**content) if isinstance(content, dict) else None
-        return origin if origin and origin.weights_sha256 == read_config(folder).weights_sha256 else None
+        content = read_json(path, error=CheckpointError, remedy="")
+        if not isinstance(content, dict) or not all(isinstance(value, str) for value in content.values()):
+            return None
+        origin = Origin(**content)
+        return origin if origin.weights_sha256 == read_config(folder).weights_sha256 else None
     except (ValueError, TypeError, ZooError):
         return None

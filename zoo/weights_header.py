@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from zoo import strict_json
+from zoo.bounded_files import is_lfs_pointer, lfs_pointer
 from zoo.config import ModelConfig
 from zoo.errors import CheckpointError
 from zoo.files import file_hash
@@ -87,6 +88,8 @@ def read_header(path: Path) -> Header:
             start = file.read(8)
             length = _length(start, size)
             text = file.read(length)
+    except IsADirectoryError:
+        raise CheckpointError(f"{path} is a folder, where the weights belong. Copy or download it again.") from None
     except FileNotFoundError:
         raise CheckpointError(f"{path.parent} has no {path.name}: the weights are missing.") from None
     except ValueError as error:
@@ -123,6 +126,8 @@ def check_digest(digest: str, config: ModelConfig, path: Path) -> None:
 
 def describe_damage(path: Path, error: Exception) -> str:
     """Say what a file is that is not the safetensors file it should be."""
+    if is_lfs_pointer(path):
+        return f"{path} {lfs_pointer(path)} (or fetch the model from the Hub: python -m zoo fetch ORG/NAME)"
     with path.open("rb") as file:
         start = file.read(4)
     if start[:2] == b"PK" or start[:1] == b"\x80":

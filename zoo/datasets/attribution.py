@@ -6,6 +6,7 @@ import csv
 from pathlib import Path
 
 INDEX_NAME = "INDEX.tsv"
+_MOST_BYTES = 50 * 2**20
 # How many folders above the recordings' own an index is looked for in.
 _ABOVE = 3
 _KEPT = ("licence", "license", "author", "source")
@@ -56,7 +57,9 @@ def _read(path: Path) -> dict[str, dict[str, str]]:
     if not path.is_file():
         return {}
     try:
-        with path.open(encoding="utf-8", newline="") as file:
+        if path.stat().st_size > _MOST_BYTES:
+            return {}
+        with path.open(encoding="utf-8-sig", newline="") as file:
             rows = list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
     except (OSError, UnicodeDecodeError, csv.Error):
         return {}  # a file of that name that is no such table is somebody else's

@@ -14,6 +14,7 @@ from torch import Tensor
 from zoo.errors import ConfigError, listing, near_matches
 from zoo.features.loudness import FLOOR_DB, loudness_db
 from zoo.features.pitch import default_thresholds, track_pitch
+from zoo.limits import LARGEST_RATE, short
 
 # A recording whose peak is under this (-100 dB of full scale) is silent, and not amplified.
 SILENT_PEAK = 1e-5
@@ -45,8 +46,20 @@ class FeatureSettings:
     n_fft: int = 2048
 
     def __post_init__(self) -> None:
+        for name, value in (("fmin", self.fmin), ("fmax", self.fmax)):
+            if not _is_number(value) or not 0 < value <= LARGEST_RATE:
+                raise ConfigError(f"{name} must be a frequency in Hz over 0, found {short(value)}.")
+        if isinstance(self.n_fft, bool) or not isinstance(self.n_fft, int) or not 1 < self.n_fft <= LARGEST_RATE:
+            raise ConfigError(f"n_fft must be a whole number from 2 to {LARGEST_RATE}, found {short(self.n_fft)}.")
+        if self.voicing_threshold is not None and not _is_number(self.voicing_threshold):
+            raise ConfigError(f"voicing_threshold must be a number, found {short(self.voicing_threshold)}.")
+        if not isinstance(self.tracker, str) or not isinstance(self.tracker_options, Mapping):
+            found = f"{short(self.tracker)} and {short(self.tracker_options)}"
+            raise ConfigError(f"tracker must be a name and tracker_options an object, found {found}.")
+        if not isinstance(self.center, bool):
+            raise ConfigError(f"center must be true or false, found {short(self.center)}.")
         if self.normalize not in NORMALIZATIONS:
-            raise ConfigError(f"Cannot normalize by {self.normalize!r}. Choose peak or none.")
+            raise ConfigError(f"Cannot normalize by {short(self.normalize)}. Choose peak or none.")
 
     def to_dict(self) -> dict[str, Any]:
         """Give plain values, as they stand in a JSON file."""
@@ -138,6 +151,10 @@ def extract_features(
             raise ConfigError(f"The known pitch has shape {list(f0_hz.shape)}, and the recording {frames} frames.")
         f0_hz, periodicity = f0_hz.to(audio), torch.ones_like(loudness[0])
     return Features(f0_hz, loudness[0], periodicity, audio[: frames * hop], gain_db)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < math.inf
 
 
 def normalize(audio: Tensor, how: str) -> tuple[Tensor, float]:
