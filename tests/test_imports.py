@@ -84,6 +84,7 @@ LAYERS = [
         "build_guard",
         "result_sizes",
     },
+    {"options", "path_names", "plain_text", "text_files"},
     {"errors"},
 ]
 # `model.save_pretrained` and `Model.from_pretrained` import inside their bodies: the spellings that people know.

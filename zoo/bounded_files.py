@@ -8,6 +8,7 @@ from pathlib import Path
 
 from zoo import strict_json
 from zoo.errors import ZooError
+from zoo.text_files import decode
 
 LFS_START = b"version https://git-lfs.github.com/spec/"
 
@@ -17,7 +18,7 @@ _MIB = 2**20
 def read_bounded(path: Path, *, most_bytes: int, error: type[ZooError], remedy: str) -> str:
     """Read a whole text file.
 
-    A mark of the byte order at its start (Windows editors write one) is left out.
+    What it is as text, and what is said of one that is no UTF-8, is `zoo.text_files.decode`'s.
 
     Args:
         path: The file.
@@ -43,12 +44,7 @@ def read_bounded(path: Path, *, most_bytes: int, error: type[ZooError], remedy: 
         raise error(f"{path} never ends: it has over {most_bytes:,} bytes. {remedy}")
     if content.startswith(LFS_START):
         raise error(f"{path} {lfs_pointer(path)}")
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as reason:
-        raise error(
-            f"{path} is no UTF-8 text (byte {reason.start} is {content[reason.start]:#04x}). {remedy}"
-        ) from None
+    return decode(content, where=str(path), error=error)
 
 
 def read_json(path: Path, *, most_bytes: int = _MIB, error: type[ZooError], remedy: str) -> object:

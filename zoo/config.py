@@ -15,6 +15,7 @@ from zoo import limits, strict_json
 from zoo.bounded_files import read_bounded
 from zoo.errors import CheckpointError, ConfigError, ForeignConfigError, listing, near_matches
 from zoo.lineage_types import check_lineage
+from zoo.path_names import check_path_name
 from zoo.run_files import CONFIG
 
 FORMAT = "ddsp-zoo"
@@ -195,12 +196,29 @@ def read_config(folder: str | Path) -> ModelConfig:
     return ModelConfig.from_json(text, where=str(path))
 
 
+def check_instrument(instrument: object, where: str) -> None:
+    """Make sure that a word from outside can be an instrument's name: models and folders are called after it.
+
+    Args:
+        instrument: The word.
+        where: What messages call it, e.g. "The instrument".
+
+    Raises:
+        ConfigError: It cannot.
+    """
+    remedy = "An instrument is a word such as flute or electric_guitar."
+    name = check_path_name(instrument, where, remedy=remedy)
+    if not _INSTRUMENT.fullmatch(name):
+        raise ConfigError(f"{where} {name!r} is refused: it is no instrument's name. {remedy}")
+
+
 def _check_texts(config: ModelConfig, where: str) -> None:
     """Texts that become names, commands or comparisons must look like what they are."""
     if not _ARCHITECTURE.fullmatch(config.architecture):
         raise ConfigError(f"{where}: {limits.short(config.architecture)} is no architecture's name.")
     if config.instrument is not None and not _INSTRUMENT.fullmatch(config.instrument):
         raise ConfigError(f"{where}: {limits.short(config.instrument)} is no instrument's name.")
+    check_path_name(config.name, f"{where}: the model's name")  # folders are called after it
     if config.weights_sha256 is not None and not _SHA256.fullmatch(config.weights_sha256):
         raise ConfigError(f"{where}: weights_sha256 must be 64 hexadecimal digits.")
     if config.weights_dtype is not None and config.weights_dtype not in WEIGHTS_DTYPES:

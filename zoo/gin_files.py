@@ -20,6 +20,8 @@ from zoo.errors import ConfigError, near_matches
 
 REQUIRED = "gin.REQUIRED"
 
+_CURLY = "\u2018\u2019\u201c\u201d"  # what word processors make of quotes
+
 
 @dataclass(frozen=True)
 class Reference:
@@ -197,7 +199,9 @@ def _parse(
     try:
         statements = list(config_parser.ConfigParser(text, _Placeholders()))
     except SyntaxError as error:
-        raise ConfigError(f"{where(error.lineno)}: {_reason(error)}.{_quoted(error.text)}") from None
+        raise ConfigError(
+            f"{where(error.lineno)}: {_unquoted(error.text, path) or _reason(error)}.{_quoted(error.text)}"
+        ) from None
     except tokenize.TokenError as error:
         raise ConfigError(f"{where(error.args[1][0])}: a bracket or a quote is not closed.") from None
     except (RecursionError, MemoryError):
@@ -228,6 +232,22 @@ def _parse(
             if statement.module.startswith("__gin__"):
                 raise ConfigError(f"{place}: gin's dynamic registration is not used here; take the line out.")
             yield Import(statement.module, place)
+
+
+def _unquoted(line: str | None, path: Path | None) -> str | None:
+    """What is wrong with a line of a file whose value is text without quotes, or in quotes that are none."""
+    if path is None or not line:  # what was typed as --set is told by read_set
+        return None
+    key, equals, value = (part.strip() for part in line.partition("#")[0].partition("="))
+    if not equals or not key or not value:
+        return None
+    if value[0] in _CURLY and value[-1] in _CURLY:
+        return f"quotes are straight ones: {key} = {value.strip(_CURLY)!r}"
+    try:
+        text = _is_bare_text(value) or re.fullmatch(r"""[^\W\d][^'"()\[\]{},=%@]*""", value) is not None
+    except ConfigError as error:
+        return str(error).rstrip(".")
+    return f"text stands in quotes: {key} = {value!r}" if text else None
 
 
 def _reason(error: SyntaxError) -> str:

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from zoo import architectures, paths
+from zoo import architectures, naming, paths
 from zoo.bounded_files import read_json
 from zoo.config import ModelConfig, read_config
 from zoo.errors import CheckpointError, ConfigError, ZooError
 from zoo.files import new_folder, write_atomically
+from zoo.path_names import check_path_name
 from zoo.run_files import CONFIG, WEIGHTS
 
 _ORIGIN = "hub.json"
+_COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 def stored_models() -> dict[str, Path]:
@@ -56,6 +59,7 @@ def check_name(name: str, *, config: ModelConfig, force: bool) -> None:
         ConfigError: The name is of another architecture, or taken.
         ModelNotFoundError: It begins with no architecture.
     """
+    check_path_name(name, "--name", remedy="Call it architecture-instrument, e.g. gru-L-flute.")
     meant = architectures.config_of(name)
     complete = meant.instrument is not None or (config.instrument is not None and name == config.name)
     if meant.architecture != config.architecture or not complete:
@@ -117,6 +121,13 @@ def read_origin(folder: Path) -> Origin | None:
         if not isinstance(content, dict) or not all(isinstance(value, str) for value in content.values()):
             return None
         origin = Origin(**content)
-        return origin if origin.weights_sha256 == read_config(folder).weights_sha256 else None
+        sound = _is_sound(origin) and origin.weights_sha256 == read_config(folder).weights_sha256
+        return origin if sound else None
     except (ValueError, TypeError, ZooError):
         return None
+
+
+def _is_sound(origin: Origin) -> bool:
+    """Whether an origin is one that `write_origin` may have written: it becomes part of references and of cards."""
+    place = naming.match_hub_id(origin.repo_id)
+    return place is not None and place.repo_id == origin.repo_id and _COMMIT.fullmatch(origin.commit) is not None

@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file
 
+from zoo.config import check_instrument
 from zoo.datasets.analysis import TENSORS, Analysis, Preparation, read_analysis, work_name
 from zoo.datasets.cutting import Span
 from zoo.datasets.outcome import Outcome, Skipped, definitions, outcome_of
@@ -30,6 +31,7 @@ from zoo.errors import ConfigError, DatasetError
 from zoo.features.frontend import FeatureSettings
 from zoo.features.pitch import track_pitch
 from zoo.files import new_folder, write_atomically
+from zoo.path_names import check_path_name
 
 # A shard is closed after this many frames: 256 MB of audio at a hop of 64.
 _FRAMES_PER_SHARD = 1 << 20
@@ -147,6 +149,10 @@ def _try_tracker(preparation: Preparation) -> None:
 def _by_subset(recordings: Iterable[Recording]) -> dict[str, list[Recording]]:
     found: dict[str, list[Recording]] = {}
     for recording in sorted(recordings, key=lambda r: r.id):
+        if recording.subset:
+            check_path_name(recording.subset, f"{recording.id}: the dataset", error=DatasetError)
+        if recording.instrument is not None:
+            check_instrument(recording.instrument, f"{recording.id}: the instrument")
         found.setdefault(recording.subset, []).append(recording)
     if not found:
         raise DatasetError("There are no recordings to prepare.")

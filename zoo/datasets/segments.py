@@ -19,13 +19,15 @@ from torch.nn import functional as F
 
 from zoo import strict_json
 from zoo.bounded_files import is_lfs_pointer, lfs_pointer
+from zoo.config import check_instrument
 from zoo.datasets.index_types import check_index
 from zoo.datasets.splits import SPLITS
-from zoo.errors import DatasetError, near_matches
+from zoo.errors import ConfigError, DatasetError, near_matches
 from zoo.features.frontend import FeatureSettings
 from zoo.features.loudness import FLOOR_DB
 from zoo.files import write_atomically
 from zoo.limits import short
+from zoo.path_names import check_path_name
 from zoo.paths import data_home
 
 FORMAT = "ddsp-zoo dataset"
@@ -209,7 +211,22 @@ def parse_index(content: bytes, path: Path) -> dict[str, Any]:
         check_index(info, str(path))
     except DatasetError as error:
         raise DatasetError(f"{error} {again}") from None
+    _check_names(info, path, again)
     return info
+
+
+def _check_names(info: Mapping[str, Any], path: Path, again: str) -> None:
+    """What a dataset.json calls its files and its instrument: a dataset may come from somebody else."""
+    entries = [entry for split in info["splits"].values() for entry in split]
+    for shard in {**info["shards"], **{entry["shard"]: None for entry in entries}}:
+        check_path_name(shard, f"{path}: the shard", error=DatasetError, remedy=again)
+        if shard not in info["shards"]:
+            raise DatasetError(f"{path} is damaged: it does not describe the shard {shard!r} of its segments. {again}")
+    if info["instrument"] is not None:
+        try:
+            check_instrument(info["instrument"], f"{path}: the instrument")
+        except ConfigError as error:
+            raise DatasetError(f"{error} {again}") from None
 
 
 def _check_shard(path: Path, facts: Mapping[str, Any], verify: bool) -> None:

@@ -158,8 +158,13 @@ def _find_name(
     if offers := published_offers().get(name):
         from zoo.card import hub_reference
 
-        hub_id = hub_reference(paths.only_one(f"The model {name!r}", offers))
-        return _find_on_hub(naming.parse(str(hub_id)), revision, access, every_file=every_file)
+        offer = paths.only_one(f"The model {name!r}", offers)
+        named = naming.match_hub_id(str(hub_reference(offer)))
+        if named is None:  # never a folder here, whatever a card says
+            raise CheckpointError(
+                f"The card in {offer} names {hub_reference(offer)!r} as its place, which is no Hub id."
+            )
+        return _find_on_hub(named, revision, access, every_file=every_file)
     raise _not_found(name, [*stored, *shipped])
 
 

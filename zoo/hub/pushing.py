@@ -111,6 +111,8 @@ def _target(repo_id: str, revision: str | None) -> tuple[str, str | None]:
         raise HubError(f"{repo_id!r} is no Hub id; that is org/name, or org/name@branch.")
     if revision is not None and match.revision not in (None, revision):
         raise ConfigError(f"{repo_id} names the branch {match.revision}, and revision={revision!r} another.")
+    if revision is not None:
+        naming.check_revision(revision)
     return str(match.repo_id), revision or match.revision
 
 
@@ -163,7 +165,8 @@ def _text_of(repo_id: str, info: Any, name: str, access: Access) -> str:  # noqa
     listed = list_files(repo_id, info.sha, access)
     if name not in listed:
         return ""
-    return fetch_file(repo_id, info.sha, listed[name], access).read_text(encoding="utf-8", errors="replace")
+    # what is no text is going to be replaced in any case
+    return fetch_file(repo_id, info.sha, listed[name], access).read_text(encoding="utf-8-sig", errors="replace")
 
 
 def _commit(

@@ -28,6 +28,8 @@ from zoo.config import MAX_CONFIG_BYTES, read_config
 from zoo.errors import CheckpointError, ConfigError, ForeignConfigError, HubError, HubUnreachableError
 from zoo.files import file_hash, write_atomically
 from zoo.hub.client import LIBRARY, Access, is_commit, resolve, translated
+from zoo.naming import check_revision
+from zoo.path_names import check_path_name, leads_out
 from zoo.run_files import CONFIG, WEIGHTS, is_published
 
 if TYPE_CHECKING:
@@ -79,7 +81,7 @@ def fetch_snapshot(repo_id: str, revision: str | None, access: Access, *, every_
         HubUnreachableError: It does not answer, and the cache has no such revision.
         HubError: What is there is not a model of ours, or not to be trusted; it says why.
     """
-    revision = revision or MAIN
+    revision = check_revision(revision or MAIN)
     cached = _cached(repo_id, revision, access)
     if access.offline:
         return cached or _refuse_offline(repo_id, revision, access)
@@ -117,6 +119,8 @@ def _cached(repo_id: str, revision: str, access: Access) -> Snapshot | None:
         _throw_away(Path(found))
         return None
     folder = Path(found).parent
+    if not is_commit(folder.name):  # the cache says that a branch leads to what is no commit
+        return None
     return Snapshot(folder, repo_id, folder.name, fetched=False)
 
 
@@ -173,12 +177,13 @@ def list_files(repo_id: str, commit: str, access: Access) -> dict[str, RepoFile]
         entries = list(access.api().list_repo_tree(repo_id, recursive=True, revision=commit))
     listed = {}
     for entry in entries:
-        if _leaves_the_folder(entry.path):
+        if leads_out(entry.path):
             raise HubError(
                 f"{repo_id} is refused: it lists a file {entry.path!r}, a name that leads out of its folder."
             )
         if isinstance(entry, RepoFile) and is_published(entry.path):
             limit = {CONFIG: MAX_CONFIG_BYTES, WEIGHTS: MAX_WEIGHTS_BYTES}.get(entry.path, MAX_OTHER_BYTES)
+            check_path_name(entry.path, f"{repo_id}: the listed file", nested=True, error=HubError)
             if entry.size > limit:
                 raise HubError(
                     f"{repo_id} is refused: its {entry.path} has {entry.size} bytes, and {limit} is the most that "
@@ -186,11 +191,6 @@ def list_files(repo_id: str, commit: str, access: Access) -> dict[str, RepoFile]
                 )
             listed[entry.path] = entry
     return listed
-
-
-def _leaves_the_folder(name: str) -> bool:
-    parts = name.split("/")
-    return "\\" in name or ":" in parts[0] or any(part in ("", ".", "..") for part in parts)
 
 
 class _Fetcher:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from zoo.config import check_instrument
 from zoo.errors import ConfigError, TrainingError
 from zoo.files import write_atomically
 from zoo.training.jobs import Job, Status, run_jobs
@@ -64,6 +65,7 @@ def cells_of(
             cells.append(Cell(name, recipe, tuple(bindings)))
             continue
         for instrument in only.get(recipe, instruments):
+            check_instrument(instrument, "--instruments:")
             own = (f"INSTRUMENT={instrument!r}", f"DATASET={data.replace('{instrument}', instrument)!r}")
             cells.append(Cell(f"{name}-{instrument}", recipe, (*own, *bindings)))
     if not cells:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from zoo.errors import CheckpointError
 from zoo.files import write_atomically
+from zoo.text_files import read_text
 
 COLUMNS = ("step", "epoch", "train_loss", "val_loss", "lr", "seconds")
 
@@ -64,6 +65,9 @@ def read_history(path: Path, *, most_rows: int | None = None) -> list[Row]:
             raise CheckpointError(f"{path} has {size:,} bytes; a history never has over {_MOST_BYTES:,}. {remedy}")
         with path.open(newline="", encoding="utf-8-sig") as file:
             return _read(file, most_rows)
+    except UnicodeDecodeError:
+        read_text(path, error=CheckpointError)  # says what it is instead
+        raise
     except (ValueError, csv.Error) as error:
         raise CheckpointError(f"{path} is damaged ({str(error)[:200]}). {remedy}") from None
 
