@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import errno
-import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
 
 from zoo.errors import ZooError
+from zoo.streams import usable_streams
 
 
 def parser(prog: str, description: str, examples: Sequence[str] = ()) -> argparse.ArgumentParser:
@@ -39,14 +39,17 @@ def run(main: Callable[[list[str]], int | None], argv: Sequence[str] | None = No
         0, or 2 for the user's mistakes, 1 for failures, 130 after Ctrl-C.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
-    debug = "--debug" in arguments
+    with usable_streams():
+        return _run(main, arguments, debug="--debug" in arguments)
+
+
+def _run(main: Callable[[list[str]], int | None], arguments: list[str], *, debug: bool) -> int:
     try:
-        return main(arguments) or 0
+        code = main(arguments) or 0
+        sys.stdout.flush()  # what it finds is told here, not when Python ends
+        return code
     except KeyboardInterrupt:
         return _complain("Stopped.", 130)
-    except BrokenPipeError:  # the reader went away (zoo list | head): not an error of ours
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except ZooError as error:
         if debug:
             traceback.print_exc()

@@ -14,7 +14,8 @@ from zoo.errors import ConfigError
 from zoo.hub.client import Access
 from zoo.hub.finding import find
 from zoo.metrics_file import read_metrics
-from zoo.weights_header import read_header
+from zoo.reading import read_whole
+from zoo.run_files import WEIGHTS
 
 
 def list_models(
@@ -112,15 +113,21 @@ def describe_folder(folder: Path) -> ModelInfo:
         CheckpointError: It holds none, or its files are damaged.
         ConfigError: Its config.json is damaged.
     """
-    config = read_config(folder)
-    weights = folder / "model.safetensors"
+    if (folder / WEIGHTS).is_file():
+        return read_whole(
+            folder, lambda files: _describe(folder, files.config, files.header.values, files.size), others=True
+        )
+    return _describe(folder, read_config(folder), None, None)
+
+
+def _describe(folder: Path, config: ModelConfig, parameters: int | None, size_bytes: int | None) -> ModelInfo:
     return ModelInfo(
         config.name,
         "folder",
         folder,
         config,
-        parameters=read_header(weights).values if weights.is_file() else None,
-        size_bytes=weights.stat().st_size if weights.is_file() else None,
+        parameters=parameters,
+        size_bytes=size_bytes,
         metrics=read_metrics(folder / "metrics.json"),
         brought_by=_origin(config),
     )

@@ -16,6 +16,7 @@ from torch import Tensor
 from zoo import architectures, registry
 from zoo.errors import CheckpointError, ConfigError, ModelNotFoundError, ZooError, listing
 from zoo.model import Model, create
+from zoo.own_numbers import OwnNumbers
 from zoo.parts import component
 from zoo.weights_header import describe_damage
 
@@ -76,7 +77,7 @@ def import_thesis(path: str | Path, *, model: str) -> Model:
         CheckpointError: The file cannot be read, or holds another model; it says which one.
     """
     path = Path(path).expanduser()
-    with torch.random.fork_rng(devices=[]):
+    with OwnNumbers():
         try:
             made = _as_the_thesis_had_it(model)
         except ConfigError as error:
@@ -84,7 +85,7 @@ def import_thesis(path: str | Path, *, model: str) -> Model:
     raw = _read(path)
     tensors = _rename(raw, path)
     if made.config.decoder.name == "s4" and (frames := _kernel_frames(raw, path)) is not None:
-        with torch.random.fork_rng(devices=[]):
+        with OwnNumbers():
             made = _as_the_thesis_had_it(model, kernel_frames=frames)
     expected = made.state_dict()
     _check(tensors, made, path, model)
@@ -224,7 +225,7 @@ def _numbers(tensor: Tensor) -> str:
 
 def _fits(name: str, tensors: dict[str, Tensor]) -> bool:
     try:
-        with torch.random.fork_rng(devices=[]):
+        with OwnNumbers():
             other = create(name)
     except ZooError:  # of a plugin that is broken
         return False

@@ -24,8 +24,8 @@ from zoo.errors import (
 )
 from zoo.hub.client import Access
 from zoo.hub.snapshot import Snapshot, fetch_snapshot
-from zoo.run_files import WEIGHTS, published_files
-from zoo.store import Origin, check_name, enter, read_origin, shipped_offers, stored_models
+from zoo.run_files import WEIGHTS
+from zoo.store import Origin, enter, read_origin, reserved, shipped_offers, stored_models
 from zoo.weights_header import check_weights
 
 if TYPE_CHECKING:
@@ -312,10 +312,10 @@ def fetch(
     check_weights(found.folder / WEIGHTS, config)
     if name is None:
         return found.folder
-    check_name(name, config=config, force=force)
     origin = None
     if found.repo_id and found.commit and config.weights_sha256:
         origin = Origin(found.repo_id, found.commit, config.weights_sha256)
     # the Hub's cache is made of links, which lead to other folders of that cache
     cache = found.folder.parents[2] if found.source == "hub" else None
-    return enter(name, published_files(found.folder, links_into=cache), origin=origin)
+    with reserved(name, config=config, force=force, doing=f"fetching {ref}"):
+        return enter(name, found.folder, links_into=cache, force=force, origin=origin)

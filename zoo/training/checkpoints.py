@@ -75,7 +75,7 @@ def load_state(run: Path) -> State:
     """
     path = run / LAST
     if not path.is_file():
-        raise CheckpointError(f"{run} has no {LAST}, so it cannot be resumed. Start it anew, with another --out.")
+        raise CheckpointError(f"{run} has no {LAST}, so it cannot be resumed. Start it anew.")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch's reader raises whatever the bytes lead it to

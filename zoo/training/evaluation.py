@@ -17,6 +17,7 @@ from zoo.checkpoint import load_folder, weights_hash
 from zoo.errors import ConfigError, ZooError
 from zoo.files import write_atomically
 from zoo.lineage import teacher_reference, weights_before_rounding
+from zoo.locks import hold, refuse_if_held
 from zoo.model import Model
 from zoo.training.batches import Batch, fixed_noise, in_order
 from zoo.training.measures import Found, Measures, statistics
@@ -225,11 +226,14 @@ def evaluate(
         ModelNotFoundError: There is no such model.
         DatasetError: There is no such data, or none of it is held out.
         ConfigError: The data's rates are not the model's; there is no such metric or option.
+        InUseError: The numbers belong into a run that another process is training.
     """
     from zoo.card import write_card
     from zoo.datasets import open_dataset
 
     found = hub.find(model)
+    if out is None and found.source == "folder":
+        refuse_if_held(found.folder, advice="give another file for the numbers (out, --out FILE)")
     student = load_folder(found.folder)
     dataset = open_dataset(data)
     check_rates(student, dataset)
@@ -240,8 +244,9 @@ def evaluate(
     if out is not None:
         write_metrics(summary, Path(out))
     elif found.source == "folder":
-        write_metrics(summary, found.folder / "metrics.json")
-        write_card(found.folder)
+        with hold(found.folder, doing="writing measures", advice="give another file for the numbers (out, --out FILE)"):
+            write_metrics(summary, found.folder / "metrics.json")
+            write_card(found.folder)
     return summary
 
 
