@@ -17,7 +17,7 @@ from zoo.result_sizes import result_size
 TINY = {"reverb_length": 16}
 MODELS = {
     "gru-S": {"hidden_size": 8, **TINY},
-    "tcn-S": {"hidden_size": 8, **TINY},
+    "tcn-S": {"channels": 8, **TINY},
     "s4-S": {"model_size": 4, "blocks": 1, **TINY},
     "s4d-S": {"model_size": 4, "blocks": 1, **TINY},
     "ddx7-flute": {"channels": 8, **TINY},
@@ -36,10 +36,10 @@ def change(folder, part, **args):
 
 def refusal(folder):
     """What `zoo.load` says; it must say it soon, and without taking memory."""
-    began, before = time.monotonic(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    began, before = time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with pytest.raises(ZooError) as refused:
         zoo.load(folder)
-    assert time.monotonic() - began < 5
+    assert time.process_time() - began < 5
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 2**20  # KiB
     return str(refused.value)
 
@@ -48,7 +48,9 @@ def refusal(folder):
 def saved(tmp_path):
     def save(name):
         with torch.random.fork_rng(devices=[]):
-            return zoo.save(zoo.create(name, **MODELS.get(name, {})), tmp_path / name)
+            folder = zoo.save(zoo.create(name, **MODELS.get(name, {})), tmp_path / name)
+        zoo.load(folder)  # what is imported late is not to be measured
+        return folder
 
     return save
 
@@ -67,7 +69,6 @@ def saved(tmp_path):
         ("tcn-S", "decoder", "blocks", 10**7),
         ("tcn-S", "decoder", "blocks", 100_000),
         ("s4-S", "decoder", "blocks", 100_000),
-        ("s4d-S", "decoder", "state_size", 10**6),
         ("ddx7-flute", "synth", "algorithm", 5),
         ("ddx7-flute", "decoder", "blocks", 5000),
         ("ddx7-flute", "synth", "ratios", [1.5] * 100_000),
@@ -79,9 +80,10 @@ def test_config_that_asks_for_too_much_is_refused_by_its_argument(saved, name, p
     assert argument in refusal(folder)
 
 
-def test_large_state_is_compared_with_the_weights_before_anything_is_worked_out(saved):
-    folder = saved("s4-S")
-    change(folder, "decoder", state_size=4000)
+@pytest.mark.parametrize(("name", "size"), [("s4-S", 4000), ("s4d-S", 10**6)])
+def test_large_state_is_compared_with_the_weights_before_anything_is_worked_out(saved, name, size):
+    folder = saved(name)
+    change(folder, "decoder", state_size=size)
     assert "does not fit its config" in refusal(folder)
 
 

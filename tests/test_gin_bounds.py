@@ -14,10 +14,10 @@ from zoo.gin_program import main_functions
 def told(folder, text, *, outside=True, functions=None):
     recipe = folder / "config.gin"
     recipe.write_text(text)
-    began = time.monotonic()
+    began = time.process_time()
     with pytest.raises(ConfigError) as refused:
         configure([str(recipe)], functions=functions or main_functions(), outside=outside)
-    assert time.monotonic() - began < 5
+    assert time.process_time() - began < 5
     return str(refused.value)
 
 
@@ -30,14 +30,14 @@ def doubling(count):
     ("text", "message"),
     [
         (doubling(40), "has over 10,000 values"),
-        ("A = %B\nB = %A\ntrain.steps = %A\n", "%A uses %B uses %A"),
+        ("A = %B\nB = %A\ntrain.steps = %A\n", "%B uses %A uses %B"),
         (
             "train.losses = [@reconstruction()]\nreconstruction.weight = @cosine()\ncosine.start = @reconstruction()\n",
             "@reconstruction uses @cosine uses @reconstruction",
         ),
         ("".join(f"A{i} = %A{i + 1}\n" for i in range(200)) + "A200 = 1\ntrain.steps = %A0\n", "over more than 60"),
         ("train.steps = " + "[" * 200 + "]" * 200, "brackets within each other"),
-        ("train.steps = " + "-" * 50_000 + "1", "nested too deeply|not gin|invalid|Expected|malformed"),
+        ("train.steps = " + "-" * 50_000 + "1", "nested too deeply|Unable to parse value"),
         ("".join(f"A{i} = 1\n" for i in range(200_000)), "never has over|a gin file never"),
     ],
 )

@@ -29,7 +29,7 @@ from zoo.result_sizes import result_size
 _SPARE_VALUES = 2**24
 _SPARE_TOTAL = 2**26
 _SPARE_WORK = 2e9  # multiplications of decompositions: some ten seconds at worst
-_SPARE_CALLS = 200_000
+_SPARE_CALLS = 20_000
 _SPARE_REGISTRATIONS = 1000
 
 
@@ -58,7 +58,7 @@ class BuildGuard(TorchFunctionMode):
         self._largest = 2 * values + _SPARE_VALUES
         self._total = 16 * values + _SPARE_TOTAL
         self._work = math.inf if patient else _SPARE_WORK
-        self._calls = 1000 * tensors + _SPARE_CALLS
+        self._calls = 200 * tensors + _SPARE_CALLS
         self._registrations = 8 * tensors + _SPARE_REGISTRATIONS
         self._thread = 0
         self._hooks: list[Any] = []

@@ -42,6 +42,7 @@ _EXACT = {torch.int64: "I64", torch.int32: "I32", torch.int16: "I16", torch.int8
 _EXACT |= {torch.bool: "BOOL"}
 _STORED = {"float16": torch.float16}
 _SMALL = 1024
+_MOST_NAMES = 1000  # letters of a list in a message
 
 _DTYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 _DTYPES |= {name: dtype for dtype, name in _EXACT.items()}
@@ -154,12 +155,17 @@ def _build(config: ModelConfig) -> Model:
             return Model(config)
 
 
+def _some(names: set[str]) -> str:
+    text = listing(names)
+    return text if len(text) <= _MOST_NAMES else f"{text[:_MOST_NAMES]}..."
+
+
 def _check_header(header: Header, path: Path, expected: dict[str, Tensor], config: ModelConfig) -> None:
     names = set(header.tensors)
     missing, unknown = set(expected) - names, names - set(expected)
     if missing or unknown:
         raise CheckpointError(
-            f"{path} does not fit its config: it lacks {listing(missing)}, and has besides: {listing(unknown)}."
+            f"{path} does not fit its config: it lacks {_some(missing)}, and has besides: {_some(unknown)}."
         )
     for name, tensor in expected.items():
         entry = header.tensors[name]

@@ -27,10 +27,11 @@ WEIGHTS_DTYPES = ("float16",)
 
 MAX_CONFIG_BYTES = 1_000_000
 
-_COMPONENT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+_COMPONENT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
 # What may stand in a command that a message tells people to type: never more than a name and a version.
-_DISTRIBUTION = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
-_VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9.!+_-]*")
+_DISTRIBUTION = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,98}[A-Za-z0-9])?")
+_VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9.!+_-]{0,99}")
+_MOST_REQUIRED = 20
 _ARCHITECTURE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 _INSTRUMENT = re.compile(r"\w[\w .-]{0,63}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -226,6 +227,8 @@ def _check_texts(config: ModelConfig, where: str) -> None:
             f"{where}: weights_dtype is {config.weights_dtype!r}, and this zoo knows {listing(WEIGHTS_DTYPES)}: "
             "pip install -U ddsp-zoo"
         )
+    if len(config.requires) > _MOST_REQUIRED:
+        raise ConfigError(f"{where}: requires names {len(config.requires)} packages; {_MOST_REQUIRED} are the most.")
     check_lineage(config.lineage, where=f"{where}: lineage")
     for name, version in config.requires.items():
         if not (_DISTRIBUTION.fullmatch(name) and isinstance(version, str) and _VERSION.fullmatch(version)):

@@ -19,6 +19,7 @@ from zoo.bounded_files import read_bounded
 from zoo.errors import ConfigError, near_matches
 
 REQUIRED = "gin.REQUIRED"
+_MOST_QUOTED = 200  # letters of a line in a message
 
 _CURLY = "\u2018\u2019\u201c\u201d"  # what word processors make of quotes
 
@@ -255,7 +256,7 @@ def _reason(error: SyntaxError) -> str:
 
 
 def _quoted(line: str | None) -> str:
-    return f"\n    {line.strip()}\n" if line and line.strip() else ""
+    return f"\n    {line.strip()[:_MOST_QUOTED]}\n" if line and line.strip() else ""
 
 
 def inner_values(value: Any) -> Iterator[Any]:  # noqa: ANN401 - a gin value is any plain data

@@ -37,14 +37,16 @@ def check_lineage(lineage: Mapping[str, object], *, where: str, generation: int 
     if not isinstance(lineage.get("imported_from", ""), str | None):
         raise ConfigError(f"{where}.imported_from must be text, found {short(lineage['imported_from'])}.")
     for key, known in _KNOWN.items():
-        part = lineage.get(key)
-        if part is None:
+        if key not in lineage:
             continue
+        part = lineage[key]
         if not isinstance(part, dict):
             raise ConfigError(f"{where}.{key} must be an object, found {short(part)}.")
         for name, expected in known.items():
             if not _fits(part.get(name), expected):
                 raise ConfigError(f"{where}.{key}.{name} must be {expected}, found {short(part[name])}.")
+        if known is _ORIGIN and part.get("commit") and not part.get("id"):
+            raise ConfigError(f"{where}.{key} has a commit, and no id that says of which repo.")
         if "attribution" in part and not _is_texts(part["attribution"]):
             raise ConfigError(f"{where}.{key}.attribution must be a list of texts, found {short(part['attribution'])}.")
         above = part.get("lineage", {}) if known is _ORIGIN else {}

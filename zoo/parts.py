@@ -91,7 +91,8 @@ def build_part(cls: Any, arguments: dict[str, Any], what: str) -> Any:  # noqa: 
     if unknown and not any(p.kind is p.VAR_KEYWORD for p in names.values()):
         first = min(unknown)
         raise ConfigError(
-            f"The {what} has no option {first!r}.{near_matches(first, names)} It has {listing(_options_of(cls))}."
+            f"The {what} has no option {limits.short(first)}.{near_matches(first, names)} "
+            f"It has {listing(_options_of(cls))}."
         )
     limits.check_types(cls, arguments, part=what)
     try:
