@@ -136,7 +136,7 @@ def test_component_of_a_plugin_is_held_to_the_same_bounds(tmp_path, argument, va
         ({"hidden_size": 1.5}, "must be a whole number, found 1.5"),
         ({"hidden_size": -1}, "cannot be built with .*hidden_size"),
         ({"sample_rate": 0}, "sample_rate must be a whole number from 1"),
-        ({"features": {"n_fft": 10**12}}, "n_fft must be a whole number"),
+        ({"features": {"n_fft": 10**12}}, "n_fft must be"),
     ],
 )
 def test_absurd_option_of_ones_own_is_told(options, message):

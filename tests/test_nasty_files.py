@@ -139,10 +139,10 @@ def test_dataset_of_other_types_is_told_by_its_key(nasty, tmp_path, key, value, 
 @pytest.mark.parametrize(
     ("features", "message"),
     [
-        ({"fmin": "low"}, "fmin must be a frequency"),
-        ({"n_fft": 10**12}, "n_fft must be a whole number"),
-        ({"tracker_options": [1]}, "tracker_options an object"),
-        ({"center": 1}, "center must be true or false"),
+        ({"fmin": "low"}, "fmin must be"),
+        ({"n_fft": 10**12}, "n_fft must be"),
+        ({"tracker_options": [1]}, "tracker_options"),
+        ({"center": 1}, "(?i)center must be true or false"),
     ],
 )
 def test_feature_settings_of_other_types_are_told(run, features, message):

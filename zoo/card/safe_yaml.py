@@ -45,8 +45,8 @@ def check_yaml(card: str, *, where: str) -> None:
     block = found[2]
     if reason := _too_much(block):
         raise CheckpointError(
-            f"{where} has metadata that cannot be read: {reason}. Mend what stands between its two lines ---, or remove "
-            "it."
+            f"{where} has metadata that cannot be read: {reason}. Mend what stands between its two lines ---, or "
+            "remove it."
         )
 
 

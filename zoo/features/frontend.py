@@ -76,7 +76,7 @@ class FeatureSettings:
         for name in values:
             if name not in known:
                 raise ConfigError(
-                    f"Feature settings have no {name!r}.{near_matches(name, known)} They have: {listing(known)}. "
+                    f"Feature settings have no {short(name)}.{near_matches(name, known)} They have: {listing(known)}. "
                     "A file with it may come from a newer version of zoo."
                 )
         return cls(**values)
