@@ -26,6 +26,7 @@ from torch import Tensor
 from zoo import limits, registry
 from zoo.build_guard import BuildGuard, OversizedError
 from zoo.config import WEIGHTS_DTYPES, ModelConfig
+from zoo.config import read_config as read_config  # it is looked for here too
 from zoo.errors import CheckpointError, ConfigError, ZooError, listing
 from zoo.files import write_together
 from zoo.locks import refuse_if_held

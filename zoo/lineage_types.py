@@ -43,7 +43,8 @@ def check_lineage(lineage: Mapping[str, object], *, where: str, generation: int 
         if not isinstance(part, dict):
             raise ConfigError(f"{where}.{key} must be an object, found {short(part)}.")
         for name, expected in known.items():
-            if not _fits(part.get(name), expected):
+            # where a model came from may be left open; what it was made of is known, or is not there
+            if name in part and not (part[name] is None and known is _ORIGIN) and not _fits(part[name], expected):
                 raise ConfigError(f"{where}.{key}.{name} must be {expected}, found {short(part[name])}.")
         if known is _ORIGIN and part.get("commit") and not part.get("id"):
             raise ConfigError(f"{where}.{key} has a commit, and no id that says of which repo.")
@@ -56,8 +57,6 @@ def check_lineage(lineage: Mapping[str, object], *, where: str, generation: int 
 
 
 def _fits(value: object, expected: str) -> bool:
-    if value is None:
-        return True
     if expected == _TEXT:
         return isinstance(value, str)
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

@@ -11,6 +11,7 @@ from zoo.features.frontend import FeatureSettings
 from zoo.limits import short
 
 _MOST_FRAMES = 2**24
+_MOST_NAME = 100
 
 
 def check_index(info: Mapping[str, Any], where: str) -> None:
@@ -51,6 +52,7 @@ def _check(info: Mapping[str, Any], where: str) -> None:
         need(right, f"shards.{name}", "{bytes, sha256}", facts)
     need(isinstance(splits, dict), "splits", "an object", splits)
     for split, entries in splits.items():
+        need(len(split) <= _MOST_NAME, "a split's name", f"of {_MOST_NAME} letters at most", split)
         need(isinstance(entries, list), f"splits.{short(split)}", "a list", entries)
         for entry in entries:
             right = isinstance(entry, dict) and isinstance(entry.get("shard"), str)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -25,7 +26,7 @@ from zoo.locks import holder_of
 from zoo.training.done import is_done
 from zoo.training.history import read_history
 from zoo.training.interrupts import StopRequest
-from zoo.training.run_folder import can_resume
+from zoo.training.run_folder import can_resume, has_begun
 
 _log = logging.getLogger(__name__)
 
@@ -149,6 +150,8 @@ def _start(status: Status, at_once: int) -> None:
     arguments = list(status.job.arguments)
     if can_resume(folder):
         arguments.append("--resume")
+    elif folder.is_dir() and not has_begun(folder, ours=True):
+        shutil.rmtree(folder)  # it failed before there was anything to resume
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     environment = {"OMP_NUM_THREADS": str(max(1, cores // at_once)), **os.environ}
     status.state = "running"

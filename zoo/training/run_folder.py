@@ -65,8 +65,13 @@ def claimed_folder(
         yield folder
 
 
-def has_begun(folder: Path) -> bool:
-    """Whether a folder holds anything to keep: a run with a step done, or what a person has put there."""
+def has_begun(folder: Path, *, ours: bool = False) -> bool:
+    """Whether a folder holds anything to keep: a run with a step done, or what a person has put there.
+
+    Args:
+        folder: It may be missing.
+        ours: Whether zoo has chosen it, so that nobody puts files of their own there.
+    """
     if not folder.is_dir():
         return False
     names = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()}
@@ -74,10 +79,10 @@ def has_begun(folder: Path) -> bool:
     if not names:
         return False
     # zoo writes both records; one alone may be somebody's own
-    if len(names & _RECORDS) == 1 or not names <= _RECORDS | _FIRST:
+    if (len(names & _RECORDS) == 1 and not ours) or not names <= _RECORDS | _FIRST:
         return True
     if CONFIG not in names:  # the weights are written before it
-        return not names >= _RECORDS
+        return not names & _RECORDS
     return not _untrained(folder)
 
 
