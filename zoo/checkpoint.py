@@ -23,7 +23,8 @@ import torch
 from safetensors import torch as safetensors_torch
 from torch import Tensor
 
-from zoo import registry
+from zoo import limits, registry
+from zoo.build_guard import BuildGuard, OversizedError
 from zoo.config import WEIGHTS_DTYPES, ModelConfig
 from zoo.config import read_config as read_config  # it is looked for here too
 from zoo.errors import CheckpointError, ConfigError, ZooError, listing
@@ -44,6 +45,7 @@ _EXACT = {torch.int64: "I64", torch.int32: "I32", torch.int16: "I16", torch.int8
 _EXACT |= {torch.bool: "BOOL"}
 _STORED = {"float16": torch.float16}
 _SMALL = 1024
+_MOST_NAMES = 1000  # letters of a list in a message
 
 _DTYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 _DTYPES |= {name: dtype for dtype, name in _EXACT.items()}
@@ -129,7 +131,7 @@ def _load(files: ModelFiles) -> Model:
     with ThreadPoolExecutor(1) as pool:
         # Hashing takes as long as all the rest, and leaves Python alone meanwhile.
         hashing = pool.submit(files.digest)
-        model = _build(files.config)
+        model = _build_within(files.config, files.header)
         expected = model.state_dict()
         _check_header(files.header, files.path, expected, files.config)
         model.load_state_dict(_read_tensors(files, expected))
@@ -137,14 +139,30 @@ def _load(files: ModelFiles) -> Model:
     return model
 
 
+def _build_within(config: ModelConfig, header: Header) -> Model:
+    """Build the model that a config asks for, but nothing that is larger than weights with this header could be."""
+    holds = f"{WEIGHTS} beside that config holds {header.values:,} numbers in all"
+    for part, chosen in (("decoder", config.decoder), ("synth", config.synth)):
+        limits.check_arguments(chosen.args, part=f"{part} {chosen.name}", values=header.values, holds=holds)
+    with BuildGuard(values=header.values, tensors=len(header.tensors)):
+        return _build(config)
+
+
 def _build(config: ModelConfig) -> Model:
     with OwnNumbers():  # what a constructor may still draw is not the user's
         try:
             with SkipInit():
                 return Model(config)
+        except OversizedError:
+            raise
         except ZooError:
             # A constructor that computes with its initial weights needs real ones.
             return Model(config)
+
+
+def _some(names: set[str]) -> str:
+    text = listing(names)
+    return text if len(text) <= _MOST_NAMES else f"{text[:_MOST_NAMES]}..."
 
 
 def _check_header(header: Header, path: Path, expected: dict[str, Tensor], config: ModelConfig) -> None:
@@ -152,7 +170,7 @@ def _check_header(header: Header, path: Path, expected: dict[str, Tensor], confi
     missing, unknown = set(expected) - names, names - set(expected)
     if missing or unknown:
         raise CheckpointError(
-            f"{path} does not fit its config: it lacks {listing(missing)}, and has besides: {listing(unknown)}."
+            f"{path} does not fit its config: it lacks {_some(missing)}, and has besides: {_some(unknown)}."
         )
     for name, tensor in expected.items():
         entry = header.tensors[name]

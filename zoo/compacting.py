@@ -23,10 +23,11 @@ import torch
 
 from zoo import hub, paths
 from zoo.card import card_text
+from zoo.card.safe_yaml import read_card
 from zoo.checkpoint import load_folder, save, weights_hash
 from zoo.config import ModelConfig
 from zoo.datasets import open_dataset
-from zoo.errors import CheckpointError, ConfigError, listing
+from zoo.errors import ConfigError, listing
 from zoo.features.loudness import FLOOR_DB
 from zoo.files import new_folder, write_atomically
 from zoo.hub.client import Access
@@ -36,7 +37,6 @@ from zoo.locks import hold_name
 from zoo.model import Model
 from zoo.reading import copy_run
 from zoo.run_files import CARD, CONFIG, WEIGHTS, published_files
-from zoo.text_files import read_text
 from zoo.training.batches import Batch, in_order
 from zoo.training.evaluation import check_rates, play
 from zoo.training.finishing import held_out
@@ -140,7 +140,7 @@ def _compact(run: str | Path, source: Path, copy: Path, out: Path, options: _Opt
     original = load_folder(copy)
     segments, measured_on = _segments(original, data)
     chosen = _chosen(public.files, samples=samples, plots=options.plots, recordings=options.recordings)
-    previous = read_text(out / CARD, error=CheckpointError) if (out / CARD).is_file() else ""
+    previous = read_card(out / CARD) if (out / CARD).exists() else ""
     with new_folder(out, check=check) as folder:
         for name in chosen:
             _put(public.files[name], folder / name)

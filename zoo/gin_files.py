@@ -14,11 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from zoo import paths
+from zoo import gin_bounds, paths
+from zoo.bounded_files import read_bounded
 from zoo.errors import ConfigError, near_matches
-from zoo.text_files import read_text
 
 REQUIRED = "gin.REQUIRED"
+_MOST_QUOTED = 200  # letters of a line in a message
 
 _CURLY = "\u2018\u2019\u201c\u201d"  # what word processors make of quotes
 
@@ -123,21 +124,38 @@ def find_gin_file(name: str, *, beside: Path | None = None) -> Path:
     )
 
 
-def read_files(names: Sequence[str]) -> Iterator[Statement]:
+def read_files(names: Sequence[str], *, outside: bool = False) -> Iterator[Statement]:
     """Read gin files and what they include, in the order in which their statements take effect.
 
+    Args:
+        names: Paths, or names of shipped files.
+        outside: They are recipes from elsewhere: they may include shipped files only.
+
     Raises:
-        ConfigError: A file is missing, is not gin, or includes itself.
+        ConfigError: A file is missing, is not gin, is too large, or includes itself.
     """
+    reading = _Reading(outside)
     for name in names:
-        yield from _read_file(find_gin_file(name), ())
+        yield from _read_file(find_gin_file(name), (), reading)
 
 
-def _read_file(path: Path, within: tuple[Path, ...]) -> Iterator[Statement]:
+@dataclass
+class _Reading:
+    outside: bool
+    files: int = 0
+
+
+def _read_file(path: Path, within: tuple[Path, ...], reading: _Reading) -> Iterator[Statement]:
+    reading.files += 1
+    if reading.files > gin_bounds.MOST_FILES:
+        raise ConfigError(f"{path} is one of over {gin_bounds.MOST_FILES} files that include each other: too many.")
     if path in within:
         chain = " includes ".join(str(p) for p in (*within, path))
         raise ConfigError(f"A gin file includes itself: {chain}. Take one of these includes out.")
-    yield from _parse(read_text(path), str(path), path, within)
+    remedy = "A gin file is plain UTF-8 text."
+    text = read_bounded(path, most_bytes=gin_bounds.MOST_BYTES, error=ConfigError, remedy=remedy)
+    gin_bounds.check_text(text, str(path))
+    yield from _parse(text, str(path), path, within, reading)
 
 
 def read_set(text: str) -> list[Statement]:
@@ -156,7 +174,7 @@ def read_set(text: str) -> list[Statement]:
     if _is_bare_text(value):
         value = repr(value)
     try:
-        return list(_parse(f"{key} = {value}", f'--set "{text}"', None, ()))
+        return list(_parse(f"{key} = {value}", f'--set "{text}"', None, (), _Reading(False)))
     except ConfigError as error:
         raise ConfigError(f"{error} Text stands in quotes: --set \"{key}='...'\"") from None
 
@@ -171,7 +189,9 @@ def _is_bare_text(value: str) -> bool:
     return re.fullmatch(r"""[A-Za-z_~./\\][^\s'"()\[\],=%@#]*""", value) is not None
 
 
-def _parse(text: str, source: str, path: Path | None, within: tuple[Path, ...]) -> Iterator[Statement]:
+def _parse(
+    text: str, source: str, path: Path | None, within: tuple[Path, ...], reading: _Reading
+) -> Iterator[Statement]:
     from gin import config_parser
 
     def where(line: int | None) -> str:
@@ -185,16 +205,21 @@ def _parse(text: str, source: str, path: Path | None, within: tuple[Path, ...]) 
         ) from None
     except tokenize.TokenError as error:
         raise ConfigError(f"{where(error.args[1][0])}: a bracket or a quote is not closed.") from None
+    except (RecursionError, MemoryError):
+        raise ConfigError(f"{source}: a value in it is nested too deeply.") from None
     except (ValueError, TypeError) as error:  # e.g. a list as a dictionary's key
         raise ConfigError(f"{source}: {error}.") from None
     for statement in statements:
         place = where(statement.location.line_num)
         if isinstance(statement, config_parser.IncludeStatement):
             try:
-                included = find_gin_file(statement.filename, beside=path.parent if path else None)
+                if reading.outside:
+                    included = gin_bounds.find_shipped(statement.filename)
+                else:
+                    included = find_gin_file(statement.filename, beside=path.parent if path else None)
             except ConfigError as error:
                 raise ConfigError(f"{place}: {error}") from None
-            yield from _read_file(included, (*within, *([path] if path else [])))
+            yield from _read_file(included, (*within, *([path] if path else [])), reading)
         elif isinstance(statement, config_parser.BindingStatement):
             yield Binding(
                 statement.scope or "",
@@ -231,7 +256,7 @@ def _reason(error: SyntaxError) -> str:
 
 
 def _quoted(line: str | None) -> str:
-    return f"\n    {line.strip()}\n" if line and line.strip() else ""
+    return f"\n    {line.strip()[:_MOST_QUOTED]}\n" if line and line.strip() else ""
 
 
 def inner_values(value: Any) -> Iterator[Any]:  # noqa: ANN401 - a gin value is any plain data

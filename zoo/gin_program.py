@@ -110,8 +110,13 @@ def typed_arguments(
 _UNTYPED = object()
 
 
-def run(command: str, options: argparse.Namespace) -> int:
+def run(command: str, options: argparse.Namespace, *, outside: bool = False) -> int:
     """Configure and call `train` or `distill`.
+
+    Args:
+        command: Which.
+        options: Those of `parser`.
+        outside: The gin files come from elsewhere; see `zoo.configure.configure`.
 
     Raises:
         ZooError: Whatever does not fit; see `zoo.configure.configure` and `zoo.training.loop`.
@@ -131,7 +136,7 @@ def run(command: str, options: argparse.Namespace) -> int:
         raise ConfigError(f"Say what to do: --gin FILE. Shipped files: {shipped}.")
     show_messages()
     functions = main_functions()
-    configuration = configure(files, options.bindings, functions=functions)
+    configuration = configure(files, options.bindings, functions=functions, outside=outside)
     # What the command line leaves open is left to the files.
     given = {name: getattr(options, name) for name in ("out", "name") if getattr(options, name) is not None}
     given |= {name: True for name in ("resume", "force") if getattr(options, name)}

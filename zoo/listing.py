@@ -8,16 +8,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from zoo import architectures, paths, registry, store, strict_json
+from zoo import architectures, paths, registry, store
 from zoo.config import ModelConfig, read_config
-from zoo.errors import CheckpointError, ConfigError
+from zoo.errors import ConfigError
 from zoo.hub.client import Access
 from zoo.hub.finding import find
+from zoo.metrics_file import read_metrics
 from zoo.reading import read_whole
 from zoo.run_files import WEIGHTS
-from zoo.text_files import read_text
-
-_MAX_METRICS_BYTES = 1_000_000
 
 
 def list_models(
@@ -130,7 +128,7 @@ def _describe(folder: Path, config: ModelConfig, parameters: int | None, size_by
         config,
         parameters=parameters,
         size_bytes=size_bytes,
-        metrics=_read_metrics(folder / "metrics.json"),
+        metrics=read_metrics(folder / "metrics.json"),
         brought_by=_origin(config),
     )
 
@@ -163,26 +161,3 @@ def _status(stored: bool, shipped: list[Path], architectures: list[registry.Entr
 def _origin(config: ModelConfig) -> str:
     offers = registry.models.entries().get(config.architecture, [])
     return " and ".join(sorted(offer.origin for offer in offers))
-
-
-def _read_metrics(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        return {}
-    try:
-        if path.stat().st_size > _MAX_METRICS_BYTES:
-            raise ValueError(f"it has {path.stat().st_size} bytes")
-        metrics = strict_json.parse(read_text(path, error=CheckpointError))
-        if not isinstance(metrics, dict) or not all(_is_arm(arm) for arm in metrics.values()):
-            raise ValueError("it is not {arm: {metric: {mean, std, n}}}")
-    except ValueError as error:
-        raise CheckpointError(f"{path} is not valid ({error}). Measure again: python -m zoo.evaluate") from None
-    return metrics
-
-
-def _is_arm(arm: object) -> bool:
-    return isinstance(arm, dict) and all(
-        isinstance(value, dict)
-        and set(value) == {"mean", "std", "n"}
-        and all(isinstance(number, int | float) for number in value.values())
-        for value in arm.values()
-    )

@@ -11,7 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from zoo import architectures, registry
+from zoo import architectures, limits, registry
+from zoo.build_guard import BuildGuard
 from zoo.config import ModelConfig
 from zoo.decoders import Decoder
 from zoo.errors import ConfigError, DatasetError
@@ -26,6 +27,10 @@ from zoo.synths import Synth
 
 if TYPE_CHECKING:
     from zoo.hub.pushing import Pushed
+
+_MOST_VALUES = 2**28
+_MOST_TENSORS = 100_000
+"""What `create` builds at most: a thousand times the largest of the thesis's models."""
 
 
 Curves = Tensor | NDArray[Any] | Sequence[Sequence[float]]
@@ -331,7 +336,14 @@ def create(name: str, *, instrument: str | None = None, **options: Any) -> Model
             config = config.with_changes(**{key: options.pop(key)})
     features = options.pop("features", None) or config.features or FeatureSettings()  # a new model has today's defaults
     config = config.with_changes(features=features.to_dict() if isinstance(features, FeatureSettings) else features)
-    return Model(with_options(config, options))
+    config = with_options(config, options)
+    limits.check_rates(config.sample_rate, config.hop, where=name)
+    for part, chosen in (("decoder", config.decoder), ("synth", config.synth)):
+        limits.check_arguments(
+            chosen.args, part=f"{part} {chosen.name}", values=_MOST_VALUES, holds=f"{_MOST_VALUES:,} is the most"
+        )
+    with BuildGuard(values=_MOST_VALUES, tensors=_MOST_TENSORS, patient=True):
+        return Model(config)
 
 
 def shift_faults(transpose: float, loudness_shift_db: float) -> list[str | None]:

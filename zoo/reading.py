@@ -88,6 +88,8 @@ def _opened(folder: Path) -> Iterator[ModelFiles]:
         file = path.open("rb")
     except FileNotFoundError:
         raise CheckpointError(f"{folder} has no {path.name}: the weights are missing.") from None
+    except IsADirectoryError:
+        raise CheckpointError(f"{path} is a folder, where the weights belong. Copy or download it again.") from None
     with file:
         yield ModelFiles(path, config, file)
 

@@ -9,15 +9,15 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from zoo import architectures, naming, paths, strict_json
+from zoo import architectures, naming, paths
+from zoo.bounded_files import read_json
 from zoo.config import ModelConfig, read_config
-from zoo.errors import ConfigError, ZooError
+from zoo.errors import CheckpointError, ConfigError, ZooError
 from zoo.files import new_folder, write_atomically
 from zoo.locks import hold_name
 from zoo.path_names import check_path_name
 from zoo.reading import copy_run
 from zoo.run_files import CONFIG, WEIGHTS
-from zoo.text_files import read_text
 
 _ORIGIN = "hub.json"
 _COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -149,13 +149,12 @@ def read_origin(folder: Path) -> Origin | None:
     if not path.is_file():
         return None
     try:
-        content = strict_json.parse(read_text(path))
-        origin = Origin(**content) if isinstance(content, dict) else None
-        return (
-            origin
-            if origin and _is_sound(origin) and origin.weights_sha256 == read_config(folder).weights_sha256
-            else None
-        )
+        content = read_json(path, error=CheckpointError, remedy="")
+        if not isinstance(content, dict) or not all(isinstance(value, str) for value in content.values()):
+            return None
+        origin = Origin(**content)
+        sound = _is_sound(origin) and origin.weights_sha256 == read_config(folder).weights_sha256
+        return origin if sound else None
     except (ValueError, TypeError, ZooError):
         return None
 

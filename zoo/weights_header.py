@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from zoo import strict_json
+from zoo.bounded_files import is_lfs_pointer, lfs_pointer
 from zoo.config import ModelConfig
 from zoo.errors import CheckpointError
 from zoo.files import file_hash
@@ -94,6 +95,8 @@ def read_header(path: Path) -> Header:
     try:
         with path.open("rb") as file:
             return read_header_of(file, path)
+    except IsADirectoryError:
+        raise CheckpointError(f"{path} is a folder, where the weights belong. Copy or download it again.") from None
     except FileNotFoundError:
         raise CheckpointError(f"{path.parent} has no {path.name}: the weights are missing.") from None
 
@@ -144,6 +147,8 @@ def check_digest(digest: str, config: ModelConfig, path: Path) -> None:
 
 def describe_damage(path: Path, error: Exception) -> str:
     """Say what a file is that is not the safetensors file it should be."""
+    if is_lfs_pointer(path):
+        return f"{path} {lfs_pointer(path)} (or fetch the model from the Hub: python -m zoo fetch ORG/NAME)"
     start = b""
     with suppress(OSError), path.open("rb") as file:
         start = file.read(4)

@@ -178,14 +178,14 @@ def read_analysis(path: Path) -> Analysis | None:
     try:
         with safe_open(path, framework="pt") as file:
             values = json.loads(file.metadata()["analysis"])
+        return Analysis(
+            seconds=float(values["seconds"]),
+            parts=[Part(**part) for part in values["parts"]],
+            dropped=[Span(**span) for span in values["dropped"]],
+            noise=Noise(**values["noise"]),
+        )
     except (SafetensorError, OSError, KeyError, TypeError, ValueError):
         return None
-    return Analysis(
-        seconds=values["seconds"],
-        parts=[Part(**part) for part in values["parts"]],
-        dropped=[Span(**span) for span in values["dropped"]],
-        noise=Noise(**values["noise"]),
-    )
 
 
 def analyse(recording: Recording, preparation: Preparation) -> tuple[Analysis, dict[str, Tensor]]:

@@ -7,12 +7,13 @@ import io
 import logging
 from pathlib import Path
 
+from zoo.bounded_files import read_bounded
 from zoo.errors import ConfigError
-from zoo.text_files import read_text
 
 _log = logging.getLogger(__name__)
 
 INDEX_NAME = "INDEX.tsv"
+_MOST_BYTES = 50 * 2**20
 # How many folders above the recordings' own an index is looked for in.
 _ABOVE = 3
 _KEPT = ("licence", "license", "author", "source")
@@ -63,13 +64,13 @@ def _read(path: Path) -> dict[str, dict[str, str]]:
     if not path.is_file():
         return {}
     try:
-        text = read_text(path)
+        text = read_bounded(path, most_bytes=_MOST_BYTES, error=ConfigError, remedy="Divide it.")
         rows = list(csv.DictReader(io.StringIO(text), delimiter="\t", quoting=csv.QUOTE_NONE))
     except ConfigError as error:
         # it may be somebody else's; but if it is not, authors would be left out in silence
         _log.warning("%s Until then nobody is named by it.", error)
         return {}
-    except (OSError, csv.Error):
+    except csv.Error:
         return {}  # a file of that name that is no such table is somebody else's
     found: dict[str, dict[str, str]] = {}
     for row in rows:

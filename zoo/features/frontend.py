@@ -18,6 +18,7 @@ from zoo.features.loudness import FLOOR_DB
 from zoo.features.loudness_kinds import measure_by_name
 from zoo.features.pitch import default_thresholds, track_pitch
 from zoo.features.values import clean_f0, clean_loudness
+from zoo.limits import short
 from zoo.options import number_fault, refuse, type_fault, whole_fault
 
 # A recording whose peak is under this (-100 dB of full scale) is silent, and not amplified.
@@ -81,7 +82,7 @@ class FeatureSettings:
             )
         )
         if self.normalize not in NORMALIZATIONS:
-            raise ConfigError(f"Cannot normalize by {self.normalize!r}. Choose loudness, peak or none.")
+            raise ConfigError(f"Cannot normalize by {short(self.normalize)}. Choose loudness, peak or none.")
         if not 0.0 <= self.bridge_ms <= MOST_BRIDGED_MS:
             raise ConfigError(
                 f"Gaps of up to {self.bridge_ms:g} ms in the pitch cannot be bridged: choose 0 (none) to "
@@ -115,7 +116,7 @@ class FeatureSettings:
         for name in values:
             if name not in known:
                 raise ConfigError(
-                    f"Feature settings have no {name!r}.{near_matches(name, known)} They have: {listing(known)}. "
+                    f"Feature settings have no {short(name)}.{near_matches(name, known)} They have: {listing(known)}. "
                     "A file with it may come from a newer version of zoo."
                 )
         return cls(**{"normalize": "peak", **_WITHOUT_A_WORD, **values})

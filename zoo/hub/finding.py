@@ -264,7 +264,7 @@ def load(
     found = find(ref, revision=revision, access=access)
     try:
         return load_folder(found.folder, device=device)
-    except CheckpointError:
+    except (CheckpointError, ConfigError):
         if found.source != "hub" or access.offline or found.repo_id is None:
             raise
         # What lies in the cache has been damaged since it was fetched: compare it with the Hub's, once.
