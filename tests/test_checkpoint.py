@@ -180,7 +180,7 @@ def test_weights_that_float16_cannot_hold_are_refused(tmp_path):
         ({"format": "other"}, ConfigError, "not of zoo"),
         ({"sampel_rate": 16000}, ConfigError, "Did you mean sample_rate"),
         ({"sample_rate": "16k"}, ConfigError, "sample_rate must be int"),
-        ({"hop": 0}, ConfigError, "must be positive"),
+        ({"hop": 0}, ConfigError, "must be a whole number from 1"),
         ({"weights_dtype": "int4"}, ConfigError, "'int4', and this zoo knows float16: pip install -U ddsp-zoo"),
         ({"weights_dtype": 16}, ConfigError, "weights_dtype must be str"),
     ],

@@ -46,6 +46,7 @@ def _usage() -> argparse.ArgumentParser:
         "Each has its own --help with examples. Begin with:\n  python -m zoo.distill --gin quickstart.gin",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.color = False  # type: ignore[attr-defined]  # of Python 3.14; what is written is plain
     parser.add_argument("--version", action="store_true", help="print the version")
     parser.add_argument("--verbose", action="store_true", help="say where each model was found")
     parser.add_argument("command", nargs="?", help="one of the commands below")

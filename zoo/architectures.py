@@ -6,7 +6,7 @@ import inspect
 from typing import Any
 
 from zoo import naming, registry
-from zoo.config import ModelConfig
+from zoo.config import ModelConfig, check_instrument
 from zoo.errors import ConfigError
 
 
@@ -27,13 +27,15 @@ def config_of(name: str, *, instrument: str | None = None) -> ModelConfig:
 
     Raises:
         ModelNotFoundError: There is no such architecture.
-        ConfigError: The name has one instrument, and `instrument` is another.
+        ConfigError: The name has one instrument, and `instrument` is another, or is no name.
     """
     registered, named = naming.parse_name(name)
     if named and instrument and named != instrument:
         raise ConfigError(f"{name!r} names the instrument {named}, and instrument={instrument!r} another.")
     preset: Any = registry.models.get(registered)
     wanted = named or instrument
+    if wanted is not None:
+        check_instrument(wanted, "The instrument")
     takes_instrument = "instrument" in inspect.signature(preset).parameters
     config: ModelConfig = preset(instrument=wanted) if takes_instrument else preset()
     if config.architecture != registered and wanted is not None and config.instrument != wanted:

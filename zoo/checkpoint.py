@@ -9,31 +9,35 @@ Requirements it meets:
   small ones stay as they are, since they cost nothing, and what stands before a normalisation is heard most;
 - reading never runs code and never unpickles; what the header announces is compared with the config before any tensor
   is read;
-- two processes that save into one folder leave one of the two models, whole.
+- two processes that save into one folder leave one of the two models, whole, and so does who loads meanwhile get one.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import mmap
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors import torch as safetensors_torch
 from torch import Tensor
 
-from zoo import registry
-from zoo.config import WEIGHTS_DTYPES, ModelConfig, read_config
+from zoo import limits, registry
+from zoo.build_guard import BuildGuard, OversizedError
+from zoo.config import WEIGHTS_DTYPES, ModelConfig
+from zoo.config import read_config as read_config  # it is looked for here too
 from zoo.errors import CheckpointError, ConfigError, ZooError, listing
-from zoo.files import locked, write_atomically
+from zoo.features.devices import device_fault
+from zoo.files import write_together
+from zoo.locks import refuse_if_held
 from zoo.model import Model
+from zoo.options import refuse
+from zoo.own_numbers import OwnNumbers
+from zoo.reading import ModelFiles, read_whole
 from zoo.run_files import CONFIG, WEIGHTS
 from zoo.skip_init import SkipInit
-from zoo.weights_header import Header, check_digest, describe_damage, read_header
+from zoo.weights_header import Header, check_digest
 
 _METADATA_KEY = "zoo"
 _FLOATS = {"F64", "F32", "F16", "BF16"}
@@ -41,9 +45,10 @@ _EXACT = {torch.int64: "I64", torch.int32: "I32", torch.int16: "I16", torch.int8
 _EXACT |= {torch.bool: "BOOL"}
 _STORED = {"float16": torch.float16}
 _SMALL = 1024
+_MOST_NAMES = 1000  # letters of a list in a message
 
-_REREADS = 20
-_REREAD_SECONDS = 0.05
+_DTYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
+_DTYPES |= {name: dtype for dtype, name in _EXACT.items()}
 
 
 def save(model: Model, folder: str | Path, *, weights_dtype: str | None = None) -> Path:
@@ -63,6 +68,7 @@ def save(model: Model, folder: str | Path, *, weights_dtype: str | None = None) 
 
     Raises:
         ConfigError: There is no such dtype, or a parameter is beyond its range.
+        InUseError: Another process trains in that folder.
         OSError: The disk is full, or the folder cannot be written to.
     """
     folder = Path(folder)
@@ -77,10 +83,9 @@ def save(model: Model, folder: str | Path, *, weights_dtype: str | None = None) 
         weights_dtype=weights_dtype,
     )
     text = config.to_json()
-    with locked(folder):
-        # The config goes last: a folder with a config.json has its weights.
-        write_atomically(folder / WEIGHTS, weights)
-        write_atomically(folder / CONFIG, text)
+    refuse_if_held(folder, advice="save into another folder")
+    # The config goes last: a folder with a config.json has its weights.
+    write_together(folder, {WEIGHTS: weights, CONFIG: text.encode()})
     return folder
 
 
@@ -110,81 +115,54 @@ def load_folder(folder: str | Path, *, device: str | torch.device | None = None)
 
     Raises:
         CheckpointError: A file is missing or damaged, or the weights do not fit the config.
-        ConfigError: The config is damaged, or from a newer zoo.
+        ConfigError: The config is damaged, or from a newer zoo; or there is no such device here.
         PluginError: A component that the config names is not installed.
     """
+    if device is not None:
+        refuse([device_fault(device)])
     folder = Path(folder)
-    model = _load_whole(folder)
+    model = read_whole(folder, _load)
     if device is not None:
         model.to(device)
     return model.eval()
 
 
-def _load_whole(folder: Path) -> Model:
-    """Load the pair of files; while another process is just saving there, they do not fit for a moment."""
-    before = None
-    for _ in range(_REREADS):
-        try:
-            return _load_pair(folder)
-        except _MismatchError as error:
-            now = _state_of(folder)
-            if now == before:
-                raise error.reason from None
-            before = now
-            time.sleep(_REREAD_SECONDS)
-    raise CheckpointError(f"{folder} is being written to all the time; try again when that has ended.")
-
-
-class _MismatchError(Exception):
-    """The weights are not those that the config was saved with; `reason` is what there is to say of them."""
-
-    def __init__(self, reason: ZooError) -> None:
-        super().__init__(str(reason))
-        self.reason = reason
-
-
-def _state_of(folder: Path) -> list[tuple[int, int]]:
-    states = [(folder / name).stat() for name in (WEIGHTS, CONFIG)]
-    return [(state.st_ino, state.st_mtime_ns) for state in states]
-
-
-def _load_pair(folder: Path) -> Model:
-    config = read_config(folder)
-    path = folder / WEIGHTS
-    header = read_header(path)
-    state = _state_of(folder)
+def _load(files: ModelFiles) -> Model:
     with ThreadPoolExecutor(1) as pool:
         # Hashing takes as long as all the rest, and leaves Python alone meanwhile.
-        hashing = pool.submit(_hash_file, path)
-        try:
-            model = _build(config)
-            expected = model.state_dict()
-            _check_header(header, path, expected, config)
-            model.load_state_dict(_read_tensors(path, expected))
-            check_digest(hashing.result(), config, path)
-        except CheckpointError as error:
-            if config.weights_sha256 not in (None, hashing.result()):
-                raise _MismatchError(error) from None
-            raise
-    if _state_of(folder) != state:
-        raise _MismatchError(CheckpointError(f"{folder} was written to while it was read; try again."))
+        hashing = pool.submit(files.digest)
+        model = _build_within(files.config, files.header)
+        expected = model.state_dict()
+        _check_header(files.header, files.path, expected, files.config)
+        model.load_state_dict(_read_tensors(files, expected))
+        check_digest(hashing.result(), files.config, files.path)
     return model
 
 
-def _hash_file(path: Path) -> str:
-    # in one piece: for each piece the thread would wait for its turn in Python again
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        return hashlib.sha256(content).hexdigest()
+def _build_within(config: ModelConfig, header: Header) -> Model:
+    """Build the model that a config asks for, but nothing that is larger than weights with this header could be."""
+    holds = f"{WEIGHTS} beside that config holds {header.values:,} numbers in all"
+    for part, chosen in (("decoder", config.decoder), ("synth", config.synth)):
+        limits.check_arguments(chosen.args, part=f"{part} {chosen.name}", values=header.values, holds=holds)
+    with BuildGuard(values=header.values, tensors=len(header.tensors)):
+        return _build(config)
 
 
 def _build(config: ModelConfig) -> Model:
-    with torch.random.fork_rng(devices=[]):  # what a constructor may still draw is not the user's
+    with OwnNumbers():  # what a constructor may still draw is not the user's
         try:
             with SkipInit():
                 return Model(config)
+        except OversizedError:
+            raise
         except ZooError:
             # A constructor that computes with its initial weights needs real ones.
             return Model(config)
+
+
+def _some(names: set[str]) -> str:
+    text = listing(names)
+    return text if len(text) <= _MOST_NAMES else f"{text[:_MOST_NAMES]}..."
 
 
 def _check_header(header: Header, path: Path, expected: dict[str, Tensor], config: ModelConfig) -> None:
@@ -192,7 +170,7 @@ def _check_header(header: Header, path: Path, expected: dict[str, Tensor], confi
     missing, unknown = set(expected) - names, names - set(expected)
     if missing or unknown:
         raise CheckpointError(
-            f"{path} does not fit its config: it lacks {listing(missing)}, and has besides: {listing(unknown)}."
+            f"{path} does not fit its config: it lacks {_some(missing)}, and has besides: {_some(unknown)}."
         )
     for name, tensor in expected.items():
         entry = header.tensors[name]
@@ -212,12 +190,12 @@ def _check_header(header: Header, path: Path, expected: dict[str, Tensor], confi
         )
 
 
-def _read_tensors(path: Path, expected: dict[str, Tensor]) -> dict[str, Tensor]:
-    try:
-        with safe_open(path, framework="pt") as file:
-            state = {name: file.get_tensor(name) for name in expected}
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(describe_damage(path, error)) from None
+def _read_tensors(files: ModelFiles, expected: dict[str, Tensor]) -> dict[str, Tensor]:
+    state, path = {}, files.path
+    for name in expected:
+        entry = files.header.tensors[name]
+        flat = torch.frombuffer(files.read(name), dtype=_DTYPES[entry.dtype]) if entry.values else torch.empty(0)
+        state[name] = flat.reshape(entry.shape)
     # a sum is finite only if all that it sums is, and is found in a tenth of the time; it may overflow, then all look
     bad = [
         name

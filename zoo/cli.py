@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import errno
-import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
 
 from zoo.errors import ZooError
+from zoo.plain_text import shown_plainly
+from zoo.streams import usable_streams
 
 
 def parser(prog: str, description: str, examples: Sequence[str] = ()) -> argparse.ArgumentParser:
@@ -24,12 +25,15 @@ def parser(prog: str, description: str, examples: Sequence[str] = ()) -> argpars
     made = argparse.ArgumentParser(
         prog=prog, description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    made.color = False  # type: ignore[attr-defined]  # of Python 3.14; what is written is plain
     made.add_argument("--debug", action="store_true", help="show the traceback of an error")
     return made
 
 
 def run(main: Callable[[list[str]], int | None], argv: Sequence[str] | None = None) -> int:
     """Run a command's body and turn its errors into one message and an exit code.
+
+    Whatever it writes is shown plainly: see `zoo.plain_text`.
 
     Args:
         main: The body; gets the arguments, may return an exit code.
@@ -39,21 +43,24 @@ def run(main: Callable[[list[str]], int | None], argv: Sequence[str] | None = No
         0, or 2 for the user's mistakes, 1 for failures, 130 after Ctrl-C.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
-    debug = "--debug" in arguments
+    with usable_streams(), shown_plainly():
+        return _run(main, arguments, debug="--debug" in arguments)
+
+
+def _run(main: Callable[[list[str]], int | None], arguments: list[str], *, debug: bool) -> int:
     try:
-        return main(arguments) or 0
+        code = main(arguments) or 0
+        sys.stdout.flush()  # what it finds is told here, not when Python ends
+        return code
     except KeyboardInterrupt:
         return _complain("Stopped.", 130)
-    except BrokenPipeError:  # the reader went away (zoo list | head): not an error of ours
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except ZooError as error:
         if debug:
-            traceback.print_exc()
+            sys.stderr.write(traceback.format_exc())
         return _complain(f"error: {error}", error.exit_code)
     except OSError as error:
         if debug:
-            traceback.print_exc()
+            sys.stderr.write(traceback.format_exc())
         return _complain(f"error: {_explain(error)}", 1)
 
 

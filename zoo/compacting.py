@@ -15,12 +15,15 @@ import re
 import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import torch
 
 from zoo import hub, paths
 from zoo.card import card_text
+from zoo.card.safe_yaml import read_card
 from zoo.checkpoint import load_folder, save, weights_hash
 from zoo.config import ModelConfig
 from zoo.datasets import open_dataset
@@ -30,7 +33,9 @@ from zoo.files import new_folder, write_atomically
 from zoo.hub.client import Access
 from zoo.hub.publishing import find_leak, public_files
 from zoo.lineage import COMPACTED, rounding_difference_db
+from zoo.locks import hold_name
 from zoo.model import Model
+from zoo.reading import copy_run
 from zoo.run_files import CARD, CONFIG, WEIGHTS, published_files
 from zoo.training.batches import Batch, in_order
 from zoo.training.evaluation import check_rates, play
@@ -97,6 +102,7 @@ def compact(
     Raises:
         ConfigError: The difference is larger; the folder is taken; something would give away a path of this machine.
         CheckpointError: The run's files are damaged.
+        InUseError: Another process compacts into the same folder.
         ModelNotFoundError: There is no such run.
         DatasetError: There is no such data.
     """
@@ -104,13 +110,38 @@ def compact(
     if found.source == "hub":
         raise ConfigError(f"{run} is on the Hub. Fetch it first: python -m zoo fetch {run} --name NAME")
     out = Path(out).expanduser()
-    public = public_files(found.folder)
-    _check_target(out, found.folder, public.config, force=force)
-    original = load_folder(found.folder)
+    advice = "give another folder"
+    with hold_name(out, doing="compacting a run", advice=advice), TemporaryDirectory() as place:
+        load_folder(found.folder)  # what is wrong with it is told of the run, not of the copy
+        copy = Path(place) / found.folder.resolve().name
+        copy.mkdir()
+        copy_run(found.folder, copy)  # one version, whatever else is saved there meanwhile
+        options = _Options(data, limit_db, samples, plots, recordings, force)
+        return _compact(run, found.folder, copy, out, options)
+
+
+@dataclass(frozen=True)
+class _Options:
+    """What `compact` was asked for; see there."""
+
+    data: str | None
+    limit_db: float
+    samples: int | None
+    plots: bool
+    recordings: bool
+    force: bool
+
+
+def _compact(run: str | Path, source: Path, copy: Path, out: Path, options: _Options) -> Compacted:
+    data, limit_db, samples = options.data, options.limit_db, options.samples
+    public = public_files(copy)
+    check = partial(_check_target, out, source, public.config, force=options.force)
+    check()
+    original = load_folder(copy)
     segments, measured_on = _segments(original, data)
-    chosen = _chosen(public.files, samples=samples, plots=plots, recordings=recordings)
-    previous = (out / CARD).read_text(encoding="utf-8") if (out / CARD).is_file() else ""
-    with new_folder(out) as folder:
+    chosen = _chosen(public.files, samples=samples, plots=options.plots, recordings=options.recordings)
+    previous = read_card(out / CARD) if (out / CARD).exists() else ""
+    with new_folder(out, check=check) as folder:
         for name in chosen:
             _put(public.files[name], folder / name)
         original.config = public.config
@@ -127,8 +158,8 @@ def compact(
         write_atomically(folder / CONFIG, config.to_json())
         write_atomically(folder / CARD, card_text(folder, other_cards=[previous]))
         if leak := find_leak(dict(published_files(folder)), Access()):
-            raise ConfigError(f"Nothing was written: {leak}. Take it out of {found.folder} and try again.")
-    sizes = [(place / WEIGHTS).stat().st_size for place in (found.folder, out)]
+            raise ConfigError(f"Nothing was written: {leak}. Take it out of {source} and try again.")
+    sizes = [(place / WEIGHTS).stat().st_size for place in (copy, out)]
     return Compacted(out, config, difference, measured_on, *sizes)
 
 

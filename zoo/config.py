@@ -11,9 +11,12 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from zoo import strict_json
+from zoo import limits, strict_json
+from zoo.bounded_files import read_bounded
 from zoo.errors import CheckpointError, ConfigError, ForeignConfigError, listing, near_matches
+from zoo.lineage_types import check_lineage
 from zoo.model_range import ModelRange
+from zoo.path_names import check_path_name
 from zoo.run_files import CONFIG
 
 FORMAT = "ddsp-zoo"
@@ -26,11 +29,12 @@ WEIGHTS_DTYPES = ("float16",)
 
 MAX_CONFIG_BYTES = 1_000_000
 
-_COMPONENT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+_COMPONENT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
 # What may stand in a command that a message tells people to type: never more than a name and a version.
-_DISTRIBUTION = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
-_VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9.!+_-]*")
-_ARCHITECTURE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+_DISTRIBUTION = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,98}[A-Za-z0-9])?")
+_VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9.!+_-]{0,99}")
+_MOST_REQUIRED = 20
+_ARCHITECTURE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 _INSTRUMENT = re.compile(r"\w[\w .-]{0,63}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -49,7 +53,8 @@ class ComponentConfig:
             raise ConfigError(f'{where} must be {{"name": ..., "args": {{...}}}}, found {json.dumps(value)[:200]}.')
         if not _COMPONENT_NAME.fullmatch(value["name"]):
             raise ConfigError(
-                f"{where} names {value['name']!r}; a component is a name in zoo's registry, never an import path."
+                f"{where} names {limits.short(value['name'])}; a component is a name in zoo's registry, never an "
+                "import path."
             )
         args = value.get("args", {})
         if not isinstance(args, dict):
@@ -142,16 +147,17 @@ class ModelConfig:
                 f'{where} is not of zoo (it lacks "format": "{FORMAT}"). Is this folder a zoo run?'
             )
         version = content.get("config_version")
-        if not isinstance(version, int) or version > CONFIG_VERSION:
+        if isinstance(version, bool) or not isinstance(version, int) or not 1 <= version <= CONFIG_VERSION:
             raise ConfigError(
-                f"{where} has config version {version}, and this zoo knows {CONFIG_VERSION}: pip install -U ddsp-zoo"
+                f"{where} has config version {limits.short(version)}, and this zoo knows {CONFIG_VERSION}: "
+                "pip install -U ddsp-zoo"
             )
         known = {f.name: f for f in fields(cls)}
         given = {key: value for key, value in content.items() if key not in ("format", "config_version", "name")}
         unknown = set(given) - set(known)
         if unknown:
             first = min(unknown)
-            raise ConfigError(f"{where} has unknown fields: {listing(unknown)}.{near_matches(first, known)}")
+            raise ConfigError(f"{where} has unknown fields: {listing(unknown)[:300]}.{near_matches(first, known)}")
         missing = {"architecture", "decoder", "synth"} - set(given)
         if missing:
             raise ConfigError(f"{where} lacks {listing(missing)}.")
@@ -174,8 +180,7 @@ class ModelConfig:
         if given.get("range") is not None:
             given["range"] = ModelRange.from_dict(given["range"], where=f"{where}: range")
         config = cls(**given)
-        if config.sample_rate <= 0 or config.hop <= 0:
-            raise ConfigError(f"{where}: sample_rate and hop must be positive.")
+        limits.check_rates(config.sample_rate, config.hop, where=where)
         _check_texts(config, where)
         return config
 
@@ -189,26 +194,39 @@ def read_config(folder: str | Path) -> ModelConfig:
         ConfigError: It is damaged, or from a newer zoo.
     """
     path = Path(folder) / CONFIG
-    if not path.is_file():
+    if not path.exists():
         raise CheckpointError(
             f"{folder} has no {CONFIG}, so it is no model. A model is a folder that zoo.save, python -m zoo.train or "
             "python -m zoo.distill wrote."
         )
-    if (size := path.stat().st_size) > MAX_CONFIG_BYTES:
-        raise CheckpointError(f"{path} has {size} bytes; a config is never over {MAX_CONFIG_BYTES}.")
-    try:
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise CheckpointError(f"{path} is not text: {error}.") from None
+    remedy = "Copy or download the model again."
+    text = read_bounded(path, most_bytes=MAX_CONFIG_BYTES, error=CheckpointError, remedy=remedy)
     return ModelConfig.from_json(text, where=str(path))
+
+
+def check_instrument(instrument: object, where: str) -> None:
+    """Make sure that a word from outside can be an instrument's name: models and folders are called after it.
+
+    Args:
+        instrument: The word.
+        where: What messages call it, e.g. "The instrument".
+
+    Raises:
+        ConfigError: It cannot.
+    """
+    remedy = "An instrument is a word such as flute or electric_guitar."
+    name = check_path_name(instrument, where, remedy=remedy)
+    if not _INSTRUMENT.fullmatch(name):
+        raise ConfigError(f"{where} {name!r} is refused: it is no instrument's name. {remedy}")
 
 
 def _check_texts(config: ModelConfig, where: str) -> None:
     """Texts that become names, commands or comparisons must look like what they are."""
     if not _ARCHITECTURE.fullmatch(config.architecture):
-        raise ConfigError(f"{where}: {config.architecture!r} is no architecture's name.")
+        raise ConfigError(f"{where}: {limits.short(config.architecture)} is no architecture's name.")
     if config.instrument is not None and not _INSTRUMENT.fullmatch(config.instrument):
-        raise ConfigError(f"{where}: {config.instrument!r} is no instrument's name.")
+        raise ConfigError(f"{where}: {limits.short(config.instrument)} is no instrument's name.")
+    check_path_name(config.name, f"{where}: the model's name")  # folders are called after it
     if config.weights_sha256 is not None and not _SHA256.fullmatch(config.weights_sha256):
         raise ConfigError(f"{where}: weights_sha256 must be 64 hexadecimal digits.")
     if config.weights_dtype is not None and config.weights_dtype not in WEIGHTS_DTYPES:
@@ -216,9 +234,13 @@ def _check_texts(config: ModelConfig, where: str) -> None:
             f"{where}: weights_dtype is {config.weights_dtype!r}, and this zoo knows {listing(WEIGHTS_DTYPES)}: "
             "pip install -U ddsp-zoo"
         )
+    if len(config.requires) > _MOST_REQUIRED:
+        raise ConfigError(f"{where}: requires names {len(config.requires)} packages; {_MOST_REQUIRED} are the most.")
+    check_lineage(config.lineage, where=f"{where}: lineage")
     for name, version in config.requires.items():
         if not (_DISTRIBUTION.fullmatch(name) and isinstance(version, str) and _VERSION.fullmatch(version)):
-            raise ConfigError(f"{where}: requires names {name!r} {version!r}, which is no package with a version.")
+            found = f"{limits.short(name)} {limits.short(version)}"
+            raise ConfigError(f"{where}: requires names {found}, which is no package with a version.")
 
 
 def _parse(text: str, where: str) -> object:

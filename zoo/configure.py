@@ -20,7 +20,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from zoo import registry
-from zoo.errors import ConfigError, listing, near_matches
+from zoo.errors import ConfigError, ZooError, listing, near_matches
+from zoo.gin_bounds import check_expansion, check_numbers
 from zoo.gin_files import REQUIRED, Binding, Import, Macro, Reference, inner_values, read_files, read_set
 
 _log = logging.getLogger(__name__)
@@ -84,7 +85,11 @@ class Configuration:
 
 
 def configure(
-    gin_files: Sequence[str], bindings: Sequence[str] = (), *, functions: Mapping[str, Callable[..., Any]]
+    gin_files: Sequence[str],
+    bindings: Sequence[str] = (),
+    *,
+    functions: Mapping[str, Callable[..., Any]],
+    outside: bool = False,
 ) -> Configuration:
     """Parse gin files and bindings, check every name in them, and lock the result.
 
@@ -98,20 +103,26 @@ def configure(
         gin_files: Paths, or names of shipped files (see `zoo.gin_files.find_gin_file`); later ones win.
         bindings: What was typed as `--set`; wins over all files.
         functions: The main functions that files may set arguments of, by the name that files use.
+        outside: The files are recipes from elsewhere: they may import nothing, include shipped files only, and hold no
+            absurd numbers.
 
     Raises:
         ConfigError: Anything in the files or bindings that does not exist, does not fit, or is missing.
         PluginError: A component that is named there cannot be imported.
     """
-    statements = [*read_files(gin_files), *(s for text in bindings for s in read_set(text))]
+    from_files = list(read_files(gin_files, outside=outside))
+    if outside:
+        check_numbers([s for s in from_files if isinstance(s, Binding)], functions)
+    statements = [*from_files, *(s for text in bindings for s in read_set(text))]
     imports = [s for s in statements if isinstance(s, Import)]
     for statement in imports:
-        _import(statement)
+        _import(statement, outside=outside)
     bound = [s for s in statements if isinstance(s, Binding)]
     names = _Names(functions)
     selectors = {name: names.register_as(name, where) for name, where in _used_names(bound).items()}
     _check(bound, selectors, names)
     _check_macros(bound)
+    check_expansion(bound, selectors)
     config = "".join(f"import {module}\n" for module in dict.fromkeys(s.module for s in imports))
     config += _bind(bound, selectors, names)
     _log.debug("gin configuration:\n%s", config)
@@ -154,7 +165,12 @@ class _Names:
         return selector
 
 
-def _import(statement: Import) -> None:
+def _import(statement: Import, *, outside: bool) -> None:
+    if outside:
+        raise ConfigError(
+            f"{statement.where}: it imports {statement.module}, which runs that module's code. Look at the file; "
+            "if you trust it, copy it and run it yourself: python -m zoo.distill --gin COPY"
+        )
     try:
         importlib.import_module(statement.module)
     except ImportError as error:
@@ -290,8 +306,11 @@ def _build(value: Any) -> Any:  # noqa: ANN401 - a gin value is any plain data
         arguments = {name: _build(inner) for name, inner in value.arguments.items()}
         try:
             return value.component(**arguments)
-        except TypeError as error:
-            raise ConfigError(f"{getattr(value.component, '__name__', value.component)}: {error}.") from error
+        except ZooError:
+            raise
+        except (TypeError, ValueError, ArithmeticError, RuntimeError, MemoryError) as error:
+            reason = (str(error) or type(error).__name__)[:300].rstrip(".")
+            raise ConfigError(f"{getattr(value.component, '__name__', value.component)}: {reason}.") from error
     if isinstance(value, dict):
         return {key: _build(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

@@ -56,6 +56,12 @@ class HubUnreachableError(HubError):
     exit_code: ClassVar[int] = 1
 
 
+class InUseError(ZooError, RuntimeError):
+    """Another process is using a folder, or a name; the same command may work when that has ended."""
+
+    exit_code: ClassVar[int] = 1
+
+
 class TrainingError(ZooError, RuntimeError):
     """A training went wrong by itself: a loss became NaN, for one."""
 

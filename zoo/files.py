@@ -5,15 +5,17 @@ Several processes may do so at once: the last one to finish wins, and what stand
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import os
+import secrets
 import shutil
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from zoo import paths
+from zoo.exchange import exchange
+from zoo.locks import locked as locked  # what writes files needs both
 
 
 def write_atomically(path: str | Path, data: bytes | str) -> None:
@@ -28,8 +30,38 @@ def write_atomically(path: str | Path, data: bytes | str) -> None:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with beside(path) as temporary, temporary.open("wb") as file:
-        file.write(data.encode() if isinstance(data, str) else data)
+    with beside(path) as temporary:
+        _write_through(temporary, data.encode() if isinstance(data, str) else data)
+
+
+def write_together(folder: Path, contents: Mapping[str, bytes]) -> None:
+    """Write files that belong together: all are written before the first one gets its name, and then by one process.
+
+    Args:
+        folder: Made when missing.
+        contents: By name, in the order in which they get their names.
+
+    Raises:
+        OSError: The disk is full, or the folder cannot be written to; what was there is unchanged.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    written: dict[Path, Path] = {}
+    try:
+        for name, data in contents.items():
+            temporary = written[folder / name] = _new_file(folder / name)
+            _write_through(temporary, data)
+        with locked(folder):
+            for path, temporary in written.items():
+                temporary.replace(path)
+    except BaseException:
+        for temporary in written.values():
+            temporary.unlink(missing_ok=True)
+        raise
+
+
+def _write_through(path: Path, data: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(data)
         file.flush()
         os.fsync(file.fileno())
 
@@ -39,12 +71,9 @@ def beside(path: str | Path) -> Iterator[Path]:
     """Give a temporary name beside `path` to write to, and rename it to `path` when the block ends well."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
+    temporary = _new_file(path)
     try:
         yield temporary
-        temporary.chmod(0o666 & ~_umask())  # mkstemp makes files that only their owner can read
         temporary.replace(path)
     except BaseException:
         with suppress(OSError):
@@ -53,20 +82,28 @@ def beside(path: str | Path) -> Iterator[Path]:
 
 
 @contextmanager
-def new_folder(path: str | Path) -> Iterator[Path]:
+def new_folder(path: str | Path, *, check: Callable[[], None] | None = None) -> Iterator[Path]:
     """Give a temporary folder beside `path` to fill; it takes the name `path` when the block ends well.
 
-    A folder that stood there is replaced only then.
+    A folder that stood there is replaced only then, and where the system can exchange two folders in one step (Linux,
+    macOS), there is no moment in which none stands there.
+
+    Args:
+        path: The folder.
+        check: Called when all is written, while nobody else can put anything in its place; what it raises leaves what
+            is there as it is.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
+    temporary = _unique(path)
+    temporary.mkdir()
     try:
         yield temporary
-        temporary.chmod(0o777 & ~_umask())
         with locked(path):
+            if check is not None:
+                check()
             if path.exists():
-                _exchange(temporary, path)
+                _replace_folder(temporary, path)
             else:
                 temporary.replace(path)
     except BaseException:
@@ -74,38 +111,39 @@ def new_folder(path: str | Path) -> Iterator[Path]:
         raise
 
 
-def _exchange(new: Path, path: Path) -> None:
-    old = Path(tempfile.mkdtemp(prefix=f".{path.name}-old-", dir=path.parent))
-    path.replace(old / path.name)
+def _replace_folder(new: Path, path: Path) -> None:
+    if exchange(new, path):
+        if new.is_symlink():
+            new.unlink()
+        shutil.rmtree(new, ignore_errors=True)
+        return
+    old = _unique(path)
+    path.replace(old)
     try:
         new.replace(path)
     except BaseException:
-        (old / path.name).replace(path)
-        old.rmdir()
+        old.replace(path)
         raise
     shutil.rmtree(old, ignore_errors=True)
 
 
-@contextmanager
-def locked(path: str | Path) -> Iterator[None]:
-    """Let one process at a time write what stands under `path`; the others wait.
-
-    The lock lies in the user's own folder, so that nothing is left beside the files, and ends with the process.
-    """
-    from filelock import FileLock  # slow to import, and reading needs none
-
-    name = hashlib.sha256(str(Path(path).resolve()).encode()).hexdigest()[:32]
-    with FileLock(_lock_folder() / f"{name}.lock"):
-        yield
+def _new_file(path: Path) -> Path:
+    # mkstemp's files can be read by their owner alone, and to learn the umask it would have to be set, for all threads
+    while True:
+        temporary = _unique(path, suffix=path.suffix)
+        with suppress(FileExistsError):
+            os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
+            return temporary
 
 
-def _lock_folder() -> Path:
-    for folder in (paths.zoo_home() / "locks", Path(tempfile.gettempdir()) / "ddsp-zoo-locks"):
-        with suppress(OSError):
-            folder.mkdir(parents=True, exist_ok=True)
-            if os.access(folder, os.W_OK):
-                return folder
-    raise OSError(f"{paths.zoo_home()} cannot be written. Type: export ZOO_HOME=FOLDER, with a folder of yours")
+def _unique(path: Path, *, suffix: str = "") -> Path:
+    stem = path.stem if suffix else path.name
+    return path.with_name(f".{stem}-{secrets.token_hex(4)}{suffix}")
+
+
+def being_replaced(path: Path) -> bool:
+    """Whether another process may just be putting a folder in the place of `path`."""
+    return path.parent.is_dir() and any(path.parent.glob(f".{glob.escape(path.name)}-*"))
 
 
 def file_hash(path: Path, digest: hashlib._Hash | None = None) -> str:
@@ -115,9 +153,3 @@ def file_hash(path: Path, digest: hashlib._Hash | None = None) -> str:
         while chunk := file.read(2**20):
             digest.update(chunk)
     return digest.hexdigest()
-
-
-def _umask() -> int:
-    mask = os.umask(0)  # the only way to read it is to set it
-    os.umask(mask)
-    return mask

@@ -14,10 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from zoo import paths
+from zoo import gin_bounds, paths
+from zoo.bounded_files import read_bounded
 from zoo.errors import ConfigError, near_matches
 
 REQUIRED = "gin.REQUIRED"
+_MOST_QUOTED = 200  # letters of a line in a message
+
+_CURLY = "\u2018\u2019\u201c\u201d"  # what word processors make of quotes
 
 
 @dataclass(frozen=True)
@@ -120,25 +124,38 @@ def find_gin_file(name: str, *, beside: Path | None = None) -> Path:
     )
 
 
-def read_files(names: Sequence[str]) -> Iterator[Statement]:
+def read_files(names: Sequence[str], *, outside: bool = False) -> Iterator[Statement]:
     """Read gin files and what they include, in the order in which their statements take effect.
 
+    Args:
+        names: Paths, or names of shipped files.
+        outside: They are recipes from elsewhere: they may include shipped files only.
+
     Raises:
-        ConfigError: A file is missing, is not gin, or includes itself.
+        ConfigError: A file is missing, is not gin, is too large, or includes itself.
     """
+    reading = _Reading(outside)
     for name in names:
-        yield from _read_file(find_gin_file(name), ())
+        yield from _read_file(find_gin_file(name), (), reading)
 
 
-def _read_file(path: Path, within: tuple[Path, ...]) -> Iterator[Statement]:
+@dataclass
+class _Reading:
+    outside: bool
+    files: int = 0
+
+
+def _read_file(path: Path, within: tuple[Path, ...], reading: _Reading) -> Iterator[Statement]:
+    reading.files += 1
+    if reading.files > gin_bounds.MOST_FILES:
+        raise ConfigError(f"{path} is one of over {gin_bounds.MOST_FILES} files that include each other: too many.")
     if path in within:
         chain = " includes ".join(str(p) for p in (*within, path))
         raise ConfigError(f"A gin file includes itself: {chain}. Take one of these includes out.")
-    try:
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path} is not a text file: {error}. A gin file is plain UTF-8 text.") from error
-    yield from _parse(text, str(path), path, within)
+    remedy = "A gin file is plain UTF-8 text."
+    text = read_bounded(path, most_bytes=gin_bounds.MOST_BYTES, error=ConfigError, remedy=remedy)
+    gin_bounds.check_text(text, str(path))
+    yield from _parse(text, str(path), path, within, reading)
 
 
 def read_set(text: str) -> list[Statement]:
@@ -157,7 +174,7 @@ def read_set(text: str) -> list[Statement]:
     if _is_bare_text(value):
         value = repr(value)
     try:
-        return list(_parse(f"{key} = {value}", f'--set "{text}"', None, ()))
+        return list(_parse(f"{key} = {value}", f'--set "{text}"', None, (), _Reading(False)))
     except ConfigError as error:
         raise ConfigError(f"{error} Text stands in quotes: --set \"{key}='...'\"") from None
 
@@ -172,7 +189,9 @@ def _is_bare_text(value: str) -> bool:
     return re.fullmatch(r"""[A-Za-z_~./\\][^\s'"()\[\],=%@#]*""", value) is not None
 
 
-def _parse(text: str, source: str, path: Path | None, within: tuple[Path, ...]) -> Iterator[Statement]:
+def _parse(
+    text: str, source: str, path: Path | None, within: tuple[Path, ...], reading: _Reading
+) -> Iterator[Statement]:
     from gin import config_parser
 
     def where(line: int | None) -> str:
@@ -181,19 +200,26 @@ def _parse(text: str, source: str, path: Path | None, within: tuple[Path, ...]) 
     try:
         statements = list(config_parser.ConfigParser(text, _Placeholders()))
     except SyntaxError as error:
-        raise ConfigError(f"{where(error.lineno)}: {_reason(error)}.{_quoted(error.text)}") from None
+        raise ConfigError(
+            f"{where(error.lineno)}: {_unquoted(error.text, path) or _reason(error)}.{_quoted(error.text)}"
+        ) from None
     except tokenize.TokenError as error:
         raise ConfigError(f"{where(error.args[1][0])}: a bracket or a quote is not closed.") from None
+    except (RecursionError, MemoryError):
+        raise ConfigError(f"{source}: a value in it is nested too deeply.") from None
     except (ValueError, TypeError) as error:  # e.g. a list as a dictionary's key
         raise ConfigError(f"{source}: {error}.") from None
     for statement in statements:
         place = where(statement.location.line_num)
         if isinstance(statement, config_parser.IncludeStatement):
             try:
-                included = find_gin_file(statement.filename, beside=path.parent if path else None)
+                if reading.outside:
+                    included = gin_bounds.find_shipped(statement.filename)
+                else:
+                    included = find_gin_file(statement.filename, beside=path.parent if path else None)
             except ConfigError as error:
                 raise ConfigError(f"{place}: {error}") from None
-            yield from _read_file(included, (*within, *([path] if path else [])))
+            yield from _read_file(included, (*within, *([path] if path else [])), reading)
         elif isinstance(statement, config_parser.BindingStatement):
             yield Binding(
                 statement.scope or "",
@@ -209,12 +235,28 @@ def _parse(text: str, source: str, path: Path | None, within: tuple[Path, ...]) 
             yield Import(statement.module, place)
 
 
+def _unquoted(line: str | None, path: Path | None) -> str | None:
+    """What is wrong with a line of a file whose value is text without quotes, or in quotes that are none."""
+    if path is None or not line:  # what was typed as --set is told by read_set
+        return None
+    key, equals, value = (part.strip() for part in line.partition("#")[0].partition("="))
+    if not equals or not key or not value:
+        return None
+    if value[0] in _CURLY and value[-1] in _CURLY:
+        return f"quotes are straight ones: {key} = {value.strip(_CURLY)!r}"
+    try:
+        text = _is_bare_text(value) or re.fullmatch(r"""[^\W\d][^'"()\[\]{},=%@]*""", value) is not None
+    except ConfigError as error:
+        return str(error).rstrip(".")
+    return f"text stands in quotes: {key} = {value!r}" if text else None
+
+
 def _reason(error: SyntaxError) -> str:
     return (error.msg or "this is not gin").strip().rstrip(".").split("\n")[0]
 
 
 def _quoted(line: str | None) -> str:
-    return f"\n    {line.strip()}\n" if line and line.strip() else ""
+    return f"\n    {line.strip()[:_MOST_QUOTED]}\n" if line and line.strip() else ""
 
 
 def inner_values(value: Any) -> Iterator[Any]:  # noqa: ANN401 - a gin value is any plain data

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import inspect
 import logging
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,23 @@ def main_functions() -> dict[str, Callable[..., Any]]:
     return {"train": train, "distill": distill, "prepare": prepare, "evaluate": evaluate, "grid": grid}
 
 
+def check_run(command: str, arguments: Mapping[str, Any]) -> None:
+    """Check the arguments of a run that another process is going to make, before any is started.
+
+    Args:
+        command: "train" or "distill".
+        arguments: As gin files give them; the rest is the function's defaults.
+
+    Raises:
+        ConfigError: Some do not fit.
+    """
+    from zoo.training.arguments import check_arguments
+
+    parameters = inspect.signature(main_functions()[command]).parameters.values()
+    defaults = {p.name: p.default for p in parameters if p.default is not p.empty}
+    check_arguments({**defaults, **arguments})
+
+
 def typed_arguments(
     command: str, parser: argparse.ArgumentParser, argv: Sequence[str], *, paths: Sequence[str] = ()
 ) -> dict[str, Any]:
@@ -92,8 +110,13 @@ def typed_arguments(
 _UNTYPED = object()
 
 
-def run(command: str, options: argparse.Namespace) -> int:
+def run(command: str, options: argparse.Namespace, *, outside: bool = False) -> int:
     """Configure and call `train` or `distill`.
+
+    Args:
+        command: Which.
+        options: Those of `parser`.
+        outside: The gin files come from elsewhere; see `zoo.configure.configure`.
 
     Raises:
         ZooError: Whatever does not fit; see `zoo.configure.configure` and `zoo.training.loop`.
@@ -113,7 +136,7 @@ def run(command: str, options: argparse.Namespace) -> int:
         raise ConfigError(f"Say what to do: --gin FILE. Shipped files: {shipped}.")
     show_messages()
     functions = main_functions()
-    configuration = configure(files, options.bindings, functions=functions)
+    configuration = configure(files, options.bindings, functions=functions, outside=outside)
     # What the command line leaves open is left to the files.
     given = {name: getattr(options, name) for name in ("out", "name") if getattr(options, name) is not None}
     given |= {name: True for name in ("resume", "force") if getattr(options, name)}

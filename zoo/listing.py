@@ -8,14 +8,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from zoo import architectures, paths, registry, store, strict_json
+from zoo import architectures, paths, registry, store
 from zoo.config import ModelConfig, read_config
-from zoo.errors import CheckpointError, ConfigError
+from zoo.errors import ConfigError
 from zoo.hub.client import Access
 from zoo.hub.finding import find
-from zoo.weights_header import read_header
-
-_MAX_METRICS_BYTES = 1_000_000
+from zoo.metrics_file import read_metrics
+from zoo.reading import read_whole
+from zoo.run_files import WEIGHTS
 
 
 def list_models(
@@ -113,16 +113,22 @@ def describe_folder(folder: Path) -> ModelInfo:
         CheckpointError: It holds none, or its files are damaged.
         ConfigError: Its config.json is damaged.
     """
-    config = read_config(folder)
-    weights = folder / "model.safetensors"
+    if (folder / WEIGHTS).is_file():
+        return read_whole(
+            folder, lambda files: _describe(folder, files.config, files.header.values, files.size), others=True
+        )
+    return _describe(folder, read_config(folder), None, None)
+
+
+def _describe(folder: Path, config: ModelConfig, parameters: int | None, size_bytes: int | None) -> ModelInfo:
     return ModelInfo(
         config.name,
         "folder",
         folder,
         config,
-        parameters=read_header(weights).values if weights.is_file() else None,
-        size_bytes=weights.stat().st_size if weights.is_file() else None,
-        metrics=_read_metrics(folder / "metrics.json"),
+        parameters=parameters,
+        size_bytes=size_bytes,
+        metrics=read_metrics(folder / "metrics.json"),
         brought_by=_origin(config),
     )
 
@@ -155,26 +161,3 @@ def _status(stored: bool, shipped: list[Path], architectures: list[registry.Entr
 def _origin(config: ModelConfig) -> str:
     offers = registry.models.entries().get(config.architecture, [])
     return " and ".join(sorted(offer.origin for offer in offers))
-
-
-def _read_metrics(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        return {}
-    try:
-        if path.stat().st_size > _MAX_METRICS_BYTES:
-            raise ValueError(f"it has {path.stat().st_size} bytes")
-        metrics = strict_json.parse(path.read_text(encoding="utf-8"))
-        if not isinstance(metrics, dict) or not all(_is_arm(arm) for arm in metrics.values()):
-            raise ValueError("it is not {arm: {metric: {mean, std, n}}}")
-    except ValueError as error:
-        raise CheckpointError(f"{path} is not valid ({error}). Measure again: python -m zoo.evaluate") from None
-    return metrics
-
-
-def _is_arm(arm: object) -> bool:
-    return isinstance(arm, dict) and all(
-        isinstance(value, dict)
-        and set(value) == {"mean", "std", "n"}
-        and all(isinstance(number, int | float) for number in value.values())
-        for value in arm.values()
-    )

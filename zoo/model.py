@@ -2,29 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from zoo import architectures, registry
+from zoo import architectures, limits, registry
+from zoo.build_guard import BuildGuard
 from zoo.config import ModelConfig
 from zoo.decoders import Decoder
 from zoo.errors import DatasetError
 from zoo.features import Features, FeatureSettings, extract_features, scale_f0, scale_loudness
 from zoo.features.audio import read_audio
+from zoo.features.values import HALF, as_floats, check_curves, clean_f0, clean_loudness
 from zoo.fit import check_fit, into_range, quietened
 from zoo.levelling import Levelled, at_level, check_level, recording_level_db
 from zoo.model_range import ModelRange
+from zoo.options import number_fault, refuse, torch_seed_fault, whole_fault
 from zoo.parts import build_part, check_handshake, component, with_options
 from zoo.rendering import Rendering as Rendering  # plugins find it here too
 from zoo.synths import Synth
 
 if TYPE_CHECKING:
     from zoo.hub.pushing import Pushed
+
+_MOST_VALUES = 2**28
+_MOST_TENSORS = 100_000
+"""What `create` builds at most: a thousand times the largest of the thesis's models."""
+
+
+Curves = Tensor | NDArray[Any] | Sequence[Sequence[float]]
+"""`[batch, frames]`, as people have it."""
 
 
 class Model(nn.Module):
@@ -91,8 +103,11 @@ class Model(nn.Module):
         self.config = self.config.with_changes(range=trained)
         self.synth.restrict(trained)
 
-    def forward(self, f0_hz: Tensor, loudness_db: Tensor, noise: Tensor | None = None) -> Rendering:
+    def forward(self, f0_hz: Curves, loudness_db: Curves, noise: Curves | None = None) -> Rendering:
         """Render features.
+
+        Tensors of any real type and device, numpy arrays and lists are taken; what is no ordinary number means what
+        `zoo.features.values` says. A model in half precision works in float32 with its rounded weights.
 
         Args:
             f0_hz: `[batch, frames]` in Hz, 0 where unvoiced.
@@ -101,21 +116,29 @@ class Model(nn.Module):
                 (in eval mode); frame t uses samples `t * hop : (t + 1) * hop`. Drawn when not given.
 
         Raises:
-            ValueError: The shapes disagree.
+            ValueError: They are no numbers, or the shapes disagree.
         """
-        if f0_hz.ndim != 2 or f0_hz.shape != loudness_db.shape or f0_hz.shape[1] < 1:
-            raise ValueError(
-                "f0_hz and loudness_db must both be [batch, frames] with at least one frame; "
-                f"found {list(f0_hz.shape)} and {list(loudness_db.shape)}."
-            )
+        like = next(self.parameters())
+        if like.dtype in HALF:  # as it was stored, at half the size; phases and state spaces need more digits to work
+            whole = {name: _whole(tensor) for name, tensor in (*self.named_parameters(), *self.named_buffers())}
+            made: Rendering = torch.func.functional_call(self, whole, (f0_hz, loudness_db, noise))
+            return made
+        f0_hz = as_floats(f0_hz, name="f0_hz", like=like)
+        loudness_db = as_floats(loudness_db, name="loudness_db", like=like)
+        fits = f0_hz.ndim == 2 and f0_hz.shape[1] > 0
+        check_curves(f0_hz, loudness_db, shapes="both be [batch, frames] with at least one frame", fits=fits)
+        f0_hz, loudness_db = clean_f0(f0_hz), clean_loudness(loudness_db)
+        noise = None if noise is None else as_floats(noise, name="noise", like=like)
         samples = f0_hz.shape[1] * self.hop
         if noise is not None and noise.shape != (f0_hz.shape[0], samples):
             raise ValueError(
                 f"noise must be [batch, frames * hop] = {[f0_hz.shape[0], samples]}, found {list(noise.shape)}."
             )
         controls, hidden = self.decoder(scale_f0(f0_hz), scale_loudness(loudness_db))
-        made = self.synth(f0_hz, controls, noise)
-        return Rendering(made.audio, made.dry, made.harmonic, made.noise, controls, hidden, made.scaled_controls)
+        played = self.synth(f0_hz, controls, noise)
+        return Rendering(
+            played.audio, played.dry, played.harmonic, played.noise, controls, hidden, played.scaled_controls
+        )
 
     def synthesize(
         self,
@@ -159,6 +182,7 @@ class Model(nn.Module):
             ConfigError: `level`, `fit` or `pitch` is unknown.
         """
         check_level(level)
+        refuse([torch_seed_fault("seed", seed)])
         asked = self.analyse(
             source,
             sample_rate=sample_rate,
@@ -200,6 +224,7 @@ class Model(nn.Module):
             ConfigError: There is no such tracker or option, or `fit` is unknown.
         """
         check_fit(fit)
+        refuse(shift_faults(transpose, loudness_shift_db))
         audio = self._samples_of(source, sample_rate)
         settings = self.feature_settings(pitch=pitch, pitch_options=pitch_options)
         features = extract_features(audio, sample_rate=self.sample_rate, hop=self.hop, settings=settings)
@@ -240,6 +265,7 @@ class Model(nn.Module):
             ConfigError: `level` is unknown.
         """
         check_level(level)
+        refuse([torch_seed_fault("seed", seed)])
         f0_hz, loudness_db = asked.f0_hz, asked.loudness_db
         generator = torch.Generator().manual_seed(seed)
         noise = torch.rand(1, f0_hz.shape[-1] * self.hop, generator=generator) * 2 - 1
@@ -275,11 +301,14 @@ class Model(nn.Module):
             return read_audio(source, sample_rate=self.sample_rate)
         if sample_rate is None:
             raise ValueError("samples need their sample_rate: model.synthesize(samples, sample_rate=44100)")
-        samples = torch.as_tensor(source, dtype=torch.float32).cpu()
+        samples = as_floats(source, name="source", like=torch.empty(0)).detach()
+        refuse([whole_fault("sample_rate", sample_rate, least=1, most=10_000_000)])
         if samples.ndim != 1:
             raise ValueError(f"samples must be [samples], mono; found {list(samples.shape)}.")
         if samples.numel() == 0:
             raise DatasetError("There are no samples to synthesize from.")
+        if not torch.isfinite(samples).all():
+            raise DatasetError("The samples hold values that are no numbers (NaN or infinity). Take them out.")
         if sample_rate == self.sample_rate:
             return samples
         import soxr
@@ -336,4 +365,23 @@ def create(name: str, *, instrument: str | None = None, **options: Any) -> Model
             config = config.with_changes(**{key: options.pop(key)})
     features = options.pop("features", None) or config.features or FeatureSettings()  # a new model has today's defaults
     config = config.with_changes(features=features.to_dict() if isinstance(features, FeatureSettings) else features)
-    return Model(with_options(config, options))
+    config = with_options(config, options)
+    limits.check_rates(config.sample_rate, config.hop, where=name)
+    for part, chosen in (("decoder", config.decoder), ("synth", config.synth)):
+        limits.check_arguments(
+            chosen.args, part=f"{part} {chosen.name}", values=_MOST_VALUES, holds=f"{_MOST_VALUES:,} is the most"
+        )
+    with BuildGuard(values=_MOST_VALUES, tensors=_MOST_TENSORS, patient=True):
+        return Model(config)
+
+
+def shift_faults(transpose: float, loudness_shift_db: float) -> list[str | None]:
+    """What is wrong with the shifts that `synthesize` takes; None for nothing."""
+    return [
+        number_fault("transpose, in semitones,", transpose, least=-120, most=120),
+        number_fault("the shift of the loudness, in dB,", loudness_shift_db, least=-160, most=160),
+    ]
+
+
+def _whole(tensor: Tensor) -> Tensor:
+    return tensor.float() if tensor.dtype in HALF else tensor

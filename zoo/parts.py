@@ -6,11 +6,14 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
-from zoo import registry
+from zoo import limits, registry
+from zoo.build_guard import BeyondBoundsError, OversizedError
 from zoo.config import ComponentConfig, ModelConfig
 from zoo.decoders import Decoder
-from zoo.errors import ConfigError, PluginError, listing, near_matches
+from zoo.errors import ConfigError, PluginError, ZooError, listing, near_matches
 from zoo.synths import Synth
+
+_MOST_REASON = 300
 
 
 def component(of: registry.Registry, wanted: ComponentConfig, config: ModelConfig) -> Any:  # noqa: ANN401 - its class
@@ -88,11 +91,19 @@ def build_part(cls: Any, arguments: dict[str, Any], what: str) -> Any:  # noqa: 
     if unknown and not any(p.kind is p.VAR_KEYWORD for p in names.values()):
         first = min(unknown)
         raise ConfigError(
-            f"The {what} has no option {first!r}.{near_matches(first, names)} It has {listing(_options_of(cls))}."
+            f"The {what} has no option {limits.short(first)}.{near_matches(first, names)} "
+            f"It has {listing(_options_of(cls))}."
         )
+    limits.check_types(cls, arguments, part=what)
     try:
         return cls(**arguments)
-    except (TypeError, ValueError, RuntimeError) as error:
-        if isinstance(error, ConfigError):
-            raise
-        raise ConfigError(f"The {what} cannot be built with {arguments}: {error}") from error
+    except BeyondBoundsError as error:
+        raise OversizedError(
+            f"The {what} is larger than its weights can be ({error}): {limits.largest_argument(cls, arguments)}."
+        ) from None
+    except ZooError:
+        raise
+    except Exception as error:  # whatever a component's constructor raises, its arguments led to it
+        reason = str(error).split("\n")[0].rstrip(".")[:_MOST_REASON] or type(error).__name__
+        shown = {name: value for name, value in arguments.items() if name != "control_sizes"}
+        raise ConfigError(f"The {what} cannot be built with {limits.short(shown)}: {reason}.") from error

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from zoo.features import scale_f0, scale_loudness
+from zoo.features import clean_f0, clean_loudness, scale_f0, scale_loudness
+from zoo.features.values import HALF, as_floats, check_curves
+from zoo.options import refuse, torch_seed_fault
 
 if TYPE_CHECKING:
     from zoo.model import Model
@@ -49,7 +52,11 @@ class Player:
     """
 
     def __init__(self, model: Model, *, voices: int = 1, seed: int = 0) -> None:
-        self.model = model
+        refuse([torch_seed_fault("seed", seed)])
+        # half precision is too coarse to play in: its weights as they are, and more digits to work with
+        half = next(model.parameters()).dtype in HALF
+        self.model = copy.deepcopy(model).float() if half else model
+        model = self.model
         self.voices = voices
         self.seed = seed
         self.latency = model.synth.latency * model.hop
@@ -68,7 +75,8 @@ class Player:
         """Play the next frames.
 
         Args:
-            f0_hz: In Hz, 0 where unvoiced: a number, `[frames]` for one voice, or `[voices, frames]`.
+            f0_hz: In Hz, 0 where unvoiced, as a tensor, a numpy array or lists: a number, `[frames]` for one voice, or
+                `[voices, frames]`.
             loudness_db: -80..0, of the same shape.
             noise: `[voices, frames * hop]` uniform in [-1, 1); drawn when not given.
 
@@ -78,20 +86,17 @@ class Player:
         Raises:
             ValueError: The shapes disagree, or are of another number of voices.
         """
-        pitches, levels = (
-            torch.as_tensor(curve, dtype=torch.float32, device=self._device) for curve in (f0_hz, loudness_db)
-        )
+        like = next(self.model.parameters())
+        pitches = clean_f0(as_floats(f0_hz, name="f0_hz", like=like))
+        levels = clean_loudness(as_floats(loudness_db, name="loudness_db", like=like))
         given = pitches.ndim
-        if pitches.shape != levels.shape or given > 2:
-            raise ValueError(
-                "f0_hz and loudness_db must be numbers, or both [frames], or both [voices, frames]; "
-                f"found {list(pitches.shape)} and {list(levels.shape)}."
-            )
+        check_curves(pitches, levels, shapes="be numbers, or both [frames], or both [voices, frames]", fits=given <= 2)
         pitches, levels = (curve.reshape(1, -1) if given < 2 else curve for curve in (pitches, levels))
         voices, frames = pitches.shape
         if voices != self.voices:
             raise ValueError(f"This player has {self.voices} voices, and was given {voices}: [voices, frames].")
         hop = self.model.hop
+        noise = None if noise is None else as_floats(noise, name="noise", like=like)
         if noise is None:
             noise = (torch.rand(voices, frames * hop, generator=self._generator) * 2 - 1).to(self._device)
         if noise.shape != (voices, frames * hop):

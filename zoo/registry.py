@@ -12,7 +12,9 @@ Requirements it meets, each of which plain catalogue leaves open:
 
 from __future__ import annotations
 
+import logging
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -23,10 +25,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from zoo.errors import ConfigError, PluginError, listing, near_matches
+from zoo.path_names import path_fault
 from zoo.requirements import misfit, unmet
 
 if TYPE_CHECKING:
     import catalogue
+
+_log = logging.getLogger(__name__)
+
+# As packaging's rules have them (PEP 508 and PEP 440, the latter loosely).
+_DISTRIBUTION = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
+_VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9.!+_-]*")
 
 Component = TypeVar("Component")
 
@@ -234,8 +243,19 @@ def _installed(found_on: tuple[tuple[str, int], ...]) -> dict[str, tuple[Entry, 
                 identities[id(point.dist)] = _identity_of(point.dist)
             if not all(identities[id(point.dist)]):  # a folder that an uninstallation has left: it cannot be imported
                 continue
+            if fault := _name_fault(point.name, *identities[id(point.dist)]):
+                _log.warning("A plugin is left out (%s): %s. Tell its author.", group, fault)
+                continue
             found.setdefault(group, {})[Entry(point.name, *identities[id(point.dist)], point.value)] = None
     return {group: tuple(entries) for group, entries in found.items()}
+
+
+def _name_fault(name: str, distribution: str, version: str) -> str | None:
+    """Why an offer's names cannot be used: they become commands to type, and parts of paths. None where they can."""
+    if not (_DISTRIBUTION.fullmatch(distribution) and _VERSION.fullmatch(version)):
+        return f"{distribution!r} {version!r} is no distribution's name and version"
+    fault = path_fault(name)
+    return f"{distribution} {version} calls a component {name!r}; {fault}" if fault else None
 
 
 def _identity_of(distribution: metadata.Distribution) -> tuple[str, str]:

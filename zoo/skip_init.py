@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -10,6 +11,12 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 _DRAWS = frozenset({torch.Tensor.uniform_, torch.Tensor.normal_})
+_within = threading.local()
+
+
+def skipping() -> bool:
+    """Whether the module that is being built is about to be given its weights: initial ones need not be worked out."""
+    return bool(getattr(_within, "depth", 0))
 
 
 class SkipInit(TorchFunctionMode):
@@ -19,6 +26,17 @@ class SkipInit(TorchFunctionMode):
     never taken from the system: a config that asks for absurdly large layers costs nothing until its shapes have been
     compared with the file's. Buffers and plain tensors are left alone, since not all of them are in a checkpoint.
     """
+
+    def __enter__(self) -> SkipInit:
+        """Begin."""
+        _within.depth = getattr(_within, "depth", 0) + 1
+        super().__enter__()  # type: ignore[no-untyped-call] # torch does not annotate it
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """End."""
+        super().__exit__(*error)  # type: ignore[no-untyped-call] # nor this
+        _within.depth -= 1
 
     def __torch_function__(
         self,

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import json
-import shutil
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from zoo import architectures, paths, strict_json
+from zoo import architectures, naming, paths
+from zoo.bounded_files import read_json
 from zoo.config import ModelConfig, read_config
-from zoo.errors import ConfigError, ZooError
+from zoo.errors import CheckpointError, ConfigError, ZooError
 from zoo.files import new_folder, write_atomically
+from zoo.locks import hold_name
+from zoo.path_names import check_path_name
+from zoo.reading import copy_run
 from zoo.run_files import CONFIG, WEIGHTS
 
 _ORIGIN = "hub.json"
+_COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 def stored_models() -> dict[str, Path]:
@@ -55,12 +61,17 @@ def check_name(name: str, *, config: ModelConfig, force: bool) -> None:
         ConfigError: The name is of another architecture, or taken.
         ModelNotFoundError: It begins with no architecture.
     """
+    check_path_name(name, "--name", remedy="Call it architecture-instrument, e.g. gru-L-flute.")
     meant = architectures.config_of(name)
     complete = meant.instrument is not None or (config.instrument is not None and name == config.name)
     if meant.architecture != config.architecture or not complete:
         raise ConfigError(
             f"--name {name}: this model is a {config.architecture}; call it {config.architecture}-INSTRUMENT."
         )
+    _check_free(name, force=force)
+
+
+def _check_free(name: str, *, force: bool) -> None:
     if (paths.store_folder() / name).exists() and not force:
         raise ConfigError(
             f"The local store already has a model {name} ({paths.store_folder() / name}). Replace it with --force, or "
@@ -68,19 +79,45 @@ def check_name(name: str, *, config: ModelConfig, force: bool) -> None:
         )
 
 
-def enter(name: str, files: Mapping[str, Path], *, origin: Origin | None = None) -> Path:
-    """Copy files into the local store as one model; one of that name is replaced when the copy is whole.
+@contextmanager
+def reserved(name: str, *, config: ModelConfig, force: bool, doing: str) -> Iterator[None]:
+    """As `check_name`; and nobody else enters a model under that name until the block ends.
+
+    Args:
+        name: In the local store.
+        config: Of the model.
+        force: Whether a model of that name may be replaced.
+        doing: What others are told who want the same name: "training gru-S-flute".
+
+    Raises:
+        ConfigError: The name is of another architecture, or taken.
+        InUseError: Another process is making a model of that name.
+    """
+    check_name(name, config=config, force=force)
+    with hold_name(paths.store_folder() / name, doing=doing, advice="take another --name"):
+        _check_free(name, force=force)
+        yield
+
+
+def enter(
+    name: str, source: Path, *, links_into: Path | None = None, force: bool, origin: Origin | None = None
+) -> Path:
+    """Copy a run into the local store as one model.
 
     Args:
         name: What the model is called from now on.
-        files: By their name within the model's folder.
+        source: The run's folder; what others get of it is copied.
+        links_into: Where links in it may lead; see `zoo.run_files.published_files`.
+        force: Replace a model of that name, when the copy is whole.
         origin: The Hub repo that holds the same model.
+
+    Raises:
+        ConfigError: The name has been taken meanwhile.
+        CheckpointError: The run is being written to all the time.
     """
     target = paths.store_folder() / name
-    with new_folder(target) as folder:
-        for item, source in files.items():
-            (folder / item).parent.mkdir(exist_ok=True)
-            shutil.copyfile(source, folder / item)
+    with new_folder(target, check=lambda: _check_free(name, force=force)) as folder:
+        copy_run(source, folder, links_into=links_into)
         if origin is not None:
             write_origin(folder, origin)
     return target
@@ -112,8 +149,17 @@ def read_origin(folder: Path) -> Origin | None:
     if not path.is_file():
         return None
     try:
-        content = strict_json.parse(path.read_text(encoding="utf-8"))
-        origin = Origin(**content) if isinstance(content, dict) else None
-        return origin if origin and origin.weights_sha256 == read_config(folder).weights_sha256 else None
+        content = read_json(path, error=CheckpointError, remedy="")
+        if not isinstance(content, dict) or not all(isinstance(value, str) for value in content.values()):
+            return None
+        origin = Origin(**content)
+        sound = _is_sound(origin) and origin.weights_sha256 == read_config(folder).weights_sha256
+        return origin if sound else None
     except (ValueError, TypeError, ZooError):
         return None
+
+
+def _is_sound(origin: Origin) -> bool:
+    """Whether an origin is one that `write_origin` may have written: it becomes part of references and of cards."""
+    place = naming.match_hub_id(origin.repo_id)
+    return place is not None and place.repo_id == origin.repo_id and _COMMIT.fullmatch(origin.commit) is not None

@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import math
 
+_MOST_DIGITS = 308  # what a float can hold
+_MOST_DEPTH = 100  # a chain of teachers is the deepest that there is, two levels for each
+
 
 def parse(text: str) -> object:
     """Parse JSON strictly.
@@ -21,9 +24,26 @@ def parse(text: str) -> object:
         ValueError: The text is none of it; the message says why, without naming the file.
     """
     try:
-        return json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse_constant, parse_float=_finite)
+        content = json.loads(
+            text, object_pairs_hook=_unique, parse_constant=_refuse_constant, parse_float=_finite, parse_int=_whole
+        )
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
+    _refuse_depth(content)
+    return content
+
+
+def _refuse_depth(content: object) -> None:
+    level: list[object] = [content]
+    for _ in range(_MOST_DEPTH):
+        level = [item for value in level if isinstance(value, dict | list) for item in _inside(value)]
+        if not level:
+            return
+    raise ValueError("it is nested too deeply")
+
+
+def _inside(value: dict[str, object] | list[object]) -> list[object]:
+    return list(value.values()) if isinstance(value, dict) else value
 
 
 def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
@@ -50,6 +70,12 @@ def _refuse_control_characters(text: str) -> None:
 
 def _refuse_constant(constant: str) -> object:
     raise ValueError(f"it has {constant}, which is no JSON number")
+
+
+def _whole(text: str) -> int:
+    if len(text) > _MOST_DIGITS:
+        raise ValueError(f"the number {text[:20]}... has {len(text)} digits")
+    return int(text)
 
 
 def _finite(text: str) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 import re
 from collections.abc import Iterator
 from contextlib import suppress
@@ -18,6 +17,7 @@ from zoo import architectures, registry
 from zoo.errors import CheckpointError, ConfigError, ModelNotFoundError, ZooError, listing
 from zoo.features import FeatureSettings
 from zoo.model import Model, create
+from zoo.own_numbers import OwnNumbers
 from zoo.parts import component
 from zoo.weights_header import describe_damage
 
@@ -78,7 +78,7 @@ def import_thesis(path: str | Path, *, model: str) -> Model:
         CheckpointError: The file cannot be read, or holds another model; it says which one.
     """
     path = Path(path).expanduser()
-    with torch.random.fork_rng(devices=[]):
+    with OwnNumbers():
         try:
             made = _as_the_thesis_had_it(model)
         except ConfigError as error:
@@ -86,7 +86,7 @@ def import_thesis(path: str | Path, *, model: str) -> Model:
     raw = _read(path)
     tensors = _rename(raw, path)
     if made.config.decoder.name == "s4" and (frames := _kernel_frames(raw, path)) is not None:
-        with torch.random.fork_rng(devices=[]):
+        with OwnNumbers():
             made = _as_the_thesis_had_it(model, kernel_frames=frames)
     expected = made.state_dict()
     _check(tensors, made, path, model)
@@ -112,8 +112,8 @@ def _read(path: Path) -> dict[str, Tensor]:
     if start[8:9] != b"{" and start[:1] in (b"P", b"\x80"):
         try:
             content: Any = torch.load(path, map_location="cpu", weights_only=True)
-        except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-            reason = str(error).splitlines()[0]
+        except Exception as error:  # noqa: BLE001 - torch's reader raises whatever the bytes lead it to
+            reason = (str(error).splitlines() or [type(error).__name__])[0][:300]
             raise CheckpointError(
                 f"{path} cannot be read without running code from it, or is damaged ({reason}). If you trust it, load "
                 "it with torch yourself and save its state_dict as safetensors, then import that."
@@ -226,7 +226,7 @@ def _numbers(tensor: Tensor) -> str:
 
 def _fits(name: str, tensors: dict[str, Tensor]) -> bool:
     try:
-        with torch.random.fork_rng(devices=[]):
+        with OwnNumbers():
             other = create(name)
     except ZooError:  # of a plugin that is broken
         return False

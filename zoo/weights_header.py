@@ -13,10 +13,13 @@ from __future__ import annotations
 import math
 import os
 import struct
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import BinaryIO
 
 from zoo import strict_json
+from zoo.bounded_files import is_lfs_pointer, lfs_pointer
 from zoo.config import ModelConfig
 from zoo.errors import CheckpointError
 from zoo.files import file_hash
@@ -50,6 +53,7 @@ class Entry:
 
     dtype: str
     shape: tuple[int, ...]
+    begin: int = field(default=0, compare=False)  # where its bytes are, counted from the end of the header
 
     @property
     def values(self) -> int:
@@ -64,10 +68,17 @@ class Header:
     Attributes:
         tensors: By name.
         metadata: Free text by key.
+        data_begins: Where the tensors' bytes begin in the file.
     """
 
     tensors: dict[str, Entry]
     metadata: dict[str, str] = field(default_factory=dict)
+    data_begins: int = field(default=0, compare=False)
+
+    def place(self, name: str) -> tuple[int, int]:
+        """Where a tensor's bytes are in the file: the first one, and how many they are."""
+        entry = self.tensors[name]
+        return self.data_begins + entry.begin, entry.values * ITEM_BYTES[entry.dtype]
 
     @property
     def values(self) -> int:
@@ -83,16 +94,29 @@ def read_header(path: Path) -> Header:
     """
     try:
         with path.open("rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            start = file.read(8)
-            length = _length(start, size)
-            text = file.read(length)
+            return read_header_of(file, path)
+    except IsADirectoryError:
+        raise CheckpointError(f"{path} is a folder, where the weights belong. Copy or download it again.") from None
     except FileNotFoundError:
         raise CheckpointError(f"{path.parent} has no {path.name}: the weights are missing.") from None
-    except ValueError as error:
-        raise CheckpointError(describe_damage(path, error)) from None
+
+
+def read_header_of(file: BinaryIO, path: Path) -> Header:
+    """As `read_header`, of a file that is open.
+
+    Args:
+        file: At its beginning.
+        path: What messages call it.
+
+    Raises:
+        CheckpointError: See `read_header`.
+    """
     try:
-        return _parse(text, size - 8 - length)
+        size = os.fstat(file.fileno()).st_size
+        start = file.read(8)
+        length = _length(start, size)
+        text = file.read(length)
+        return replace(_parse(text, size - 8 - length), data_begins=8 + length)
     except ValueError as error:
         raise CheckpointError(describe_damage(path, error)) from None
 
@@ -123,7 +147,10 @@ def check_digest(digest: str, config: ModelConfig, path: Path) -> None:
 
 def describe_damage(path: Path, error: Exception) -> str:
     """Say what a file is that is not the safetensors file it should be."""
-    with path.open("rb") as file:
+    if is_lfs_pointer(path):
+        return f"{path} {lfs_pointer(path)} (or fetch the model from the Hub: python -m zoo fetch ORG/NAME)"
+    start = b""
+    with suppress(OSError), path.open("rb") as file:
         start = file.read(4)
     if start[:2] == b"PK" or start[:1] == b"\x80":
         return (
@@ -176,7 +203,7 @@ def _entry(name: str, entry: object) -> tuple[Entry, tuple[int, int]]:
         raise ValueError(f"{name} has the type {dtype!r}, which no model of ours uses")
     if not _sizes(shape) or len(shape) > _MAX_DIMENSIONS or not _sizes(span) or len(span) != 2:
         raise ValueError(f"its header does not describe {name}")
-    found = Entry(dtype, tuple(shape))
+    found = Entry(dtype, tuple(shape), span[0])
     if span[1] - span[0] != found.values * ITEM_BYTES[dtype]:
         raise ValueError(f"{name} is announced as {list(shape)} of {dtype}, and has {span[1] - span[0]} bytes")
     return found, (span[0], span[1])

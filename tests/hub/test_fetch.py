@@ -243,3 +243,16 @@ def test_report_of_a_repo_holds_its_sounds(served, other_machine):
     again = other_machine("-m", "zoo", "report", "org/none", "--out", "other", hub=served, check=False)
     assert (again.returncode, again.stdout) == (2, "")
     assert "org/none" in again.stderr
+
+
+def test_cached_config_that_was_damaged_is_noticed_and_fetched_again(served, load, empty_cache):
+    commit = served.commits("org/flute")[0].hash
+    expected = load(f"org/flute@{commit}").config
+    (config,) = empty_cache.rglob("config.json")
+    good = config.read_bytes()
+    for damaged in (good.replace(b"flute", b"flube"), good[:-20], b"", b"{}"):
+        config.resolve().write_bytes(damaged)
+        with pytest.raises(HubUnreachableError, match=r"has been damaged since it was fetched.*python -m zoo fetch"):
+            load(f"org/flute@{commit}", local_files_only=True)
+        assert load(f"org/flute@{commit}").config == expected
+        assert config.read_bytes() == good

@@ -54,7 +54,7 @@ def hostile(copied):
     lineage["dataset"] = {"name": HOSTILE_TEXT, "hash": HOSTILE_TEXT, "attribution": [HOSTILE_TEXT]}
     lineage["teacher"] |= {"name": HOSTILE_TEXT, "id": HOSTILE_TEXT}
     lineage["imported_from"] = HOSTILE_TEXT
-    lineage["training"] = {"seed": HOSTILE_TEXT}
+    lineage["training"] = {"seed": 0, "note": HOSTILE_TEXT}
     (folder / "config.json").write_text(config.with_changes(lineage=lineage).to_json())
     measure = {HOSTILE_TEXT: {"mean": 1.0, "std": 0.1, "n": 3}}
     (folder / "metrics.json").write_text(json.dumps({"student": measure, HOSTILE_TEXT: measure}))

@@ -2,7 +2,7 @@ import pytest
 import torch
 from stopping import stopped_at
 
-from zoo.checkpoint import read_config
+from zoo.config import read_config
 from zoo.configure import configure
 from zoo.distill import main
 from zoo.errors import ConfigError

@@ -4,7 +4,7 @@ import json
 import pytest
 
 from zoo.__main__ import main
-from zoo.checkpoint import read_config
+from zoo.config import read_config
 from zoo.configure import configure
 from zoo.gin_program import main_functions
 from zoo.losses.distillation import Control, OutputAudio, Reconstruction

@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-from zoo.checkpoint import read_config
+from zoo.config import read_config
 from zoo.distill import main
 
 

@@ -9,7 +9,8 @@ import torch
 from stopping import stopped_at
 
 from zoo import hub
-from zoo.checkpoint import load_folder, read_config
+from zoo.checkpoint import load_folder
+from zoo.config import read_config
 from zoo.errors import CheckpointError, ConfigError, DatasetError, ModelNotFoundError, TrainingError
 from zoo.losses.distillation import FunctionMatching, Loss, OutputAudio, Reconstruction
 from zoo.training import fitting

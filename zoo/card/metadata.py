@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
+from zoo.card.safe_yaml import check_yaml, read_card
 from zoo.card.words import METRICS, SPEED
 from zoo.config import ModelConfig
 from zoo.errors import CheckpointError
@@ -82,10 +83,12 @@ def read_metadata(card: str, *, where: str) -> dict[str, Any]:
     Raises:
         CheckpointError: It cannot be read.
     """
+    check_yaml(card, where=where)
     try:
         return dict(ModelCard(card, ignore_metadata_errors=False).data.to_dict())  # type: ignore[no-untyped-call]  # the library's
-    except (ValueError, TypeError, yaml.YAMLError) as error:
-        raise CheckpointError(f"{where} has metadata that cannot be read ({error}). Mend it, or remove it.") from None
+    except (ValueError, TypeError, AttributeError, KeyError, RecursionError, yaml.YAMLError) as error:
+        reason = str(error)[:300].rstrip(".")
+        raise CheckpointError(f"{where} has metadata that cannot be read ({reason}). Mend it, or remove it.") from None
 
 
 def hub_reference(folder: str | Path) -> str | None:
@@ -95,8 +98,8 @@ def hub_reference(folder: str | Path) -> str | None:
         CheckpointError: The folder has a card, and its metadata cannot be read.
     """
     path = Path(folder) / CARD
-    if not path.is_file():
+    if not path.exists():
         return None
-    own = read_metadata(path.read_text(encoding="utf-8"), where=str(path)).get(OWN_KEY)
+    own = read_metadata(read_card(path), where=str(path)).get(OWN_KEY)
     reference = own.get("hub") if isinstance(own, dict) else None
     return reference if isinstance(reference, str) else None

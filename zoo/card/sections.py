@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo import paths, registry
+from zoo.card.markdown import address, code, inline
 from zoo.card.words import ARMS, METRICS, OVER_THE_SET, SPEED
 from zoo.config import ModelConfig
 from zoo.lineage import attributions, public_reference, rounding_difference_db, teachers_of
@@ -20,20 +21,20 @@ def is_shipped(folder: Path) -> bool:
 
 def what(config: ModelConfig) -> str:
     """What the model is, in a few sentences."""
-    plays = f"plays {config.instrument}" if config.instrument else "is not tied to an instrument"
+    plays = f"plays {inline(config.instrument)}" if config.instrument else "is not tied to an instrument"
     text = (
-        f"A small neural audio synthesizer that {plays}: a {config.decoder.name} network turns pitch and loudness "
-        f"into the controls of a differentiable synth ({config.synth.name}). {config.sample_rate} Hz, "
+        f"A small neural audio synthesizer that {plays}: a {inline(config.decoder.name)} network turns pitch and "
+        f"loudness into the controls of a differentiable synth ({inline(config.synth.name)}). {config.sample_rate} Hz, "
         f"{config.hop} samples a frame."
     )
     if config.range is not None:
         text += f" It was trained on {config.range.in_words()} (98 % of the frames with a pitch)."
     if teacher := config.lineage.get("teacher"):
-        text += f" It was distilled from {teacher.get('name', 'a larger model')}."
+        text += f" It was distilled from {inline(teacher.get('name', 'a larger model'))}."
     if start := config.lineage.get("start"):
-        text += f" Its training began with the network of {start.get('name', 'another model')}."
+        text += f" Its training began with the network of {inline(start.get('name', 'another model'))}."
     if origin := config.lineage.get("imported_from"):
-        text += f" Its weights were imported from {origin}."
+        text += f" Its weights were imported from {inline(origin)}."
     return text
 
 
@@ -60,7 +61,7 @@ def measured(metrics: Mapping[str, Any], reference: str) -> str:
     for name in names:
         cells = [_cell(metrics[arm].get(name)) for arm in arms]
         if any(cells):
-            rows.append([METRICS.get(name, name), *cells])
+            rows.append([inline(METRICS.get(name, name)), *cells])
     counts = {value["n"] for arm in arms for name, value in metrics[arm].items() if name != SPEED}
     note = (
         f"Mean ± standard deviation over {max(counts, default=0)} held-out segments; lower is better. The noise floor "
@@ -79,8 +80,8 @@ def samples(folder: Path) -> str:
     """A player for each sample."""
     found = sorted((folder / "samples").glob("*.wav"), key=_sample_order)
     return "\n".join(
-        f'- {path.stem.replace("_", " ")}: <audio controls src="samples/{path.name}"></audio> '
-        f"[{path.name}](samples/{path.name})"
+        f'- {inline(path.stem.replace("_", " "))}: <audio controls src="{address(f"samples/{path.name}")}"></audio> '
+        f"[{inline(path.name)}]({address(f'samples/{path.name}')})"
         for path in found
     )
 
@@ -94,7 +95,9 @@ def _sample_order(path: Path) -> tuple[str, int, str]:
 
 def pictures(folder: Path) -> str:
     """The run's plots."""
-    return "\n\n".join(f"![{path.stem}](plots/{path.name})" for path in sorted((folder / "plots").glob("*.png")))
+    return "\n\n".join(
+        f"![{inline(path.stem)}]({address(f'plots/{path.name}')})" for path in sorted((folder / "plots").glob("*.png"))
+    )
 
 
 def size(parameters: int | None, size_bytes: int | None, config: ModelConfig, metrics: Mapping[str, Any]) -> str:
@@ -123,7 +126,7 @@ def _stored_as(config: ModelConfig) -> str:
 
 
 def _arguments(args: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name} {_plain(value)}" for name, value in sorted(args.items())) or "with its defaults"
+    return ", ".join(inline(f"{name} {_plain(value)}") for name, value in sorted(args.items())) or "with its defaults"
 
 
 def lineage(config: ModelConfig) -> str:
@@ -134,12 +137,16 @@ def lineage(config: ModelConfig) -> str:
     lines = []
     for key, value in known.items():
         if isinstance(value, dict):
-            facts = [f"{name} {_plain(fact)}" for name, fact in value.items() if name not in ("attribution", "lineage")]
-            lines.append(f"- {key}: {'; '.join(facts)}")
+            facts = [
+                inline(f"{name} {_plain(fact)}")
+                for name, fact in value.items()
+                if name not in ("attribution", "lineage")
+            ]
+            lines.append(f"- {inline(key)}: {'; '.join(facts)}")
         else:
-            lines.append(f"- {key}: {_plain(value)}")
+            lines.append(f"- {inline(key)}: {inline(_plain(value))}")
     lines += [
-        f"- before that, {step} steps back: {teacher.get('name')} ({public_reference(teacher)})"
+        f"- before that, {step} steps back: {inline(teacher.get('name'))} ({inline(public_reference(teacher))})"
         for step, teacher in enumerate(teachers_of(config)[1:], start=2)
     ]
     files = "`config.gin` beside this card is the whole recipe; `python -m zoo reproduce` runs it again."
@@ -148,9 +155,9 @@ def lineage(config: ModelConfig) -> str:
 
 def licence(stated: str | None, config: ModelConfig) -> str:
     """The licence, and those who must be named."""
-    text = f"`{stated}`" if stated else "Not stated yet: `python -m zoo card RUN --licence cc-by-4.0`."
+    text = code(stated) if stated else "Not stated yet: `python -m zoo card RUN --licence cc-by-4.0`."
     if authors := attributions(config):
-        text += "\n\nMade from recordings by:\n\n" + "\n".join(f"- {line}" for line in authors)
+        text += "\n\nMade from recordings by:\n\n" + "\n".join(f"- {inline(line)}" for line in authors)
     return text
 
 

@@ -10,6 +10,7 @@ from huggingface_hub import ModelCard
 from zoo.card import sections
 from zoo.card.metadata import make_metadata, read_metadata
 from zoo.card.notes import mark_notes, read_notes
+from zoo.card.safe_yaml import read_card
 from zoo.config import ModelConfig
 from zoo.files import write_atomically
 from zoo.listing import describe_folder
@@ -65,7 +66,7 @@ def card_text(
     """
     library("jinja2", purpose="A card")  # ModelCard imports it, and says nothing of what to do without
     path = folder / CARD
-    own_card = path.read_text(encoding="utf-8") if path.is_file() else ""
+    own_card = read_card(path) if path.exists() else ""
     cards = [card for card in (own_card, *other_cards) if card]
     licence = licence or next(filter(None, (_stated_licence(card, str(path)) for card in cards)), None)
     notes = next(filter(None, map(read_notes, cards)), "")

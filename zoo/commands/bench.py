@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from zoo import cli
 from zoo.commands.tables import write_table
-from zoo.errors import ConfigError
+from zoo.options import number_fault, output_file_fault, refuse, whole_fault
 
 if TYPE_CHECKING:
     from zoo.model import Model
@@ -63,8 +63,16 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--csv", metavar="FILE", help="also write all figures to FILE")
     parser.add_argument("--markdown", metavar="FILE", help="also write the table to FILE")
     options = parser.parse_args(arguments)
-    if options.batch_size < 1 or options.steps < 1 or options.seconds <= 0:
-        raise ConfigError("--batch-size, --steps and --seconds must be over 0.")
+    refuse(
+        (
+            whole_fault("--batch-size", options.batch_size, least=1, most=2**20),
+            number_fault("--seconds", options.seconds, over=0, most=3600),
+            whole_fault("--steps", options.steps, least=1),
+            None if options.threads is None else whole_fault("--threads", options.threads, least=1, most=4096),
+            None if options.csv is None else output_file_fault(options.csv, "--csv"),
+            None if options.markdown is None else output_file_fault(options.markdown, "--markdown"),
+        )
+    )
     import torch
 
     from zoo.training.bench import measure_cost

@@ -6,6 +6,7 @@ import sys
 
 from zoo import cli
 from zoo.errors import ConfigError
+from zoo.locks import hold
 
 
 def main(arguments: list[str]) -> int:
@@ -25,5 +26,6 @@ def main(arguments: list[str]) -> int:
     found = find(options.run)
     if found.source == "hub":
         raise ConfigError(f"{options.run} is on the Hub. Give the run's folder here, then push it again.")
-    sys.stdout.write(f"{write_card(found.folder, licence=options.licence)}\n")
+    with hold(found.folder, doing="writing the card", advice="copy the run"):
+        sys.stdout.write(f"{write_card(found.folder, licence=options.licence)}\n")
     return 0

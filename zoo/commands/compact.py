@@ -46,7 +46,15 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--force", action="store_true", help="replace a model that is in the folder already")
     options = parser.parse_args(arguments)
     from zoo.compacting import compact
+    from zoo.options import number_fault, refuse, whole_fault, writable_fault
 
+    refuse(
+        (
+            number_fault("--limit-db", options.limit_db),
+            None if options.samples is None else whole_fault("--samples", options.samples, least=0),
+            writable_fault(options.out, "The folder"),
+        )
+    )
     made = compact(
         options.run,
         options.out,

@@ -9,6 +9,7 @@ from typing import Any
 
 from zoo import cli, gin_program
 from zoo.errors import ConfigError
+from zoo.options import refuse, seed_fault, whole_fault, writable_fault
 
 
 def main(arguments: list[str]) -> int:
@@ -35,8 +36,20 @@ def main(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     if not options.gin:
         raise ConfigError("Say what to compare: --gin distill/gru-L-to-gru-S.gin")
+    refuse(
+        (
+            "--seeds must be 1 or more: there must be at least one seed." if options.seeds < 1 else None,
+            whole_fault("--seeds", options.seeds, least=options.seeds, most=10_000),
+            seed_fault("--first-seed", options.first_seed),
+            seed_fault("The last seed", options.first_seed + options.seeds - 1) if options.seeds > 0 else None,
+            whole_fault("--jobs", options.jobs, least=1, most=1024),
+            whole_fault("--retries", options.retries, least=0, most=1000),
+            writable_fault(options.out, "--out"),
+        )
+    )
     gin_program.show_messages()
     given = _arguments_of_distill(options)
+    gin_program.check_run("distill", given)
     out = Path(options.out)
     from zoo.training import comparison
 

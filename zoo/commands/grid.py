@@ -8,6 +8,7 @@ from typing import Any
 
 from zoo import cli
 from zoo.errors import ConfigError
+from zoo.options import refuse, whole_fault, writable_fault
 
 
 def main(arguments: list[str]) -> int:
@@ -42,6 +43,13 @@ def main(arguments: list[str]) -> int:
     given = {name: getattr(options, name) for name in ("instruments", "data", "jobs", "retries")}
     wanted |= {name: value for name, value in given.items() if value is not None}
     wanted["bindings"] = [*wanted.get("bindings", []), *options.bindings]
+    refuse(
+        (
+            whole_fault("--jobs", wanted.get("jobs", 1), least=1, most=1024),
+            whole_fault("--retries", wanted.get("retries", 0), least=0, most=1000),
+            writable_fault(options.out, "--out"),
+        )
+    )
     steps = _check(wanted)
     grid(**wanted, out=options.out, steps_of=lambda cell: steps[cell.name], show=JobTable())
     with open(f"{options.out}/results.md", encoding="utf-8") as file:  # noqa: PTH123 - shown as it is
@@ -66,7 +74,7 @@ def _wanted(files: list[str]) -> dict[str, Any]:
 def _check(wanted: Mapping[str, Any]) -> dict[str, int]:
     """Steps of each run; a mistake in any recipe is told before the first one starts."""
     from zoo.configure import configure
-    from zoo.gin_program import main_functions
+    from zoo.gin_program import check_run, main_functions
     from zoo.training.grid import cells_of
 
     names = ("recipes", "instruments", "data", "only", "bindings")
@@ -75,5 +83,6 @@ def _check(wanted: Mapping[str, Any]) -> dict[str, int]:
         arguments = configure([cell.recipe], cell.bindings, functions=main_functions()).arguments("distill")
         if "student" not in arguments:
             raise ConfigError(f"{cell.recipe} is no recipe of a pair: it sets no distill.student.")
+        check_run("distill", arguments)
         steps[cell.name] = int(arguments.get("steps", 120_000))
     return steps

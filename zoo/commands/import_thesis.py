@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 from pathlib import Path
 
@@ -20,6 +21,13 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--model", required=True, help="what it is, e.g. gru-S or gru-S-flute")
     parser.add_argument("--out", type=Path, required=True, help="the folder to write")
     options = parser.parse_args(arguments)
+    from zoo.locks import hold
+
+    with hold(options.out, doing="importing a model", advice="choose another folder"):
+        return _import(options)
+
+
+def _import(options: argparse.Namespace) -> int:
     if (options.out / "config.json").exists():
         raise ConfigError(f"{options.out} already holds a model; choose another folder.")
     from zoo.card import write_card

@@ -12,6 +12,7 @@ import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from zoo import cli, paths, registry
@@ -71,16 +72,21 @@ def write_plugin(name: str, folder: Path) -> list[Path]:
         ConfigError: The name will not do, or the folder is not empty.
     """
     names = _checked(name)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise ConfigError(f"{folder} exists, and is not overwritten. Remove it, or give another folder: --out FOLDER")
+    check = partial(_check_free, folder)
+    check()
     source = paths.example_plugin()
     written = []
-    with new_folder(folder) as temporary:
+    with new_folder(folder, check=check) as temporary:
         for file in _files(source):
             renamed = Path(_rename(file.relative_to(source).as_posix(), names))
             write_atomically(temporary / renamed, _rename(file.read_text(encoding="utf-8"), names))
             written.append(renamed)
     return sorted(written)
+
+
+def _check_free(folder: Path) -> None:
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ConfigError(f"{folder} exists, and is not overwritten. Remove it, or give another folder: --out FOLDER")
 
 
 def _files(source: Path) -> Iterator[Path]:

@@ -67,6 +67,16 @@ def main(arguments: list[str]) -> int:
     from zoo.features import write_wav
     from zoo.fit import FittedFeatures
     from zoo.hub import load
+    from zoo.model import shift_faults
+    from zoo.options import output_file_fault, refuse, torch_seed_fault
+
+    refuse(
+        (
+            *shift_faults(options.transpose, options.loudness),
+            torch_seed_fault("--seed", options.seed),
+            output_file_fault(options.output, "The output"),
+        )
+    )
 
     model = load(options.model)
     features = model.config.features

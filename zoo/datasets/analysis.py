@@ -25,9 +25,12 @@ from zoo.errors import ConfigError, DatasetError
 from zoo.features.frontend import SILENT_PEAK, Features, FeatureSettings, extract_features, normalize
 from zoo.features.pitch import default_thresholds
 from zoo.files import write_atomically
+from zoo.options import number_fault, refuse, torch_seed_fault, type_fault, whole_fault
 
 # Part of every work file's name: another number where the same settings give other results than before.
 _ANALYSIS_VERSION = 2
+_MOST_RATE = 1_000_000
+_MOST_SECONDS = 86400.0
 TENSORS = ("audio", "f0_hz", "loudness_db", "periodicity")
 
 
@@ -63,6 +66,19 @@ class Preparation:
     min_snr: float | None = None
 
     def __post_init__(self) -> None:
+        refuse(
+            (
+                whole_fault("sample_rate", self.sample_rate, least=1, most=_MOST_RATE),
+                whole_fault("hop", self.hop, least=0, most=_MOST_RATE),
+                number_fault("segment_seconds", self.segment_seconds, most=_MOST_SECONDS),
+                number_fault("min_seconds", self.min_seconds, most=_MOST_SECONDS),
+                number_fault("silence_db", self.silence_db),
+                None if self.min_confidence is None else number_fault("min_confidence", self.min_confidence),
+                None if self.min_snr is None else number_fault("min_snr", self.min_snr),
+                type_fault("whole", self.whole, bool, "True or False"),
+                torch_seed_fault("split_seed", self.split_seed),
+            )
+        )
         if self.sample_rate < 1000 or self.hop < 1:
             raise ConfigError(
                 f"The sample rate must be 1000 Hz or more and the hop 1 or more; got {self.sample_rate}, {self.hop}."
@@ -162,14 +178,14 @@ def read_analysis(path: Path) -> Analysis | None:
     try:
         with safe_open(path, framework="pt") as file:
             values = json.loads(file.metadata()["analysis"])
+        return Analysis(
+            seconds=float(values["seconds"]),
+            parts=[Part(**part) for part in values["parts"]],
+            dropped=[Span(**span) for span in values["dropped"]],
+            noise=Noise(**values["noise"]),
+        )
     except (SafetensorError, OSError, KeyError, TypeError, ValueError):
         return None
-    return Analysis(
-        seconds=values["seconds"],
-        parts=[Part(**part) for part in values["parts"]],
-        dropped=[Span(**span) for span in values["dropped"]],
-        noise=Noise(**values["noise"]),
-    )
 
 
 def analyse(recording: Recording, preparation: Preparation) -> tuple[Analysis, dict[str, Tensor]]:

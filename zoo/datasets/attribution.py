@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 import csv
+import io
+import logging
 from pathlib import Path
 
+from zoo.bounded_files import read_bounded
+from zoo.errors import ConfigError
+
+_log = logging.getLogger(__name__)
+
 INDEX_NAME = "INDEX.tsv"
+_MOST_BYTES = 50 * 2**20
 # How many folders above the recordings' own an index is looked for in.
 _ABOVE = 3
 _KEPT = ("licence", "license", "author", "source")
@@ -56,12 +64,23 @@ def _read(path: Path) -> dict[str, dict[str, str]]:
     if not path.is_file():
         return {}
     try:
-        with path.open(encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
-    except (OSError, UnicodeDecodeError, csv.Error):
+        text = read_bounded(path, most_bytes=_MOST_BYTES, error=ConfigError, remedy="Divide it.")
+        rows = list(csv.DictReader(io.StringIO(text), delimiter="\t", quoting=csv.QUOTE_NONE))
+    except ConfigError as error:
+        # it may be somebody else's; but if it is not, authors would be left out in silence
+        _log.warning("%s Until then nobody is named by it.", error)
+        return {}
+    except csv.Error:
         return {}  # a file of that name that is no such table is somebody else's
-    return {
-        row["path"]: {key: value for key, value in row.items() if isinstance(key, str) and isinstance(value, str)}
-        for row in rows
-        if row.get("path")
-    }
+    found: dict[str, dict[str, str]] = {}
+    for row in rows:
+        known = {key.strip(): value.strip() for key, value in row.items() if _is_text(key) and _is_text(value)}
+        if known.get("path"):
+            # as on Windows; a name that has a backslash in it is found too
+            found.setdefault(known["path"].replace("\\", "/"), known)
+            found[known["path"]] = known
+    return found
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)

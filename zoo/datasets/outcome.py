@@ -53,14 +53,15 @@ def outcome_of(path: Path, info: dict[str, Any], *, fresh: bool) -> Outcome:
         fresh: Whether it was made now.
     """
     frame = info["hop"] / info["sample_rate"]
+    splits = {name: info["splits"].get(name, []) for name in SPLITS}
     return Outcome(
         path=path,
         fresh=fresh,
-        recordings=len(info["sources"]),
-        segments={name: len(info["splits"][name]) for name in SPLITS},
-        minutes={name: sum(entry["valid_frames"] for entry in info["splits"][name]) * frame / 60 for name in SPLITS},
-        skipped=[Skipped(**values) for values in info["skipped"]],
-        notes=info["notes"],
+        recordings=len(info.get("sources", [])),
+        segments={name: len(entries) for name, entries in splits.items()},
+        minutes={name: sum(e["valid_frames"] for e in entries) * frame / 60 for name, entries in splits.items()},
+        skipped=[Skipped(**values) for values in info.get("skipped", [])],
+        notes=info.get("notes", []),
     )
 
 

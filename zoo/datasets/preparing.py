@@ -7,10 +7,11 @@ dataset of the same name stays whole until the new one is complete; what is left
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
 import shutil
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file
 
+from zoo.config import check_instrument
 from zoo.datasets.analysis import TENSORS, Analysis, Preparation, read_analysis, work_name
 from zoo.datasets.cutting import Span
 from zoo.datasets.outcome import Outcome, Skipped, definitions, outcome_of
@@ -31,9 +33,13 @@ from zoo.errors import ConfigError, DatasetError
 from zoo.features.frontend import FeatureSettings
 from zoo.features.pitch import track_pitch
 from zoo.files import new_folder, write_atomically
+from zoo.locks import hold, locked
+from zoo.path_names import check_path_name
 
 # A shard is closed after this many frames: 256 MB of audio at a hop of 64.
 _FRAMES_PER_SHARD = 1 << 20
+
+_LOST = "its analysis is lost"  # what an older zoo said of it, and left out
 
 Progress = Callable[[int, int, str], None]
 
@@ -79,6 +85,7 @@ def prepare_dataset(
     Raises:
         DatasetError: There are no recordings, nothing usable is in them, or `out` holds something else.
         ConfigError: The settings do not fit each other.
+        InUseError: Another process prepares into the same folder.
         PluginError: What the tracker needs is not installed.
         OSError: The result cannot be written.
     """
@@ -91,30 +98,43 @@ def prepare_dataset(
     if out.exists() and not out.is_dir():
         raise DatasetError(f"{out} is a file. Give the name of a folder to make.")
     outcomes = {plan.path: _already_there(plan, force) for plan in plans}
-    missing = [plan for plan in plans if outcomes[plan.path] is None]
-    if missing:
-        if missing[0].recordings[0].known_f0(preparation.sample_rate, preparation.hop) is None:
-            _try_tracker(preparation)
-        was_there = out.exists()
-        work = out / WORK_NAME
-        work.mkdir(parents=True, exist_ok=True)
-        todo = {
-            work / work_name(digest, preparation): recording
-            for plan in missing
-            for recording, digest in zip(plan.recordings, plan.digests, strict=True)
-        }
-        analyse_all(todo, preparation, jobs=jobs, starting=starting, progress=progress)
-        try:
-            for plan in missing:
-                outcomes[plan.path] = _assemble(plan, preparation, work, name)
-        except DatasetError:
-            shutil.rmtree(work)
-            if not was_there:
-                with suppress(OSError):  # other folders of this preparation may be in it by now
-                    out.rmdir()
-            raise
-        shutil.rmtree(work)
+    if all(outcomes.values()):
+        return [outcome for outcome in outcomes.values() if outcome is not None]
+    with ExitStack() as stack:
+        for folder in dict.fromkeys((out, *(plan.path for plan in plans))):
+            stack.enter_context(hold(folder, doing=f"preparing {folder}", advice="give another folder to make"))
+        # another process may have made it since
+        outcomes = {plan.path: _already_there(plan, force) for plan in plans}
+        if missing := [plan for plan in plans if outcomes[plan.path] is None]:
+            outcomes |= _make(missing, out / WORK_NAME, preparation, name, jobs, starting, progress)
     return [outcome for outcome in outcomes.values() if outcome is not None]
+
+
+def _make(
+    missing: Sequence[_Plan],
+    work: Path,
+    preparation: Preparation,
+    name: str | None,
+    jobs: int,
+    starting: Callable[[Sequence[Recording]], None] | None,
+    progress: Progress | None,
+) -> dict[Path, Outcome]:
+    if missing[0].recordings[0].known_f0(preparation.sample_rate, preparation.hop) is None:
+        _try_tracker(preparation)
+    work.mkdir(parents=True, exist_ok=True)
+    todo = {
+        work / work_name(digest, preparation): recording
+        for plan in missing
+        for recording, digest in zip(plan.recordings, plan.digests, strict=True)
+    }
+    analyse_all(todo, preparation, jobs=jobs, starting=starting, progress=progress)
+    try:
+        outcomes = {plan.path: _assemble(plan, preparation, work, name) for plan in missing}
+    except DatasetError:
+        shutil.rmtree(work)
+        raise
+    shutil.rmtree(work)
+    return outcomes
 
 
 def prepare_tones(path: Path) -> None:
@@ -123,6 +143,12 @@ def prepare_tones(path: Path) -> None:
     Args:
         path: The folder to make.
     """
+    with locked(path / "making"):  # who waited finds it made
+        if not (path / INDEX_NAME).is_file():
+            _prepare_tones(path)
+
+
+def _prepare_tones(path: Path) -> None:
     with new_folder(path) as folder:
         prepare_dataset(tones(), folder, tones_preparation(), dataset="tones", name="tones")
 
@@ -150,6 +176,10 @@ def _try_tracker(preparation: Preparation) -> None:
 def _by_subset(recordings: Iterable[Recording]) -> dict[str, list[Recording]]:
     found: dict[str, list[Recording]] = {}
     for recording in sorted(recordings, key=lambda r: r.id):
+        if recording.subset:
+            check_path_name(recording.subset, f"{recording.id}: the dataset", error=DatasetError)
+        if recording.instrument is not None:
+            check_instrument(recording.instrument, f"{recording.id}: the instrument")
         found.setdefault(recording.subset, []).append(recording)
     if not found:
         raise DatasetError("There are no recordings to prepare.")
@@ -183,6 +213,8 @@ def _already_there(plan: _Plan, force: bool) -> Outcome | None:
     if force:
         return None
     info = parse_index(index.read_bytes(), index)
+    if any(skipped.get("reason") == _LOST for skipped in info.get("skipped", [])):
+        return None
     request = json.loads(_json(plan.request))
     was = info.get("request", {})
     if request == was:
@@ -215,9 +247,7 @@ def _flat(request: dict[str, Any]) -> dict[str, Any]:
 
 def _assemble(plan: _Plan, preparation: Preparation, work: Path, name: str | None) -> Outcome:
     files = [work / work_name(digest, preparation) for digest in plan.digests]
-    found = [read_analysis(file) for file in files]
-    analyses = [analysis or Analysis(0.0, [], [Span(0, 0, "its analysis is lost")]) for analysis in found]
-    analyses = _without_copies(plan, analyses)
+    analyses = _without_copies(plan, [_kept(file) for file in files])
     parts = [[Span(part.start, part.frames) for part in analysis.parts] for analysis in analyses]
     if not any(parts):
         reasons = "\n".join(
@@ -242,6 +272,13 @@ def _assemble(plan: _Plan, preparation: Preparation, work: Path, name: str | Non
     for shard in old - info["shards"].keys():
         (plan.path / shard).unlink(missing_ok=True)
     return outcome_of(plan.path, info, fresh=True)
+
+
+def _kept(file: Path) -> Analysis:
+    analysis = read_analysis(file)
+    if analysis is None:
+        raise OSError(errno.ENOENT, "this analysis of a recording was there a moment ago: run it again", str(file))
+    return analysis
 
 
 def _without_copies(plan: _Plan, analyses: list[Analysis]) -> list[Analysis]:

@@ -9,16 +9,20 @@ from pathlib import Path
 from typing import Any
 
 from zoo import registry
+from zoo.config import check_instrument
 from zoo.datasets.analysis import Preparation
 from zoo.datasets.outcome import Outcome
 from zoo.datasets.picture import draw_dataset
 from zoo.datasets.preparing import Progress, prepare_dataset
 from zoo.datasets.recordings import Recording
 from zoo.errors import ConfigError, DatasetError, near_matches
+from zoo.features.devices import device_fault
 from zoo.features.frontend import FeatureSettings
+from zoo.options import is_finite, refuse, whole_fault, writable_fault
 
 # torchcrepe's own default is "full", which takes three times as long as the recording on a CPU core.
 DEFAULT_CREPE_MODEL = "tiny"
+_MOST_JOBS = 1024
 
 Starting = Callable[[Sequence[Recording], Preparation], None]
 
@@ -101,6 +105,7 @@ def prepare(
         ConfigError: A setting is unknown or does not fit.
         DatasetError: The recordings cannot be used; nothing is left of them; `out` was made otherwise.
     """
+    _check(out, instrument, fmin, fmax, device, jobs)
     component = registry.datasets.get(dataset)
     source = _source(component, dataset, recordings, out)
     preparation = Preparation(
@@ -150,6 +155,21 @@ def prepare(
         if outcome.fresh and (problem := draw_dataset(outcome.path)):
             outcome.notes.append(problem)
     return outcomes
+
+
+def _check(out: str | Path, instrument: str | None, fmin: float, fmax: float, device: str, jobs: int) -> None:
+    """What the settings do not look at, before the recordings are read."""
+    if instrument is not None:
+        check_instrument(instrument, "--instrument:")
+    swapped = is_finite(fmin) and is_finite(fmax) and fmin >= fmax
+    refuse(
+        (
+            writable_fault(out, "OUT"),
+            f"fmin must be under fmax, found {fmin} and {fmax}." if swapped else None,
+            device_fault(device),
+            whole_fault("--jobs", jobs, least=1, most=_MOST_JOBS),
+        )
+    )
 
 
 def _source(component: Callable[..., Any], dataset: str, recordings: str | Path | None, out: str | Path) -> Path | None:

@@ -7,7 +7,6 @@ or missing file is named; padding is not stored, but added on reading.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,11 +17,17 @@ from safetensors.torch import save
 from torch import Tensor
 from torch.nn import functional as F
 
+from zoo import strict_json
+from zoo.bounded_files import is_lfs_pointer, lfs_pointer
+from zoo.config import check_instrument
+from zoo.datasets.index_types import check_index
 from zoo.datasets.splits import SPLITS
-from zoo.errors import DatasetError, near_matches
+from zoo.errors import ConfigError, DatasetError, near_matches
 from zoo.features.frontend import FeatureSettings
 from zoo.features.loudness import FLOOR_DB
 from zoo.files import write_atomically
+from zoo.limits import short
+from zoo.path_names import check_path_name
 from zoo.paths import data_home
 
 FORMAT = "ddsp-zoo dataset"
@@ -30,6 +35,7 @@ VERSION = 1
 INDEX_NAME = "dataset.json"
 WORK_NAME = ".work"
 _TONES = "tones"
+_MOST_INDEX_BYTES = 200 * 2**20
 
 
 class Segments(torch.utils.data.Dataset[dict[str, Tensor]]):
@@ -186,6 +192,8 @@ def _read_index(path: Path) -> bytes:
         if inside:
             raise DatasetError(f"{path} holds several datasets: {', '.join(inside)}. Give one: {path / inside[0]}")
         raise DatasetError(f"{path} is not a prepared dataset (it has no {INDEX_NAME}). {make}")
+    if (size := (path / INDEX_NAME).stat().st_size) > _MOST_INDEX_BYTES:
+        raise DatasetError(f"{path / INDEX_NAME} has {size:,} bytes, and {_MOST_INDEX_BYTES:,} are the most. {make}")
     return (path / INDEX_NAME).read_bytes()
 
 
@@ -197,24 +205,46 @@ def parse_index(content: bytes, path: Path) -> dict[str, Any]:
     """
     again = "Prepare the dataset again: python -m zoo.prepare RECORDINGS OUT --force"
     try:
-        info = json.loads(content)
-    except ValueError as error:
-        raise DatasetError(f"{path} is damaged: {error}. {again}") from error
+        info = strict_json.parse(content.decode("utf-8-sig"))
+    except ValueError as error:  # UnicodeDecodeError is one
+        raise DatasetError(f"{path} is damaged: {str(error)[:300].rstrip('.')}. {again}") from error
     if not isinstance(info, dict) or info.get("format") != FORMAT:
         raise DatasetError(f"{path} does not describe a dataset of zoo. {again}")
     if info.get("version") != VERSION:
         raise DatasetError(
-            f"{path} has version {info.get('version')}; this zoo reads version {VERSION}. {again} (or update zoo)"
+            f"{path} has version {short(info.get('version'))}; this zoo reads version {VERSION}. {again} (or update "
+            "zoo)"
         )
     keys = ("name", "instrument", "sample_rate", "hop", "segment_frames", "features", "splits", "shards")
     if lacking := [key for key in keys if key not in info]:
         raise DatasetError(f"{path} is damaged: it lacks {', '.join(lacking)}. {again}")
+    try:
+        check_index(info, str(path))
+    except DatasetError as error:
+        raise DatasetError(f"{error} {again}") from None
+    _check_names(info, path, again)
     return info
+
+
+def _check_names(info: Mapping[str, Any], path: Path, again: str) -> None:
+    """What a dataset.json calls its files and its instrument: a dataset may come from somebody else."""
+    entries = [entry for split in info["splits"].values() for entry in split]
+    for shard in {**info["shards"], **{entry["shard"]: None for entry in entries}}:
+        check_path_name(shard, f"{path}: the shard", error=DatasetError, remedy=again)
+        if shard not in info["shards"]:
+            raise DatasetError(f"{path} is damaged: it does not describe the shard {shard!r} of its segments. {again}")
+    if info["instrument"] is not None:
+        try:
+            check_instrument(info["instrument"], f"{path}: the instrument")
+        except ConfigError as error:
+            raise DatasetError(f"{error} {again}") from None
 
 
 def _check_shard(path: Path, facts: Mapping[str, Any], verify: bool) -> None:
     if not path.is_file():
         raise _damaged(path, "the file is missing")
+    if is_lfs_pointer(path):
+        raise DatasetError(f"{path} {lfs_pointer(path)}")
     size = path.stat().st_size
     if size != facts["bytes"]:
         raise _damaged(path, f"it has {size} bytes in place of {facts['bytes']}")

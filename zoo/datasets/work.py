@@ -16,6 +16,8 @@ from zoo.datasets.analysis import Preparation, analyse_to_file, read_analysis
 from zoo.datasets.recordings import Recording
 from zoo.errors import DatasetError
 
+_ROUNDS = 3
+
 
 def analyse_all(
     todo: Mapping[Path, Recording],
@@ -25,7 +27,7 @@ def analyse_all(
     starting: Callable[[Sequence[Recording]], None] | None,
     progress: Callable[[int, int, str], None] | None,
 ) -> None:
-    """Write the work file of every recording that has none yet.
+    """Write the work file of every recording that has none yet, and again where one does not stay.
 
     Args:
         todo: Recordings by their work file.
@@ -36,8 +38,26 @@ def analyse_all(
 
     Raises:
         ConfigError: The settings do not fit each other.
-        DatasetError: A process died.
+        DatasetError: A process died, or something else takes the work files away.
     """
+    for _ in range(_ROUNDS):
+        _analyse_missing(todo, preparation, jobs=jobs, starting=starting, progress=progress)
+        if not (lost := [path for path in todo if read_analysis(path) is None]):
+            return
+    raise DatasetError(
+        f"{len(lost)} of {len(todo)} analyses of recordings do not stay in {lost[0].parent}: something else removes or "
+        "changes them. Nothing was prepared. Give another folder to make."
+    )
+
+
+def _analyse_missing(
+    todo: Mapping[Path, Recording],
+    preparation: Preparation,
+    *,
+    jobs: int,
+    starting: Callable[[Sequence[Recording]], None] | None,
+    progress: Callable[[int, int, str], None] | None,
+) -> None:
     missing = {path: recording for path, recording in todo.items() if read_analysis(path) is None}
     done = len(todo) - len(missing)
     if missing and starting:

@@ -17,6 +17,7 @@ from zoo_kernels import cauchy, vandermonde
 from zoo.decoders.hippo import NormalPlusLowRank, legs
 from zoo.decoders.recurrence import DiagonalRecurrence, LowRankRecurrence, Recurrence
 from zoo.decoders.state_space import StateSpaceDecoder, StateSpaceKernel, log_uniform_steps
+from zoo.skip_init import skipping
 
 _LARGEST_ERROR = 1e-5  # of a diagonalised kernel, relative to the kernel's largest value
 
@@ -37,14 +38,26 @@ class S4Kernel(StateSpaceKernel):
     def __init__(self, channels: int, *, frames: int, order: int = 64) -> None:
         super().__init__()
         self.frames = frames
+        modes = order // 2
+        self.log_decay = nn.Parameter(torch.empty(channels, modes))
+        self.frequency = nn.Parameter(torch.empty(channels, modes))
+        self.low_rank = nn.Parameter(torch.empty(channels, modes, 2))
+        self.drive = nn.Parameter(torch.empty(channels, modes, 2))
+        self.log_dt = nn.Parameter(torch.empty(channels))
+        self.read = nn.Parameter(torch.empty(channels, modes, 2))
+        if not skipping():  # it takes two decompositions
+            self._initialise(order)
+
+    @torch.no_grad()
+    def _initialise(self, order: int) -> None:
         start = legs(order)
-        self.log_decay = nn.Parameter(torch.log(-start.w.real).float().repeat(channels, 1))
-        self.frequency = nn.Parameter(start.w.imag.float().repeat(channels, 1))
-        self.low_rank = nn.Parameter(_pairs(start.P).repeat(channels, 1, 1))
-        self.drive = nn.Parameter(_pairs(start.B).repeat(channels, 1, 1))
-        self.log_dt = nn.Parameter(log_uniform_steps(channels))
-        read = torch.randn(channels, order // 2, dtype=torch.complex64)
-        self.read = nn.Parameter(_pairs(_truncated(read, start, torch.exp(self.log_dt.detach()), frames)))
+        self.log_decay.copy_(torch.log(-start.w.real).float())
+        self.frequency.copy_(start.w.imag.float())
+        self.low_rank.copy_(_pairs(start.P))
+        self.drive.copy_(_pairs(start.B))
+        self.log_dt.copy_(log_uniform_steps(len(self.log_dt)))
+        read = torch.randn(len(self.log_dt), order // 2, dtype=torch.complex64)
+        self.read.copy_(_pairs(_truncated(read, start, torch.exp(self.log_dt), self.frames)))
 
     def dynamics(self) -> list[nn.Parameter]:
         """A (diagonal and rank 1), B and the step."""

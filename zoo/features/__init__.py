@@ -12,11 +12,14 @@ from zoo.features.frontend import (
 from zoo.features.level import a_weighted_level_db, sound_level_db
 from zoo.features.loudness import loudness_db, rms_db
 from zoo.features.pitch import track_pitch
+from zoo.features.values import clean_f0, clean_loudness
 
 __all__ = [
     "FeatureSettings",
     "Features",
     "a_weighted_level_db",
+    "clean_f0",
+    "clean_loudness",
     "extract_features",
     "loudness_db",
     "measure_loudness",

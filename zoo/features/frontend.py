@@ -17,6 +17,9 @@ from zoo.features.level import sound_level_db
 from zoo.features.loudness import FLOOR_DB
 from zoo.features.loudness_kinds import measure_by_name
 from zoo.features.pitch import default_thresholds, track_pitch
+from zoo.features.values import clean_f0, clean_loudness
+from zoo.limits import short
+from zoo.options import number_fault, refuse, type_fault, whole_fault
 
 # A recording whose peak is under this (-100 dB of full scale) is silent, and not amplified.
 SILENT_PEAK = 1e-5
@@ -28,6 +31,7 @@ LEVEL_TARGET_DB = -20.0
 # What a stored dict means that was written before there was a choice: what it was made with.
 _WITHOUT_A_WORD = {"loudness": "mean_db", "loudness_options": {}, "bridge_ms": 0.0}
 MOST_BRIDGED_MS = 200.0
+_MOST_N_FFT = 2**20
 
 
 @dataclass(frozen=True)
@@ -63,8 +67,22 @@ class FeatureSettings:
     bridge_ms: float = 0.0
 
     def __post_init__(self) -> None:
+        refuse(
+            (
+                type_fault("tracker", self.tracker, str, "a pitch tracker's name"),
+                type_fault("tracker_options", self.tracker_options, Mapping, "a dictionary"),
+                number_fault("fmin", self.fmin, over=0),
+                number_fault("fmax", self.fmax, over=0),
+                type_fault("center", self.center, bool, "True or False"),
+                None if self.voicing_threshold is None else number_fault("voicing_threshold", self.voicing_threshold),
+                whole_fault("n_fft", self.n_fft, least=2, most=_MOST_N_FFT),
+                type_fault("loudness", self.loudness, str, "a loudness's name"),
+                type_fault("loudness_options", self.loudness_options, Mapping, "a dictionary"),
+                number_fault("bridge_ms", self.bridge_ms),
+            )
+        )
         if self.normalize not in NORMALIZATIONS:
-            raise ConfigError(f"Cannot normalize by {self.normalize!r}. Choose loudness, peak or none.")
+            raise ConfigError(f"Cannot normalize by {short(self.normalize)}. Choose loudness, peak or none.")
         if not 0.0 <= self.bridge_ms <= MOST_BRIDGED_MS:
             raise ConfigError(
                 f"Gaps of up to {self.bridge_ms:g} ms in the pitch cannot be bridged: choose 0 (none) to "
@@ -98,7 +116,7 @@ class FeatureSettings:
         for name in values:
             if name not in known:
                 raise ConfigError(
-                    f"Feature settings have no {name!r}.{near_matches(name, known)} They have: {listing(known)}. "
+                    f"Feature settings have no {short(name)}.{near_matches(name, known)} They have: {listing(known)}. "
                     "A file with it may come from a newer version of zoo."
                 )
         return cls(**{"normalize": "peak", **_WITHOUT_A_WORD, **values})
@@ -239,7 +257,8 @@ def normalize(audio: Tensor, how: str, *, sample_rate: int | None = None) -> tup
 
 
 def scale_f0(f0_hz: Tensor) -> Tensor:
-    """Scale pitch for a decoder: its MIDI number over 127; 0 where it is unvoiced (`f0_hz` 0 or less)."""
+    """Scale pitch for a decoder: its MIDI number over 127; 0 where it is unvoiced (see `zoo.features.values`)."""
+    f0_hz = clean_f0(f0_hz)
     voiced = f0_hz > 0.0
     midi = 12.0 * torch.log2(torch.where(voiced, f0_hz, 440.0) / 440.0) + 69.0
     return torch.where(voiced, midi / 127.0, 0.0)
@@ -247,4 +266,4 @@ def scale_f0(f0_hz: Tensor) -> Tensor:
 
 def scale_loudness(loudness_db: Tensor) -> Tensor:
     """Scale loudness for a decoder: -80 dB becomes 0, and 0 dB becomes 1."""
-    return loudness_db / 80.0 + 1.0
+    return clean_loudness(loudness_db) / 80.0 + 1.0

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from zoo.errors import HubError, HubNotFoundError, HubUnreachableError, near_matches
+from zoo.plain_text import one_line
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -26,6 +27,7 @@ ANSWER_SECONDS = 4.0
 
 _TRIES = 3
 _MOST_PATIENCE = 10.0
+_MOST_SAID = 500  # characters of what the Hub says
 _TROUBLE = (408, 429, 500, 502, 503, 504)
 _DROPPED = ("RemoteProtocolError", "ReadError", "WriteError")  # somebody was there, and hung up
 
@@ -189,7 +191,7 @@ def _explain(error: Exception, repo_id: str, revision: str | None, access: Acces
 
 def _explain_status(error: Any, repo_id: str, access: Access) -> HubError:  # noqa: ANN401 - the library's HTTP error
     status = error.response.status_code
-    said = error.server_message or _first_line(error)
+    said = one_line(" ".join((error.server_message or "").split()), most=_MOST_SAID) or _first_line(error)
     if status == 401:
         return HubError(
             f"{access.host} does not know this login ({said}). Log in again: hf auth login, or give token=."
@@ -215,7 +217,7 @@ def _revisions(repo_id: str, wanted: str | None, access: Access) -> str:
     except Exception:  # noqa: BLE001 - this is help for an error that is on its way already
         return ""
     names = [ref.name for ref in (*refs.branches, *refs.tags)]
-    return f"{near_matches(wanted or '', names)} It has {', '.join(names) or 'none'}."
+    return f"{near_matches(wanted or '', names)} It has {one_line(', '.join(names), most=_MOST_SAID) or 'none'}."
 
 
 def _of_the_network(error: Exception) -> bool:
@@ -225,4 +227,4 @@ def _of_the_network(error: Exception) -> bool:
 
 def _first_line(error: Exception) -> str:
     text = str(error).strip()
-    return text.splitlines()[0] if text else type(error).__name__
+    return one_line(text.splitlines()[0], most=_MOST_SAID) if text else type(error).__name__

@@ -23,9 +23,11 @@ from zoo.errors import (
     ZooError,
 )
 from zoo.hub.client import Access
-from zoo.hub.snapshot import Snapshot, fetch_snapshot
-from zoo.run_files import WEIGHTS, published_files
-from zoo.store import Origin, check_name, enter, read_origin, shipped_offers, stored_models
+from zoo.hub.snapshot import MAIN, Snapshot, fetch_snapshot
+from zoo.options import refuse, writable_fault
+from zoo.path_names import check_path_name
+from zoo.run_files import WEIGHTS
+from zoo.store import Origin, enter, read_origin, reserved, shipped_offers, stored_models
 from zoo.weights_header import check_weights
 
 if TYPE_CHECKING:
@@ -130,7 +132,7 @@ def _find_on_hub(reference: naming.Reference, revision: str | None, access: Acce
             f"{reference.text} names the revision {reference.revision}, and revision={revision!r} another."
         )
     assert reference.repo_id is not None  # noqa: S101 - a reference has one of three
-    wanted = revision or reference.revision
+    wanted = naming.check_revision(revision or reference.revision or MAIN)
     try:
         got: Snapshot = fetch_snapshot(reference.repo_id, wanted, access, every_file=every_file)
     except (HubNotFoundError, HubUnreachableError) as error:
@@ -158,8 +160,13 @@ def _find_name(
     if offers := published_offers().get(name):
         from zoo.card import hub_reference
 
-        hub_id = hub_reference(paths.only_one(f"The model {name!r}", offers))
-        return _find_on_hub(naming.parse(str(hub_id)), revision, access, every_file=every_file)
+        offer = paths.only_one(f"The model {name!r}", offers)
+        named = naming.match_hub_id(str(hub_reference(offer)))
+        if named is None:  # never a folder here, whatever a card says
+            raise CheckpointError(
+                f"The card in {offer} names {hub_reference(offer)!r} as its place, which is no Hub id."
+            )
+        return _find_on_hub(named, revision, access, every_file=every_file)
     raise _not_found(name, [*stored, *shipped])
 
 
@@ -257,7 +264,7 @@ def load(
     found = find(ref, revision=revision, access=access)
     try:
         return load_folder(found.folder, device=device)
-    except CheckpointError:
+    except (CheckpointError, ConfigError):
         if found.source != "hub" or access.offline or found.repo_id is None:
             raise
         # What lies in the cache has been damaged since it was fetched: compare it with the Hub's, once.
@@ -302,15 +309,19 @@ def fetch(
         ConfigError: The name is taken, or of another architecture.
     """
     access = Access(cache_dir, local_files_only, token, endpoint)
+    if name is not None:
+        remedy = "Type: export ZOO_HOME=FOLDER, with a folder of yours, or leave the name out."
+        check_path_name(name, "--name", remedy="Call it architecture-instrument, e.g. gru-L-flute.")
+        refuse([writable_fault(paths.store_folder(), "The local store", remedy=remedy)])
     found = find(ref, revision=revision, access=access, every_file=True)
     config = read_config(found.folder)
     check_weights(found.folder / WEIGHTS, config)
     if name is None:
         return found.folder
-    check_name(name, config=config, force=force)
     origin = None
     if found.repo_id and found.commit and config.weights_sha256:
         origin = Origin(found.repo_id, found.commit, config.weights_sha256)
     # the Hub's cache is made of links, which lead to other folders of that cache
     cache = found.folder.parents[2] if found.source == "hub" else None
-    return enter(name, published_files(found.folder, links_into=cache), origin=origin)
+    with reserved(name, config=config, force=force, doing=f"fetching {ref}"):
+        return enter(name, found.folder, links_into=cache, force=force, origin=origin)

@@ -18,11 +18,12 @@ from typing import Any
 
 from zoo.card import card_text
 from zoo.config import ModelConfig, read_config
-from zoo.errors import ConfigError
+from zoo.errors import CheckpointError, ConfigError
 from zoo.files import file_hash
 from zoo.hub.client import Access
 from zoo.lineage import teacher_reference
 from zoo.run_files import CARD, CONFIG, WEIGHTS, published_files
+from zoo.text_files import read_text
 
 _GIN = ("config.gin", "operative.gin")
 _TOKEN = re.compile(rb"hf_[A-Za-z0-9]{30,}")
@@ -77,7 +78,7 @@ def public_files(folder: Path) -> Publication:
     files[CONFIG] = config.to_json().encode()
     for name in _GIN:
         if name in files:
-            files[name] = _public_gin((folder / name).read_text(encoding="utf-8"), config).encode()
+            files[name] = _public_gin(read_text(folder / name, error=CheckpointError), config).encode()
     return Publication(config, files)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from zoo import naming
@@ -15,6 +16,7 @@ from zoo.hub.client import Access, resolve, translated
 from zoo.hub.finding import Found, find
 from zoo.hub.publishing import Publication, prepare_publication
 from zoo.hub.snapshot import MAIN, fetch_file, list_files
+from zoo.reading import copy_run
 from zoo.run_files import CARD, CONFIG, is_published
 from zoo.store import Origin, write_origin
 
@@ -90,7 +92,25 @@ def push(
     if info is not None:
         _check_existing(info, repo_id, private, access)
     previous_card = _text_of(repo_id, info, CARD, access) if info is not None else ""
-    publication = prepare_publication(found.folder, repo_id=repo_id, access=access, previous_card=previous_card)
+    with TemporaryDirectory() as place:
+        copy = Path(place)
+        copy_run(found.folder, copy)  # one version, whatever is saved there while it is sent
+        return _send(found, copy, repo_id, revision, info, private, access, create_pr, commit_message, previous_card)
+
+
+def _send(
+    found: Found,
+    copy: Path,
+    repo_id: str,
+    revision: str | None,
+    info: Any,  # noqa: ANN401 - the library's ModelInfo
+    private: bool | None,
+    access: Access,
+    create_pr: bool,
+    commit_message: str | None,
+    previous_card: str,
+) -> Pushed:
+    publication = prepare_publication(copy, repo_id=repo_id, access=access, previous_card=previous_card)
     with translated(repo_id, revision, access):
         if info is None:
             access.api().create_repo(repo_id, private=private, exist_ok=True)
@@ -111,6 +131,8 @@ def _target(repo_id: str, revision: str | None) -> tuple[str, str | None]:
         raise HubError(f"{repo_id!r} is no Hub id; that is org/name, or org/name@branch.")
     if revision is not None and match.revision not in (None, revision):
         raise ConfigError(f"{repo_id} names the branch {match.revision}, and revision={revision!r} another.")
+    if revision is not None:
+        naming.check_revision(revision)
     return str(match.repo_id), revision or match.revision
 
 
@@ -163,7 +185,8 @@ def _text_of(repo_id: str, info: Any, name: str, access: Access) -> str:  # noqa
     listed = list_files(repo_id, info.sha, access)
     if name not in listed:
         return ""
-    return fetch_file(repo_id, info.sha, listed[name], access).read_text(encoding="utf-8", errors="replace")
+    # what is no text is going to be replaced in any case
+    return fetch_file(repo_id, info.sha, listed[name], access).read_text(encoding="utf-8-sig", errors="replace")
 
 
 def _commit(

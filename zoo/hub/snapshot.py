@@ -6,6 +6,8 @@ Requirements it meets:
   ours has. What then comes is cut off when it is more than was listed;
 - only files of a run are fetched, so that nothing is there that could be run or unpickled;
 - every file is compared with the digest that the listing gives. One that differs is thrown away, and asked for again;
+- config.json, which says what the weights must be, is compared with its own digest each time that it is taken from the
+  cache: the cache keeps a file under the name of its digest;
 - a branch's name leads to a commit in the cache only when that commit's files are whole: until then, and when the
   network is gone, it leads to the commit before;
 - several processes may fetch the same at once.
@@ -26,6 +28,8 @@ from zoo.config import MAX_CONFIG_BYTES, read_config
 from zoo.errors import CheckpointError, ConfigError, ForeignConfigError, HubError, HubUnreachableError
 from zoo.files import file_hash, write_atomically
 from zoo.hub.client import LIBRARY, Access, is_commit, resolve, translated
+from zoo.naming import check_revision
+from zoo.path_names import check_path_name, leads_out
 from zoo.run_files import CONFIG, WEIGHTS, is_published
 
 if TYPE_CHECKING:
@@ -41,6 +45,7 @@ MAX_OTHER_BYTES = 100 * 2**20
 MAIN = "main"
 
 _WORKERS = 4
+_SHA1_DIGITS, _SHA256_DIGITS = 40, 64
 _STALE_SECONDS = 3600.0
 
 
@@ -76,7 +81,7 @@ def fetch_snapshot(repo_id: str, revision: str | None, access: Access, *, every_
         HubUnreachableError: It does not answer, and the cache has no such revision.
         HubError: What is there is not a model of ours, or not to be trusted; it says why.
     """
-    revision = revision or MAIN
+    revision = check_revision(revision or MAIN)
     cached = _cached(repo_id, revision, access)
     if access.offline:
         return cached or _refuse_offline(repo_id, revision, access)
@@ -104,7 +109,18 @@ def _cached(repo_id: str, revision: str, access: Access) -> Snapshot | None:
         found = try_to_load_from_cache(repo_id, CONFIG, cache_dir=access.cache_dir, revision=revision)
     if not isinstance(found, str) or not Path(found).with_name(WEIGHTS).is_file():
         return None
+    if not _is_what_it_is_named(Path(found)):
+        if access.offline:
+            raise HubUnreachableError(
+                f"{found} has been damaged since it was fetched, and nobody may be asked now. Fetch it again with a "
+                f"network: python -m zoo fetch {repo_id}@{revision}"
+            )
+        _log.warning("%s of %s was damaged in the cache (%s); fetching it again.", CONFIG, repo_id, found)
+        _throw_away(Path(found))
+        return None
     folder = Path(found).parent
+    if not is_commit(folder.name):  # the cache says that a branch leads to what is no commit
+        return None
     return Snapshot(folder, repo_id, folder.name, fetched=False)
 
 
@@ -161,12 +177,13 @@ def list_files(repo_id: str, commit: str, access: Access) -> dict[str, RepoFile]
         entries = list(access.api().list_repo_tree(repo_id, recursive=True, revision=commit))
     listed = {}
     for entry in entries:
-        if _leaves_the_folder(entry.path):
+        if leads_out(entry.path):
             raise HubError(
                 f"{repo_id} is refused: it lists a file {entry.path!r}, a name that leads out of its folder."
             )
         if isinstance(entry, RepoFile) and is_published(entry.path):
             limit = {CONFIG: MAX_CONFIG_BYTES, WEIGHTS: MAX_WEIGHTS_BYTES}.get(entry.path, MAX_OTHER_BYTES)
+            check_path_name(entry.path, f"{repo_id}: the listed file", nested=True, error=HubError)
             if entry.size > limit:
                 raise HubError(
                     f"{repo_id} is refused: its {entry.path} has {entry.size} bytes, and {limit} is the most that "
@@ -174,11 +191,6 @@ def list_files(repo_id: str, commit: str, access: Access) -> dict[str, RepoFile]
                 )
             listed[entry.path] = entry
     return listed
-
-
-def _leaves_the_folder(name: str) -> bool:
-    parts = name.split("/")
-    return "\\" in name or ":" in parts[0] or any(part in ("", ".", "..") for part in parts)
 
 
 class _Fetcher:
@@ -260,8 +272,26 @@ def _is_the_listed_one(path: Path, listed: RepoFile) -> bool:
         return False
     if listed.lfs is not None:
         return file_hash(path) == listed.lfs.sha256
-    # git's name for a file's content
-    return file_hash(path, hashlib.sha1(b"blob %d\0" % size, usedforsecurity=False)) == listed.blob_id
+    return _blob_id(path, size) == listed.blob_id
+
+
+def _is_what_it_is_named(path: Path) -> bool:
+    """Whether a file in the cache is still what was fetched; true where the cache does not say what that was.
+
+    The client library keeps a file under its digest's name, and the snapshot's name is a link to that. Where links
+    cannot be made, the file stands there itself.
+    """
+    content = path.resolve()
+    if content.parent.name != "blobs" or len(content.name) not in (_SHA1_DIGITS, _SHA256_DIGITS):
+        return True
+    if len(content.name) == _SHA256_DIGITS:
+        return file_hash(content) == content.name
+    return _blob_id(content, content.stat().st_size) == content.name
+
+
+def _blob_id(path: Path, size: int) -> str:
+    """Git's name for a file's content."""
+    return file_hash(path, hashlib.sha1(b"blob %d\0" % size, usedforsecurity=False))
 
 
 def _throw_away(path: Path) -> None:

@@ -13,6 +13,9 @@ from zoo.errors import ConfigError
 from zoo.losses.interface import Loss
 from zoo.losses.spectral import FFT_SIZES, multi_scale_spectral
 from zoo.losses.weights import Weight
+from zoo.options import number_fault, refuse, whole_fault
+
+_MOST_SAMPLES = 2**20  # of a window: a minute at 16 kHz
 
 if TYPE_CHECKING:
     from zoo.model import Model
@@ -55,8 +58,16 @@ class SpectralLoss(Loss):
         beta: float = 1.0,
     ) -> None:
         super().__init__(weight=weight)
-        if not fft_sizes or any(not isinstance(size, int) or size < 2 for size in fft_sizes):
+        several = isinstance(fft_sizes, list | tuple) and len(fft_sizes) > 0
+        if not several or any(whole_fault("", size, least=2, most=_MOST_SAMPLES) for size in fft_sizes):
             raise ConfigError(f"fft_sizes of {self.label} must be whole numbers of samples, found {fft_sizes!r}.")
+        refuse(
+            (
+                number_fault(f"overlap of {self.label}", overlap),
+                number_fault(f"alpha of {self.label}", alpha),
+                number_fault(f"beta of {self.label}", beta),
+            )
+        )
         if not 0 <= overlap < 1:
             raise ConfigError(f"overlap of {self.label} must be at least 0 and under 1, found {overlap!r}.")
         if alpha < 0 or beta < 0:

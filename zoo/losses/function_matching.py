@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import random
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ from zoo.features.loudness import FLOOR_DB
 from zoo.losses.control import Control
 from zoo.losses.interface import Loss
 from zoo.losses.weights import Weight
+from zoo.options import is_finite
 
 if TYPE_CHECKING:
     from zoo.model import Model
@@ -167,8 +167,7 @@ class FunctionMatching(Loss):
 
 
 def _within(name: str, value: object, least: float, most: float, *, over: bool = False) -> None:
-    number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-    if not number or not least <= value <= most or (over and value == least):  # type: ignore[operator]  # it is a number
+    if not is_finite(value) or not least <= value <= most or (over and value == least):  # type: ignore[operator]  # it is a number
         raise ConfigError(
             f"{name} of function_matching must be a number {'over' if over else 'from'} {least:g} to {most:g}, "
             f"found {value!r}."

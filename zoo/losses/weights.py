@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo.errors import ConfigError
+from zoo.options import number_fault, refuse, shown
 
 
 class Schedule(ABC):
@@ -206,15 +207,14 @@ def checked_number(owner: str, value: object) -> float:
     Raises:
         ConfigError: It is none, negative, or not finite.
     """
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value) or value < 0:
-        raise ConfigError(f"The weight of {owner} must be a number of at least 0, found {value!r}.")
-    return float(value)
+    refuse([number_fault(f"The weight of {owner}", value, least=0)])
+    return float(value)  # type: ignore[arg-type]  # a number, as was found
 
 
 def _check(schedule: str, **values: object) -> None:
     for name, value in values.items():
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value) or value < 0:
-            raise ConfigError(f"{schedule}.{name} is a weight: a number of at least 0, found {value!r}.")
+        if number_fault(name, value, least=0):
+            raise ConfigError(f"{schedule}.{name} is a weight: a number of at least 0, found {shown(value)}.")
 
 
 def _check_span(schedule: str, begin: object, end: object) -> None:

@@ -10,6 +10,7 @@ from zoo.report.runs import Run
 
 _SHARED = "reconstruction"
 _MOST_POINTS = 600
+_HUGE = 1e100  # what has come so far is no loss to look at; NaN is not under it either
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,7 @@ def _short(step: float) -> str:
 
 def _points(run: Run, column: str) -> list[tuple[float, float]]:
     found = ((row.get("step"), row.get(column)) for row in run.history)
-    return [(x, y) for x, y in found if x is not None and y is not None and math.isfinite(x) and math.isfinite(y)]
+    return [(x, y) for x, y in found if x is not None and y is not None and abs(x) < _HUGE and abs(y) < _HUGE]
 
 
 def _thinned(points: Sequence[tuple[float, float]]) -> Iterable[tuple[float, float]]:

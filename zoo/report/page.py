@@ -23,6 +23,9 @@ from markupsafe import Markup
 from zoo.errors import CheckpointError, ConfigError
 from zoo.files import write_atomically
 from zoo.lineage import attributions
+from zoo.locks import hold, is_empty
+from zoo.options import refuse, writable_fault
+from zoo.plain_text import plain
 from zoo.report import tables
 from zoo.report.curves import loss_charts
 from zoo.report.phrases import choose, read_phrases
@@ -86,10 +89,21 @@ def make_report(
     Raises:
         ModelNotFoundError: A reference means nothing here.
         CheckpointError: A folder is no run, a run is damaged, or none of them holds samples.
+        InUseError: Another process writes a report into the same folder.
         ConfigError: The folder is not empty, the page would be too large, or there is nothing to show.
     """
     out = Path(out).expanduser()
-    _check(references, out, phrases, force, max_megabytes)
+    _check(references, out, phrases, max_megabytes)
+    with hold(out, doing="writing a report", advice="take another --out"):
+        if not force and not is_empty(out):
+            raise ConfigError(
+                f"{out} is not empty, and nothing in it is overwritten. Take another --out, or say --force: that "
+                f"writes {PAGE} there and leaves all else."
+            )
+        return _make(references, out, phrases, max_megabytes)
+
+
+def _make(references: Sequence[str], out: Path, phrases: int, max_megabytes: float) -> Made:
     runs, comparisons = find_runs(references)
     found, complaints = read_phrases(runs)
     if not found:
@@ -127,18 +141,14 @@ def make_report(
     return Made(out / PAGE, megabytes, len(runs), len(heard), sum(len(h.players) for h in heard), notes)
 
 
-def _check(references: Sequence[str], out: Path, phrases: int, force: bool, max_megabytes: float) -> None:
+def _check(references: Sequence[str], out: Path, phrases: int, max_megabytes: float) -> None:
     if not references:
         raise ConfigError("Say which runs to show: python -m zoo report runs/a runs/b --out report")
     if phrases < 1 or not max_megabytes > 0:  # also where it is no number
         raise ConfigError(f"--phrases must be at least 1 and --max-mb over 0; found {phrases} and {max_megabytes:g}.")
     if out.exists() and not out.is_dir():
         raise ConfigError(f"{out} is a file; --out names a folder to write {PAGE} into.")
-    if not force and out.is_dir() and any(out.iterdir()):
-        raise ConfigError(
-            f"{out} is not empty, and nothing in it is overwritten. Take another --out, or say --force: that writes "
-            f"{PAGE} there and leaves all else."
-        )
+    refuse([writable_fault(out, "--out")])
 
 
 def _blind(heard: Sequence[Heard], runs: Sequence[Run]) -> dict[str, object]:
@@ -149,7 +159,7 @@ def _blind(heard: Sequence[Heard], runs: Sequence[Run]) -> dict[str, object]:
     return {
         # answers are kept for these very sounds
         "key": f"zoo-report-{sounds.hexdigest()[:16]}",
-        "models": [title for _, title in models],
+        "models": [plain(title) for _, title in models],
         "phrases": [
             {
                 "title": phrase.title,
@@ -170,6 +180,7 @@ def _render(**shown: object) -> str:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        finalize=_shown,
     )
     # our own files, which may stand as they are; all else is escaped
     style, script = ((_HERE / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
@@ -180,6 +191,11 @@ def _render(**shown: object) -> str:
         style_hash=_source_hash(style),
         script_hash=_source_hash(script),
     )
+
+
+def _shown(value: object) -> object:
+    """What a page shows of a value: text without marks that reorder or hide it; markup of ours as it is."""
+    return plain(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def _source_hash(text: str) -> str:

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from zoo import hub, strict_json
+from zoo import hub
+from zoo.bounded_files import read_json
 from zoo.errors import CheckpointError
 from zoo.lineage import teachers_of
 from zoo.listing import ModelInfo, describe_folder
+from zoo.metrics_file import is_number
 from zoo.run_files import CONFIG
 from zoo.training.history import Row, read_history
 
@@ -19,6 +21,7 @@ ROLES = ("recording", "teacher", "student")
 
 _SAMPLE = re.compile(rf"phrase(?P<number>[1-9]\d{{0,3}})_(?P<role>{'|'.join(ROLES)})\.wav")
 _LOCAL = "local-dir:"
+_MOST_ROWS = 2000  # of a history: more than a picture has points
 
 
 @dataclass(frozen=True)
@@ -162,7 +165,7 @@ def _read(folder: Path, label: str, where: str) -> Run:
         label,
         describe_folder(folder),
         where,
-        read_history(history) if history.is_file() else [],
+        read_history(history, most_rows=_MOST_ROWS) if history.exists() else [],
         _samples(folder / "samples"),
     )
 
@@ -176,12 +179,10 @@ def _samples(folder: Path) -> dict[int, dict[str, Path]]:
 
 
 def _read_summary(path: Path) -> dict[str, dict[str, Any]]:
-    try:
-        summary = strict_json.parse(path.read_text(encoding="utf-8"))
-        if not isinstance(summary, dict) or not all(_is_measure(value) for value in summary.values()):
-            raise ValueError("it is not {metric: {arm: {mean, std, n}}}")
-    except ValueError as error:
-        raise CheckpointError(f"{path} is not valid ({error}). Give zoo compare's command again.") from None
+    remedy = "Give zoo compare's command again."
+    summary = read_json(path, error=CheckpointError, remedy=remedy)
+    if not isinstance(summary, dict) or not all(_is_measure(value) for value in summary.values()):
+        raise CheckpointError(f"{path} is not {{metric: {{arm: {{mean, std, n}}}}}}. {remedy}")
     return summary
 
 
@@ -191,12 +192,8 @@ def _is_measure(value: object) -> bool:
     arms = (arm for key, arm in value.items() if not key.startswith("closed"))
     closed, shares = value.get("closed"), value.get("closed_by_seed", [])
     return (
-        all(isinstance(arm, dict) and all(_is_number(arm.get(key)) for key in ("mean", "std", "n")) for arm in arms)
-        and (closed is None or _is_number(closed))
+        all(isinstance(arm, dict) and all(is_number(arm.get(key)) for key in ("mean", "std", "n")) for arm in arms)
+        and (closed is None or is_number(closed))
         and isinstance(shares, list)
-        and all(map(_is_number, shares))
+        and all(map(is_number, shares))
     )
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from zoo.features.values import clean_f0
 from zoo.synths.filtered_noise import NoisePart
 from zoo.synths.interface import Synth, Synthesis
 from zoo.synths.oscillators import carry_pitch, fundamental_phase, phase_between, voicing_gate
@@ -102,7 +103,7 @@ class PitchedSynth(Synth):
         """Render audio.
 
         Args:
-            f0_hz: `[batch, frames]` in Hz. Not positive and NaN mean unvoiced; over Nyquist it is Nyquist.
+            f0_hz: `[batch, frames]` in Hz. Not positive and not finite mean unvoiced; over Nyquist it is Nyquist.
             controls: Raw controls, each `[batch, frames, size]`.
             noise: `[batch, frames * hop]` uniform in [-1, 1); drawn when not given.
 
@@ -124,7 +125,7 @@ class PitchedSynth(Synth):
         return Synthesis(audio=audio, dry=dry, harmonic=tone, noise=noise_part, scaled_controls=scaled)
 
     def _clean(self, f0_hz: Tensor) -> Tensor:
-        return torch.nan_to_num(f0_hz.float(), nan=0.0).clamp(min=0.0, max=self.sample_rate / 2)
+        return clean_f0(f0_hz.float()).clamp(max=self.sample_rate / 2)
 
     def _tuned(self, pitch_hz: Tensor) -> Tensor:
         """`[batch, frames]` -> `[batch * multiples, frames]`, float64."""

@@ -14,13 +14,13 @@ import math
 import os
 import shutil
 import uuid
+import weakref
 from contextlib import suppress
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from zoo.errors import ConfigError
-from zoo.files import locked
+from zoo.lock_files import Holder, Lock, holder_at
+from zoo.locks import locked
 
 _log = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ class CacheFolder:
     def __init__(self, root: Path, key: str) -> None:
         self.root = root
         self.path = root / key
-        self._lock: FileLock | None = None
+        self._lock: Lock | None = None
 
     def hold(self) -> None:
         """Make the folder where it is missing, mark it as used now, and keep others from removing it."""
@@ -71,16 +71,15 @@ class CacheFolder:
                 for left in self.path.rglob(".*.safetensors"):  # a process was killed while it wrote
                     left.unlink(missing_ok=True)
             # The lock ends with the process, however that ends.
-            lock = FileLock(self.path / _USERS / f"{uuid.uuid4().hex}.lock")
-            lock.acquire()
-        self._lock = lock
+            place = self.path / _USERS / f"{uuid.uuid4().hex}.lock"
+            self._lock = Lock.take(place, Holder.me("using a teacher's cache"))
+            if self._lock is not None:
+                weakref.finalize(self, self._lock.release)  # also where nobody says release
 
     def release(self) -> None:
         """Let others remove it again."""
         if self._lock is not None:
             self._lock.release()
-            with suppress(OSError):
-                Path(self._lock.lock_file).unlink()
             self._lock = None
 
     def make_room(self, size: int) -> str | None:
@@ -133,13 +132,9 @@ def _size(path: Path) -> int:
 
 def _is_used(path: Path) -> bool:
     for file in (path / _USERS).glob("*.lock"):
-        lock = FileLock(file)
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            return True
-        lock.release()
-        with suppress(OSError):
+        with suppress(FileNotFoundError):  # released just now
+            if str(file) in Lock.holders or holder_at(file) is not None:
+                return True
             file.unlink()
     return False
 

@@ -38,7 +38,10 @@ class Shard:
     def __init__(self, path: Path) -> None:
         self._file = safe_open(path, framework="pt")
         metadata = self._file.metadata() or {}
-        self.rows: dict[int, int] = {index: row for row, index in enumerate(json.loads(metadata["rows"]))}
+        rows = json.loads(metadata["rows"])
+        if not isinstance(rows, list) or not all(isinstance(index, int) for index in rows):
+            raise ValueError("its rows are no list of numbers")
+        self.rows: dict[int, int] = {index: row for row, index in enumerate(rows)}
         self._slices = {name: self._file.get_slice(name) for name in self._file.keys()}  # noqa: SIM118 - it is no mapping
         self.shapes: dict[str, list[int]] = {name: part.get_shape() for name, part in self._slices.items()}
 

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import copy
 import logging
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 
+from zoo import store
 from zoo.datasets import open_dataset
 from zoo.errors import ConfigError
 from zoo.files import write_atomically
@@ -20,14 +22,12 @@ from zoo.losses.distillation import Loss, bind_losses
 from zoo.training.checkpoints import LAST
 from zoo.training.done import is_done
 from zoo.training.plan import Finished, Plan
-from zoo.training.run_folder import choose_folder
+from zoo.training.run_folder import VIA as VIA
+from zoo.training.run_folder import claimed_folder
 from zoo.training.running import run
 from zoo.training.setup import chosen_losses, find_plans_teacher, make_student, the_instrument
 
 _log = logging.getLogger(__name__)
-
-VIA = "via"
-"""The folder of a chain's intermediate runs, within its last one."""
 
 
 def run_plan(plan: Plan) -> Finished:
@@ -41,6 +41,7 @@ def _run_chain(plan: Plan) -> Finished:
     What is done already is left as it is, and what was begun goes on, where `plan.resume` says so.
 
     Raises:
+        InUseError: Another process has the folder, or trains a model of that name.
         ZooError: A link of the chain does not fit; nothing is written then.
     """
     if plan.settings.devices * plan.settings.num_nodes > 1:
@@ -53,8 +54,15 @@ def _run_chain(plan: Plan) -> Finished:
             student = make_student(link, dataset, instrument)
             bind_losses(copy.deepcopy(chosen_losses(plan, taught=True)), student, teacher)
             teacher = student
-    folder = choose_folder(plan.out, name=teacher.name, resume=plan.resume)
-    folder.mkdir(parents=True, exist_ok=True)
+    doing = f"distilling {teacher.name} by steps"
+    with ExitStack() as stack:
+        folder = stack.enter_context(claimed_folder(plan.out, name=teacher.name, resume=plan.resume, doing=doing))
+        if plan.name is not None:
+            stack.enter_context(store.reserved(plan.name, config=teacher.config, force=plan.force, doing=doing))
+        return _run_links(plan, folder)
+
+
+def _run_links(plan: Plan, folder: Path) -> Finished:
     for name, text in plan.records.items():
         write_atomically(folder / name, text)
     reference = str(plan.teacher)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from zoo.training.history import Row
 LAST = "checkpoints/last.ckpt"
 
 _FORMAT = "ddsp-zoo-training-1"
+_TYPES: dict[str, Any] = {"int": int, "float": (int, float), "list": list, "dict": dict}
 
 
 @dataclass
@@ -75,17 +75,24 @@ def load_state(run: Path) -> State:
     """
     path = run / LAST
     if not path.is_file():
-        raise CheckpointError(f"{run} has no {LAST}, so it cannot be resumed. Start it anew, with another --out.")
+        raise CheckpointError(f"{run} has no {LAST}, so it cannot be resumed. Start it anew.")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, pickle.UnpicklingError, EOFError, KeyError, ValueError, OSError) as error:
+    except Exception as error:  # torch's reader raises whatever the bytes lead it to
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
         raise CheckpointError(
-            f"{path} is damaged or no checkpoint ({str(error).splitlines()[0]}). Start anew, with another --out; "
+            f"{path} is damaged or no checkpoint ({reason}). Start anew, with another --out; "
             "the best weights so far are in model.safetensors."
         ) from error
     names = {f.name for f in fields(State)}
     if not isinstance(content, dict) or content.get("format") != _FORMAT or set(content) != {*names, "format"}:
         raise CheckpointError(f"{path} is not of this version of zoo, or of another program. Start anew.")
+    for f in fields(State):
+        expected = _TYPES[str(f.type).partition("[")[0]]
+        if not isinstance(content[f.name], expected) or isinstance(content[f.name], bool):
+            raise CheckpointError(
+                f"{path} is damaged: {f.name} is {type(content[f.name]).__name__}. Start anew, with another --out."
+            )
     return State(**{name: content[name] for name in names})
 
 

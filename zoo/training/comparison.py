@@ -14,6 +14,7 @@ from typing import Any
 from zoo.card import write_card
 from zoo.errors import ConfigError, TrainingError
 from zoo.files import write_atomically
+from zoo.locks import hold
 from zoo.losses.distillation import Loss, Reconstruction
 from zoo.training.evaluation import SPEED, write_metrics
 from zoo.training.jobs import Job, Status, run_jobs
@@ -108,6 +109,7 @@ def compare(
 
     Raises:
         ConfigError: There are no seeds, or one is there twice.
+        InUseError: Another grid or comparison runs in the same folder.
         TrainingError: A run failed.
         KeyboardInterrupt: Ctrl-C was pressed; the same call goes on.
     """
@@ -119,6 +121,18 @@ def compare(
         for seed in seeds
         for part in PARTS
     ]
+    with hold(out, doing="a comparison", advice="take another --out"):
+        return _run(wanted, out, seeds, jobs, retries, show)
+
+
+def _run(
+    wanted: Sequence[Job],
+    out: Path,
+    seeds: Sequence[int],
+    jobs: int,
+    retries: int,
+    show: Callable[[Sequence[Status]], None],
+) -> Comparison:
     statuses = run_jobs(wanted, logs=out / "logs", at_once=jobs, retries=retries, show=show)
     if failed := [status for status in statuses if status.state == "failed"]:
         reasons = "\n".join(f"  {status.job.name}: {status.reason} (log: {status.log})" for status in failed)

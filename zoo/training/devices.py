@@ -15,6 +15,26 @@ _LARGE = 200_000
 """Parameters from which on products of matrices are most of a step."""
 
 
+def accelerator_fault(accelerator: str, devices: int = 1) -> str | None:
+    """Why a run cannot train on what was asked for, as a sentence; None where it can.
+
+    Args:
+        accelerator: "auto", "cpu", "gpu", "cuda" or "mps".
+        devices: How many of them.
+    """
+    cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
+    there = {"cuda": cuda, "gpu": cuda or mps, "mps": mps}.get(accelerator, True)
+    if not there:
+        return (
+            f"accelerator = {accelerator!r} cannot be used: this machine, or the torch installed here, has none. Take "
+            "'auto' or 'cpu'; python -m zoo doctor says what there is."
+        )
+    count = torch.cuda.device_count() if cuda else 1
+    if accelerator in ("auto", "cuda", "gpu", "mps") and (cuda or accelerator == "mps") and devices > count:
+        return f"devices = {devices} cannot be used: there are {count}. Take that many at most, or accelerator = 'cpu'."
+    return None
+
+
 def resolve_precision(precision: str, accelerator: str, parameters: int) -> str:
     """What "auto" means here; anything else stays as it is, with a warning where it will be slow.
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from zoo.bounded_files import read_json
+from zoo.errors import CheckpointError
 from zoo.files import write_atomically
 
 _DONE = "checkpoints/done.json"
@@ -34,7 +36,7 @@ def is_done(folder: Path, *, steps: int = 0) -> bool:
         steps: It must have been asked for that many at least.
     """
     try:
-        known = json.loads((folder / _DONE).read_text())
-        return int(known["asked"]) >= steps
-    except (OSError, ValueError, TypeError, KeyError):
+        known = read_json(folder / _DONE, error=CheckpointError, remedy="")
+        return isinstance(known, dict) and int(known["asked"]) >= steps
+    except (CheckpointError, ValueError, TypeError, KeyError):
         return False

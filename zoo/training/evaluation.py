@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from zoo import hub, metrics
+from zoo import hub, metrics, registry
 from zoo.checkpoint import load_folder, weights_hash
 from zoo.errors import ConfigError, ZooError
 from zoo.files import write_atomically
 from zoo.lineage import teacher_reference, weights_before_rounding
+from zoo.locks import hold, refuse_if_held
 from zoo.model import Model
+from zoo.options import output_file_fault, refuse, seed_fault, type_fault, whole_fault
 from zoo.training.batches import Batch, fixed_noise, in_order
 from zoo.training.matching import check_same_loudness
 from zoo.training.measures import Found, Measures, statistics
@@ -226,11 +228,26 @@ def evaluate(
         ModelNotFoundError: There is no such model.
         DatasetError: There is no such data, or none of it is held out.
         ConfigError: The data's rates or loudness are not the model's; there is no such metric or option.
+        InUseError: The numbers belong into a run that another process is training.
     """
     from zoo.card import write_card
     from zoo.datasets import open_dataset
 
+    refuse(
+        (
+            type_fault("model", model, (str, Path), "a name or a folder"),
+            type_fault("data", data, (str, Path), "a dataset's folder or name"),
+            None if max_segments is None else whole_fault("--max-segments", max_segments, least=1),
+            seed_fault("seed", seed),
+            None if out is None else output_file_fault(out, "--out"),
+        )
+    )
+    registry.pitch.entry(pitch)
+    for metric in also or {}:
+        registry.metrics.entry(metric)
     found = hub.find(model)
+    if out is None and found.source == "folder":
+        refuse_if_held(found.folder, advice="give another file for the numbers (out, --out FILE)")
     student = load_folder(found.folder)
     dataset = open_dataset(data)
     check_rates(student, dataset)
@@ -241,8 +258,9 @@ def evaluate(
     if out is not None:
         write_metrics(summary, Path(out))
     elif found.source == "folder":
-        write_metrics(summary, found.folder / "metrics.json")
-        write_card(found.folder)
+        with hold(found.folder, doing="writing measures", advice="give another file for the numbers (out, --out FILE)"):
+            write_metrics(summary, found.folder / "metrics.json")
+            write_card(found.folder)
     return summary
 
 

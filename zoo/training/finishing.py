@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING
 from zoo import store
 from zoo.card import write_card
 from zoo.checkpoint import load_folder
-from zoo.errors import PluginError
+from zoo.errors import ConfigError, PluginError
 from zoo.model import Model
-from zoo.run_files import published_files
 from zoo.training import evaluation, report
 from zoo.training.history import read_history
 from zoo.training.plan import Finished, Plan
@@ -74,7 +73,7 @@ def finish(plan: Plan, setup: Setup, labels: Sequence[str], keeper: Keeper, step
         _log.info("%s", evaluation.table(summary))
     _write_card(folder)
     if plan.name is not None:
-        _log.info("Stored as %s (%s).", plan.name, store.enter(plan.name, published_files(folder)))
+        _log.info("Stored as %s (%s).", plan.name, _enter(plan.name, folder, force=plan.force))
     handle = plan.name or folder
     _log.info(
         "The run is in %s. Next:\n  listen to %s\n  python -m zoo.evaluate %s --data %s\n"
@@ -86,6 +85,16 @@ def finish(plan: Plan, setup: Setup, labels: Sequence[str], keeper: Keeper, step
         handle,
     )
     return Finished(folder, steps, keeper.best_step, keeper.best_loss, summary)
+
+
+def _enter(name: str, folder: Path, *, force: bool) -> Path:
+    try:
+        return store.enter(name, folder, force=force)
+    except ConfigError as error:
+        raise ConfigError(
+            f"The run is whole, in {folder}, but not in the store: {error} Enter it so: python -m zoo fetch {folder} "
+            f"--name {name} --force"
+        ) from error
 
 
 def held_out(dataset: Dataset) -> evaluation.HeldOut:

@@ -6,8 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from zoo.config import check_instrument
 from zoo.errors import ConfigError, TrainingError
 from zoo.files import write_atomically
+from zoo.locks import hold
 from zoo.training.jobs import Job, Status, run_jobs
 from zoo.training.results import Row, markdown, result_of, write_csv
 
@@ -64,6 +66,7 @@ def cells_of(
             cells.append(Cell(name, recipe, tuple(bindings)))
             continue
         for instrument in only.get(recipe, instruments):
+            check_instrument(instrument, "--instruments:")
             own = (f"INSTRUMENT={instrument!r}", f"DATASET={data.replace('{instrument}', instrument)!r}")
             cells.append(Cell(f"{name}-{instrument}", recipe, (*own, *bindings)))
     if not cells:
@@ -105,11 +108,24 @@ def grid(
 
     Raises:
         ConfigError: The grid makes no sense.
+        InUseError: Another grid or comparison runs in the same folder.
         TrainingError: Some runs failed; the others are finished, and in the results.
         KeyboardInterrupt: Ctrl-C (or SIGTERM); the same call goes on.
     """
     out = Path(out)
     cells = cells_of(recipes, instruments=instruments, data=data, only=only, bindings=bindings)
+    with hold(out, doing="a grid", advice="take another --out"):
+        return _run(cells, out, jobs, retries, steps_of, show)
+
+
+def _run(
+    cells: Sequence[Cell],
+    out: Path,
+    jobs: int,
+    retries: int,
+    steps_of: Callable[[Cell], int],
+    show: Callable[[Sequence[Status]], None],
+) -> list[Row]:
     statuses = run_jobs(
         [_job(cell, out, steps_of(cell)) for cell in cells], logs=out / "logs", at_once=jobs, retries=retries, show=show
     )

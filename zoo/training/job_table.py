@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Sequence
 
+from zoo.plain_text import one_line, write_controls
 from zoo.training.jobs import Status
 from zoo.training.progress import duration
 
@@ -33,7 +34,8 @@ class JobTable:
         if self._terminal:
             lines = table_lines(statuses)
             # up to where the table began, and clear from there
-            sys.stderr.write((f"\x1b[{self._drawn}A\x1b[J" if self._drawn else "") + "\n".join(lines) + "\n")
+            write_controls(sys.stderr, f"\x1b[{self._drawn}A\x1b[J" if self._drawn else "")
+            sys.stderr.write("\n".join(lines) + "\n")
             self._drawn = len(lines)
         else:
             before = self._states or [""] * len(states)
@@ -59,7 +61,7 @@ def _cells(status: Status) -> tuple[str, ...]:
         f"{step} of {status.job.steps}",
         "" if loss is None else f"{loss:.4f}",
         duration(status.seconds) if status.seconds else "",
-        f"{status.reason} (all of it: {status.log})" if status.state == "failed" else "",
+        f"{one_line(status.reason)} (all of it: {status.log})" if status.state == "failed" else "",
     )
 
 

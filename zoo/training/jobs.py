@@ -3,6 +3,7 @@
 Requirements it meets:
 
 - a run that is done is not started again, and one that was begun goes on: the same command continues whatever stopped;
+- one whose folder another process still has is waited for;
 - one that fails by itself is started again some times; one that asks for what cannot be is not;
 - Ctrl-C and SIGTERM stop all of them after the step that they are computing.
 """
@@ -21,17 +22,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from zoo.errors import ConfigError, ZooError
-from zoo.training.chain import VIA
-from zoo.training.checkpoints import LAST
+from zoo.locks import holder_of
 from zoo.training.done import is_done
 from zoo.training.history import read_history
 from zoo.training.interrupts import StopRequest
+from zoo.training.run_folder import can_resume, has_begun
 
 _log = logging.getLogger(__name__)
 
 _LOOK_EVERY = 0.5
+_WAITS = "waits for"
 _USERS_MISTAKE = 2  # exit code: trying again cannot help
-_EARLY = {"config.gin", "operative.gin"}  # all that a run has written before its first checkpoint
 
 
 @dataclass(frozen=True)
@@ -116,7 +117,7 @@ def run_jobs(
                 for status in running:
                     _look(status, retries)
                 free = at_once - sum(status.state == "running" for status in statuses)
-                for status in [s for s in statuses if s.state == "waiting"][:free]:
+                for status in [s for s in statuses if s.state == "waiting" and not _waits_for_others(s)][:free]:
                     _start(status, at_once)
                 show(statuses)
                 time.sleep(_LOOK_EVERY)
@@ -130,12 +131,26 @@ def run_jobs(
     return statuses
 
 
+def _waits_for_others(status: Status) -> bool:
+    """Whether its folder is not to be had: a process of an earlier call may have outlived that call."""
+    holder = holder_of(status.job.folder)
+    if holder is not None:
+        if not status.reason.startswith(_WAITS):
+            status.reason = f"{_WAITS} {holder}"
+            _log.warning("%s %s", status.job.name, status.reason)
+        return True
+    if is_done(status.job.folder, steps=status.job.steps):
+        status.state = "done"  # that process has made it
+        return True
+    return False
+
+
 def _start(status: Status, at_once: int) -> None:
     folder = status.job.folder
     arguments = list(status.job.arguments)
-    if (folder / LAST).is_file() or (folder / VIA).is_dir():
+    if can_resume(folder):
         arguments.append("--resume")
-    elif folder.is_dir() and {path.name for path in folder.iterdir()} <= {*_EARLY, LAST.partition("/")[0]}:
+    elif folder.is_dir() and not has_begun(folder, ours=True):
         shutil.rmtree(folder)  # it failed before there was anything to resume
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     environment = {"OMP_NUM_THREADS": str(max(1, cores // at_once)), **os.environ}

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo.errors import ConfigError
+from zoo.training.arguments import check_arguments
 from zoo.training.settings import Settings
 
 if TYPE_CHECKING:
@@ -98,6 +99,7 @@ def train(
         TrainingError: A loss became NaN; the best weights until then are in the run's folder.
         KeyboardInterrupt: Ctrl-C (or SIGTERM); the run is whole, and can be resumed.
     """
+    check_arguments(locals())
     from zoo.training.chain import run_plan
     from zoo.training.plan import Plan
 
@@ -233,6 +235,7 @@ def distill(
         TrainingError: A loss became NaN; the best weights until then are in the run's folder.
         KeyboardInterrupt: Ctrl-C (or SIGTERM); the run is whole, and can be resumed.
     """
+    check_arguments(locals())
     from zoo.training.chain import run_plan
     from zoo.training.plan import Plan
 
@@ -241,8 +244,6 @@ def distill(
         raise ConfigError(
             f"teacher must be a name or a folder, found {teacher!r}. Type: --set \"TEACHER='gru-L-flute'\""
         )
-    if isinstance(teacher_draws, bool) or not isinstance(teacher_draws, int) or teacher_draws < 1:
-        raise ConfigError(f"teacher_draws must be a whole number of at least 1, found {teacher_draws!r}.")
     settings = Settings(
         steps=steps,
         batch_size=batch_size,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from zoo.config import read_config
 from zoo.errors import ZooError
 from zoo.files import write_atomically
 from zoo.listing import describe_folder
+from zoo.metrics_file import read_metrics
 from zoo.training.history import read_history
 
 ARMS = ("teacher", "alone", "student", "noise_floor")
@@ -36,8 +36,9 @@ def result_of(folder: Path, *, name: str) -> Row | None:
         config = read_config(folder)
         known = describe_folder(folder)
         history = read_history(folder / "history.csv")
-        metrics = json.loads((folder / "metrics.json").read_text()) if (folder / "metrics.json").is_file() else {}
     except (OSError, ValueError, ZooError):
+        return None
+    if not history:
         return None
     training = config.lineage.get("training", {})
     row: Row = {
@@ -49,10 +50,10 @@ def result_of(folder: Path, *, name: str) -> Row | None:
         "steps": int(history[-1]["step"] or 0),
         "best_step": training.get("best_step"),
         "validation_loss": training.get("validation_loss"),
-        "seconds": history[-1]["seconds"],
+        "seconds": history[-1].get("seconds"),
     }
     for arm in ARMS:
-        for metric, value in metrics.get(arm, {}).items():
+        for metric, value in known.metrics.get(arm, {}).items():
             row[f"{arm}_{metric}"] = value["mean"]
             row[f"{arm}_{metric}_std"] = value["std"]
     return row
@@ -95,8 +96,8 @@ def spread(mean: float | None, std: float | None) -> str:
 def metrics_of(folder: Path) -> Mapping[str, Any]:
     """A run's metrics.json; empty where there is none."""
     try:
-        return dict(json.loads((folder / "metrics.json").read_text()))
-    except (OSError, ValueError):
+        return read_metrics(folder / "metrics.json")
+    except ZooError:
         return {}
 
 

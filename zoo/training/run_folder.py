@@ -1,39 +1,144 @@
-"""The folder that a run writes: choosing it."""
+"""The folder that a run writes: choosing it, and having it to oneself."""
 
 from __future__ import annotations
 
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from zoo.errors import ConfigError
+from zoo.config import read_config
+from zoo.errors import CheckpointError, ConfigError, InUseError, ZooError
+from zoo.locks import IN_USE, hold
+from zoo.run_files import CONFIG, WEIGHTS
+from zoo.training.checkpoints import LAST
+
+VIA = "via"
+"""The folder of a chain's intermediate runs, within its last one."""
+
+_RECORDS = {"config.gin", "operative.gin"}  # all that a run writes before it trains
+_FIRST = {WEIGHTS, CONFIG, "history.csv"}  # what the validation before the first step leaves
+_HALF_WRITTEN = re.compile(r"(.*/)?\.(config|operative|model|history|last)-[0-9a-z_]{8}\.\w+")
 
 
-def choose_folder(out: str | Path | None, *, name: str, resume: bool, within: bool = False) -> Path:
-    """The folder of a run; nothing is made yet.
+@contextmanager
+def claimed_folder(
+    out: str | Path | None, *, name: str, resume: bool, doing: str, held: bool = False
+) -> Iterator[Path]:
+    """Choose the folder of a run and keep all others out of it; where it fails before its first step, none is left.
 
     Args:
         out: As asked for; None for `runs/<name>`, made unique.
         name: Of the model.
         resume: Whether a run that is there goes on.
-        within: Whether the folder has been looked at: for a chain, or by the first of several processes.
+        doing: What others are told who want the same folder: "training gru-S-flute".
+        held: Whether it is had already: by a chain, or by the first of several processes.
 
     Raises:
         ConfigError: Something is there that would be overwritten, or nothing is there to resume.
+        CheckpointError: Nothing in it can be resumed.
+        InUseError: Another process has it.
     """
+    folder = _asked_for(out, resume=resume)
+    if held:
+        yield folder or _unused(name)
+        return
+    with ExitStack() as stack:
+        while folder is None:
+            chosen = _unused(name)
+            try:
+                stack.enter_context(hold(chosen, doing=doing, advice="say --out"))
+            except InUseError:  # another run has just chosen the same
+                continue
+            if has_begun(chosen):  # and one that chose it came to its end meanwhile
+                stack.close()
+                continue
+            folder = chosen
+        if out is not None:
+            advice = "stop it first: it can be resumed" if resume else "take another --out"
+            stack.enter_context(hold(folder, doing=doing, advice=advice))
+            (_check_resumable if resume else _check_empty)(folder)
+        if not resume:
+            clear(folder)
+            stack.push(lambda kind, error, trace: _clear_failed(folder, failed=kind is not None))
+        yield folder
+
+
+def has_begun(folder: Path, *, ours: bool = False) -> bool:
+    """Whether a folder holds anything to keep: a run with a step done, or what a person has put there.
+
+    Args:
+        folder: It may be missing.
+        ours: Whether zoo has chosen it, so that nobody puts files of their own there.
+    """
+    if not folder.is_dir():
+        return False
+    names = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()}
+    names = {name for name in names if name != IN_USE and not _HALF_WRITTEN.fullmatch(name)}
+    if not names:
+        return False
+    # zoo writes both records; one alone may be somebody's own
+    if (len(names & _RECORDS) == 1 and not ours) or not names <= _RECORDS | _FIRST:
+        return True
+    if CONFIG not in names:  # the weights are written before it
+        return not names & _RECORDS
+    return not _untrained(folder)
+
+
+def can_resume(folder: Path) -> bool:
+    """Whether a folder holds a run, or a chain of them, that can go on."""
+    return (folder / LAST).is_file() or (folder / VIA).is_dir()
+
+
+def clear(folder: Path) -> None:
+    """Remove what a run that has not begun left in its folder, all but its lock."""
+    for path in folder.iterdir():
+        if path.name in (LAST.partition("/")[0], VIA):
+            shutil.rmtree(path)
+        elif path.name in _RECORDS | _FIRST or _HALF_WRITTEN.fullmatch(path.name):
+            path.unlink()
+
+
+def _untrained(folder: Path) -> bool:
+    try:
+        return bool(read_config(folder).lineage.get("training", {}).get("best_step") == 0)
+    except (ZooError, OSError, AttributeError):
+        return False
+
+
+def _clear_failed(folder: Path, *, failed: bool) -> None:
+    if failed and not has_begun(folder):
+        clear(folder)
+
+
+def _asked_for(out: str | Path | None, *, resume: bool) -> Path | None:
     if out is None:
         if resume:
             raise ConfigError("Say which run to resume: --resume --out runs/NAME")
-        folder, number = Path("runs") / name, 2
-        while folder.exists():
-            folder, number = Path("runs") / f"{name}-{number}", number + 1
-        return folder
+        return None
     folder = Path(out).expanduser()
     if folder.exists() and not folder.is_dir():
         raise ConfigError(f"{folder} is a file; --out names a folder to make.")
     if resume and not folder.is_dir():
         raise ConfigError(f"There is no run {folder} to resume.")
-    if not resume and not within and folder.is_dir() and any(folder.iterdir()):
-        raise ConfigError(
-            f"{folder} is not empty, and nothing in it is overwritten. Go on with it (--resume --out {folder}), or "
-            "take another --out."
-        )
+    return folder
+
+
+def _check_empty(folder: Path) -> None:
+    if has_begun(folder):
+        ways = f"Go on with it (--resume --out {folder}), or take" if can_resume(folder) else "Take"
+        raise ConfigError(f"{folder} is not empty, and nothing in it is overwritten. {ways} another --out.")
+
+
+def _check_resumable(folder: Path) -> None:
+    if not can_resume(folder):
+        anew = ", with another --out" if has_begun(folder) else " by its first command, without --resume"
+        raise CheckpointError(f"{folder} has no {LAST}, so it cannot be resumed. Start it anew{anew}.")
+
+
+def _unused(name: str) -> Path:
+    folder, number = Path("runs") / name, 2
+    while folder.exists():
+        folder, number = Path("runs") / f"{name}-{number}", number + 1
     return folder

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import ExitStack
 
 import torch
 
@@ -25,9 +26,9 @@ _log = logging.getLogger(__name__)
 
 def run(plan: Plan) -> Finished:
     """Check everything, train, and write the run's folder."""
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(), ExitStack() as stack:
         torch.manual_seed(plan.settings.seed)
-        setup = set_up(plan)
+        setup = set_up(plan, stack)
         try:
             return _train(plan, setup)
         finally:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from zoo.errors import ConfigError, listing
+from zoo.errors import listing
+from zoo.options import number_fault, refuse, seed_fault, shown, whole_fault
 
 ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps")
 PRECISIONS = ("auto", "32-true", "16-mixed", "bf16-mixed")
@@ -38,29 +39,30 @@ class Settings:
     synth_learning_rate: float | None = None
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch_size", "lr_decay_steps", "devices", "num_nodes"):
-            _whole(name, getattr(self, name), 1)
-        for name in ("early_stopping", "validate_every"):
-            if getattr(self, name) is not None:
-                _whole(name, getattr(self, name), 1)
-        _whole("seed", self.seed, 0)
-        _whole("num_workers", self.num_workers, 0)
-        _positive("learning_rate", self.learning_rate)
-        if self.synth_learning_rate is not None:
-            _positive("synth_learning_rate", self.synth_learning_rate)
-        _positive("lr_decay", self.lr_decay)
-        if self.gradient_clip is not None:
-            _positive("gradient_clip", self.gradient_clip)
-        if self.devices * self.num_nodes > self.batch_size:
-            raise ConfigError(
-                f"{self.devices * self.num_nodes} processes cannot share batches of {self.batch_size}: take a larger "
-                "BATCH_SIZE, or fewer devices."
-            )
-        if self.cuda_graphs and (self.precision != "32-true" or self.devices * self.num_nodes > 1):
-            raise ConfigError("cuda_graphs goes with precision = '32-true' on one device.")
+        refuse(self.faults(asdict(self)))
+
+    @staticmethod
+    def faults(given: Mapping[str, Any]) -> Iterator[str | None]:
+        """What is wrong with settings, by name; a name that is left out is not looked at."""
+        for names, least in (
+            (("steps", "batch_size", "lr_decay_steps", "devices", "num_nodes"), 1),
+            (("early_stopping", "validate_every"), 1),
+            (("num_workers",), 0),
+        ):
+            for name in names:
+                value = given.get(name)
+                if name in given and not (value is None and name in ("early_stopping", "validate_every")):
+                    yield whole_fault(name, value, least=least)
+        if "seed" in given:
+            yield seed_fault("seed", given["seed"])
+        for name in ("learning_rate", "synth_learning_rate", "lr_decay", "gradient_clip"):
+            value = given.get(name)
+            if name in given and not (value is None and name in ("synth_learning_rate", "gradient_clip")):
+                yield number_fault(name, value, over=0)
+        yield from _devices_faults(given)
         for name, known in (("accelerator", ACCELERATORS), ("precision", PRECISIONS)):
-            if getattr(self, name) not in known:
-                raise ConfigError(f"{name} must be one of {listing(known)}, found {getattr(self, name)!r}.")
+            if name in given and given[name] not in known:
+                yield f"{name} must be one of {listing(known)}, found {shown(given[name])}."
 
     def identity(self) -> dict[str, Any]:
         """What must stay the same for a run to be resumed."""
@@ -71,11 +73,15 @@ class Settings:
         return {name: value for name, value in asdict(self).items() if name not in free}
 
 
-def _whole(name: str, value: object, least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise ConfigError(f"{name} must be a whole number of at least {least}, found {value!r}.")
-
-
-def _positive(name: str, value: object) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value) or value <= 0:
-        raise ConfigError(f"{name} must be a number over 0, found {value!r}.")
+def _devices_faults(given: Mapping[str, Any]) -> Iterator[str]:
+    counts = [given.get(name, 1) for name in ("devices", "num_nodes", "batch_size")]
+    if "batch_size" not in given or any(whole_fault("", count, least=1) for count in counts):
+        return
+    devices, num_nodes, batch_size = counts
+    if devices * num_nodes > batch_size:
+        yield (
+            f"{devices * num_nodes} processes cannot share batches of {batch_size}: take a larger BATCH_SIZE, or fewer "
+            "devices."
+        )
+    if given.get("cuda_graphs") and (given.get("precision") != "32-true" or devices * num_nodes > 1):
+        yield "cuda_graphs goes with precision = '32-true' on one device."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,7 @@ from zoo.training.checkpoints import LAST, State, check_identity, load_state
 from zoo.training.data_range import range_of
 from zoo.training.devices import resolve_precision
 from zoo.training.plan import Plan
-from zoo.training.run_folder import choose_folder
+from zoo.training.run_folder import claimed_folder
 from zoo.training.settings import Settings
 from zoo.training.starting import Start, begin_with, begin_with_reverb, find_reverbs, find_start
 from zoo.training.teacher import Teacher, find_teacher
@@ -57,10 +58,15 @@ class Setup:
     identity: dict[str, Any]
 
 
-def set_up(plan: Plan) -> Setup:
-    """Find, build and check all that a run needs.
+def set_up(plan: Plan, stack: ExitStack) -> Setup:
+    """Find, build and check all that a run needs, and keep others out of where it writes.
+
+    Args:
+        plan: What was asked for.
+        stack: When it closes, others may have the folder.
 
     Raises:
+        InUseError: Another process has the folder, or trains a model of that name.
         ZooError: Something does not fit; nothing is written then.
     """
     dataset = open_dataset(plan.dataset)
@@ -69,10 +75,15 @@ def set_up(plan: Plan) -> Setup:
     asked = plan.settings
     precision = resolve_precision(asked.precision, asked.accelerator, student.num_parameters)
     settings = replace(asked, precision=precision)
-    within = plan.command_out is not None or not processes.is_main()
-    folder = choose_folder(plan.out, name=student.name, resume=plan.resume, within=within)
-    if plan.name is not None:
-        store.check_name(plan.name, config=student.config, force=plan.force)
+    doing = f"{'training' if plan.teacher is None else 'distilling'} {student.name}"
+    main = processes.is_main()
+    # the last link of a chain writes where the chain does
+    held = not main or (plan.command_out is not None and Path(plan.out or "") == plan.command_out)
+    folder = stack.enter_context(
+        claimed_folder(plan.out, name=student.name, resume=plan.resume, doing=doing, held=held)
+    )
+    if plan.name is not None and main and plan.command_out is None:
+        stack.enter_context(store.reserved(plan.name, config=student.config, force=plan.force, doing=doing))
     teacher = None
     if plan.teacher is not None:
         teacher = find_plans_teacher(plan, dataset, instrument)

@@ -27,17 +27,20 @@ def parse(text: str, operators: int) -> tuple[tuple[int, ...], ...]:
     Raises:
         ConfigError: It cannot be read, names an operator that is not there, misses one, or goes in a circle.
     """
+    shown = text if len(text) < 100 else f"{text[:100]}..."
     modulators: list[set[int]] = [set() for _ in range(operators)]
     named: set[int] = set()
     for stack in text.split(","):
         if not _STACK.fullmatch(stack.strip()):
-            raise ConfigError(f"The algorithm {text!r} has {stack.strip()!r}; a stack of operators is like 3>2>1.")
+            raise ConfigError(
+                f"The algorithm {shown!r} has {stack.strip()[:40]!r}; a stack of operators is like 3>2>1."
+            )
         numbers = [int(number) for number in stack.strip().split(">")]
         if max(numbers) > operators:
-            raise ConfigError(f"The algorithm {text!r} names operator {max(numbers)}; there are {operators} ratios.")
+            raise ConfigError(f"The algorithm {shown!r} names operator {max(numbers)}; there are {operators} ratios.")
         named.update(numbers)
         for modulator, modulated in pairwise(numbers):
             modulators[modulated - 1].add(modulator - 1)
     if unused := set(range(1, operators + 1)) - named:
-        raise ConfigError(f"The algorithm {text!r} has no operator {min(unused)}, and there are {operators} ratios.")
+        raise ConfigError(f"The algorithm {shown!r} has no operator {min(unused)}, and there are {operators} ratios.")
     return tuple(tuple(sorted(numbers)) for numbers in modulators)

@@ -61,6 +61,8 @@ class DDX7(PitchedSynth):
     ) -> None:
         if unvoiced not in UNVOICED:
             raise ConfigError(f"ddx7 has no unvoiced={unvoiced!r}; it knows {listing(UNVOICED)}.")
+        if not isinstance(ratios, list | tuple) or not all(isinstance(ratio, int | float) for ratio in ratios):
+            raise ConfigError(f"ratios of ddx7 must be a list of numbers, found {str(ratios)[:100]}.")
         if max_ol <= 0 or not ratios or min(ratios) <= 0:
             raise ConfigError(f"ddx7 needs positive ratios and a positive max_ol; found {list(ratios)} and {max_ol}.")
         if noise_bands < 0 or noise_bands == 1:
