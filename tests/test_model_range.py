@@ -66,7 +66,7 @@ def test_config_without_a_range_is_written_for_older_versions_of_zoo_and_is_read
         ({"loudness_db__0.5": "-30"}, r'range: loudness_db: 0\.5 must be a finite number, found "-30"'),
         ({"loudness_db__0.5": True}, r"range: loudness_db: 0\.5 must be a finite number, found true"),
         ({"loudness_db__0.5": None}, r"range: loudness_db: 0\.5 must be a finite number, found null"),
-        ({"loudness_db__0.5": 10**400}, r"range: loudness_db: 0\.5 must be a finite number"),
+        ({"loudness_db__0.5": 10**400}, r"the number 1000.* has 401 digits"),
         ({"loudness_db__0.5": -70}, r"range: loudness_db: quantiles never fall"),
         ({"f0_hz__lowest": 0}, r"range: f0_hz must be over 0 Hz, found 0"),
         ({"lowest_f0_hz": -1.0}, r"range: lowest_f0_hz must be over 0 Hz, found -1"),

@@ -78,10 +78,12 @@ def with_config(run, **changes):
 
 
 @pytest.mark.parametrize(
-    "changes", [{"architecture": "nul", "instrument": None}, {"architecture": "x" * 300}, {"instrument": "x."}]
+    "changes", [{"architecture": "nul", "instrument": None}, {"architecture": "x" * 150}, {"instrument": "x."}]
 )
 def test_strangers_model_has_a_name_that_folders_can_have(run, changes):
-    with pytest.raises(ConfigError, match=r"config\.json: the model's name .* is refused"):
+    with pytest.raises(
+        ConfigError, match=r"config\.json: (the model's name .* is refused|.* is no architecture's name)"
+    ):
         read_config(with_config(run, **changes))
 
 

@@ -11,6 +11,7 @@ from zoo_ddx7.synth import QUIET
 
 import zoo
 from zoo.__main__ import main
+from zoo.datasets import open_dataset
 
 REFERENCE = Path(__file__).parent / "data" / "thesis-ddx7-flute.safetensors"
 
@@ -108,7 +109,7 @@ def test_noise_is_that_of_the_harmonic_synth_and_sounds_where_nothing_is_voiced(
 
 def test_student_learns_from_a_teacher_of_another_kind(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("ZOO_HOME", str(tmp_path / "home"))
-    zoo.save(zoo.create("gru-S-tones"), tmp_path / "teacher")
+    zoo.save(zoo.create("gru-S-tones", features=open_dataset("tones").features), tmp_path / "teacher")
     command = ["distill", "--gin", "distill/gru-L-to-ddx7.gin", "--out", str(tmp_path / "run")]
     settings = {
         "DATASET": "'tones'",
@@ -133,7 +134,7 @@ def test_student_learns_from_a_teacher_of_another_kind(tmp_path, monkeypatch, ca
 
 def test_loss_of_controls_is_refused_between_fm_and_harmonics(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("ZOO_HOME", str(tmp_path / "home"))
-    zoo.save(zoo.create("gru-S-tones"), tmp_path / "teacher")
+    zoo.save(zoo.create("gru-S-tones", features=open_dataset("tones").features), tmp_path / "teacher")
     command = ["distill", "--gin", "distill/gru-L-to-ddx7.gin", "--gin", "losses/control.gin"]
     command += ["--out", str(tmp_path / "run")]
     for setting in ("DATASET='tones'", "INSTRUMENT='tones'", "STUDENT='ddx7-1stack2'", f"TEACHER='{tmp_path}/teacher'"):
@@ -147,7 +148,7 @@ def test_loss_of_controls_is_refused_between_fm_and_harmonics(tmp_path, monkeypa
 
 def test_noise_is_what_fm_and_harmonics_share(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("ZOO_HOME", str(tmp_path / "home"))
-    zoo.save(zoo.create("gru-S-tones"), tmp_path / "teacher")
+    zoo.save(zoo.create("gru-S-tones", features=open_dataset("tones").features), tmp_path / "teacher")
     command = ["distill", "--gin", "distill/gru-L-to-ddx7.gin", "--gin", "two-cores/ddx7-student.gin"]
     command += ["--gin", "losses/control-first.gin", "--out", str(tmp_path / "run")]
     for setting in ("DATASET='tones'", "INSTRUMENT='tones'", "STUDENT='ddx7-1stack2'", f"TEACHER='{tmp_path}/teacher'"):
