@@ -75,6 +75,8 @@ LAYERS = [
         "lineage",
         "paths",
         "plugins",
+        "plugin_imports",
+        "plugin_trials",
         "files",
         "locks",
         "streams",
