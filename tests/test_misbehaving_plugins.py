@@ -96,7 +96,7 @@ def test_component_of_the_wrong_type_is_refused(site, kind, source, said):
 
 
 @pytest.mark.parametrize("how", ["import os; os._exit(0)", "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"])
-def test_plugins_and_doctor_survive_one_that_ends_the_process_and_name_it(site, how):
+def test_plugins_command_survives_one_that_ends_the_process_and_names_it(site, how):
     bring(site, "[zoo_metrics]\nbuzz = kazoo:buzz\n[zoo_pitch]\nhum = kazoo:hum\n", how)
     bring(site, "[zoo_models]\nviola-S = viola:small\n", CONFIG.replace("kazoo", "viola"), "viola")
     bring(site, "[zoo_models]\nzither-S = zither:small\n", "small = 5", "zither")
@@ -107,11 +107,25 @@ def test_plugins_and_doctor_survive_one_that_ends_the_process_and_name_it(site, 
     assert "it ends the process, with exit code" in problem
     assert found["zoo-viola"]["state"] == "ok"
     assert "is 5" in found["zoo-zither"]["problems"][0]
-    done = site("-m", "zoo", "doctor", "--json")
-    report = json.loads(done.stdout)
-    assert {"zoo-kazoo", "zoo-zither"} <= set(report["broken_plugins"])
-    assert report["pitch"]["hum"].startswith("cannot be used: ")
-    assert report["problems"] == []
+
+
+def test_doctor_asks_no_tracker_that_ends_the_process(site):
+    bring(site, "[zoo_metrics]\nbuzz = kazoo:buzz\n[zoo_pitch]\nhum = kazoo:hum\n", "import os; os._exit(0)")
+    look = """
+import json
+from zoo import surroundings
+from zoo.doctor import Report, _components
+report = Report()
+print(json.dumps([_components(report), surroundings.pitch_trackers(report), surroundings.plugins(report)]))
+print(json.dumps([report.broken_plugins, report.problems]))
+"""
+    first, second = site("-c", look).stdout.splitlines()
+    components, pitch, plugins = json.loads(first)
+    assert "it ends the process" in components["metric buzz"]
+    assert pitch["hum"].startswith("cannot be used: The pitch tracker 'hum' of zoo-kazoo 1.2")
+    assert pitch["yin"].startswith("works")
+    assert plugins["zoo-kazoo 1.2"].startswith("broken: ")
+    assert json.loads(second) == [["zoo-kazoo"], []]
 
 
 def test_import_without_end_is_told(site):

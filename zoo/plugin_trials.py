@@ -78,7 +78,7 @@ def try_components(distributions: Iterable[str]) -> list[Failure]:
             f"The {registry.KINDS[kind].singular} {name!r} of {entry.origin} cannot be imported ({entry.target}): "
             f"{end}. Tell its author, or remove that package: pip uninstall {entry.distribution}"
         )
-        found += [Failure(*each, said, f"{entry.module} {end}", True) for each in same]
+        found += [Failure(kind, name, said, f"{entry.module} {end}", True) for kind, name in same]
         todo = [each for each in todo[done:] if each not in same]
     return found
 
@@ -94,7 +94,8 @@ def _run(todo: list[list[str]]) -> tuple[list[Failure], int, str]:
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     lines: queue.Queue[bytes | None] = queue.Queue()
     threading.Thread(target=_read, args=(process.stdout, lines), daemon=True).start()
-    failures, begun = [], 0
+    failures: list[Failure] = []
+    begun = 0
     try:
         while True:
             try:

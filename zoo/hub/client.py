@@ -153,9 +153,7 @@ def translated(repo_id: str, revision: str | None, access: Access) -> Iterator[N
             raise explained from error
 
 
-def _explain(
-    error: BaseException, repo_id: str, revision: str | None, access: Access, asking: Errand
-) -> HubError | None:
+def _explain(error: Exception, repo_id: str, revision: str | None, access: Access, asking: Errand) -> HubError | None:
     from huggingface_hub import errors
 
     page = f"{access.host}/{repo_id}"

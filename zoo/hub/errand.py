@@ -229,7 +229,7 @@ def errand(access: Access) -> Iterator[Errand]:
     if running is not None and running in _open and running.host == access.host:
         yield running
         return
-    from huggingface_hub.utils import build_hf_headers
+    from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]  # documented, not marked so
 
     _install()
     made = Errand(access.host, build_hf_headers(token=access.token).get("authorization"))
@@ -303,7 +303,7 @@ class _Watched:
         }
         transports = (getattr(client, "_transport", None), *getattr(client, "_mounts", {}).values())
         for pool in (getattr(transport, "_pool", None) for transport in transports):
-            if (backend := getattr(pool, "_network_backend", None)) is not None:
+            if pool is not None and (backend := getattr(pool, "_network_backend", None)) is not None:
                 pool._network_backend = _Backend(backend)
         return client
 
