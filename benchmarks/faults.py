@@ -37,6 +37,7 @@ from hub_server import HubServer
 
 import zoo
 from zoo.config import read_config
+from zoo.hub.errand import PATIENCE_SECONDS
 from zoo.run_files import published_files
 
 MOST_SECONDS = 60.0
@@ -45,6 +46,8 @@ REPO = "org/gru-S-flute"
 
 _FETCH = f"""
 import sys, zoo
+from zoo.hub import errand
+errand.PATIENCE_SECONDS = float(sys.argv[4])
 zoo.fetch({REPO!r}, name={NAME!r}, force=True, endpoint=sys.argv[1], cache_dir=sys.argv[2], token=sys.argv[3])
 """
 
@@ -200,13 +203,14 @@ KINDS: dict[str, Callable[[random.Random, HubServer, int], None]] = {
 }
 
 
-def try_once(number: int, files: dict[str, bytes], *, seed: int = 0) -> Outcome:
+def try_once(number: int, files: dict[str, bytes], *, seed: int = 0, patience: float = PATIENCE_SECONDS) -> Outcome:
     """One fetch with something wrong, a look at what it left, and one more fetch with nothing wrong.
 
     Args:
         number: Of this fetch; chooses what goes wrong.
         files: What the repo holds.
         seed: Another number makes other accidents.
+        patience: How long a fetch may go without a piece of a file, in seconds.
     """
     chance = random.Random(f"{seed} {number}")
     kind = list(KINDS)[number % len(KINDS)]
@@ -216,7 +220,7 @@ def try_once(number: int, files: dict[str, bytes], *, seed: int = 0) -> Outcome:
         hub.create(REPO, files)
         KINDS[kind](chance, hub, size)
         begin = time.monotonic()
-        first, problems = _run(hub, cache, home, kill_after=chance.uniform(0.2, 2.0) if "killed" in kind else None)
+        first, problems = _run(hub, cache, home, chance.uniform(0.2, 2.0) if "killed" in kind else None, patience)
         seconds = time.monotonic() - begin
         if seconds > MOST_SECONDS:
             problems.append(f"it took {seconds:.0f} s")
@@ -234,9 +238,11 @@ def try_once(number: int, files: dict[str, bytes], *, seed: int = 0) -> Outcome:
     return Outcome(kind, first, problems, seconds)
 
 
-def _run(hub: HubServer, cache: Path, home: Path, kill_after: float | None = None) -> tuple[str, list[str]]:
+def _run(
+    hub: HubServer, cache: Path, home: Path, kill_after: float | None = None, patience: float = PATIENCE_SECONDS
+) -> tuple[str, list[str]]:
     environment = {**os.environ, "ZOO_HOME": str(home), "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
-    command = [sys.executable, "-c", _FETCH, hub.endpoint, str(cache), hub.token]
+    command = [sys.executable, "-c", _FETCH, hub.endpoint, str(cache), hub.token, str(patience)]
     process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
     try:
         _, said = process.communicate(timeout=kill_after or 120)

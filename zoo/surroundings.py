@@ -89,7 +89,7 @@ def pitch_trackers(report: Report) -> dict[str, str]:
         try:
             track = registry.pitch.get(name)
             f0_hz, _ = track(tone, sample_rate=sample_rate, hop=hop, fmin=50.0, fmax=2000.0, center=True)
-        except Exception as error:  # noqa: BLE001 - whatever a tracker raises is what there is to say of it
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a tracker raises is what there is to say
             cause = f"{type(error.__cause__ or error).__name__}: {error.__cause__ or error}"
             found[name] = f"cannot be used: {error}"
             if any(offer.distribution == OWN for offer in registry.pitch.entries()[name]):
