@@ -227,3 +227,17 @@ def test_what_else_a_program_asks_is_left_as_it_is(served, fetch, monkeypatch):
     thread.start()
     thread.join()
     assert found
+
+
+@pytest.mark.parametrize("token", ["hf_secret\nX: y", "hf_s\u00e9cret", "hf_se cret"])
+def test_login_that_is_no_token_is_told_without_it(hub, token):
+    with pytest.raises(HubError, match="is no token") as caught:
+        zoo.list_models(hub=True, endpoint=hub.endpoint, token=token)
+    assert token not in str(caught.value)
+    assert hub.requests == []
+
+
+def test_login_that_a_refusal_repeats_is_not_shown(served, fetch):
+    served.faults.add(instead("/api/models/", b"{}", status=403, extra={"X-Error-Message": f"not {served.token}"}))
+    with pytest.raises(HubError, match=r"not \*\*\*"):
+        fetch(served)

@@ -24,7 +24,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
 
-from zoo.errors import HubUnreachableError
+from zoo.errors import HubError, HubUnreachableError
 from zoo.plain_text import one_line
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ _BUSY = (408, 429, 500, 502, 503, 504)
 _DIGEST = re.compile(r'(W/)?"?[\w-]{1,128}"?')  # becomes a file's name in the cache
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _RESET = re.compile(r";\s*t\s*=\s*(\d+)")
+_AUTHORIZATION = re.compile(r"Bearer [!-~]+")
 _API = "zoo_api"
 
 _current: ContextVar[Errand | None] = ContextVar("_current", default=None)
@@ -224,15 +225,25 @@ class Errand:
 
 @contextmanager
 def errand(access: Access) -> Iterator[Errand]:
-    """Hold what the block asks the Hub within bounds; within another one's block, it is part of that."""
+    """Hold what the block asks the Hub within bounds; within another one's block, it is part of that.
+
+    Raises:
+        HubError: The login cannot be sent.
+    """
     running = _current.get()
     if running is not None and running in _open and running.host == access.host:
         yield running
         return
     from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]  # documented, not marked so
 
+    authorization = build_hf_headers(token=access.token).get("authorization")
+    if authorization is not None and not _AUTHORIZATION.fullmatch(authorization):
+        raise HubError(
+            "The login is no token: one is letters, digits and signs, without spaces, lines or accents. Give another "
+            "token=, or log in again: hf auth login"
+        )
     _install()
-    made = Errand(access.host, build_hf_headers(token=access.token).get("authorization"))
+    made = Errand(access.host, authorization)
     with _lock:
         _open.add(made)
     before = _current.set(made)
