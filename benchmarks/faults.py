@@ -5,7 +5,9 @@
 
 Each fetch has a Hub, a cache and a store of its own, and runs in a process of its own. One thing goes wrong: a
 connection that drops at a random byte, an error of the server, a body of another length or content than was announced,
-a size that is a lie, or the process is killed at a random moment. Afterwards there must be no half model in cache or
+a size that is a lie, an answer that no Hub gives (a hotel's page, other JSON), one that drips, pages without end or on
+another host, a wish to be left alone for an hour, or the process is killed at a random moment. Each fetch must end
+within a minute, and nobody but the Hub may be told the login. Afterwards there must be no half model in cache or
 store; the next fetch, when nothing goes wrong any more, must work; and what then loads must be what was pushed.
 """
 
@@ -35,14 +37,18 @@ from hub_server import HubServer
 
 import zoo
 from zoo.config import read_config
+from zoo.hub.errand import PATIENCE_SECONDS
 from zoo.run_files import published_files
 
+MOST_SECONDS = 60.0
 NAME = "gru-S-flute"
 REPO = "org/gru-S-flute"
 
 _FETCH = f"""
 import sys, zoo
-zoo.fetch({REPO!r}, name={NAME!r}, force=True, endpoint=sys.argv[1], cache_dir=sys.argv[2])
+from zoo.hub import errand
+errand.PATIENCE_SECONDS = float(sys.argv[4])
+zoo.fetch({REPO!r}, name={NAME!r}, force=True, endpoint=sys.argv[1], cache_dir=sys.argv[2], token=sys.argv[3])
 """
 
 
@@ -106,6 +112,79 @@ def _slow(_: random.Random, hub: HubServer, size: int) -> None:
     hub.faults.add(Fault("slow", "/resolve/", method="GET", rate=size / 1.0, times=None))
 
 
+_PAGE = b"<!doctype html><html><body><h1>Grand Hotel</h1>Your room number, please</body></html>"
+_ADDRESSES = ["/api/models/", "tree", "/resolve/", ""]
+
+
+def _page(chance: random.Random, hub: HubServer, _: int) -> None:
+    status = chance.choice([200, 200, 404, 511])
+    path = chance.choice(_ADDRESSES)
+    hub.faults.add(Fault("instead", path, status=status, body=_PAGE, content_type="text/html", times=None))
+
+
+def _other_json(chance: random.Random, hub: HubServer, _: int) -> None:
+    entry = {"type": "file", "path": "config.json", "oid": "a" * 40, "size": 12}
+    entries = [
+        {**entry, "size": "12"},
+        {**entry, "size": -1},
+        {**entry, "size": 1e3},
+        {**entry, "oid": 7},
+        {**entry, "path": None},
+        {**entry, "lfs": []},
+        {"type": "file"},
+    ]
+    listings = [json.dumps([one]).encode() for one in entries]
+    body = chance.choice(
+        [b"{}", b"null", b"[]", b"7", b'"x"', b"[1]", b"[" * 100_000, b"{", b"\xff\xfe", b"", *listings]
+    )
+    hub.faults.add(Fault("instead", chance.choice(_ADDRESSES[:2]), body=body, times=None))
+
+
+def _drip(chance: random.Random, hub: HubServer, _: int) -> None:
+    path = chance.choice(["/api/models/", "tree", "config.json", "model.safetensors"])
+    if chance.random() < 0.5:
+        hub.faults.add(Fault("drip", path, rate=chance.choice([1.0, 20.0]), times=None))
+    else:
+        hub.faults.add(Fault("slow", path, rate=1.0, times=None))
+
+
+def _rest(chance: random.Random, hub: HubServer, _: int) -> None:
+    asked = chance.choice([3600, 86400, "9" * 12])
+    path, status = chance.choice(_ADDRESSES), chance.choice([429, 503])
+    hub.faults.add(
+        Fault("status", path, status=status, retry_after=asked, times=None, method=chance.choice([None, "GET"]))
+    )
+
+
+def _pages(chance: random.Random, hub: HubServer, _: int) -> None:
+    base = f"{hub.endpoint}/api/models/{REPO}/tree/main?recursive=true"
+    if chance.random() < 0.5:
+        hub.faults.add(Fault("header", "tree", times=None, extra={"Link": f'<{base}>; rel="next"'}))
+        return
+    for number in range(2000):  # each leads to another one
+        link = {"Link": f'<{base}&n={number}>; rel="next"'}
+        hub.faults.add(Fault("header", "tree", after=number, extra=link))
+
+
+def _elsewhere(chance: random.Random, hub: HubServer, _: int) -> None:
+    other = hub.endpoint.replace("127.0.0.1", "localhost")  # another host by name, where we can see what it is told
+    if chance.random() < 0.5:
+        link = {"Link": f'<{other}/api/models/{REPO}/tree/main?page=2>; rel="next"'}
+        hub.faults.add(Fault("header", "tree", times=None, extra=link))
+    else:
+        path = chance.choice(["/api/models/.*/revision", "tree", "/resolve/"])
+        target = {"Location": f"{other}/elsewhere"}
+        hub.faults.add(Fault("instead", path, status=chance.choice([302, 307]), times=None, extra=target))
+
+
+def _lasting(chance: random.Random, hub: HubServer, _: int) -> None:
+    path = chance.choice(["config.json", "model.safetensors", "README.md"])
+    status = chance.choice([400, 403, 404, 410, 451, 500, 503, 507])
+    hub.faults.add(
+        Fault("status", f"/resolve/.*{path}", status=status, times=None, method=chance.choice([None, "GET"]))
+    )
+
+
 KINDS: dict[str, Callable[[random.Random, HubServer, int], None]] = {
     "connection dropped": _drop,
     "server error": _status,
@@ -114,16 +193,24 @@ KINDS: dict[str, Callable[[random.Random, HubServer, int], None]] = {
     "wrong size announced": _lie,
     "wrong content": _bytes,
     "process killed": _slow,
+    "a hotel's page": _page,
+    "other JSON": _other_json,
+    "dripping": _drip,
+    "asked to rest": _rest,
+    "pages without end": _pages,
+    "sent elsewhere": _elsewhere,
+    "lasting error on a file": _lasting,
 }
 
 
-def try_once(number: int, files: dict[str, bytes], *, seed: int = 0) -> Outcome:
+def try_once(number: int, files: dict[str, bytes], *, seed: int = 0, patience: float = PATIENCE_SECONDS) -> Outcome:
     """One fetch with something wrong, a look at what it left, and one more fetch with nothing wrong.
 
     Args:
         number: Of this fetch; chooses what goes wrong.
         files: What the repo holds.
         seed: Another number makes other accidents.
+        patience: How long a fetch may go without a piece of a file, in seconds.
     """
     chance = random.Random(f"{seed} {number}")
     kind = list(KINDS)[number % len(KINDS)]
@@ -133,9 +220,12 @@ def try_once(number: int, files: dict[str, bytes], *, seed: int = 0) -> Outcome:
         hub.create(REPO, files)
         KINDS[kind](chance, hub, size)
         begin = time.monotonic()
-        first, problems = _run(hub, cache, home, kill_after=chance.uniform(0.2, 2.0) if "killed" in kind else None)
+        first, problems = _run(hub, cache, home, chance.uniform(0.2, 2.0) if "killed" in kind else None, patience)
         seconds = time.monotonic() - begin
+        if seconds > MOST_SECONDS:
+            problems.append(f"it took {seconds:.0f} s")
         problems += _half_models(cache, home, files)
+        problems += _told_others(hub)
         hub.faults.clear()
         hub.repos[REPO].lies.clear()
         again, more = _run(hub, cache, home)
@@ -148,9 +238,11 @@ def try_once(number: int, files: dict[str, bytes], *, seed: int = 0) -> Outcome:
     return Outcome(kind, first, problems, seconds)
 
 
-def _run(hub: HubServer, cache: Path, home: Path, kill_after: float | None = None) -> tuple[str, list[str]]:
+def _run(
+    hub: HubServer, cache: Path, home: Path, kill_after: float | None = None, patience: float = PATIENCE_SECONDS
+) -> tuple[str, list[str]]:
     environment = {**os.environ, "ZOO_HOME": str(home), "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
-    command = [sys.executable, "-c", _FETCH, hub.endpoint, str(cache)]
+    command = [sys.executable, "-c", _FETCH, hub.endpoint, str(cache), hub.token, str(patience)]
     process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
     try:
         _, said = process.communicate(timeout=kill_after or 120)
@@ -187,6 +279,13 @@ def _half_models(cache: Path, home: Path, files: dict[str, bytes]) -> list[str]:
         if not (snapshot / "model.safetensors").exists():
             found.append(f"{ref.name} leads to a commit without weights")
     return found
+
+
+def _told_others(hub: HubServer) -> list[str]:
+    """Whether anybody under another name than the Hub's was told the login."""
+    own = hub.endpoint.removeprefix("http://")
+    told = [r for r in hub.requests if r.headers.get("Host") != own and r.headers.get("Authorization")]
+    return [f"{told[0].headers['Host']} was told the login"] if told else []
 
 
 def _loaded(home: Path, files: dict[str, bytes]) -> list[str]:

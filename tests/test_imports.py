@@ -76,6 +76,8 @@ LAYERS = [
         "lineage",
         "paths",
         "plugins",
+        "plugin_imports",
+        "plugin_trials",
         "files",
         "locks",
         "streams",

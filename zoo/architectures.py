@@ -6,8 +6,8 @@ import inspect
 from typing import Any
 
 from zoo import naming, registry
-from zoo.config import ModelConfig, check_instrument
-from zoo.errors import ConfigError
+from zoo.config import ComponentConfig, ModelConfig, check_instrument
+from zoo.errors import ConfigError, PluginError, ZooError
 
 
 def config_of(name: str, *, instrument: str | None = None) -> ModelConfig:
@@ -28,22 +28,53 @@ def config_of(name: str, *, instrument: str | None = None) -> ModelConfig:
     Raises:
         ModelNotFoundError: There is no such architecture.
         ConfigError: The name has one instrument, and `instrument` is another, or is no name.
+        PluginError: The plugin that brings it is broken.
     """
     registered, named = naming.parse_name(name)
     if named and instrument and named != instrument:
         raise ConfigError(f"{name!r} names the instrument {named}, and instrument={instrument!r} another.")
-    preset: Any = registry.models.get(registered)
     wanted = named or instrument
     if wanted is not None:
         check_instrument(wanted, "The instrument")
-    takes_instrument = "instrument" in inspect.signature(preset).parameters
-    config: ModelConfig = preset(instrument=wanted) if takes_instrument else preset()
+    config = _config_of_preset(registered, wanted)
     if config.architecture != registered and wanted is not None and config.instrument != wanted:
         raise ConfigError(
             f"{registered!r} is short for {config.name}, which does not play {wanted}; take "
             f"{config.architecture}-{wanted}."
         )
     return config.with_changes(instrument=wanted or config.instrument)
+
+
+def _config_of_preset(name: str, instrument: str | None) -> ModelConfig:
+    """What a preset gives; one that gives no config is a plugin's that is broken.
+
+    Raises:
+        PluginError: It cannot be called, fails, or gives something else than a config.
+    """
+    preset: Any = registry.models.get(name)
+    entry = registry.models.entry(name)
+    try:
+        takes_instrument = "instrument" in inspect.signature(preset).parameters
+        config = preset(instrument=instrument) if takes_instrument else preset()
+    except (ZooError, KeyboardInterrupt):  # what it refuses, it says
+        raise
+    except BaseException as error:  # whatever else a plugin raises, it is the plugin that is broken
+        fault = f"fails: {type(error).__name__}: {registry.said_by(error).rstrip('.')}"
+        raise _broken(entry, fault) from error
+    if not isinstance(config, ModelConfig):
+        raise _broken(entry, f"gives {type(config).__name__}, and must give a zoo.config.ModelConfig")
+    if not all(isinstance(part, ComponentConfig) for part in (config.decoder, config.synth)):
+        raise _broken(entry, "gives a config whose decoder or synth is no zoo.config.ComponentConfig")
+    if not isinstance(config.architecture, str) or not isinstance(config.instrument, str | None):
+        raise _broken(entry, "gives a config whose architecture or instrument is no text")
+    return config
+
+
+def _broken(entry: registry.Entry, fault: str) -> PluginError:
+    remedy = f" Tell its author, or remove that package: pip uninstall {entry.distribution}"
+    return PluginError(
+        f"The model {entry.name!r} of {entry.origin} ({entry.target}) {fault}." + (remedy if entry.distribution else "")
+    )
 
 
 def other_names(name: str) -> list[str]:
@@ -56,5 +87,12 @@ def other_names(name: str) -> list[str]:
     brought_by = registry.models.entry(naming.parse_name(name)[0]).distribution
     siblings = [n for n in registry.models.names() if registry.models.entry(n).distribution == brought_by]
     # a short name begins as what it is short for, so that no other architecture is asked
-    found = [means, *(n for n in siblings if n.startswith(means.split("-")[0]) and config_of(n).name == means)]
+    found = [means, *(n for n in siblings if n.startswith(means.split("-")[0]) and _means(n) == means)]
     return [other for other in dict.fromkeys(found) if other != name]
+
+
+def _means(name: str) -> str | None:
+    try:
+        return config_of(name).name
+    except ZooError:  # a sibling that is broken is no name of this one
+        return None

@@ -18,10 +18,15 @@ import textwrap
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from importlib import metadata
+from typing import TYPE_CHECKING
 
 from zoo import cli, surroundings
 from zoo.errors import ZooError, listing
+
+if TYPE_CHECKING:
+    from zoo.plugins import Plugin
 
 PROG = "python -m zoo doctor"
 EXAMPLES = [PROG, f"{PROG} --json > doctor.json", f"{PROG} --check && python -m zoo.train --gin train/gru-S.gin"]
@@ -51,6 +56,18 @@ class Report:
     problems: list[str] = field(default_factory=list)
     broken_plugins: list[str] = field(default_factory=list)
     _causes: set[str] = field(default_factory=set)
+
+    @cached_property
+    def plugins(self) -> list[Plugin]:
+        """The installed plugins, each of which has been tried in a process apart."""
+        from zoo.plugins import examine_plugins
+
+        return examine_plugins()
+
+    @property
+    def failures(self) -> dict[tuple[str, str], str]:
+        """Kind and name of plugins' components that cannot be had -> why."""
+        return {which: why for plugin in self.plugins for which, why in plugin.failures.items()}
 
     def blame(self, cause: str, problem: str) -> None:
         """Add a problem, unless its cause is another one's already: what is broken breaks all that needs it."""
@@ -259,15 +276,22 @@ def _automatic(kernel: str, device: str) -> str | None:
 
 
 def _components(report: Report) -> dict[str, str]:
-    """Who brings which components; each is imported, and one that cannot be has a line of its own."""
+    """Who brings which components; each is imported, plugins' in a process apart; what cannot be has its own line."""
     from zoo import registry
 
+    failures = report.failures
     brought: dict[str, list[str]] = {}
     broken: dict[str, str] = {}
     for kind, known in registry.KINDS.items():
         for name, offers in known.entries().items():
             for offer in offers:
                 brought.setdefault(f"{offer.origin} {kind}", []).append(name)
+            if any(offer.distribution not in (registry.OWN_DISTRIBUTION, "") for offer in offers):
+                if (kind, name) in failures:
+                    broken[f"{known.singular} {name}"] = failures[kind, name]
+                    if any(offer.distribution == registry.OWN_DISTRIBUTION for offer in offers):  # a clash with zoo's
+                        report.blame(failures[kind, name], failures[kind, name])
+                continue
             try:
                 known.get(name)
             except ZooError as error:

@@ -103,7 +103,7 @@ def build_part(cls: Any, arguments: dict[str, Any], what: str) -> Any:  # noqa: 
         ) from None
     except ZooError:
         raise
-    except Exception as error:  # whatever a component's constructor raises, its arguments led to it
+    except (Exception, SystemExit) as error:  # whatever a component's constructor raises, its arguments led to it
         reason = str(error).split("\n")[0].rstrip(".")[:_MOST_REASON] or type(error).__name__
         shown = {name: value for name, value in arguments.items() if name != "control_sizes"}
         raise ConfigError(f"The {what} cannot be built with {limits.short(shown)}: {reason}.") from error

@@ -1,6 +1,7 @@
 """The installed plugins: who brings what, and what is wrong with each.
 
-Everything that a plugin brings is imported here, which nothing else does; whatever that raises is part of the answer.
+Everything that a plugin brings is imported here, which nothing else does, in a process apart (`zoo.plugin_trials`);
+whatever that raises, and that it ends the process, is part of the answer.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from zoo import paths, registry, store
-from zoo.errors import PluginError, ZooError, listing, near_matches
+from zoo.errors import PluginError, listing, near_matches
+from zoo.plugin_trials import Failure, try_components
 from zoo.requirements import misfit, unmet
 
 GIN_FILES = "gin files"
@@ -26,12 +28,14 @@ class Plugin:
         version: Its version.
         brings: Kind -> names, in the order of the registry's kinds, then gin files and trained models.
         problems: What is broken, each with what to type; empty when all is well.
+        failures: Kind and name -> what keeps that component from being had.
     """
 
     distribution: str
     version: str
     brings: dict[str, list[str]] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
+    failures: dict[tuple[str, str], str] = field(default_factory=dict)
 
     @property
     def state(self) -> str:
@@ -44,17 +48,20 @@ class Plugin:
 
 
 def examine_plugins() -> list[Plugin]:
-    """Look at every installed plugin and import all that it brings. In safe mode there are none."""
+    """Look at every installed plugin and try all that it brings. In safe mode there are none."""
     found: dict[str, Plugin] = {}
     for entry in _entries():
         found.setdefault(entry.distribution, Plugin(entry.distribution, entry.version))
+    failures = try_components(found)
     for plugin in found.values():
         _name_what_it_brings(plugin)
+        own = [each for each in failures if each.name in plugin.brings.get(each.kind, [])]
+        plugin.failures = {(each.kind, each.name): each.said for each in own}
         wrong = misfit(plugin.distribution)
         if wrong is not None:
             plugin.problems.append(f"It is made for {wrong.said}. Type: {wrong.remedy}")
         else:
-            plugin.problems += _failures(plugin)
+            plugin.problems += _causes(plugin, own)
         plugin.problems += _resource_problems(plugin)
         plugin.problems += _strange_groups(plugin)
     return sorted(found.values(), key=lambda plugin: plugin.distribution)
@@ -84,20 +91,15 @@ def _resources(plugin: Plugin) -> list[paths.Resources]:
     return [each for each in paths.plugin_resources() if each.entry.distribution == plugin.distribution]
 
 
-def _failures(plugin: Plugin) -> Iterator[str]:
+def _causes(plugin: Plugin, failures: list[Failure]) -> Iterator[str]:
     """What keeps its components from being had; one cause is told once, however many names it breaks."""
-    causes: set[str] = set()
+    told: set[str] = set()
     lacking = False
-    for kind, known in registry.KINDS.items():
-        for name in plugin.brings.get(kind, []):
-            try:
-                known.get(name)
-            except ZooError as error:
-                lacking = lacking or error.__cause__ is not None
-                cause = f"{type(error.__cause__).__name__}: {error.__cause__}" if error.__cause__ else str(error)
-                if cause not in causes:
-                    causes.add(cause)
-                    yield str(error)
+    for each in failures:
+        lacking = lacking or each.of_import
+        if each.cause not in told:
+            told.add(each.cause)
+            yield each.said
     if not lacking:  # else what it lacks has been told already, with the import that failed for it
         for requirement in unmet(plugin.distribution):
             yield f"It needs {requirement.said}. Type: {requirement.remedy}"

@@ -26,6 +26,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from zoo.errors import ConfigError, PluginError, listing, near_matches
 from zoo.path_names import path_fault
+from zoo.plain_text import one_line
+from zoo.plugin_imports import untouched
 from zoo.requirements import misfit, unmet
 
 if TYPE_CHECKING:
@@ -64,6 +66,11 @@ class Entry:
     target: str
 
     @property
+    def module(self) -> str:
+        """What is imported for it."""
+        return self.target.partition(":")[0].strip()
+
+    @property
     def origin(self) -> str:
         """Who brings it, for messages: `ddsp-zoo 0.1.0`, or `this process`."""
         return f"{self.distribution} {self.version}" if self.distribution else "this process"
@@ -82,11 +89,13 @@ class Registry:
     Args:
         kind: Plural name of the kind; entry points of the group `zoo_<kind>` belong to it.
         singular: What messages call one of them.
+        base: The class whose children they are, as `module:class`; by default they are whatever can be called.
     """
 
-    def __init__(self, kind: str, singular: str) -> None:
+    def __init__(self, kind: str, singular: str, *, base: str | None = None) -> None:
         self.kind = kind
         self.singular = singular
+        self._base = base
         self.group = f"zoo_{kind}"
         self._registered: dict[str, Any] = {}
 
@@ -152,18 +161,41 @@ class Registry:
                 f"The {self.singular} {name!r} of {entry.origin} is made for {wrong.said}. Type: {wrong.remedy}"
             )
         try:
-            return self._load(entry)
-        except (Exception, SystemExit) as error:  # whatever a plugin raises, it is the plugin that is broken
+            if entry.distribution == OWN_DISTRIBUTION or entry.module in sys.modules:
+                component = self._load(entry)
+            else:
+                with untouched(entry.origin):
+                    component = self._load(entry)
+        except KeyboardInterrupt:  # that is the user, who waits for a slow one
+            raise
+        except BaseException as error:  # whatever a plugin raises, it is the plugin that is broken
             lacks = unmet(entry.distribution)
             raise PluginError(
                 f"The {self.singular} {name!r} of {entry.origin} cannot be imported ({entry.target}): "
-                f"{type(error).__name__}: {str(error).rstrip('.')}. "
+                f"{type(error).__name__}: {said_by(error).rstrip('.')}. "
                 + (
                     f"That package needs {lacks[0].said}. Type: {lacks[0].remedy}"
                     if lacks
                     else f"Reinstall or remove that package: pip install --force-reinstall {entry.distribution}"
                 )
             ) from error
+        if entry.distribution != OWN_DISTRIBUTION and (fault := self._fault(component)):
+            raise PluginError(
+                f"The {self.singular} {name!r} of {entry.origin} ({entry.target}) is {fault}. Tell its author, or "
+                f"remove that package: pip uninstall {entry.distribution}"
+            )
+        return component
+
+    def _fault(self, component: object) -> str | None:
+        """What a component is where it is not what its kind wants; None where it is."""
+        shown = f"{one_line(_repr_of(component), most=60)}, of the type {type(component).__name__}"
+        if self._base is not None:
+            module, _, name = self._base.partition(":")
+            # its own module has not been imported where nothing is a child of it
+            base = getattr(sys.modules.get(module), name, None)
+            if not isinstance(component, type) or base is None or not issubclass(component, base):
+                return f"{shown}, and must be a class, a child of {module.rpartition('.')[0]}.{name}"
+        return None if callable(component) else f"{shown}, and must be a class or a function"
 
     def _load(self, entry: Entry) -> Any:  # noqa: ANN401 - see get
         # In safe mode two distributions may offer the name, and catalogue does not know which of them is meant.
@@ -184,6 +216,11 @@ class Registry:
         """
 
         def add(component: Component) -> Component:
+            if not callable(component) or not hasattr(component, "__qualname__"):
+                raise PluginError(
+                    f"The {self.singular} {name!r} is {one_line(_repr_of(component), most=60)}, and must be a class or "
+                    "a function."
+                )
             taken = self.entries().get(name, [])
             for offer in taken:
                 previous = self._registered.get(name)
@@ -275,12 +312,27 @@ def search_path() -> tuple[tuple[str, int], ...]:
     return tuple(state)
 
 
+def said_by(error: BaseException) -> str:
+    """What an error of a plugin's says; its `__str__` may be broken too."""
+    try:
+        return str(error)
+    except Exception as another:  # noqa: BLE001 - whatever that raises
+        return f"(its message cannot be had: {type(another).__name__})"
+
+
+def _repr_of(component: object) -> str:
+    try:
+        return repr(component)
+    except Exception:  # noqa: BLE001 - as above
+        return "something"
+
+
 def _identity(component: object) -> tuple[str, str]:
     return getattr(component, "__module__", ""), getattr(component, "__qualname__", "")
 
 
-decoders = Registry("decoders", "decoder")
-synths = Registry("synths", "synth")
+decoders = Registry("decoders", "decoder", base="zoo.decoders.interface:Decoder")
+synths = Registry("synths", "synth", base="zoo.synths.interface:Synth")
 losses = Registry("losses", "loss")
 loss_weights = Registry("loss_weights", "loss weight")
 datasets = Registry("datasets", "dataset")

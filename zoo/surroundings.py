@@ -82,11 +82,14 @@ def pitch_trackers(report: Report) -> dict[str, str]:
     tone = 0.5 * torch.sin(2 * torch.pi * _TONE_HZ * torch.arange(16 * hop) / sample_rate)[None]
     found = {}
     for name in registry.pitch:
+        if why := report.failures.get(("pitch", name)):  # it may end the process
+            found[name] = f"cannot be used: {why}"
+            continue
         began = time.perf_counter()
         try:
             track = registry.pitch.get(name)
             f0_hz, _ = track(tone, sample_rate=sample_rate, hop=hop, fmin=50.0, fmax=2000.0, center=True)
-        except Exception as error:  # noqa: BLE001 - whatever a tracker raises is what there is to say of it
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a tracker raises is what there is to say
             cause = f"{type(error.__cause__ or error).__name__}: {error.__cause__ or error}"
             found[name] = f"cannot be used: {error}"
             if any(offer.distribution == OWN for offer in registry.pitch.entries()[name]):
@@ -100,12 +103,11 @@ def pitch_trackers(report: Report) -> dict[str, str]:
 def plugins(report: Report) -> dict[str, str]:
     """Whether plugins can be used, each with what it brings or why not."""
     from zoo import registry
-    from zoo.plugins import examine_plugins
 
     if registry.safe_mode():
         return {registry.SAFE_MODE: "set: plugins are left out"}
     found = {}
-    for plugin in examine_plugins():
+    for plugin in report.plugins:
         state = f"ok ({plugin.describe()})" if not plugin.problems else f"broken: {' '.join(plugin.problems)}"
         found[f"{plugin.distribution} {plugin.version}"] = state
         if plugin.problems:

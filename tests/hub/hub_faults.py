@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 
-KINDS = ("drop", "status", "slow", "wrong_bytes", "short", "long", "no_header", "hang")
+KINDS = ("drop", "status", "slow", "drip", "wrong_bytes", "short", "long", "no_header", "header", "instead", "hang")
 NEED_A_BODY = ("drop", "wrong_bytes")  # a HEAD is answered rightly, and does not use them up
 SEEN_BY_HEAD = ("short", "long")  # a HEAD gives the same length as the GET, and does not use them up
 
@@ -24,6 +24,9 @@ class Fault:
       the Content-Length is the whole. `reset` closes it hard (RST), which clients take for another error.
     - `status`: the answer is `status`, with a Retry-After of `retry_after` seconds if given; nothing is done.
     - `slow`: `seconds` pass before the answer; the body comes at `rate` bytes a second if given.
+    - `drip`: the whole answer, its headers too, comes at `rate` bytes a second (1 by default).
+    - `instead`: the answer is `body`, a `content_type`, with `status` (200 by default); nothing is done.
+    - `header`: the answer has the headers `extra` too, instead of its own of the same names.
     - `wrong_bytes`: `count` bytes of the body differ; digests and lengths in the headers are the right ones.
     - `short`, `long`: the body, and the length that is told, are `count` bytes less or more than the file. With
       `method="GET"` a HEAD tells the right length.
@@ -46,8 +49,11 @@ class Fault:
     method: str | None = None
     at: int | None = None
     reset: bool = False
-    status: int = 500
-    retry_after: int | None = None
+    status: int | None = None
+    retry_after: int | str | None = None
+    body: bytes = b""
+    content_type: str = "application/json"
+    extra: Mapping[str, str] = field(default_factory=dict)
     seconds: float = 0.0
     rate: float | None = None
     count: int = 8
@@ -77,6 +83,11 @@ class Fault:
     def change(self, headers: Mapping[str, str], body: bytes) -> tuple[dict[str, str], bytes]:
         """Headers and body as this fault makes them."""
         changed = dict(headers)
+        if self.kind == "header":
+            given = {name.lower() for name in self.extra}
+            return {name: value for name, value in changed.items() if name.lower() not in given} | dict(
+                self.extra
+            ), body
         if self.kind == "no_header":
             lost = {name.lower() for name in self.headers}
             return {name: value for name, value in changed.items() if name.lower() not in lost}, body

@@ -194,7 +194,7 @@ class _Handler(BaseHTTPRequestHandler):
                 self.close_connection = True
                 return
             hub.stopping.wait(fault.seconds)
-        failed = next((fault for fault in faults if fault.kind == "status"), None)
+        failed = next((fault for fault in faults if fault.kind in ("status", "instead")), None)
         self._send(_failure(failed) if failed else handle(hub, request), faults)
 
     do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = answer  # noqa: N815 (http.server looks for these names)
@@ -221,6 +221,9 @@ class _Handler(BaseHTTPRequestHandler):
         if drop and drop.at is not None and drop.at < 0:
             self._hang_up(drop.reset)
             return
+        if drip := next((fault for fault in faults if fault.kind == "drip"), None):
+            self._drip(answer.status, headers, b"" if self.command == "HEAD" else body, drip.rate or 1.0)
+            return
         self.send_response(answer.status)
         for name, value in headers.items():
             self.send_header(name, value.encode("ascii", "backslashreplace").decode().replace("\n", " "))
@@ -242,6 +245,11 @@ class _Handler(BaseHTTPRequestHandler):
             if rate and self.server.hub.stopping.wait(piece / rate):
                 return
 
+    def _drip(self, status: int, headers: Mapping[str, str], body: bytes, rate: float) -> None:
+        lines = [f"HTTP/1.1 {status} Dripped", *(f"{name}: {value}" for name, value in headers.items())]
+        self._write("\r\n".join([*lines, "", ""]).encode("ascii", "backslashreplace") + body, rate)
+        self.close_connection = True
+
     def _hang_up(self, reset: bool) -> None:
         self.close_connection = True
         if reset:
@@ -251,7 +259,11 @@ class _Handler(BaseHTTPRequestHandler):
 
 def _failure(fault: Fault) -> Answer:
     wait = {} if fault.retry_after is None else {"Retry-After": str(fault.retry_after)}
-    return Answer(fault.status, b'{"error": "a fault of the stand-in"}', {"Content-Type": "application/json", **wait})
+    if fault.kind == "instead":
+        return Answer(fault.status or 200, fault.body, {"Content-Type": fault.content_type, **fault.extra, **wait})
+    return Answer(
+        fault.status or 500, b'{"error": "a fault of the stand-in"}', {"Content-Type": "application/json", **wait}
+    )
 
 
 def main() -> None:

@@ -23,7 +23,7 @@ def faults():
 def test_no_accident_leaves_half_a_model_and_the_next_try_works(faults, tmp_path):
     files = faults.make_model(tmp_path)
     with ThreadPoolExecutor(4) as pool:
-        outcomes = list(pool.map(lambda number: faults.try_once(number, files, seed=1), range(COUNT)))
+        outcomes = list(pool.map(lambda number: faults.try_once(number, files, seed=1, patience=10.0), range(COUNT)))
     assert {outcome.kind for outcome in outcomes} == set(faults.KINDS)
     assert [outcome for outcome in outcomes if outcome.problems] == []
     assert {outcome.first for outcome in outcomes} == {"worked", "told", "killed"}

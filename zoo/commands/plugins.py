@@ -34,6 +34,8 @@ def main(arguments: list[str]) -> int:
         plugins = examine_plugins()
     if options.json:
         content = [{**asdict(plugin), "state": plugin.state} for plugin in plugins]
+        for entry in content:
+            del entry["failures"]  # the problems say the same, once for each cause
         sys.stdout.write(json.dumps(content, indent=2, ensure_ascii=False) + "\n")
     elif registry.safe_mode():
         sys.stdout.write(f"{registry.SAFE_MODE} is set: plugins are left out. Unset it to see them.\n")

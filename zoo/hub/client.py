@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from zoo.errors import HubError, HubNotFoundError, HubUnreachableError, near_matches
+from zoo.errors import HubError, HubNotFoundError, HubUnreachableError, ZooError, near_matches
+from zoo.hub.errand import MOST_WAIT_SECONDS, Errand, errand, seconds_asked
 from zoo.plain_text import one_line
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ ANSWER_SECONDS = 4.0
 """How long the Hub may take to answer a first question."""
 
 _TRIES = 3
-_MOST_PATIENCE = 10.0
 _MOST_SAID = 500  # characters of what the Hub says
 _TROUBLE = (408, 429, 500, 502, 503, 504)
 _DROPPED = ("RemoteProtocolError", "ReadError", "WriteError")  # somebody was there, and hung up
@@ -94,9 +94,10 @@ def resolve(repo_id: str, revision: str | None, access: Access) -> Any:  # noqa:
     def ask() -> Any:  # noqa: ANN401
         return access.api().model_info(repo_id, revision=revision, timeout=ANSWER_SECONDS)
 
-    info = _patiently(ask, repo_id, revision, access)
-    if not is_commit(info.sha):
-        raise HubError(f"{access.host} did not say which commit {repo_id} is at; is it a Hugging Face Hub?")
+    with errand(access) as asking:
+        info = _patiently(ask, repo_id, revision, access)
+        if not isinstance(info.sha, str) or not is_commit(info.sha):
+            raise asking.strange(f"it did not say which commit {repo_id} is at")
     return info
 
 
@@ -123,7 +124,7 @@ def _patiently(ask: Callable[[], T], repo_id: str, revision: str | None, access:
                 return ask()
             except HfHubHTTPError as error:
                 wait = _retry_after(error) or wait
-                if error.response.status_code not in _TROUBLE or wait > _MOST_PATIENCE or attempt == _TRIES - 1:
+                if error.response.status_code not in _TROUBLE or wait > MOST_WAIT_SECONDS or attempt == _TRIES - 1:
                     raise
             except Exception as error:
                 if type(error).__name__ not in _DROPPED or attempt == _TRIES - 1:
@@ -133,30 +134,31 @@ def _patiently(ask: Callable[[], T], repo_id: str, revision: str | None, access:
 
 
 def _retry_after(error: Any) -> float | None:  # noqa: ANN401 - the library's HTTP error
-    try:
-        return float(error.response.headers["Retry-After"])
-    except (KeyError, ValueError):
-        return None
+    return seconds_asked(error.response.headers.get("Retry-After", ""))
 
 
 @contextmanager
 def translated(repo_id: str, revision: str | None, access: Access) -> Iterator[None]:
-    """Turn what the client library raises within the block into our errors, which say what to type next."""
-    try:
-        yield
-    except Exception as error:
-        explained = _explain(error, repo_id, revision, access)
-        if explained is None:
-            raise
-        raise explained from error
+    """Turn what the client library raises within the block into our errors, which say what to type next.
+
+    What the block asks is an errand, or part of one: see `zoo.hub.errand`.
+    """
+    with errand(access) as asking:
+        try:
+            yield
+        except Exception as error:
+            explained = _explain(error, repo_id, revision, access, asking)
+            if explained is None:
+                raise
+            raise explained from error
 
 
-def _explain(error: Exception, repo_id: str, revision: str | None, access: Access) -> HubError | None:
+def _explain(error: Exception, repo_id: str, revision: str | None, access: Access, asking: Errand) -> HubError | None:
     from huggingface_hub import errors
 
     page = f"{access.host}/{repo_id}"
     match error:
-        case HubError():
+        case ZooError() | MemoryError():
             return None
         case errors.GatedRepoError():
             return HubError(
@@ -170,6 +172,14 @@ def _explain(error: Exception, repo_id: str, revision: str | None, access: Acces
             )
         case errors.RevisionNotFoundError():
             return HubNotFoundError(f"{repo_id} has no revision {revision!r}.{_revisions(repo_id, revision, access)}")
+        case errors.LocalEntryNotFoundError():  # it was not to be had from the Hub, and the cache lacks it too
+            if isinstance(error.__cause__, Exception):
+                return _explain(error.__cause__, repo_id, revision, access, asking)
+            return HubUnreachableError(f"A file of {repo_id} could not be fetched: {_first_line(error)}")
+        case errors.FileMetadataError():
+            return asking.strange(f"for a file of {repo_id} it gives no digest")
+        case errors.LocalTokenNotFoundError():
+            return HubError("No login is saved here, and token=True asks for it. Log in: hf auth login")
         case errors.EntryNotFoundError():
             return HubNotFoundError(f"A file of {repo_id} is not there: {_first_line(error)}")
         case errors.OfflineModeIsEnabled():
@@ -177,21 +187,30 @@ def _explain(error: Exception, repo_id: str, revision: str | None, access: Acces
         case errors.HFValidationError():
             return HubError(f"{repo_id!r} is no Hub id: {_first_line(error)} A Hub id is org/name.")
         case errors.HfHubHTTPError():
-            return _explain_status(error, repo_id, access)
+            return _explain_status(error, repo_id, access, asking)
         case OSError() if "Consistency check failed" in str(error):
             return HubUnreachableError(f"The download of {repo_id} broke off. Nothing of it was kept: try again.")
     if _of_the_network(error):
         asked = f" when asked for {repo_id}" if repo_id else ""
         return HubUnreachableError(
-            f"{access.host} does not answer{asked} ({type(error).__name__}: {_first_line(error)}). What was fetched "
-            "before loads without it; for anything else look at the network, or at HF_ENDPOINT."
+            f"{access.host} does not answer{asked} ({type(error).__name__}: {asking.hide(_first_line(error))}). "
+            "What was fetched before loads without it; for anything else look at the network, or at HF_ENDPOINT."
         )
-    return None
+    if isinstance(error, OSError):  # of this machine: the disk, for one
+        return None
+    # whatever else the client library stumbles over is in the answer
+    return asking.strange(f"it cannot be read ({type(error).__name__}: {_first_line(error)})")
 
 
-def _explain_status(error: Any, repo_id: str, access: Access) -> HubError:  # noqa: ANN401 - the library's HTTP error
+def _explain_status(
+    error: Any,  # noqa: ANN401 - the library's HTTP error
+    repo_id: str,
+    access: Access,
+    asking: Errand,
+) -> HubError:
     status = error.response.status_code
     said = one_line(" ".join((error.server_message or "").split()), most=_MOST_SAID) or _first_line(error)
+    said = asking.hide(said)
     if status == 401:
         return HubError(
             f"{access.host} does not know this login ({said}). Log in again: hf auth login, or give token=."

@@ -7,7 +7,7 @@ names); a Hub id. A folder, a stored and a shipped model never touch the network
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -157,9 +157,10 @@ def _find_name(
         return _local(stored[name], "store", reference)
     if name in shipped:
         return _local(paths.only_one(f"The model {name!r}", shipped[name]), "shipped", reference)
-    if offers := published_offers().get(name):
-        from zoo.card import hub_reference
+    from zoo.card import hub_reference  # cards are only read for a name that nothing else has
 
+    offers = [path for path in _cards() if path.name == name and hub_reference(path)]
+    if offers:
         offer = paths.only_one(f"The model {name!r}", offers)
         named = naming.match_hub_id(str(hub_reference(offer)))
         if named is None:  # never a folder here, whatever a card says
@@ -183,15 +184,26 @@ def _known_as(name: str, trained: Collection[str]) -> str:
 
 def published_offers() -> dict[str, list[Path]]:
     """Models whose card ships with zoo or a plugin and whose weights are on the Hub: name to the cards' folders."""
-    from zoo.card import hub_reference  # cards are only read for a name that nothing else has
+    from zoo.card import hub_reference
 
     found: dict[str, list[Path]] = {}
+    for path in _cards():
+        try:
+            if hub_reference(path):
+                found.setdefault(path.name, []).append(path)
+        except (ZooError, OSError) as error:  # one broken card is no reason to keep all other names from being found
+            _log.warning("The card of %s (%s) is left out: %s", path.name, paths.origin_of(path), error)
+    return found
+
+
+def _cards() -> Iterator[Path]:
+    """The folders of shipped cards without weights."""
     shipped = shipped_offers()
     for folder in paths.model_card_folders():
-        for path in sorted(folder.iterdir()):
-            if path.is_dir() and path.name not in shipped and hub_reference(path):
-                found.setdefault(path.name, []).append(path)
-    return found
+        try:
+            yield from (path for path in sorted(folder.iterdir()) if path.is_dir() and path.name not in shipped)
+        except OSError as error:
+            _log.warning("The models in %s are left out: %s", folder, error)
 
 
 def _not_found(name: str, known: list[str]) -> ModelNotFoundError:

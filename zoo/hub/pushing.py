@@ -12,7 +12,8 @@ from zoo import naming
 from zoo.card import write_card
 from zoo.config import ModelConfig, read_config
 from zoo.errors import ConfigError, ForeignConfigError, HubError, HubNotFoundError
-from zoo.hub.client import Access, resolve, translated
+from zoo.hub.client import Access, is_commit, resolve, translated
+from zoo.hub.errand import errand
 from zoo.hub.finding import Found, find
 from zoo.hub.publishing import Publication, prepare_publication
 from zoo.hub.snapshot import MAIN, fetch_file, list_files
@@ -88,11 +89,11 @@ def push(
     access = Access(token=token, endpoint=endpoint)
     found = _local(run_or_name)
     _check_loads(found)
-    info = _existing(repo_id, revision, access)
-    if info is not None:
-        _check_existing(info, repo_id, private, access)
-    previous_card = _text_of(repo_id, info, CARD, access) if info is not None else ""
-    with TemporaryDirectory() as place:
+    with TemporaryDirectory() as place, errand(access):
+        info = _existing(repo_id, revision, access)
+        if info is not None:
+            _check_existing(info, repo_id, private, access)
+        previous_card = _text_of(repo_id, info, CARD, access) if info is not None else ""
         copy = Path(place)
         copy_run(found.folder, copy)  # one version, whatever is saved there while it is sent
         return _send(found, copy, repo_id, revision, info, private, access, create_pr, commit_message, previous_card)
@@ -215,6 +216,11 @@ def _commit(
         create_pr=create_pr,
         parent_commit=None if create_pr else parent,
     )
+    if not is_commit(made.oid):
+        with errand(access) as asking:
+            raise asking.strange(
+                f"it did not say which commit it has made of {repo_id}; look at {access.host}/{repo_id}"
+            )
     number = made.pr_num if create_pr else None
     return Pushed(repo_id, made.oid, str(made.pr_url if create_pr else made.commit_url), number)
 

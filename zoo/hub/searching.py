@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 
 from zoo.hub.client import LIBRARY, Access, reach, translated
+from zoo.hub.errand import errand
 
 
 @dataclass(frozen=True)
@@ -39,9 +40,11 @@ def search(pattern: str = "*", *, org: str | None = None, access: Access | None 
     """
     access = access or Access()
     found = []
-    with translated(org or "", None, access):
+    with translated(org or "", None, access), errand(access) as asking:
         reach(access)
         for info in access.api().list_models(filter=LIBRARY, author=org, search=_longest_word(pattern)):
+            if not isinstance(info.id, str) or not isinstance(info.downloads or 0, int):
+                raise asking.strange("a model in its list has no id, or no number of downloads")
             text = info.id if "/" in pattern else info.id.rpartition("/")[2]
             if fnmatch.fnmatchcase(text, pattern):
                 changed = info.last_modified.date().isoformat() if info.last_modified else ""

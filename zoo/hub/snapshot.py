@@ -19,7 +19,8 @@ import contextlib
 import hashlib
 import logging
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextvars import copy_context
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,8 +29,10 @@ from zoo.config import MAX_CONFIG_BYTES, read_config
 from zoo.errors import CheckpointError, ConfigError, ForeignConfigError, HubError, HubUnreachableError
 from zoo.files import file_hash, write_atomically
 from zoo.hub.client import LIBRARY, Access, is_commit, resolve, translated
+from zoo.hub.errand import errand
 from zoo.naming import check_revision
 from zoo.path_names import check_path_name, leads_out
+from zoo.plain_text import one_line
 from zoo.run_files import CONFIG, WEIGHTS, is_published
 
 if TYPE_CHECKING:
@@ -47,6 +50,7 @@ MAIN = "main"
 _WORKERS = 4
 _SHA1_DIGITS, _SHA256_DIGITS = 40, 64
 _STALE_SECONDS = 3600.0
+_MOST_SHOWN = 80  # characters of what the Hub says
 
 
 @dataclass(frozen=True)
@@ -81,7 +85,11 @@ def fetch_snapshot(repo_id: str, revision: str | None, access: Access, *, every_
         HubUnreachableError: It does not answer, and the cache has no such revision.
         HubError: What is there is not a model of ours, or not to be trusted; it says why.
     """
-    revision = check_revision(revision or MAIN)
+    with errand(access):
+        return _fetch_snapshot(repo_id, check_revision(revision or MAIN), access, every_file=every_file)
+
+
+def _fetch_snapshot(repo_id: str, revision: str, access: Access, *, every_file: bool) -> Snapshot:
     cached = _cached(repo_id, revision, access)
     if access.offline:
         return cached or _refuse_offline(repo_id, revision, access)
@@ -147,8 +155,14 @@ def _download(repo_id: str, info: Any, access: Access, *, every_file: bool) -> P
         except (ConfigError, CheckpointError) as error:
             raise type(error)(f"{repo_id}: {error}") from None
         with ThreadPoolExecutor(_WORKERS) as pool:
-            for _ in pool.map(fetcher.file, [listed[name] for name in chosen[1:]]):
-                pass
+            # each in the context of this errand, which a thread does not have by itself
+            tasks = [pool.submit(copy_context().run, fetcher.file, listed[name]) for name in chosen[1:]]
+            try:
+                for task in as_completed(tasks):
+                    task.result()
+            finally:
+                for task in tasks:
+                    task.cancel()
     _sweep(folder.parent.parent / "blobs")
     return folder
 
@@ -173,9 +187,12 @@ def list_files(repo_id: str, commit: str, access: Access) -> dict[str, RepoFile]
     """
     from huggingface_hub.hf_api import RepoFile
 
-    with translated(repo_id, commit, access):
+    with translated(repo_id, commit, access), errand(access) as asking:
         entries = list(access.api().list_repo_tree(repo_id, recursive=True, revision=commit))
-    listed = {}
+        for entry in entries:
+            if fault := _listing_fault(entry):
+                raise asking.strange(f"{repo_id} is listed with {fault}")
+    listed: dict[str, RepoFile] = {}
     for entry in entries:
         if leads_out(entry.path):
             raise HubError(
@@ -191,6 +208,22 @@ def list_files(repo_id: str, commit: str, access: Access) -> dict[str, RepoFile]
                 )
             listed[entry.path] = entry
     return listed
+
+
+def _listing_fault(entry: Any) -> str | None:  # noqa: ANN401 - a RepoFile or RepoFolder of whatever was sent
+    """What in an entry of a listing is no name, no size, or no digest; None where all is well."""
+    if not isinstance(entry.path, str):
+        return "a file that has no name"
+    if not hasattr(entry, "blob_id"):  # a folder
+        return None
+    shown = one_line(entry.path, most=_MOST_SHOWN)
+    if type(entry.size) is not int or entry.size < 0:
+        return f"the size {one_line(repr(entry.size), most=_MOST_SHOWN)} for {shown}"
+    lfs = entry.lfs
+    digest, digits = (entry.blob_id, _SHA1_DIGITS) if lfs is None else (lfs.sha256, _SHA256_DIGITS)
+    if not isinstance(digest, str) or len(digest) != digits or set(digest) - set("0123456789abcdef"):
+        return f"the digest {one_line(repr(digest), most=_MOST_SHOWN)} for {shown}"
+    return None
 
 
 class _Fetcher:

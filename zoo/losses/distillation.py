@@ -7,6 +7,7 @@ transform.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -15,7 +16,7 @@ import torch
 from torch import Tensor
 
 from zoo import registry
-from zoo.errors import ConfigError, ZooError, listing
+from zoo.errors import ConfigError, listing
 from zoo.losses.audio import OutputAudio, Reconstruction, Spectral, SpectralLoss, spectral_arguments
 from zoo.losses.control import Control
 from zoo.losses.feature import Feature
@@ -77,12 +78,15 @@ def bind_losses(losses: Sequence[Loss], student: Model, teacher: Model | None) -
 
 
 def fitting_losses(student: Model, teacher: Model | None) -> list[str]:
-    """Names of the installed losses that a pair can use."""
+    """Names of the losses that a pair can use: of zoo's own, and of those that have been imported for other reasons."""
     found = []
-    for name in registry.losses:
+    for name, offers in sorted(registry.losses.entries().items()):
+        # this is help for an error: no stranger's module is imported for it
+        if offers[0].distribution not in ("", registry.OWN_DISTRIBUTION) and offers[0].module not in sys.modules:
+            continue
         try:
             registry.losses.get(name)().bind(student, teacher)
-        except (ZooError, TypeError):  # it does not fit, its plugin is broken, or it has options that must be given
+        except Exception:  # noqa: BLE001 - it does not fit, its plugin is broken, or it has options that must be given
             continue
         found.append(name)
     return found
