@@ -58,7 +58,7 @@ LAYERS = [
     {"checkpoint", "own_numbers"},
     {"player"},
     {"model", "presets"},
-    {"parts", "rendering"},
+    {"parts", "rendering", "long_rendering"},
     {"decoders", "synths", "losses", "features", "datasets", "metrics"},
     {
         "architectures",
@@ -89,6 +89,7 @@ LAYERS = [
         "skip_init",
         "build_guard",
         "result_sizes",
+        "parent_watch",
     },
     {"options", "path_names", "plain_text", "text_files"},
     {"errors"},

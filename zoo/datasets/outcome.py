@@ -12,7 +12,6 @@ from zoo.datasets.splits import SPLITS
 from zoo.features.frontend import LEVEL_QUANTILE, LEVEL_TARGET_DB
 from zoo.features.loudness_kinds import definition_of
 
-
 _NAMED = 3  # recordings of one oddity that are named
 
 
