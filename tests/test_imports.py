@@ -57,8 +57,8 @@ LAYERS = [
     {"thesis"},
     {"checkpoint", "own_numbers"},
     {"player"},
-    {"model", "presets"},
-    {"parts", "rendering", "long_rendering"},
+    {"model", "presets", "long_rendering"},
+    {"parts", "rendering"},
     {"decoders", "synths", "losses", "features", "datasets", "metrics"},
     {
         "architectures",
