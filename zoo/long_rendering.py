@@ -4,7 +4,7 @@ Requirements: it gives what the model gives for the whole, to rounding; a record
 once, to the bit as ever; what cannot be rendered in pieces still is rendered, as a whole.
 
 The synth goes through its step form, some seconds at a time. The decoder sees overlapping pieces, each with a lead
-whose result is thrown away: where what two pieces give for the same second agrees, the lead was long enough; if not, the
+whose result is thrown away: where what two pieces give for one second agrees, the lead was long enough; if not, the
 decoder goes through its step form too, frame by frame, or where it has none decodes the whole.
 """
 
