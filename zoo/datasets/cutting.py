@@ -45,8 +45,10 @@ def stretches_of_sound(audio: Tensor, *, hop: int, silence_db: float) -> list[Sp
     """
     frames = audio.shape[0] // hop
     windows = F.pad(audio, (_WINDOW // 2, _WINDOW // 2)).unfold(-1, _WINDOW, _STEP)
-    pieces = (windows[start : start + _AT_ONCE].double() for start in range(0, len(windows), _AT_ONCE))
-    rms = torch.cat([some.square().mean(dim=-1) for some in pieces]).sqrt().clamp(min=1e-5)
+    rms = torch.empty(len(windows), dtype=torch.float64)
+    for start in range(0, len(windows), _AT_ONCE):
+        rms[start : start + _AT_ONCE] = windows[start : start + _AT_ONCE].double().square().mean(dim=-1)
+    rms = rms.sqrt().clamp(min=1e-5)
     sounding = 20.0 * torch.log10(rms / rms.max()) > -silence_db
     edges = F.pad(sounding.int(), (1, 1)).diff().nonzero()[:, 0].tolist()
     found: list[Span] = []

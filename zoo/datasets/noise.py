@@ -107,7 +107,9 @@ def _frames(audio: Tensor, f0_hz: Tensor, sample_rate: int, hop: int) -> tuple[T
     # Mean square of each frame of 32 ms, and whether there is a pitch anywhere in it or just beside it.
     size = round(_FRAME * sample_rate)
     padded = F.pad(audio, (0, max(0, size - len(audio))))
-    level = torch.cat([some.square().mean(dim=-1) for some in _pieces(padded, size)])
+    level = torch.empty(1 + (len(padded) - size) // (size // 2), dtype=torch.float64)
+    for at, some in _pieces(padded, size):
+        level[at : at + len(some)] = some.square().mean(dim=-1)
     start = torch.arange(len(level)) * (size // 2)
     before = F.pad((f0_hz > 0).long().cumsum(0), (1, 0))
     first = ((start - size) // hop).clamp(0, len(f0_hz))
@@ -115,11 +117,11 @@ def _frames(audio: Tensor, f0_hz: Tensor, sample_rate: int, hop: int) -> tuple[T
     return level, before[last] > before[first]
 
 
-def _pieces(audio: Tensor, size: int) -> Iterator[Tensor]:
-    # Frames [up to _AT_ONCE, size] in float64, one every half of their size.
+def _pieces(audio: Tensor, size: int) -> Iterator[tuple[int, Tensor]]:
+    # The number of the first, and frames [up to _AT_ONCE, size] in float64, one every half of their size.
     frames = audio.unfold(0, size, size // 2)
     for start in range(0, len(frames), _AT_ONCE):
-        yield frames[start : start + _AT_ONCE].double()
+        yield start, frames[start : start + _AT_ONCE].double()
 
 
 def _between_partials(audio: Tensor, sample_rate: int) -> float | None:
@@ -128,22 +130,20 @@ def _between_partials(audio: Tensor, sample_rate: int) -> float | None:
         return None
     window = torch.hann_window(size, dtype=torch.float64)
     scale = 2.0 / (size * float(window.square().sum()))
-    spectra = []
-    for frames in _pieces(audio, size):
+    # kept in float32, half the size: an hour has 230 MB of them. Written piece by piece, so that no holes are left
+    spectra = torch.empty(1 + (len(audio) - size) // (size // 2), size // 2 + 1)
+    count = 0
+    for _, frames in _pieces(audio, size):
         frames = frames[frames.square().mean(dim=-1) > _DIGITAL_SILENCE]
         # Windows that are digitally silent in part would pass for a quieter floor.
         whole = (frames.unfold(-1, size // 8, size // 8).square().mean(dim=-1) > _DIGITAL_SILENCE).all(dim=-1)
-        # kept in float32, half the size: an hour has 230 MB of them
-        spectra.append((torch.fft.rfft(frames[whole] * window).abs().square() * scale).float())
-    if sum(map(len, spectra)) < 8:
+        frames = frames[whole]
+        spectra[count : count + len(frames)] = torch.fft.rfft(frames * window).abs().square() * scale
+        count += len(frames)
+    if count < 8:
         return None
-    bands = range(0, spectra[0].shape[1], _BANDS)
-    quiet = torch.cat(
-        [
-            torch.cat([some[:, k : k + _BANDS] for some in spectra]).double().quantile(_TIME_QUANTILE, dim=0)
-            for k in bands
-        ]
-    )
+    bands = spectra[:count].split(_BANDS, dim=1)
+    quiet = torch.cat([some.double().quantile(_TIME_QUANTILE, dim=0) for some in bands])
     reach = max(1, round(_NEIGHBOURS_HZ * size / sample_rate))
     near = F.pad(quiet[None, None], (reach, reach), mode="replicate")[0, 0].unfold(0, 2 * reach + 1, 1)
     return float(near.quantile(_BAND_QUANTILE, dim=-1).sum()) / _BIAS

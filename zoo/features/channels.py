@@ -51,10 +51,10 @@ def choose_channels(blocks: Iterable[NDArray[np.float32]], *, sample_rate: int) 
         sample_rate: In Hz.
     """
     products: list[NDArray[np.float64]] = []
-    whole = True
+    whole: NDArray[np.bool_] | None = None
     for block in blocks:
         finite = np.isfinite(block).all(axis=0)
-        whole = finite if whole is True else whole & finite
+        whole = finite if whole is None else whole & finite
         for start in range(0, len(block), sample_rate):
             some = block[start : start + sample_rate].astype(np.float64)
             some = np.where(np.isfinite(some), some, 0.0)
