@@ -142,7 +142,7 @@ def _between_partials(audio: Tensor, sample_rate: int) -> float | None:
         count += len(frames)
     if count < 8:
         return None
-    bands = spectra[:count].split(_BANDS, dim=1)
+    bands = torch.split(spectra[:count], _BANDS, dim=1)
     quiet = torch.cat([some.double().quantile(_TIME_QUANTILE, dim=0) for some in bands])
     reach = max(1, round(_NEIGHBOURS_HZ * size / sample_rate))
     near = F.pad(quiet[None, None], (reach, reach), mode="replicate")[0, 0].unfold(0, 2 * reach + 1, 1)

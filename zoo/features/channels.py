@@ -53,8 +53,8 @@ def choose_channels(blocks: Iterable[NDArray[np.float32]], *, sample_rate: int) 
     products: list[NDArray[np.float64]] = []
     whole: NDArray[np.bool_] | None = None
     for block in blocks:
-        finite = np.isfinite(block).all(axis=0)
-        whole = finite if whole is None else whole & finite
+        finite: NDArray[np.bool_] = np.asarray(np.isfinite(block).all(axis=0))
+        whole = finite if whole is None else np.logical_and(whole, finite)
         for start in range(0, len(block), sample_rate):
             some = block[start : start + sample_rate].astype(np.float64)
             some = np.where(np.isfinite(some), some, 0.0)
