@@ -58,7 +58,7 @@ LAYERS = [
     {"checkpoint", "own_numbers"},
     {"player"},
     {"model", "presets"},
-    {"fit", "levelling"},
+    {"fit", "levelling", "long_rendering"},
     {"parts", "rendering"},
     {"decoders", "synths", "losses", "features", "datasets", "metrics"},
     {
@@ -92,6 +92,7 @@ LAYERS = [
         "skip_init",
         "build_guard",
         "result_sizes",
+        "parent_watch",
     },
     {"options", "path_names", "plain_text", "text_files"},
     {"errors"},

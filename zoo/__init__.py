@@ -11,6 +11,7 @@ loaded with the first model, not before.
 from __future__ import annotations
 
 import importlib
+import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -31,6 +32,11 @@ if TYPE_CHECKING:
     from zoo.player import Player as Player
     from zoo.rendering import Rendering as Rendering
     from zoo.thesis import import_thesis as import_thesis
+
+if "ZOO_WORKER_OF" in os.environ:  # a worker of `prepare`, which is to end with it
+    from zoo.parent_watch import watch_from_the_beginning
+
+    watch_from_the_beginning()
 
 _HOME = {
     "Model": "zoo.model",

@@ -9,6 +9,7 @@ import traceback
 from collections.abc import Callable, Sequence
 
 from zoo.errors import ZooError
+from zoo.parent_watch import watch_parent
 from zoo.plain_text import shown_plainly
 from zoo.streams import usable_streams
 
@@ -43,6 +44,7 @@ def run(main: Callable[[list[str]], int | None], argv: Sequence[str] | None = No
         0, or 2 for the user's mistakes, 1 for failures, 130 after Ctrl-C.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
+    watch_parent()
     with usable_streams(), shown_plainly():
         return _run(main, arguments, debug="--debug" in arguments)
 

@@ -17,8 +17,8 @@ from zoo.errors import ConfigError
 from zoo.features import Features, a_weighted_level_db
 from zoo.features.level import heard_frames
 from zoo.features.loudness import FLOOR_DB
+from zoo.long_rendering import LongRendering
 from zoo.model_range import ModelRange
-from zoo.rendering import Rendering
 from zoo.synths import Synth
 from zoo.synths.pitched import PitchedSynth
 
@@ -157,7 +157,7 @@ def loudness_into(loudness_db: Tensor, span: ModelRange) -> float:
     return min(max(halfway, span.loudness_db.at(INNER)), span.loudness_db.at(1.0 - INNER)) - median
 
 
-def quietened(made: Rendering, asked: Features, synth: Synth) -> Tensor:
+def quietened(made: LongRendering, asked: Features, synth: Synth) -> Tensor:
     """What a model made, as quiet in pauses as the recording: `[batch, samples]`, for a batch of one.
 
     The dry sound is turned down, and the reverb follows, so that its tail is whole.

@@ -21,6 +21,7 @@ from zoo.features.audio import read_audio
 from zoo.features.values import HALF, as_floats, check_curves, clean_f0, clean_loudness
 from zoo.fit import check_fit, into_range, quietened
 from zoo.levelling import Levelled, at_level, check_level, recording_level_db
+from zoo.long_rendering import render_long
 from zoo.model_range import ModelRange
 from zoo.options import number_fault, refuse, torch_seed_fault, whole_fault
 from zoo.parts import build_part, check_handshake, component, with_options
@@ -266,14 +267,10 @@ class Model(nn.Module):
         """
         check_level(level)
         refuse([torch_seed_fault("seed", seed)])
-        f0_hz, loudness_db = asked.f0_hz, asked.loudness_db
-        generator = torch.Generator().manual_seed(seed)
-        noise = torch.rand(1, f0_hz.shape[-1] * self.hop, generator=generator) * 2 - 1
-        device = next(self.parameters()).device
         training = self.training
         self.eval()
         try:
-            made = self(f0_hz[None].to(device), loudness_db[None].to(device), noise.to(device))
+            made = render_long(self, asked.f0_hz, asked.loudness_db, seed=seed)
             audio = quietened(made, asked, self.synth)[0].float().cpu()
         finally:
             self.train(training)

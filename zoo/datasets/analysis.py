@@ -28,8 +28,9 @@ from zoo.files import write_atomically
 from zoo.options import number_fault, refuse, torch_seed_fault, type_fault, whole_fault
 
 # Part of every work file's name: another number where the same settings give other results than before.
-_ANALYSIS_VERSION = 2
+_ANALYSIS_VERSION = 3
 _MOST_RATE = 1_000_000
+_NO_RECORDING = "cannot be read as a recording"
 _MOST_SECONDS = 86400.0
 TENSORS = ("audio", "f0_hz", "loudness_db", "periodicity")
 
@@ -143,12 +144,14 @@ class Analysis:
         parts: What is kept, in order.
         dropped: What is not; a recording of which nothing could be used has its reason here, with all its frames.
         noise: The recording's noise.
+        notes: What the user should know of the recording, each a clause: a cut file, a channel left out.
     """
 
     seconds: float
     parts: list[Part]
     dropped: list[Span]
     noise: Noise = dataclasses.field(default_factory=Noise)
+    notes: tuple[str, ...] = ()
 
 
 def work_name(digest: str, preparation: Preparation) -> str:
@@ -183,6 +186,7 @@ def read_analysis(path: Path) -> Analysis | None:
             parts=[Part(**part) for part in values["parts"]],
             dropped=[Span(**span) for span in values["dropped"]],
             noise=Noise(**values["noise"]),
+            notes=tuple(str(note) for note in values["notes"]),
         )
     except (SafetensorError, OSError, KeyError, TypeError, ValueError):
         return None
@@ -200,9 +204,20 @@ def analyse(recording: Recording, preparation: Preparation) -> tuple[Analysis, d
         and `periodicity` `[frames]`.
     """
     try:
-        audio = recording.load(preparation.sample_rate)
+        audio, notes = recording.read(preparation.sample_rate)
     except DatasetError as error:
-        return _nothing(0.0, 0, str(error).split(". ")[0].rstrip("."))
+        return _nothing(0.0, 0, _reason(error))
+    analysis, tensors = _analyse_audio(recording, audio, preparation)
+    return dataclasses.replace(analysis, notes=notes), tensors
+
+
+def _reason(error: DatasetError) -> str:
+    # The first sentence; of "cannot be read as a recording. It is a pipe, ..." the second one is the reason.
+    sentences = str(error).split(". ")
+    return (sentences[1] if sentences[0].endswith(_NO_RECORDING) and len(sentences) > 1 else sentences[0]).rstrip(".")
+
+
+def _analyse_audio(recording: Recording, audio: Tensor, preparation: Preparation) -> tuple[Analysis, dict[str, Tensor]]:
     rate, hop = preparation.sample_rate, preparation.hop
     seconds, frames = len(audio) / rate, len(audio) // hop
     if preparation.whole:

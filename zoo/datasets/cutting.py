@@ -10,6 +10,8 @@ from torch.nn import functional as F
 
 # The thesis's windows for finding silence (the defaults of librosa).
 _WINDOW, _STEP = 2048, 512
+# Windows that are measured at once.
+_AT_ONCE = 1024
 
 
 @dataclass(frozen=True)
@@ -42,8 +44,11 @@ def stretches_of_sound(audio: Tensor, *, hop: int, silence_db: float) -> list[Sp
         The stretches in order, none of which overlap or touch.
     """
     frames = audio.shape[0] // hop
-    padded = F.pad(audio.double(), (_WINDOW // 2, _WINDOW // 2))
-    rms = padded.unfold(-1, _WINDOW, _STEP).square().mean(dim=-1).sqrt().clamp(min=1e-5)
+    windows = F.pad(audio, (_WINDOW // 2, _WINDOW // 2)).unfold(-1, _WINDOW, _STEP)
+    rms = torch.empty(len(windows), dtype=torch.float64)
+    for start in range(0, len(windows), _AT_ONCE):
+        rms[start : start + _AT_ONCE] = windows[start : start + _AT_ONCE].double().square().mean(dim=-1)
+    rms = rms.sqrt().clamp(min=1e-5)
     sounding = 20.0 * torch.log10(rms / rms.max()) > -silence_db
     edges = F.pad(sounding.int(), (1, 1)).diff().nonzero()[:, 0].tolist()
     found: list[Span] = []

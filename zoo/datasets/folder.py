@@ -6,9 +6,10 @@ from collections import Counter
 from pathlib import Path
 
 from zoo.datasets.attribution import AttributionIndex
-from zoo.datasets.recordings import FileRecording
+from zoo.datasets.recordings import FileRecording, name_of
 from zoo.errors import DatasetError
 from zoo.features.audio import AUDIO_SUFFIXES
+from zoo.features.sound_files import why_no_file
 
 
 def folder(path: Path) -> list[FileRecording]:
@@ -28,13 +29,16 @@ def folder(path: Path) -> list[FileRecording]:
     found: list[FileRecording] = []
     for file in files:
         attribution, instrument = index.look_up(file)
-        name = file.relative_to(path).as_posix() if path.is_dir() else file.name
+        name = name_of(file, path if path.is_dir() else path.parent)
         found.append(FileRecording(id=name, instrument=instrument, attribution=attribution, path=file))
     return found
 
 
 def audio_files(path: Path) -> list[Path]:
     """Find the audio files below a folder, hidden ones left out.
+
+    What is named as one but is none (a pipe, a link that leads nowhere, a folder without audio) is among them: reading
+    it says why it is left out.
 
     Args:
         path: The folder, or a single file, which is taken whatever its name.
@@ -45,13 +49,23 @@ def audio_files(path: Path) -> list[Path]:
     if path.is_file():
         return [path]
     if not path.is_dir():
-        raise DatasetError(f"There is no folder {path}. Give the folder with your recordings.")
-    inside = [
+        what = why_no_file(path)
+        raise DatasetError(
+            f"{path} is no folder. {what}. Give the folder with your recordings."
+            if what and path.exists()
+            else f"There is no folder {path}. Give the folder with your recordings."
+        )
+    visible = [
         file
         for file in sorted(path.rglob("*"))
-        if not file.is_dir() and not any(part.startswith((".", "__MACOSX")) for part in file.relative_to(path).parts)
+        if not any(part.startswith((".", "__MACOSX")) for part in file.relative_to(path).parts)
     ]
+    inside = [file for file in visible if not file.is_dir()]
     files = [file for file in inside if file.suffix.lower() in AUDIO_SUFFIXES]
+    with_audio = {folder for file in files for folder in file.parents}
+    folders = {file for file in visible if file.suffix.lower() in AUDIO_SUFFIXES and file.is_dir()} - with_audio
+    if files and folders:
+        files = sorted([*files, *folders])
     if not files:
         kinds = Counter(file.suffix.lower() or file.name for file in inside).most_common(4)
         holds = ", ".join(f"{count} {kind}" for kind, count in kinds) or "nothing"

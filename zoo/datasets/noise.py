@@ -10,6 +10,7 @@ smoothing and minimum statistics" (IEEE Transactions on Speech and Audio Process
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -31,6 +32,8 @@ _WINDOW, _TIME_QUANTILE, _BAND_QUANTILE, _NEIGHBOURS_HZ = 0.128, 0.1, 0.25, 150.
 _LOWEST_HZ = 110.0
 # What white noise has of its power where these quantiles are taken: found with a minute of it.
 _BIAS = 0.088
+# Frames, and bands, that are looked at at once.
+_AT_ONCE, _BANDS = 1024, 32
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,7 @@ def estimate_noise(audio: Tensor, f0_hz: Tensor, *, sample_rate: int, hop: int) 
         The noise; it cannot be told without pauses (those that are digitally silent are none) where the recording is
         shorter than a second or its median pitch is under 110 Hz.
     """
-    audio = audio.detach().double().cpu()
+    audio = audio.detach().cpu()
     level, voiced = _frames(audio, f0_hz.cpu(), sample_rate, hop)
     real = level > _DIGITAL_SILENCE
     if not bool(real.any()):
@@ -104,7 +107,9 @@ def _frames(audio: Tensor, f0_hz: Tensor, sample_rate: int, hop: int) -> tuple[T
     # Mean square of each frame of 32 ms, and whether there is a pitch anywhere in it or just beside it.
     size = round(_FRAME * sample_rate)
     padded = F.pad(audio, (0, max(0, size - len(audio))))
-    level = padded.unfold(0, size, size // 2).square().mean(dim=-1)
+    level = torch.empty(1 + (len(padded) - size) // (size // 2), dtype=torch.float64)
+    for at, some in _pieces(padded, size):
+        level[at : at + len(some)] = some.square().mean(dim=-1)
     start = torch.arange(len(level)) * (size // 2)
     before = F.pad((f0_hz > 0).long().cumsum(0), (1, 0))
     first = ((start - size) // hop).clamp(0, len(f0_hz))
@@ -112,20 +117,33 @@ def _frames(audio: Tensor, f0_hz: Tensor, sample_rate: int, hop: int) -> tuple[T
     return level, before[last] > before[first]
 
 
+def _pieces(audio: Tensor, size: int) -> Iterator[tuple[int, Tensor]]:
+    # The number of the first, and frames [up to _AT_ONCE, size] in float64, one every half of their size.
+    frames = audio.unfold(0, size, size // 2)
+    for start in range(0, len(frames), _AT_ONCE):
+        yield start, frames[start : start + _AT_ONCE].double()
+
+
 def _between_partials(audio: Tensor, sample_rate: int) -> float | None:
     size = round(_WINDOW * sample_rate)
     if len(audio) < size:
         return None
-    window = torch.hann_window(size, dtype=audio.dtype)
-    frames = audio.unfold(0, size, size // 2)
-    frames = frames[frames.square().mean(dim=-1) > _DIGITAL_SILENCE]
-    # Windows that are digitally silent in part would pass for a quieter floor.
-    whole = (frames.unfold(-1, size // 8, size // 8).square().mean(dim=-1) > _DIGITAL_SILENCE).all(dim=-1)
-    frames = frames[whole]
-    if len(frames) < 8:
+    window = torch.hann_window(size, dtype=torch.float64)
+    scale = 2.0 / (size * float(window.square().sum()))
+    # kept in float32, half the size: an hour has 230 MB of them. Written piece by piece, so that no holes are left
+    spectra = torch.empty(1 + (len(audio) - size) // (size // 2), size // 2 + 1)
+    count = 0
+    for _, frames in _pieces(audio, size):
+        frames = frames[frames.square().mean(dim=-1) > _DIGITAL_SILENCE]
+        # Windows that are digitally silent in part would pass for a quieter floor.
+        whole = (frames.unfold(-1, size // 8, size // 8).square().mean(dim=-1) > _DIGITAL_SILENCE).all(dim=-1)
+        frames = frames[whole]
+        spectra[count : count + len(frames)] = torch.fft.rfft(frames * window).abs().square() * scale
+        count += len(frames)
+    if count < 8:
         return None
-    spectrum = torch.fft.rfft(frames * window).abs().square() * (2.0 / (size * float(window.square().sum())))
-    quiet = spectrum.quantile(_TIME_QUANTILE, dim=0)
+    bands = torch.split(spectra[:count], _BANDS, dim=1)
+    quiet = torch.cat([some.double().quantile(_TIME_QUANTILE, dim=0) for some in bands])
     reach = max(1, round(_NEIGHBOURS_HZ * size / sample_rate))
     near = F.pad(quiet[None, None], (reach, reach), mode="replicate")[0, 0].unfold(0, 2 * reach + 1, 1)
     return float(near.quantile(_BAND_QUANTILE, dim=-1).sum()) / _BIAS

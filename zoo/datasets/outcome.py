@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ from zoo.datasets.analysis import Preparation
 from zoo.datasets.splits import SPLITS
 from zoo.features.frontend import LEVEL_QUANTILE, LEVEL_TARGET_DB
 from zoo.features.loudness_kinds import definition_of
+
+_NAMED = 3  # recordings of one oddity that are named
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,22 @@ def outcome_of(path: Path, info: dict[str, Any], *, fresh: bool) -> Outcome:
         skipped=[Skipped(**values) for values in info.get("skipped", [])],
         notes=info.get("notes", []),
     )
+
+
+def notes_of(told: Iterable[tuple[str, str]]) -> list[str]:
+    """Say what is odd about recordings, those with the same oddity together.
+
+    Args:
+        told: Pairs of a recording's id and a clause.
+    """
+    by_note: dict[str, list[str]] = {}
+    for source, note in told:
+        by_note.setdefault(note, []).append(source)
+    result = []
+    for note, sources in by_note.items():
+        more = f" and {len(sources) - _NAMED} more" if len(sources) > _NAMED else ""
+        result.append(f"{', '.join(sources[:_NAMED])}{more}: {note}.")
+    return result
 
 
 LEVELS = {

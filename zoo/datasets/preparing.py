@@ -22,7 +22,7 @@ from safetensors.torch import load_file
 from zoo.config import check_instrument
 from zoo.datasets.analysis import TENSORS, Analysis, Preparation, read_analysis, work_name
 from zoo.datasets.cutting import Span
-from zoo.datasets.outcome import Outcome, Skipped, definitions, outcome_of
+from zoo.datasets.outcome import Outcome, Skipped, definitions, notes_of, outcome_of
 from zoo.datasets.recordings import Recording
 from zoo.datasets.segments import FORMAT, INDEX_NAME, VERSION, WORK_NAME, ShardWriter, parse_index
 from zoo.datasets.splits import SPLITS, Assignment, assign
@@ -97,6 +97,8 @@ def prepare_dataset(
     plans = [_plan(out / subset, group, preparation, dataset) for subset, group in _by_subset(recordings).items()]
     if out.exists() and not out.is_dir():
         raise DatasetError(f"{out} is a file. Give the name of a folder to make.")
+    if any("\ud800" <= letter <= "\udfff" for letter in str(out.resolve())):
+        raise DatasetError(f"{out} cannot be made: its path is no text in UTF-8. Give another folder to make.")
     outcomes = {plan.path: _already_there(plan, force) for plan in plans}
     if all(outcomes.values()):
         return [outcome for outcome in outcomes.values() if outcome is not None]
@@ -365,9 +367,13 @@ def _describe(
             for k in used
         ],
         "skipped": [dataclasses.asdict(s) for s in _skipped(plan, analyses, division, preparation)],
-        "notes": [*(f"No music as it was played: {how}." for how in made), *division.notes],
+        "notes": [*(f"No music as it was played: {how}." for how in made), *_told(plan, analyses), *division.notes],
         "request": plan.request,
     }
+
+
+def _told(plan: _Plan, analyses: list[Analysis]) -> list[str]:
+    return notes_of((r.id, note) for r, a in zip(plan.recordings, analyses, strict=True) for note in a.notes)
 
 
 def _made_from(recording: Recording) -> dict[str, Any]:
@@ -406,4 +412,5 @@ def _known_shards(index: Path) -> list[str]:
 
 
 def _json(values: dict[str, Any]) -> str:
-    return json.dumps(values, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+    text = json.dumps(values, indent=1, sort_keys=True, ensure_ascii=False)
+    return text.encode("utf-8", "backslashreplace").decode() + "\n"  # names that are not UTF-8, wherever they stand

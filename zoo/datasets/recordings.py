@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from torch import Tensor
 
 from zoo.errors import DatasetError
-from zoo.features.audio import read_audio
+from zoo.features.audio import read_audio, read_recording
+from zoo.features.sound_files import check_file, seconds_of
+from zoo.files import file_hash
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,14 @@ class Recording:
         """
         raise DatasetError(f"{type(self).__name__} does not say how to load {self.id}: define its method load.")
 
+    def read(self, sample_rate: int) -> tuple[Tensor, tuple[str, ...]]:
+        """Give the audio, and what the user should know of it (a cut file, a channel left out); none by default.
+
+        Raises:
+            DatasetError: As for `load`.
+        """
+        return self.load(sample_rate), ()
+
     def known_f0(self, sample_rate: int, hop: int) -> Tensor | None:
         """Give the pitch at samples `frame * hop`, `[frames]`, 0 where unvoiced; None where it must be tracked."""
         return None
@@ -73,24 +85,39 @@ class FileRecording(Recording):
 
     def load(self, sample_rate: int) -> Tensor:
         """Read the file, as `zoo.features.read_audio` does."""
-        try:
+        with self._own_reasons():
             return read_audio(self.path, sample_rate=sample_rate)
-        except DatasetError as error:
-            raise DatasetError(str(error).removeprefix(f"{self.path}: ")) from error
+
+    def read(self, sample_rate: int) -> tuple[Tensor, tuple[str, ...]]:
+        """As `Recording.read`."""
+        with self._own_reasons():
+            found = read_recording(self.path, sample_rate=sample_rate)
+        return found.audio, found.notes
 
     def seconds(self) -> float | None:
         """Read the length from the file's header."""
-        import soundfile
-
-        try:
-            return float(soundfile.info(self.path).duration)
-        except (soundfile.SoundFileError, RuntimeError, OSError):
-            return None
+        return seconds_of(self.path)
 
     def digest(self, sample_rate: int) -> str:
         """Hash the file's bytes."""
-        with self.path.open("rb") as file:
-            state = hashlib.sha256()
-            while block := file.read(1 << 20):
-                state.update(block)
-        return state.hexdigest()
+        with self._own_reasons():
+            check_file(self.path)  # a pipe would be waited for
+        return file_hash(self.path)
+
+    @contextmanager
+    def _own_reasons(self) -> Iterator[None]:
+        try:
+            yield
+        except DatasetError as error:
+            raise DatasetError(str(error).removeprefix(f"{self.path}: ")) from error
+
+
+def name_of(path: Path, root: Path) -> str:
+    r"""What to call a file: its path relative to a folder, as text that every file and terminal can hold.
+
+    >>> name_of(Path("in/solo/a.wav"), Path("in"))
+    'solo/a.wav'
+
+    Bytes of a name that are not UTF-8 (as from an old archive) are escaped: `Flöte.wav`.
+    """
+    return path.relative_to(root).as_posix().encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

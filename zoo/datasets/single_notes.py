@@ -10,7 +10,6 @@ from torch import Tensor
 
 from zoo.datasets.recordings import FileRecording
 from zoo.errors import DatasetError
-from zoo.features.audio import read_audio
 from zoo.features.frontend import SILENT_PEAK
 from zoo.features.pitch import default_thresholds, track_pitch
 
@@ -96,7 +95,7 @@ def load_note(note: SingleNote, sample_rate: int) -> Tensor:
     Raises:
         DatasetError: The file cannot be read.
     """
-    audio = read_audio(note.file.path, sample_rate=sample_rate)
+    audio, _ = note.file.read(sample_rate)  # what is odd about it was told when it was measured
     start = round(note.start * sample_rate)
     return audio[start : start + round(note.seconds * sample_rate)]
 

@@ -10,7 +10,7 @@ import re
 from pathlib import Path
 
 from zoo.datasets.attribution import AttributionIndex
-from zoo.datasets.recordings import FileRecording, Recording
+from zoo.datasets.recordings import FileRecording, Recording, name_of
 from zoo.errors import DatasetError
 
 # The instruments' short names in file names.
@@ -39,9 +39,9 @@ def urmp(path: Path) -> list[Recording]:
             attribution, _ = index.look_up(file)
             found.append(
                 FileRecording(
-                    id=file.relative_to(path).as_posix(),
+                    id=name_of(file, path),
                     instrument=instrument,
-                    group=file.parent.name,
+                    group=name_of(file.parent, path),
                     subset=instrument,
                     attribution=attribution or {"source": "URMP"},
                     path=file,

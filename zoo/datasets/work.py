@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import signal
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
-import torch
-
 from zoo.datasets.analysis import Preparation, analyse_to_file, read_analysis
 from zoo.datasets.recordings import Recording
 from zoo.errors import DatasetError
+from zoo.parent_watch import start_worker, starting_workers
 
 _ROUNDS = 3
 
@@ -76,14 +74,15 @@ def _analyse_missing(
     executor = ProcessPoolExecutor(
         min(jobs, len(missing)),
         mp_context=multiprocessing.get_context("spawn"),
-        initializer=_start,
+        initializer=start_worker,
         initargs=(max(1, (os.cpu_count() or 1) // jobs),),
     )
     try:
-        running: dict[Future[None], Recording] = {
-            executor.submit(analyse_to_file, recording, preparation, path): recording
-            for path, recording in missing.items()
-        }
+        with starting_workers():
+            running: dict[Future[None], Recording] = {
+                executor.submit(analyse_to_file, recording, preparation, path): recording
+                for path, recording in missing.items()
+            }
         for future in as_completed(running):
             future.result()
             done += 1
@@ -100,9 +99,3 @@ def _analyse_missing(
             ) from error
         raise
     executor.shutdown()
-
-
-def _start(threads: int) -> None:
-    # Ctrl-C reaches every process of the terminal: the parent alone answers it.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    torch.set_num_threads(threads)

@@ -3,26 +3,50 @@
 from __future__ import annotations
 
 import io
+import logging
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from zoo.errors import ConfigError, DatasetError
+from zoo.features.channels import Mix, choose_channels
+from zoo.features.sound_files import SoundReader, check_file, damage, open_sound
 from zoo.files import write_atomically
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_log = logging.getLogger(__name__)
 
 AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
 
 
+@dataclass(frozen=True)
+class Recorded:
+    """A recording as it was read.
+
+    Attributes:
+        audio: float32 `[samples]`, mono at the rate that was asked for, full scale at 1.
+        notes: What the user should know of it, each as a clause without a full stop: channels left out, a cut file.
+    """
+
+    audio: Tensor
+    notes: tuple[str, ...] = ()
+
+
 def read_audio(path: str | Path, *, sample_rate: int) -> Tensor:
-    """Read a recording as mono at the given rate.
+    """Read a recording as mono at the given rate; what is odd about it goes to the log, as a warning.
 
     >>> read_audio("flute.flac", sample_rate=16000).shape  # doctest: +SKIP
     torch.Size([48000])
 
     Args:
-        path: A file that libsndfile reads: wav, flac, ogg, mp3 and others. Channels are averaged.
+        path: A file that libsndfile reads: wav, flac, ogg, mp3 and others. Channels are averaged, but for those that
+            are silent, broken, or cancel each other out.
         sample_rate: Rate of the result in Hz; the recording is resampled to it.
 
     Returns:
@@ -31,29 +55,60 @@ def read_audio(path: str | Path, *, sample_rate: int) -> Tensor:
     Raises:
         DatasetError: There is no such file, it cannot be read, is empty, or holds values that are no numbers.
     """
+    found = read_recording(path, sample_rate=sample_rate)
+    for note in found.notes:
+        _log.warning("%s: %s.", path, note)
+    return found.audio
+
+
+def read_recording(path: str | Path, *, sample_rate: int) -> Recorded:
+    """As `read_audio`, with what is odd about the recording as text. It is read in blocks.
+
+    Args:
+        path: The file.
+        sample_rate: Rate of the result in Hz.
+
+    Raises:
+        DatasetError: As for `read_audio`.
+    """
     import soundfile
 
     path = Path(path)
-    if not path.is_file():
-        what = "It is a folder" if path.is_dir() else "There is no such file"
-        raise DatasetError(f"{path}: cannot be read as a recording. {what}: give the path of an audio file.")
-    if path.stat().st_size == 0:
-        raise DatasetError(f"{path}: the file is empty (0 bytes). Get it again, or remove it.")
+    check_file(path)
     try:
-        found, rate = soundfile.read(path, dtype="float32", always_2d=True)
+        with open_sound(path) as reader:
+            channels = reader.file.channels
+            mix = choose_channels(reader.blocks(), sample_rate=reader.file.samplerate) if channels > 1 else Mix((0,))
+            audio = _mono(reader, mix, sample_rate) if mix.channels else np.zeros(reader.frames, np.float32)
+            missing = damage(path, reader)
     except (soundfile.SoundFileError, RuntimeError) as error:
         raise DatasetError(
             f"{path}: cannot be read as audio ({_reason(error)}). Known formats: wav, flac, ogg, mp3; "
             "convert others first, for example with ffmpeg."
         ) from error
-    if len(found) == 0:
+    if len(audio) == 0:
         raise DatasetError(f"{path}: the recording is empty (no samples). Get it again, or remove it.")
-    if not np.isfinite(found).all():
+    if not mix.channels or not np.isfinite(audio).all():
         raise DatasetError(
             f"{path}: the recording holds values that are no numbers (NaN or infinity). Export it again."
         )
-    audio = torch.from_numpy(found.mean(axis=1))
-    return resample(audio[None], rate, sample_rate)[0]
+    return Recorded(torch.from_numpy(audio), (*((missing,) if missing else ()), *mix.notes))
+
+
+def _mono(reader: SoundReader, mix: Mix, sample_rate: int) -> NDArray[np.float32]:
+    rate = reader.file.samplerate
+    if rate == sample_rate:
+        pieces = [mix.of(block) for block in reader.blocks()]
+        return np.concatenate(pieces) if pieces else np.zeros(0, np.float32)
+    import soxr
+
+    # block by block it gives the same samples as `soxr.resample` of the whole
+    stream = soxr.ResampleStream(rate, sample_rate, 1, dtype="float32", quality="HQ")
+    pieces = [stream.resample_chunk(mix.of(block)) for block in reader.blocks()]
+    if not pieces:
+        return np.zeros(0, np.float32)
+    pieces.append(stream.resample_chunk(np.zeros(0, np.float32), last=True))
+    return np.concatenate(pieces)
 
 
 def resample(audio: Tensor, from_rate: int, to_rate: int) -> Tensor:

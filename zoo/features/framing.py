@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import torch
 from torch import Tensor
@@ -66,6 +66,20 @@ def windows(padded: Tensor, *, frames: int, hop: int, size: int, chunk: int) -> 
         yield piece.unfold(-1, size, hop)
 
 
-def concatenate(pieces: list[Tensor], like: Tensor) -> Tensor:
-    """Join pieces `[batch, frames]` over time; no pieces give no frames."""
-    return torch.cat(pieces, dim=1) if pieces else like.new_zeros((like.shape[0], 0))
+def concatenate(pieces: Iterable[Tensor], like: Tensor, *, frames: int = 0) -> Tensor:
+    """Join pieces `[batch, frames]` over time; no pieces give no frames.
+
+    Args:
+        pieces: In order, computed one after the other.
+        like: Audio `[batch, samples]`.
+        frames: How many there will be in all. Given, the result is written piece by piece, where no gradient is needed:
+            small pieces that stay, between large ones that go, would leave holes in memory that add up.
+    """
+    if frames and not (torch.is_grad_enabled() and like.requires_grad):
+        whole, at = like.new_empty((like.shape[0], frames)), 0
+        for piece in pieces:
+            whole[:, at : at + piece.shape[1]] = piece
+            at += piece.shape[1]
+        return whole
+    every = list(pieces)
+    return torch.cat(every, dim=1) if every else like.new_zeros((like.shape[0], 0))

@@ -44,7 +44,7 @@ def bridge_gaps(
     gaps = [gap for gap in _gaps(f0_hz) if gap[1] - gap[0] <= longest]
     if not gaps:
         return f0_hz
-    samples = audio.detach().double().cpu()
+    samples = audio.detach().cpu()
     shift = 0 if center else round(0.032 * sample_rate)
     filled = f0_hz.clone()
     for start, end in gaps:
@@ -81,11 +81,11 @@ def _goes_on(audio: Tensor, where: list[int], *, period: int) -> bool:
         first = at - (size + period) // 2
         if first - slack < 0 or first + size + period + slack > len(audio):
             return False
-        here = audio[first : first + size]
+        here = audio[first : first + size].double()
         levels.append(float(here.square().mean()))
         if levels[-1] < 1e-10:
             return False
-        later = audio[first + period - slack : first + period + slack + size].unfold(0, size, 1)
+        later = audio[first + period - slack : first + period + slack + size].double().unfold(0, size, 1)
         alike = (later @ here) / (here.norm() * later.norm(dim=-1)).clamp(min=1e-12)
         if float(alike.max()) < _PERIODICITY:
             return False

@@ -124,11 +124,14 @@ def _power(audio: Tensor, *, sample_rate: int, hop: int, n_fft: int | None, cent
     padded = pad_for_frames(audio, hop=hop, size=size, center=center)
     window = torch.hann_window(size, dtype=audio.dtype, device=audio.device)
     weights = torch.tensor(_bin_weights(sample_rate, size), dtype=audio.dtype, device=audio.device)
-    pieces = []
-    for piece in windows(padded, frames=frames, hop=hop, size=size, chunk=max(1, _CHUNK // audio.shape[0])):
+
+    def power(piece: Tensor) -> Tensor:
         spectrum = torch.fft.rfft(piece * window)
-        pieces.append((spectrum.real.square() + spectrum.imag.square()) @ weights)
-    return concatenate(pieces, audio)
+        return (spectrum.real.square() + spectrum.imag.square()) @ weights
+
+    chunk = max(1, _CHUNK // audio.shape[0])
+    pieces = map(power, windows(padded, frames=frames, hop=hop, size=size, chunk=chunk))
+    return concatenate(pieces, audio, frames=frames)
 
 
 @functools.lru_cache(maxsize=8)

@@ -47,13 +47,16 @@ def loudness_db(audio: Tensor, *, sample_rate: int, hop: int, n_fft: int = 2048,
     padded = pad_for_frames(audio, hop=hop, size=n_fft, center=center)
     window = torch.hann_window(n_fft, dtype=audio.dtype, device=audio.device)
     weights = torch.tensor(a_weighting_db(sample_rate, n_fft), dtype=audio.dtype, device=audio.device) - REFERENCE_DB
-    pieces = []
-    for piece in windows(padded, frames=frames, hop=hop, size=n_fft, chunk=max(1, _CHUNK // audio.shape[0])):
+
+    def level(piece: Tensor) -> Tensor:
         magnitude = torch.fft.rfft(piece * window).abs()
         # 1e-20 in power is 1e-10 in magnitude, far under the floor, and a gradient that float32 can hold.
-        level = 10.0 * torch.log10(magnitude.square().clamp(min=1e-20)) + weights
-        pieces.append(level.clamp(min=FLOOR_DB).mean(dim=-1))
-    return concatenate(pieces, audio)
+        bins = 10.0 * torch.log10(magnitude.square().clamp(min=1e-20)) + weights
+        return bins.clamp(min=FLOOR_DB).mean(dim=-1)
+
+    chunk = max(1, _CHUNK // audio.shape[0])
+    pieces = map(level, windows(padded, frames=frames, hop=hop, size=n_fft, chunk=chunk))
+    return concatenate(pieces, audio, frames=frames)
 
 
 def rms_db(audio: Tensor, *, sample_rate: int, hop: int, n_fft: int = 2048, center: bool = False) -> Tensor:

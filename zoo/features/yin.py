@@ -50,7 +50,10 @@ def yin_pitch(
         ConfigError: The sample rate is too low for the pitches asked for.
     """
     shortest, longest = lag_range(sample_rate, fmin, fmax)
-    pitches, confidences = [], []
+    frames = frame_count(audio.shape[-1], hop)
+    # written piece by piece: small pieces that stay between large ones that go leave holes in memory that add up
+    pitch, confidence = audio.new_empty(2, audio.shape[0], frames)
+    at = 0
     for window in _windows(audio, sample_rate=sample_rate, hop=hop, fmin=fmin, center=center):
         difference = _difference(window, longest + 1)
         normalised = _normalise(difference)
@@ -65,9 +68,11 @@ def yin_pitch(
         depth = inner.gather(-1, lag[..., None] - 1)[..., 0]
         period = _refine(difference, lag)
         voiced = trough.any(dim=-1) & (window.square().mean(dim=-1) > SILENCE)
-        pitches.append((sample_rate / period).clamp(fmin, fmax))
-        confidences.append(torch.where(voiced, 1.0 - depth, 0.0).clamp(0.0, 1.0))
-    return concatenate(pitches, audio).to(audio.dtype), concatenate(confidences, audio).to(audio.dtype)
+        here = slice(at, at + window.shape[1])
+        pitch[:, here] = (sample_rate / period).clamp(fmin, fmax)
+        confidence[:, here] = torch.where(voiced, 1.0 - depth, 0.0).clamp(0.0, 1.0)
+        at = here.stop
+    return pitch, confidence
 
 
 def refine_pitch(

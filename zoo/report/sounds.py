@@ -76,16 +76,12 @@ def read_sound(path: Path) -> Sound:
     Raises:
         DatasetError: It cannot be read, is empty or too large, or holds values that are no numbers.
     """
-    import soundfile
-
     from zoo.features.audio import read_audio
+    from zoo.features.sound_files import rate_of
 
     if path.is_file() and path.stat().st_size > MOST_BYTES:
         raise DatasetError(f"{path}: has {path.stat().st_size} bytes; a sample for a page has {MOST_BYTES} at most.")
-    try:
-        rate = int(soundfile.info(path).samplerate)
-    except (soundfile.SoundFileError, RuntimeError):
-        rate = 1  # whatever is wrong with it, the next line says it
+    rate = rate_of(path) or 1  # whatever is wrong with it, the next line says it
     audio = read_audio(path, sample_rate=rate).double().numpy()
     return Sound(np.round(audio * _FULL_SCALE).clip(-_FULL_SCALE, _FULL_SCALE - 1).astype(np.int16), rate)
 

@@ -5,7 +5,8 @@ Requirements it meets:
 - a run that is done is not started again, and one that was begun goes on: the same command continues whatever stopped;
 - one whose folder another process still has is waited for;
 - one that fails by itself is started again some times; one that asks for what cannot be is not;
-- Ctrl-C and SIGTERM stop all of them after the step that they are computing.
+- Ctrl-C and SIGTERM stop all of them after the step that they are computing;
+- they end when this process is killed.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from pathlib import Path
 
 from zoo.errors import ConfigError, ZooError
 from zoo.locks import holder_of
+from zoo.parent_watch import ends_with_parent
 from zoo.training.done import is_done
 from zoo.training.history import read_history
 from zoo.training.interrupts import StopRequest
@@ -153,12 +155,14 @@ def _start(status: Status, at_once: int) -> None:
     elif folder.is_dir() and not has_begun(folder, ours=True):
         shutil.rmtree(folder)  # it failed before there was anything to resume
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    environment = {"OMP_NUM_THREADS": str(max(1, cores // at_once)), **os.environ}
+    environment = ends_with_parent({"OMP_NUM_THREADS": str(max(1, cores // at_once)), **os.environ})
     status.state = "running"
     status.tries += 1
     status._began = time.monotonic()
     with status.log.open("ab") as log:
-        status._process = subprocess.Popen([sys.executable, *arguments], stdout=log, stderr=log, env=environment)
+        status._process = subprocess.Popen(
+            [sys.executable, *arguments], stdin=subprocess.PIPE, stdout=log, stderr=log, env=environment
+        )
 
 
 def _look(status: Status, retries: int) -> None:
