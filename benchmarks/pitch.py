@@ -65,7 +65,7 @@ class Compared:
 
 
 def clips(paths: Sequence[Path], seconds: float) -> dict[str, Tensor]:
-    """The beginning of each recording, or three of zoo's phrases made by rule."""
+    """The beginning of each recording, or three of zoo's synthetic phrases."""
     if not paths:
         found = {recording.id: recording.load(SAMPLE_RATE) for recording in tones(phrases=3, seconds=seconds)}
         return {f"tones {name}": audio[None] for name, audio in found.items()}
@@ -170,12 +170,12 @@ def _line(name: str, times: list[str], cents: dict[str, Tensor], same: Tensor) -
 def main(argv: Sequence[str] | None = None) -> int:
     """Print a table for each model."""
     parser = argparse.ArgumentParser(description="Time and compare pitch with torchcrepe.predict.")
-    parser.add_argument("recordings", nargs="*", type=Path, help="audio files (default: phrases made by rule)")
+    parser.add_argument("recordings", nargs="*", type=Path, help="audio files (default: synthetic phrases)")
     parser.add_argument("--models", nargs="+", choices=MODELS, default=["tiny", "full"], help="default: both")
     parser.add_argument(
         "--seconds", type=float, default=2.0, help="of each recording, from where it begins to sound (default 2)"
     )
-    parser.add_argument("--hop", type=int, default=64, help="samples a frame at 16 kHz (default 64)")
+    parser.add_argument("--hop", type=int, default=64, help="samples per frame at 16 kHz (default 64)")
     parser.add_argument("--repeats", type=int, default=3, help="turns of each (default 3)")
     parser.add_argument("--threads", type=int, default=1, help="of torch (default 1)")
     parser.add_argument("--wall", action="store_true", help="times by the clock, not by the processor")
