@@ -114,3 +114,12 @@ def test_result_that_is_as_quiet_by_itself_is_left_alone():
 def test_unknown_fit_is_refused():
     with pytest.raises(ConfigError, match="no fit 'best'; it is 'auto' or 'off'"):
         check_fit("best")
+
+
+def test_gain_of_a_long_sound_in_pieces_is_that_of_the_whole(monkeypatch):
+    level_db = -20.0 - 40.0 * (torch.arange(750) % 100 > 60)
+    dry = sine(440, seconds=3.0).float()
+    whole = quiet_gain(dry, level_db, sample_rate=RATE, hop=HOP)
+    assert 0.0 < float(whole.min()) < 0.1 < float(whole.max())
+    monkeypatch.setattr("zoo.fit._FRAMES", 70)
+    torch.testing.assert_close(quiet_gain(dry, level_db, sample_rate=RATE, hop=HOP), whole, rtol=0, atol=1e-5)

@@ -103,7 +103,7 @@ def _has_step_form(model: Model) -> bool:
 def _in_pieces(model: Model, f0_hz: Tensor, loudness_db: Tensor, noise: _Noise) -> LongRendering:
     frames, hop = f0_hz.shape[1], model.hop
     late = model.synth.latency * hop
-    audio, dry = torch.empty(2, 1, late + frames * hop)
+    audio, dry = (torch.empty(1, late + frames * hop) for _ in range(2))
     state, at = model.synth.initial_state(1), 0
     for controls in _controls(model, scale_f0(f0_hz), scale_loudness(loudness_db)):
         count = next(iter(controls.values())).shape[1]

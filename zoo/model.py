@@ -270,8 +270,9 @@ class Model(nn.Module):
         training = self.training
         self.eval()
         try:
-            made = render_long(self, asked.f0_hz, asked.loudness_db, seed=seed)
-            audio = quietened(made, asked, self.synth)[0].float().cpu()
+            # what was rendered goes before the level is measured
+            audio = quietened(render_long(self, asked.f0_hz, asked.loudness_db, seed=seed), asked, self.synth)
+            audio = audio[0].float().cpu()
         finally:
             self.train(training)
         level_db = recording_level_db(asked, sample_rate=self.sample_rate) if level == "recording" else None

@@ -146,3 +146,13 @@ def test_reverb_in_blocks_is_the_reverb(length, block, blocks, at_once):
         made, state = reverb.step(piece, state)
         found.append(made)
     torch.testing.assert_close(torch.cat(found, 1), whole, atol=2e-5, rtol=0)
+
+
+def test_reverb_of_a_long_sound_in_pieces_is_that_of_the_whole(monkeypatch):
+    reverb = Reverb(1600, sample_rate=16000)
+    audio = torch.randn(2, 20001)
+    whole = reverb(audio).detach()
+    monkeypatch.setattr("zoo.synths.reverb._WHOLE", 1000)
+    monkeypatch.setattr("zoo.synths.reverb._PIECE", 700)
+    with torch.no_grad():
+        torch.testing.assert_close(reverb(audio), whole, rtol=0, atol=1e-5)

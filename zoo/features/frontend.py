@@ -242,7 +242,8 @@ def normalize(audio: Tensor, how: str, *, sample_rate: int | None = None) -> tup
     Raises:
         ConfigError: "loudness" lacks the sample rate.
     """
-    peak = float(audio.abs().max()) if audio.numel() else 0.0
+    # as audio.abs().max() gives it, without another copy of a long recording
+    peak = float(torch.maximum(audio.max(), -audio.min())) if audio.numel() else 0.0
     if how == "none" or peak < SILENT_PEAK:
         return audio, 0.0
     if how == "peak":

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from zoo.errors import ConfigError
-from zoo.features.framing import check_audio, concatenate, frame_count, pad_for_frames, windows
+from zoo.features.framing import check_audio, concatenate, frame_count, windows
 from zoo.features.loudness import FLOOR_DB, a_response
 
 QUIET_DB = 30.0
@@ -121,7 +121,6 @@ def _power(audio: Tensor, *, sample_rate: int, hop: int, n_fft: int | None, cent
     if size < 2:
         raise ConfigError(f"The window of a level must have at least 2 samples, not {size}.")
     frames = frame_count(audio.shape[-1], hop)
-    padded = pad_for_frames(audio, hop=hop, size=size, center=center)
     window = torch.hann_window(size, dtype=audio.dtype, device=audio.device)
     weights = torch.tensor(_bin_weights(sample_rate, size), dtype=audio.dtype, device=audio.device)
 
@@ -130,7 +129,7 @@ def _power(audio: Tensor, *, sample_rate: int, hop: int, n_fft: int | None, cent
         return (spectrum.real.square() + spectrum.imag.square()) @ weights
 
     chunk = max(1, _CHUNK // audio.shape[0])
-    pieces = map(power, windows(padded, frames=frames, hop=hop, size=size, chunk=chunk))
+    pieces = map(power, windows(audio, frames=frames, hop=hop, size=size, chunk=chunk, center=center))
     return concatenate(pieces, audio, frames=frames)
 
 

@@ -8,7 +8,7 @@ import math
 import torch
 from torch import Tensor
 
-from zoo.features.framing import check_audio, concatenate, frame_count, pad_for_frames, windows
+from zoo.features.framing import check_audio, concatenate, frame_count, windows
 
 FLOOR_DB = -80.0
 # The reference level: it brings a full-scale tone near 0 dB.
@@ -44,7 +44,6 @@ def loudness_db(audio: Tensor, *, sample_rate: int, hop: int, n_fft: int = 2048,
     """
     check_audio(audio, sample_rate=sample_rate, hop=hop)
     frames = frame_count(audio.shape[-1], hop)
-    padded = pad_for_frames(audio, hop=hop, size=n_fft, center=center)
     window = torch.hann_window(n_fft, dtype=audio.dtype, device=audio.device)
     weights = torch.tensor(a_weighting_db(sample_rate, n_fft), dtype=audio.dtype, device=audio.device) - REFERENCE_DB
 
@@ -55,7 +54,7 @@ def loudness_db(audio: Tensor, *, sample_rate: int, hop: int, n_fft: int = 2048,
         return bins.clamp(min=FLOOR_DB).mean(dim=-1)
 
     chunk = max(1, _CHUNK // audio.shape[0])
-    pieces = map(level, windows(padded, frames=frames, hop=hop, size=n_fft, chunk=chunk))
+    pieces = map(level, windows(audio, frames=frames, hop=hop, size=n_fft, chunk=chunk, center=center))
     return concatenate(pieces, audio, frames=frames)
 
 
@@ -80,9 +79,9 @@ def rms_db(audio: Tensor, *, sample_rate: int, hop: int, n_fft: int = 2048, cent
     """
     check_audio(audio, sample_rate=sample_rate, hop=hop)
     frames = frame_count(audio.shape[-1], hop)
-    padded = pad_for_frames(audio, hop=hop, size=n_fft, center=center)
     pieces = []
-    for piece in windows(padded, frames=frames, hop=hop, size=n_fft, chunk=max(1, _CHUNK // audio.shape[0])):
+    chunk = max(1, _CHUNK // audio.shape[0])
+    for piece in windows(audio, frames=frames, hop=hop, size=n_fft, chunk=chunk, center=center):
         mean_square = piece.square().mean(dim=-1)
         level = 20.0 * torch.log10(mean_square.clamp(min=1e-20)) - REFERENCE_DB
         pieces.append(level.clamp(min=FLOOR_DB))
