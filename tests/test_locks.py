@@ -158,7 +158,12 @@ def test_ctrl_c_ends_the_wait_for_a_lock(tmp_path):
     )
     with locked(tmp_path / "x"):
         waiting = subprocess.Popen(
-            [sys.executable, "-c", code, tmp_path / "x"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            [sys.executable, "-c", code, tmp_path / "x"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            # Tests that a shell put into the background ignore Ctrl-C, and so would their children.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
         )
         assert waiting.stdout.readline() == "waits\n"
         time.sleep(0.3)
