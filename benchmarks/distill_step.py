@@ -24,13 +24,15 @@ import torch
 from plain_step import PlainStep
 from torch import Tensor
 
-from zoo import checkpoint, hub
+from zoo import resolve
 from zoo.datasets import Preparation, open_dataset, prepare_dataset
 from zoo.datasets.segments import Dataset
 from zoo.datasets.tones import tones
 from zoo.features import FeatureSettings
 from zoo.losses.distillation import Loss, OutputAudio, Reconstruction, bind_losses
-from zoo.model import create
+from zoo.models.loading import load_folder
+from zoo.models.model import create
+from zoo.storage import checkpoint
 from zoo.training.batches import Stream
 from zoo.training.devices import resolve_precision
 from zoo.training.memory import keep_freed_memory
@@ -66,8 +68,8 @@ class ZooStep:
     ) -> None:
         torch.manual_seed(0)
         checkpoint.save(create(teacher, instrument="tones"), folder)
-        found = hub.find(str(folder))
-        self.teacher = Teacher(checkpoint.load_folder(folder), found=found)
+        found = resolve.find(str(folder))
+        self.teacher = Teacher(load_folder(folder), found=found)
         model = create(student, instrument="tones")
         losses: list[Loss] = [Reconstruction(weight=0.5), OutputAudio(weight=0.5)]
         bind_losses(losses, model, self.teacher.model)
@@ -99,7 +101,7 @@ def measure(pair: str, data: Dataset, *, batch_size: int, steps: int, folder: Pa
     """Median seconds of a step in both forms."""
     teacher, _, student = pair.partition(":")
     own = ZooStep(teacher, student, data, batch_size=batch_size, folder=folder, precision=precision)
-    plain = PlainStep(checkpoint.load_folder(folder), create(student, instrument="tones"))
+    plain = PlainStep(load_folder(folder), create(student, instrument="tones"))
     segments = data.split("train")
     wall: dict[str, list[float]] = {"plain": [], "zoo": []}
     busy: dict[str, list[float]] = {"plain": [], "zoo": []}

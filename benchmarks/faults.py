@@ -36,9 +36,9 @@ from hub_faults import Fault
 from hub_server import HubServer
 
 import zoo
-from zoo.config import read_config
 from zoo.hub.errand import PATIENCE_SECONDS
-from zoo.run_files import published_files
+from zoo.storage.config import read_config
+from zoo.storage.run_files import published_files
 
 MOST_SECONDS = 60.0
 NAME = "gru-S-flute"

@@ -30,14 +30,14 @@ from instrument_phrases import Asked, Phrases, range_of
 from instruments import EVERY, MAX_LOUDNESS_DB, MIN_FRAMES, find_data
 from zoo_kernels.bench.tables import machine
 
-from zoo import hub, metrics
-from zoo.checkpoint import load_folder
+from zoo import metrics, resolve
 from zoo.errors import ConfigError, ZooError
 from zoo.features import measure_loudness
-from zoo.files import write_atomically
-from zoo.lineage import teacher_reference
 from zoo.metrics.transfer import QUIET_DB
-from zoo.model import Model
+from zoo.models.loading import load_folder
+from zoo.models.model import Model
+from zoo.storage.files import write_atomically
+from zoo.storage.lineage import teacher_reference
 from zoo.training.history import read_history
 from zoo.training.results import METRIC, metrics_of, table
 
@@ -115,7 +115,7 @@ def examine(run: Path, phrases: Phrases, data: str) -> tuple[str, float, Found]:
     reference = teacher_reference(student.config)
     if reference is None:
         raise ConfigError(f"{run} was not distilled: it has no teacher to be compared with.")
-    teacher = hub.load(reference)
+    teacher = resolve.load(reference)
     span = range_of(find_data(student, data))
     away, likeness = [], []
     for asked in phrases.for_model(student, span):

@@ -13,12 +13,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from zoo.card import write_card
-from zoo.config import read_config
+from zoo.cards import write_card
 from zoo.datasets import open_dataset
 from zoo.errors import DatasetError, ZooError
-from zoo.files import write_atomically
-from zoo.run_files import CONFIG
+from zoo.storage.config import read_config
+from zoo.storage.files import write_atomically
+from zoo.storage.run_files import CONFIG
 from zoo.training.data_range import range_of
 
 

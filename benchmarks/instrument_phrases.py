@@ -17,8 +17,8 @@ from zoo.errors import DatasetError
 from zoo.features import Features, read_audio
 from zoo.features.audio import AUDIO_SUFFIXES
 from zoo.features.frontend import normalize
-from zoo.fit import into_range
-from zoo.model import Model
+from zoo.models.fit import into_range
+from zoo.models.model import Model
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 
 from zoo_kernels.bench.tables import machine
 
-from zoo.card.words import METRICS
+from zoo.cards.labels import METRICS
 from zoo.commands import bench
-from zoo.lineage import teachers_of
 from zoo.metrics.transfer import QUIET_DB, SILENT_DB, dbfs
+from zoo.storage.lineage import teachers_of
 from zoo.training.progress import duration
 from zoo.training.results import ARMS, METRIC, spread, table
 

@@ -37,14 +37,15 @@ import torch
 from instrument_phrases import Phrases, range_of
 from instrument_tables import page, worst
 
-from zoo import hub, metrics, store
-from zoo.config import read_config
+from zoo import metrics, resolve
 from zoo.datasets import Dataset, open_dataset
 from zoo.errors import ModelNotFoundError, ZooError, listing
-from zoo.files import write_atomically
-from zoo.listing import ModelInfo, describe_folder
 from zoo.metrics.transfer import SILENT_DB, Following, dbfs
-from zoo.model import Model
+from zoo.models.model import Model
+from zoo.storage import store
+from zoo.storage.config import read_config
+from zoo.storage.files import write_atomically
+from zoo.storage.info import ModelInfo, describe_folder
 from zoo.training.batches import in_order
 from zoo.training.bench import Cost, measure_cost
 from zoo.training.evaluation import check_rates, held_out, play
@@ -239,7 +240,7 @@ def examine(name: str, folder: Path, phrases: Phrases, options: argparse.Namespa
     """Measure all that there is to measure of a model."""
     found = Instrument(name, folder, describe_folder(folder), result_of(folder, name=name) or {})
     with no_sockets() as attempts:
-        model = hub.load(folder)
+        model = resolve.load(folder)
         try:
             dataset = find_data(model, options.data)
             found.resynthesis = resynthesize(model, dataset, options.segments)

@@ -25,7 +25,7 @@ from hub_server import HubServer
 from safetensors.torch import load_file
 
 import zoo
-from zoo.config import read_config
+from zoo.storage.config import read_config
 
 
 def main() -> None:

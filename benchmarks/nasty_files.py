@@ -25,15 +25,15 @@ from typing import Any
 import torch
 
 import zoo
-from zoo import store
-from zoo.card import card_text, hub_reference
-from zoo.configure import configure
+from zoo.cards import card_text, hub_reference
+from zoo.commands.gin_program import main_functions
 from zoo.datasets import open_dataset
 from zoo.datasets.attribution import AttributionIndex
 from zoo.errors import ZooError
-from zoo.gin_program import main_functions
-from zoo.lineage import attributions, teacher_reference, teachers_of
+from zoo.gin_config.configure import configure
+from zoo.hub.source import read_source
 from zoo.report import make_report
+from zoo.storage.lineage import attributions, teacher_reference, teachers_of
 from zoo.training.checkpoints import load_state
 from zoo.training.done import is_done
 from zoo.training.history import read_history
@@ -252,7 +252,7 @@ def _read_report(run: Path) -> None:
 
 
 def _read_dataset(folder: Path) -> None:
-    from zoo.datasets.outcome import outcome_of
+    from zoo.datasets.preparation.outcome import outcome_of
     from zoo.training.setup import _lineage
 
     data = open_dataset(folder)
@@ -269,7 +269,7 @@ def _read_recipe(run: Path) -> None:
 
 def _read_small(run: Path) -> None:
     is_done(run)
-    store.read_origin(run)
+    read_source(run)
     hub_reference(run)
     AttributionIndex(run).look_up(run / "a.wav")
 

@@ -21,7 +21,7 @@ from torch.nn import functional as F
 
 from zoo.features import scale_f0, scale_loudness
 from zoo.losses import FFT_SIZES
-from zoo.model import Model, create
+from zoo.models.model import Model, create
 
 EPSILON = 1e-7
 

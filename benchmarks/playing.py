@@ -23,7 +23,7 @@ from zoo_kernels.bench.tables import machine
 
 import zoo
 from zoo import registry
-from zoo.files import write_atomically
+from zoo.storage.files import write_atomically
 from zoo.training.results import table
 
 STRETCH = 48

@@ -20,7 +20,7 @@ import torch
 
 from zoo import registry
 from zoo.decoders import Decoder, State
-from zoo.model import Model, create
+from zoo.models.model import Model, create
 
 STRETCH = 50
 """Frames that are played before it is the next decoder's turn."""

@@ -54,7 +54,7 @@ def main() -> int:
 
 def _loads(place: Path, name: str, writer: Callable[..., None], count: int) -> int:
     import zoo
-    from zoo.checkpoint import weights_hash
+    from zoo.storage.checkpoint import weights_hash
 
     folders, hashes = [], set()
     for number in range(2):
@@ -87,7 +87,7 @@ def _load(target: Path, count: int, results: Queue[Any]) -> None:
     import torch
 
     import zoo
-    from zoo.checkpoint import weights_hash
+    from zoo.storage.checkpoint import weights_hash
 
     torch.set_num_threads(1)
     for _ in range(count):
@@ -111,7 +111,7 @@ def _save_in_turns(folders: list[Path], target: Path, stop: Event, results: Queu
 def _enter_in_turns(folders: list[Path], target: Path, stop: Event, results: Queue[Any]) -> None:
     import shutil
 
-    from zoo.files import new_folder
+    from zoo.storage.files import new_folder
 
     saves = 0
     while not stop.is_set():
@@ -182,7 +182,7 @@ def _work(
 
 
 def _prepare(data: Path, out: Path, number: int) -> dict[str, Any]:
-    from zoo.datasets.recipe import prepare
+    from zoo.datasets.preparation.recipe import prepare
 
     (outcome,) = prepare(recordings=data, out=out, pitch="yin", instrument="flute")
     info = json.loads((out / "dataset.json").read_text())
@@ -191,8 +191,8 @@ def _prepare(data: Path, out: Path, number: int) -> dict[str, Any]:
 
 
 def _train(data: Path, out: Path, number: int) -> dict[str, Any]:
-    from zoo.config import read_config
-    from zoo.datasets.recipe import prepare
+    from zoo.datasets.preparation.recipe import prepare
+    from zoo.storage.config import read_config
     from zoo.training.loop import train
 
     prepared = data.parent / "prepared"

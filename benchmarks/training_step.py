@@ -26,8 +26,8 @@ from torch import Tensor
 
 from zoo.decoders import blocks, s4, state_space
 from zoo.losses.distillation import Loss, OutputAudio, Reconstruction, compute
-from zoo.model import create
-from zoo.rendering import Rendering
+from zoo.models.model import create
+from zoo.models.rendering import Rendering
 from zoo.training.memory import keep_freed_memory
 
 FORMS = ("zoo", "direct sums", "textbook")

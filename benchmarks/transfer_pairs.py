@@ -44,12 +44,13 @@ from transfer_phrases import (
     yin,
 )
 
-from zoo import hub, store
+from zoo import resolve
 from zoo.features import Features, read_audio
-from zoo.files import write_atomically
-from zoo.fit import FITS, into_range
 from zoo.metrics import Gaussian, frechet_distance, frechet_log_mel
-from zoo.model import Model
+from zoo.models.fit import FITS, into_range
+from zoo.models.model import Model
+from zoo.storage import store
+from zoo.storage.files import write_atomically
 
 MAX_LEVEL_DB, MAX_CENTS = 6.0, 20.0
 PIECES = 4
@@ -110,7 +111,7 @@ class Tally:
 
 def measure(name: str, chosen: Sequence[Excerpt], options: argparse.Namespace) -> Tally:
     """Play all phrases of other instruments on a model."""
-    model = hub.load(name)
+    model = resolve.load(name)
     pairs: list[Pair] = []
     made = None
     for excerpt in chosen:

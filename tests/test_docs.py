@@ -12,8 +12,8 @@ import zoo_kernels
 from building import PLUGINS
 
 import zoo
-import zoo.paths
 import zoo.registry
+import zoo.registry.paths
 from zoo.__main__ import COMMANDS
 
 CHECKOUT = Path(__file__).parent.parent
@@ -140,7 +140,7 @@ def test_plugin_guide_s_notebook_runs_as_shown_and_its_messages_are_real():
 
 def test_plugin_guide_names_every_group_and_every_check():
     brought = section(PLUGINS_PAGE, "## What a plugin can bring")
-    groups = {kind.group for kind in zoo.registry.KINDS.values()} | {zoo.paths.RESOURCES}
+    groups = {kind.group for kind in zoo.registry.KINDS.values()} | {zoo.registry.paths.RESOURCES}
     assert set(re.findall(r"`(zoo_\w+)`", brought)) == groups
     assert set(re.findall(r"`(check_\w+)`", brought)) == set(zoo.testing.__all__)
     assert set(re.findall(r"`(\w+)`", section(PLUGINS_PAGE, "## In a notebook"))) >= set(zoo.register.__all__)

@@ -13,13 +13,14 @@ from building import MODELS
 from huggingface_hub import ModelCard
 
 import zoo
-from zoo import naming, registry
-from zoo.card import card_text
-from zoo.config import read_config
+from zoo import registry
+from zoo.cards import card_text
 from zoo.hub.publishing import public_files
-from zoo.lineage import rounding_difference_db
-from zoo.run_files import CARD, published_files
-from zoo.store import models_in, shipped_models
+from zoo.models import naming
+from zoo.storage.config import read_config
+from zoo.storage.lineage import rounding_difference_db
+from zoo.storage.run_files import CARD, published_files
+from zoo.storage.store import models_in, shipped_models
 
 NAMES = sorted(models_in(MODELS))
 MEGABYTE = 1_000_000

@@ -7,8 +7,8 @@ import zipfile
 
 from building import CHECKOUT, MODELS
 
-from zoo.paths import QUICK_START_MODEL
-from zoo.store import models_in
+from zoo.registry.paths import QUICK_START_MODEL
+from zoo.storage.store import models_in
 
 MEGABYTE = 1_000_000
 
@@ -23,7 +23,7 @@ def test_wheel_carries_every_gin_file_and_the_quick_start_s_teacher_alone(wheels
     cards = "zoo/_shipped/model_cards/"
     teacher = {f"{cards}{QUICK_START_MODEL}/{name}" for name in tracked(MODELS / QUICK_START_MODEL)}
     assert {name for name in names if name.startswith(cards)} == teacher
-    assert {"zoo/py.typed", "zoo/presets.py"} <= names
+    assert {"zoo/py.typed", "zoo/models/presets.py"} <= names
     assert wheels["ddsp_zoo"].stat().st_size < 20 * MEGABYTE
 
 
@@ -39,7 +39,7 @@ def test_wheel_of_models_carries_every_other_model_and_nothing_else(wheels):
 def test_wheel_carries_the_files_that_pages_are_made_of(wheels):
     names = set(zipfile.ZipFile(wheels["ddsp_zoo"]).namelist())
     assert {f"zoo/report/page.{suffix}" for suffix in ("html", "css", "js")} <= names
-    assert "zoo/card/template.md" in names
+    assert "zoo/cards/template.md" in names
 
 
 def test_wheel_carries_the_kernels(wheels):
@@ -52,7 +52,7 @@ def test_installed_wheel_works_from_any_folder(wheels, tmp_path):
     for name in ("ddsp_zoo", "ddsp_zoo_kernels"):
         zipfile.ZipFile(wheels[name]).extractall(target)
     code = (
-        "import zoo, zoo_kernels, zoo.paths as p; print(zoo.__file__); print(zoo_kernels.__file__);"
+        "import zoo, zoo_kernels, zoo.registry.paths as p; print(zoo.__file__); print(zoo_kernels.__file__);"
         "print(zoo.list_models()); print([f for f in p.gin_folders() if (f / 'quickstart.gin').is_file()])"
     )
     done = subprocess.run(

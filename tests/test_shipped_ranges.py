@@ -5,8 +5,8 @@ import torch
 from building import MODELS
 
 import zoo
-from zoo.config import read_config
-from zoo.store import models_in
+from zoo.storage.config import read_config
+from zoo.storage.store import models_in
 
 NAMES = sorted(models_in(MODELS))
 CEILINGS = {"flute": 30, "violin": 36, "trumpet": 46, "tones": 40}

@@ -19,37 +19,35 @@ if TYPE_CHECKING:
     from zoo import features as features
     from zoo import losses as losses
     from zoo import metrics as metrics
-    from zoo import register as register
     from zoo import testing as testing
-    from zoo.checkpoint import save as save
-    from zoo.hub import fetch as fetch
-    from zoo.hub import load as load
-    from zoo.hub.pushing import push as push
     from zoo.listing import info as info
     from zoo.listing import list_models as list_models
-    from zoo.model import Model as Model
-    from zoo.model import create as create
-    from zoo.player import Player as Player
-    from zoo.rendering import Rendering as Rendering
-    from zoo.thesis import import_thesis as import_thesis
+    from zoo.models.model import Model as Model
+    from zoo.models.model import create as create
+    from zoo.models.rendering import Rendering as Rendering
+    from zoo.registry import register as register
+    from zoo.resolve import push as push
+    from zoo.storage.checkpoint import save as save
+    from zoo.streaming.player import Player as Player
+    from zoo.thesis.checkpoints import import_thesis as import_thesis
 
 if "ZOO_WORKER_OF" in os.environ:  # a worker of `prepare`, which is to end with it
-    from zoo.parent_watch import watch_from_the_beginning
+    from zoo.executors.parent_watch import watch_from_the_beginning
 
     watch_from_the_beginning()
 
 _HOME = {
-    "Model": "zoo.model",
-    "Player": "zoo.player",
-    "Rendering": "zoo.rendering",
-    "create": "zoo.model",
-    "fetch": "zoo.hub",
-    "import_thesis": "zoo.thesis",
+    "Model": "zoo.models.model",
+    "Player": "zoo.streaming.player",
+    "Rendering": "zoo.models.rendering",
+    "create": "zoo.models.model",
+    "fetch": "zoo.resolve",
+    "import_thesis": "zoo.thesis.checkpoints",
     "info": "zoo.listing",
     "list_models": "zoo.listing",
-    "load": "zoo.hub",
-    "push": "zoo.hub.pushing",
-    "save": "zoo.checkpoint",
+    "load": "zoo.resolve",
+    "push": "zoo.resolve",
+    "save": "zoo.storage.checkpoint",
 }
 _SUBPACKAGES = ("errors", "features", "losses", "metrics", "register", "testing")
 
@@ -78,7 +76,7 @@ def __getattr__(name: str) -> Any:  # noqa: ANN401 - whatever the name is
     if name in _HOME:
         return getattr(importlib.import_module(_HOME[name]), name)
     if name in _SUBPACKAGES:
-        return importlib.import_module(f"zoo.{name}")
+        return importlib.import_module("zoo.registry.register" if name == "register" else f"zoo.{name}")
     if name == "__version__":
         from importlib.metadata import version
 

@@ -8,7 +8,7 @@ import logging
 import sys
 from collections.abc import Callable
 
-from zoo import cli
+from zoo.commands import cli
 from zoo.errors import ConfigError, listing, near_matches
 
 COMMANDS = {
@@ -17,7 +17,7 @@ COMMANDS = {
     "compact": ("zoo.commands.compact", "copy what of a run is for others, with weights of half the size"),
     "compare": ("zoo.commands.compare", "find out whether distillation helps: three arms, several seeds"),
     "distill": ("zoo.distill", "train a small student from a large teacher"),
-    "doctor": ("zoo.doctor", "say what is installed, what works here, and where things lie"),
+    "doctor": ("zoo.commands.doctor", "say what is installed, what works here, and where things lie"),
     "evaluate": ("zoo.evaluate", "measure a model on held-out recordings"),
     "fetch": ("zoo.commands.fetch", "get a model from the Hugging Face Hub"),
     "grid": ("zoo.commands.grid", "distil many pairs, and compare what they reach"),

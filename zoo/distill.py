@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from zoo import cli, gin_program
+from zoo.commands import cli, gin_program
 
 _EXAMPLES = (
     "python -m zoo.distill --gin quickstart.gin",

@@ -6,7 +6,8 @@ import argparse
 import json
 from typing import Any
 
-from zoo import cli, gin_program, registry
+from zoo import registry
+from zoo.commands import cli, gin_program
 from zoo.errors import ConfigError
 
 _EXAMPLES = (

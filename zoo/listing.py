@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from zoo import architectures, paths, registry, store
-from zoo.config import ModelConfig, read_config
+from zoo import registry
 from zoo.errors import ConfigError
-from zoo.hub.client import Access
-from zoo.hub.finding import find
-from zoo.metrics_file import read_metrics
-from zoo.reading import read_whole
-from zoo.run_files import WEIGHTS
+from zoo.hub.client import HubClient
+from zoo.models import architectures
+from zoo.registry import paths
+from zoo.resolve import find
+from zoo.storage import store
+from zoo.storage.info import ModelInfo, describe_folder
 
 
 def list_models(
@@ -50,39 +49,13 @@ def list_models(
     if hub:
         from zoo.hub.searching import search
 
-        return [found.repo_id for found in search(pattern, org=org, access=Access(token=token, endpoint=endpoint))]
+        return [found.repo_id for found in search(pattern, org=org, client=HubClient(token=token, endpoint=endpoint))]
     if org is not None:
         raise ConfigError(f"org={org!r} is an account on the Hub: say hub=True too.")
     names = {*store.stored_models(), *store.shipped_models()}
     if not pretrained:
         names |= set(registry.models.names())
     return sorted(name for name in names if fnmatch.fnmatchcase(name, pattern))
-
-
-@dataclass(frozen=True)
-class ModelInfo:
-    """What is known of a model without loading it.
-
-    Attributes:
-        name: E.g. "gru-L-flute".
-        status: "architecture", "stored", "stored (hides the shipped one)", "shipped", "shipped by" a plugin, "clash:"
-            of which distributions, "folder", or where on the Hub.
-        folder: Where its files are; None for an architecture.
-        config: How it is built.
-        parameters: Count of stored weights; None for an architecture.
-        size_bytes: Of the weights file; None for an architecture.
-        metrics: Content of its metrics.json; empty when unmeasured.
-        brought_by: The distribution that brings its architecture.
-    """
-
-    name: str
-    status: str
-    folder: Path | None
-    config: ModelConfig
-    parameters: int | None = None
-    size_bytes: int | None = None
-    metrics: dict[str, Any] = field(default_factory=dict)
-    brought_by: str = ""
 
 
 def info(ref: str | Path) -> ModelInfo:
@@ -104,33 +77,6 @@ def info(ref: str | Path) -> ModelInfo:
     if found.source == "hub":
         return replace(known, status=f"on the Hub ({found.repo_id} at {found.commit})")
     return replace(known, name=name, status=status_of(name))
-
-
-def describe_folder(folder: Path) -> ModelInfo:
-    """What is known of the model in a folder.
-
-    Raises:
-        CheckpointError: It holds none, or its files are damaged.
-        ConfigError: Its config.json is damaged.
-    """
-    if (folder / WEIGHTS).is_file():
-        return read_whole(
-            folder, lambda files: _describe(folder, files.config, files.header.values, files.size), others=True
-        )
-    return _describe(folder, read_config(folder), None, None)
-
-
-def _describe(folder: Path, config: ModelConfig, parameters: int | None, size_bytes: int | None) -> ModelInfo:
-    return ModelInfo(
-        config.name,
-        "folder",
-        folder,
-        config,
-        parameters=parameters,
-        size_bytes=size_bytes,
-        metrics=read_metrics(folder / "metrics.json"),
-        brought_by=_origin(config),
-    )
 
 
 def status_of(name: str) -> str:
@@ -156,8 +102,3 @@ def _status(stored: bool, shipped: list[Path], architectures: list[registry.Entr
     if len(architectures) > 1:
         return f"clash: brought by {' and '.join(sorted(offer.origin for offer in architectures))}"
     return "architecture"
-
-
-def _origin(config: ModelConfig) -> str:
-    offers = registry.models.entries().get(config.architecture, [])
-    return " and ".join(sorted(offer.origin for offer in offers))

@@ -10,10 +10,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import NoReturn
 
-from zoo import cli, gin_program, registry
+from zoo import registry
+from zoo.commands import cli, gin_program
 from zoo.datasets import Outcome, Preparation, Recording
-from zoo.datasets.preparing import Progress
-from zoo.datasets.recipe import DEFAULT_CREPE_MODEL, prepare
+from zoo.datasets.preparation.preparing import Progress
+from zoo.datasets.preparation.recipe import DEFAULT_CREPE_MODEL, prepare
 from zoo.errors import ConfigError
 from zoo.features.frontend import NORMALIZATIONS
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from zoo import cli, gin_program
+from zoo.commands import cli, gin_program
 
 _EXAMPLES = (
     "python -m zoo.train --gin train/gru-L.gin --set \"DATASET='data/violin'\" --name gru-L-violin",

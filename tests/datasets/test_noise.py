@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from zoo.datasets import prepare_dataset
-from zoo.datasets.noise import Noise, estimate_noise
+from zoo.datasets.preparation.noise import Noise, estimate_noise
 
 
 def tune(rest_seconds):

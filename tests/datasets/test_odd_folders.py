@@ -9,7 +9,7 @@ import soundfile
 
 from zoo.datasets import prepare_dataset
 from zoo.datasets.folder import folder
-from zoo.datasets.outcome import notes_of
+from zoo.datasets.preparation.outcome import notes_of
 from zoo.errors import DatasetError
 
 RATE = 16000

@@ -9,7 +9,7 @@ import soundfile
 import torch
 
 from zoo.datasets import open_dataset, prepare_dataset
-from zoo.datasets.picture import PICTURE_NAME, draw_dataset, note_name
+from zoo.datasets.preparation.picture import PICTURE_NAME, draw_dataset, note_name
 from zoo.prepare import main
 
 

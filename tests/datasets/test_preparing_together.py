@@ -6,7 +6,7 @@ import pytest
 from zoo.datasets import prepare_dataset
 from zoo.datasets.segments import WORK_NAME
 from zoo.errors import DatasetError, InUseError
-from zoo.locks import hold
+from zoo.storage.locks import hold
 
 
 def recordings(notes):

@@ -4,8 +4,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from zoo.datasets.cutting import Span, cut, stretches_of_sound
-from zoo.datasets.splits import SPLITS, assign
+from zoo.datasets.preparation.cutting import Span, cut, stretches_of_sound
+from zoo.datasets.preparation.splits import SPLITS, assign
 
 
 def consecutive(count, frames=1000):

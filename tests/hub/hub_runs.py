@@ -5,7 +5,7 @@ import json
 import torch
 
 import zoo
-from zoo.card import write_card
+from zoo.cards import write_card
 from zoo.features import write_wav
 
 

@@ -10,8 +10,8 @@ from hub_runs import make_run
 
 import zoo
 from zoo.errors import CheckpointError, ConfigError, HubError, HubUnreachableError, ModelNotFoundError
-from zoo.run_files import published_files
-from zoo.store import read_origin
+from zoo.hub.source import read_source
+from zoo.storage.run_files import published_files
 
 
 def serve(hub, folder, repo_id="org/flute", **options):
@@ -133,7 +133,7 @@ def test_folder_store_and_shipped_models_open_no_socket(run, monkeypatch):
 
 
 def test_name_leads_to_the_hub_repo_that_a_shipped_card_names(served, empty_cache, tmp_path, monkeypatch):
-    from zoo import paths
+    from zoo.registry import paths
 
     card = tmp_path / "model_cards" / "gru-S-flute" / "README.md"
     card.parent.mkdir(parents=True)
@@ -146,7 +146,7 @@ def test_name_leads_to_the_hub_repo_that_a_shipped_card_names(served, empty_cach
 def test_fetched_model_enters_the_store_whole_and_knows_its_commit(served, empty_cache):
     folder = zoo.fetch("org/flute", name="gru-S-flute", endpoint=served.endpoint, cache_dir=empty_cache)
     assert not any(path.is_symlink() for path in folder.rglob("*"))
-    assert read_origin(folder).commit == served.commits("org/flute")[0].hash
+    assert read_source(folder).commit == served.commits("org/flute")[0].hash
     assert zoo.load("gru-S-flute").name == "gru-S-flute"
     assert "gru-S-flute" in zoo.list_models(pretrained=True)
     again = {"endpoint": served.endpoint, "cache_dir": empty_cache, "name": "gru-S-flute"}

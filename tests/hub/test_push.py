@@ -10,10 +10,10 @@ from hub_runs import make_run
 from huggingface_hub import ModelCard
 
 import zoo
-from zoo.checkpoint import weights_hash
-from zoo.compacting import compact
 from zoo.errors import CheckpointError, ConfigError, HubError, HubUnreachableError, ModelNotFoundError
-from zoo.store import read_origin
+from zoo.hub.source import read_source
+from zoo.storage.checkpoint import weights_hash
+from zoo.training.compacting import compact
 
 SENT = {
     "README.md",
@@ -53,7 +53,7 @@ def test_compacted_run_is_pushed_and_loads_as_it_is_here(hub, tmp_path, empty_ca
     assert there.config.weights_dtype == "float16"
     assert "stored as float16" in pushed_files(hub)["README.md"].data.decode()
     found = zoo.fetch(pushed.reference, endpoint=hub.endpoint, cache_dir=empty_cache, name="gru-S-flute")
-    assert read_origin(found).commit == pushed.commit
+    assert read_source(found).commit == pushed.commit
     assert zoo.load("gru-S-flute").config == here.config
 
 
@@ -124,15 +124,15 @@ def test_model_without_a_run_can_be_pushed_and_its_card_says_that_it_is_unmeasur
 
 def test_run_remembers_where_it_was_pushed(hub, run):
     pushed = zoo.push(run, "tester/flute", token=hub.token, endpoint=hub.endpoint)
-    origin = read_origin(run)
+    origin = read_source(run)
     assert (origin.repo_id, origin.commit) == ("tester/flute", pushed.commit)
     assert 'zoo.load("tester/flute")' in (run / "README.md").read_text()
     zoo.save(zoo.load(run).requires_grad_(False), run)  # the same weights: still the same
-    assert read_origin(run) is not None
+    assert read_source(run) is not None
     make_run(run.parent / "again", seed=1)
     (run.parent / "again" / "model.safetensors").rename(run / "model.safetensors")
     (run.parent / "again" / "config.json").rename(run / "config.json")
-    assert read_origin(run) is None  # trained on: what is on the Hub is another model
+    assert read_source(run) is None  # trained on: what is on the Hub is another model
 
 
 def test_branch_is_made_and_committed_to(hub, run, empty_cache):
@@ -148,7 +148,7 @@ def test_pull_request_leaves_main_as_it_is(hub, run):
     pushed = zoo.push(run, "tester/flute", create_pr=True, token=other, endpoint=hub.endpoint)
     assert pushed.pull_request == 1
     assert set(pushed_files(hub)) == {"LICENSE"}
-    assert read_origin(run) is None
+    assert read_source(run) is None
 
 
 def test_private_repo_is_seen_by_its_owner_alone(hub, run, empty_cache):

@@ -6,7 +6,7 @@ from hub_runs import make_run
 from huggingface_hub import HfApi, ModelCard
 
 import zoo
-from zoo.config import read_config
+from zoo.storage.config import read_config
 
 TRAINING = ["STEPS=2", "BATCH_SIZE=2", "distill.student_options={'hidden_size': 8, 'reverb_length': 100}"]
 

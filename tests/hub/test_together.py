@@ -7,9 +7,9 @@ import pytest
 from hub_runs import make_run
 
 import zoo
-from zoo import paths
-from zoo.config import read_config
-from zoo.run_files import published_files
+from zoo.registry import paths
+from zoo.storage.config import read_config
+from zoo.storage.run_files import published_files
 
 FETCH = """
 import sys, zoo

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 
 import zoo
 from zoo.errors import CheckpointError, ConfigError, HubError, PluginError, ZooError
-from zoo.run_files import published_files
+from zoo.storage.run_files import published_files
 
 
 @pytest.fixture
@@ -102,7 +102,7 @@ def test_config_that_no_two_readers_take_alike_is_refused(load, files, text, mes
         load({**files, "config.json": text.encode()})
 
 
-@pytest.mark.parametrize("name", ["os:system", "zoo.model.Model", "../gru", "gru; rm", ""])
+@pytest.mark.parametrize("name", ["os:system", "zoo.models.model.Model", "../gru", "gru; rm", ""])
 def test_component_is_a_registry_name_and_never_an_import_path(load, files, name):
     with pytest.raises(ConfigError, match="never an import path"):
         load(config_with(files, decoder={"name": name, "args": {}}))

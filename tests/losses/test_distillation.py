@@ -5,8 +5,8 @@ from zoo import registry
 from zoo.errors import ConfigError
 from zoo.losses import multi_scale_spectral
 from zoo.losses.distillation import Loss, OutputAudio, Reconstruction, compute
-from zoo.model import create
-from zoo.rendering import Rendering
+from zoo.models.model import create
+from zoo.models.rendering import Rendering
 
 
 def rendering(audio, dry=None):

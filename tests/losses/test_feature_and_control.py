@@ -4,11 +4,11 @@ import pytest
 import torch
 
 from zoo import register, registry
-from zoo.config import ComponentConfig, ModelConfig
 from zoo.errors import ConfigError
 from zoo.losses.distillation import Control, Feature, OutputAudio, Reconstruction, bind_losses
 from zoo.losses.weights import Linear, Uncertainty
-from zoo.model import create
+from zoo.models.model import create
+from zoo.storage.config import ComponentConfig, ModelConfig
 from zoo.synths import Synth, Synthesis
 
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from zoo.losses import multi_scale_spectral
-from zoo.losses.kept_spectra import KeptSpectra
+from zoo.losses.spectra_cache import KeptSpectra
 from zoo.losses.spectral import target_spectra
 
 SIZES, OVERLAP = (256, 64), 0.75

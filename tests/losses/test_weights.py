@@ -4,11 +4,11 @@ import pytest
 import torch
 
 from zoo import registry
-from zoo.configure import configure
 from zoo.errors import ConfigError
+from zoo.gin_config.configure import configure
 from zoo.losses.distillation import OutputAudio, Reconstruction, compute
 from zoo.losses.weights import Constant, Cosine, Linear, Step, Uncertainty, distil_first, then_supervise
-from zoo.rendering import Rendering
+from zoo.models.rendering import Rendering
 
 
 @pytest.mark.parametrize(

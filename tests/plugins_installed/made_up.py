@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 MODEL = """
-from zoo.config import ComponentConfig, ModelConfig
+from zoo.storage.config import ComponentConfig, ModelConfig
 
 def small():
     return ModelConfig("{name}", ComponentConfig("gru", {{"hidden_size": 8}}), ComponentConfig("harmonic_noise"))

@@ -8,8 +8,8 @@ import torch
 from building import MODELS, build_wheels
 
 import zoo
-from zoo.card import write_card
-from zoo.checkpoint import weights_hash
+from zoo.cards import write_card
+from zoo.storage.checkpoint import weights_hash
 
 NAME = "gru-S-kazoo"
 
@@ -23,7 +23,7 @@ def refuse(event, _):
 
 sys.addaudithook(refuse)
 import zoo
-from zoo.checkpoint import weights_hash
+from zoo.storage.checkpoint import weights_hash
 model = zoo.load(sys.argv[1])
 print(model.name, weights_hash(model))
 """

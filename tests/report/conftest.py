@@ -3,10 +3,10 @@ import shutil
 
 import pytest
 
-from zoo import checkpoint
-from zoo.config import read_config
-from zoo.model import create
+from zoo.models.model import create
 from zoo.report import make_report
+from zoo.storage import checkpoint
+from zoo.storage.config import read_config
 from zoo.training import comparison
 from zoo.training.evaluation import evaluate
 from zoo.training.loop import distill, train

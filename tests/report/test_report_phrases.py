@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 import torch
 
-from zoo.config import ComponentConfig, ModelConfig
 from zoo.features.audio import write_wav
-from zoo.listing import ModelInfo
 from zoo.report.curves import round_values, value_axis
 from zoo.report.phrases import Held, Phrase, choose, read_phrases
 from zoo.report.players import hear
 from zoo.report.runs import Run
 from zoo.report.sounds import Sound, gain_between, levels_db, read_sound
+from zoo.storage.config import ComponentConfig, ModelConfig
+from zoo.storage.info import ModelInfo
 
 
 @pytest.fixture

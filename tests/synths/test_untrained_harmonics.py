@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from zoo.model_range import PROBABILITIES, ModelRange, Quantiles
+from zoo.storage.model_range import PROBABILITIES, ModelRange, Quantiles
 from zoo.synths.harmonic_noise import HarmonicNoise
 from zoo.testing.synths import step_through
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from zoo.config import ComponentConfig, ModelConfig
+from zoo.storage.config import ComponentConfig, ModelConfig
 from zoo.testing import check_model
 
 
@@ -14,7 +14,7 @@ def small():
 @pytest.mark.parametrize(
     ("model", "promise", "found"),
     [
-        (lambda: {"architecture": "small"}, "gives a zoo.config.ModelConfig", "dict"),
+        (lambda: {"architecture": "small"}, "gives a zoo.models.ModelConfig", "dict"),
         (lambda size: small(), "without arguments", "TypeError"),
         (lambda: small().with_changes(architecture="sm/all"), "config.json can hold", "sm/all"),
         (lambda: small().with_changes(decoder=ComponentConfig("grru")), "can be built", "Did you mean gru"),

@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from zoo import checkpoint
-from zoo.model import create
+from zoo.models.model import create
+from zoo.storage import checkpoint
 from zoo.training.data_range import range_of
 
 

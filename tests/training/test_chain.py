@@ -2,12 +2,12 @@ import pytest
 import torch
 from stopping import stopped_at
 
-from zoo.config import read_config
-from zoo.configure import configure
 from zoo.distill import main
 from zoo.errors import ConfigError
-from zoo.lineage import teachers_of
+from zoo.gin_config.configure import configure
 from zoo.losses.distillation import Feature, OutputAudio, Reconstruction
+from zoo.storage.config import read_config
+from zoo.storage.lineage import teachers_of
 from zoo.training.chain import links
 from zoo.training.loop import distill, train
 

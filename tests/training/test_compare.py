@@ -4,11 +4,11 @@ import json
 import pytest
 
 from zoo.__main__ import main
-from zoo.config import read_config
-from zoo.configure import configure
-from zoo.gin_program import main_functions
+from zoo.commands.gin_program import main_functions
+from zoo.gin_config.configure import configure
 from zoo.losses.distillation import Control, OutputAudio, Reconstruction
 from zoo.losses.weights import Uncertainty, then_supervise
+from zoo.storage.config import read_config
 from zoo.training.comparison import Comparison, losses_alone
 
 

@@ -7,8 +7,8 @@ import torch
 from safetensors.torch import save_file
 
 import zoo
-from zoo.config import read_config
 from zoo.datasets.segments import Segments
+from zoo.storage.config import read_config
 from zoo.train import main
 from zoo.training.data_range import range_of
 

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from zoo.model import create
+from zoo.models.model import create
 from zoo.training import devices
 from zoo.training.devices import graph_decoder, resolve_precision
 from zoo.training.history import read_history

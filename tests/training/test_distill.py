@@ -3,8 +3,8 @@ import sys
 
 import pytest
 
-from zoo.config import read_config
 from zoo.distill import main
+from zoo.storage.config import read_config
 
 
 def arguments(small_tones, teacher, out):

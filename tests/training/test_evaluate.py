@@ -3,9 +3,9 @@ import warnings
 
 import torch
 
-from zoo import checkpoint
 from zoo.evaluate import main
-from zoo.model import create
+from zoo.models.model import create
+from zoo.storage import checkpoint
 
 
 class Pairs(torch.nn.Module):

@@ -4,9 +4,11 @@ import math
 import pytest
 import torch
 
-from zoo import checkpoint, metrics
+from zoo import metrics
 from zoo.errors import ConfigError, DatasetError
-from zoo.model import create
+from zoo.models.loading import load_folder
+from zoo.models.model import create
+from zoo.storage import checkpoint
 from zoo.training.batches import fixed_noise
 from zoo.training.evaluation import evaluate, held_out, measure, table
 
@@ -44,7 +46,7 @@ def test_evaluate_writes_into_a_run_and_its_card(small_tones, model, tmp_path):
 
 
 def test_evaluate_leaves_a_stored_model_alone(small_tones, model, tmp_path):
-    from zoo.paths import store_folder
+    from zoo.registry.paths import store_folder
 
     checkpoint.save(model, store_folder() / "gru-S-tones")
     found = evaluate("gru-S-tones", data=str(small_tones.path), pitch="yin", max_segments=1, out=tmp_path / "m.json")
@@ -66,7 +68,7 @@ def test_teacher_is_measured_when_it_is_the_same_and_left_out_when_not(small_ton
     before = {"weights": checkpoint.weights_hash(model), "difference_db": -70.0}
     model.config = model.config.with_changes(lineage={"compacted": before})
     checkpoint.save(model, tmp_path / "teacher", weights_dtype="float16")
-    assert checkpoint.weights_hash(checkpoint.load_folder(tmp_path / "teacher")) != before["weights"]
+    assert checkpoint.weights_hash(load_folder(tmp_path / "teacher")) != before["weights"]
     assert "teacher" in evaluate(str(tmp_path / "run"), **options)
     checkpoint.save(create("gru-S", instrument="tones", hidden_size=8), tmp_path / "teacher")
     assert "teacher" not in evaluate(str(tmp_path / "run"), **options)

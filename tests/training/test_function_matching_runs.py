@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from zoo import distill as program
-from zoo.checkpoint import load_folder
 from zoo.errors import ConfigError
 from zoo.losses.distillation import Control, FunctionMatching, Reconstruction
+from zoo.models.loading import load_folder
 from zoo.training.loop import distill
 
 

@@ -6,10 +6,10 @@ import pytest
 import torch
 from stopping import stopped_at
 
-from zoo.checkpoint import load_folder
 from zoo.errors import ConfigError
 from zoo.losses.distillation import Control, Feature, OutputAudio, Reconstruction
 from zoo.losses.weights import Linear, Uncertainty, distil_first, then_supervise
+from zoo.models.loading import load_folder
 from zoo.training.loop import distill
 
 SMALL = {"hidden_size": 8, "reverb_length": 200}

@@ -2,12 +2,13 @@ import logging
 
 import pytest
 
-from zoo import checkpoint, hub
-from zoo.checkpoint import load_folder
+from zoo import resolve
 from zoo.datasets import open_dataset
 from zoo.errors import ConfigError
 from zoo.features import FeatureSettings
-from zoo.model import create
+from zoo.models.loading import load_folder
+from zoo.models.model import create
+from zoo.storage import checkpoint
 from zoo.training.evaluation import evaluate
 from zoo.training.loop import distill
 from zoo.training.matching import check_same_loudness
@@ -53,6 +54,6 @@ def test_other_normalisation_is_told(small_tones, caplog):
 
 def test_embedded_data_is_measured_as_its_shipped_teacher_was_trained(caplog, tmp_path, monkeypatch):
     monkeypatch.setenv("ZOO_HOME", str(tmp_path))
-    teacher = load_folder(hub.find("gru-M-tones").folder)
+    teacher = load_folder(resolve.find("gru-M-tones").folder)
     check_same_loudness(teacher, open_dataset("tones"))
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]

@@ -2,10 +2,10 @@ import csv
 
 import pytest
 
-from zoo import checkpoint
 from zoo.__main__ import main
 from zoo.decoders.gru import GRUDecoder
-from zoo.model import create
+from zoo.models.model import create
+from zoo.storage import checkpoint
 from zoo.training.bench import block_seconds, measure_cost
 from zoo.training.operations import operations_per_second
 

@@ -5,9 +5,9 @@ import csv
 import pytest
 import torch
 
-from zoo import hub, register, registry
-from zoo.config import ComponentConfig, ModelConfig
+from zoo import register, registry, resolve
 from zoo.decoders.gru import GRUDecoder
+from zoo.storage.config import ComponentConfig, ModelConfig
 from zoo.training.loop import train
 
 CEILING = 1e-3
@@ -77,8 +77,8 @@ def test_synth_may_learn_at_a_rate_of_its_own(small_tones, tmp_path):
     options |= {"dataset": small_tones.path, "progress": False, "steps": 1, "batch_size": 4, "validate_every": 1}
     done = train(**options, out=tmp_path / "run", learning_rate=1e-5, synth_learning_rate=1e-2)
     torch.manual_seed(0)
-    before = hub.load(train(**options, out=tmp_path / "start", learning_rate=1e-12).folder)
-    after = hub.load(done.folder)
+    before = resolve.load(train(**options, out=tmp_path / "start", learning_rate=1e-12).folder)
+    after = resolve.load(done.folder)
     moved = {
         part: max(
             float((a - b).detach().abs().max()) for a, b in zip(one.parameters(), other.parameters(), strict=True)

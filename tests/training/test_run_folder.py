@@ -4,17 +4,17 @@ import sys
 
 import pytest
 
-from zoo import store
 from zoo.errors import CheckpointError, ConfigError, InUseError
-from zoo.locks import IN_USE, hold, hold_name
-from zoo.model import create
+from zoo.models.model import create
+from zoo.storage import store
+from zoo.storage.locks import IN_USE, hold, hold_name
 from zoo.training.jobs import Job, run_jobs
 from zoo.training.loop import train
 from zoo.training.run_folder import claimed_folder
 
 HOLDER = """
 import json, pathlib, sys
-from zoo.locks import hold
+from zoo.storage.locks import hold
 folder = pathlib.Path(sys.argv[1])
 with hold(folder, doing="training gru-S", advice="wait"):
     print("held", flush=True)
@@ -81,7 +81,7 @@ def test_name_in_the_store_belongs_to_the_run_that_trains_for_it(small_tones, tm
 
 
 def test_model_that_came_into_the_store_meanwhile_stays(tmp_path, monkeypatch):
-    from zoo.checkpoint import save
+    from zoo.storage.checkpoint import save
 
     monkeypatch.setenv("ZOO_HOME", str(tmp_path / "home"))
     first, second = (save(create("gru-S", **SMALL), tmp_path / name) for name in "ab")

@@ -1,14 +1,15 @@
 import pytest
 import torch
 
-from zoo import checkpoint, hub
-from zoo.card import card_text
-from zoo.config import read_config
+from zoo import resolve
+from zoo.cards import card_text
 from zoo.errors import ConfigError, ModelNotFoundError
-from zoo.hub.client import Access
+from zoo.hub.client import HubClient
 from zoo.hub.publishing import prepare_publication
-from zoo.lineage import attributions
-from zoo.model import create
+from zoo.models.model import create
+from zoo.storage import checkpoint
+from zoo.storage.config import read_config
+from zoo.storage.lineage import attributions
 from zoo.training.loop import distill, train
 
 SMALL = {"hidden_size": 8, "reverb_length": 200}
@@ -41,7 +42,7 @@ def begin(small_tones, out, start, **options):
 
 def test_training_begins_with_the_network_of_a_model_of_another_instrument(small_tones, flute, tmp_path):
     done = begin(small_tones, tmp_path / "run", flute, steps=1, learning_rate=1e-9)
-    model, other = hub.load(done.folder), hub.load(flute)
+    model, other = resolve.load(done.folder), resolve.load(flute)
     assert model.name == "gru-S-tones"
     torch.testing.assert_close(dict(model.decoder.state_dict()), dict(other.decoder.state_dict()), rtol=0, atol=1e-7)
     # the room of the other recordings is not taken over
@@ -53,12 +54,12 @@ def test_lineage_and_card_name_what_it_began_with_and_its_authors(small_tones, f
     config = read_config(done.folder)
     start = config.lineage["start"]
     assert (start["name"], start["path"]) == ("gru-S-flute", str(flute.resolve()))
-    assert start["weights"] == checkpoint.weights_hash(hub.load(flute))
+    assert start["weights"] == checkpoint.weights_hash(resolve.load(flute))
     assert "A flutist, CC BY" in attributions(config)
     card = card_text(done.folder)
     assert "began with the network of gru-S-flute" in card
     assert "A flutist, CC BY" in card
-    published = prepare_publication(done.folder, repo_id="me/gru-S-tones", access=Access())
+    published = prepare_publication(done.folder, repo_id="me/gru-S-tones", client=HubClient())
     assert "path" not in published.config.lineage["start"]
 
 
@@ -83,7 +84,7 @@ def test_student_may_begin_with_a_trained_model(small_tones, flute, teacher_fold
         evaluate=False,
         progress=False,
     )
-    model, other = hub.load(done.folder), hub.load(flute)
+    model, other = resolve.load(done.folder), resolve.load(flute)
     torch.testing.assert_close(dict(model.decoder.state_dict()), dict(other.decoder.state_dict()), rtol=0, atol=1e-7)
     # the room of the other recordings is not taken over
     assert not torch.allclose(model.synth.reverb.noise, other.synth.reverb.noise, atol=0.1)
@@ -94,7 +95,7 @@ def test_synth_and_dropout_may_be_others(small_tones, teacher_folder, tmp_path):
     options = {"input_size": 8, "channels": 8, "output_size": 8, "blocks": 2, "reverb_length": 100, "dropout": 0.0}
     common = {"dataset": small_tones.path, "steps": 1, "batch_size": 4, "evaluate": False, "progress": False}
     done = train(model="tcn-S", model_options=options, out=tmp_path / "run", start_from=str(teacher_folder), **common)
-    assert hub.load(done.folder).synth.reverb.noise.numel() == 100
+    assert resolve.load(done.folder).synth.reverb.noise.numel() == 100
 
 
 def test_other_networks_are_refused_before_anything_is_written(small_tones, flute, tmp_path):
@@ -127,7 +128,7 @@ def distil_with_reverb(small_tones, teacher, out, *, student="gru-S", steps=1, l
 def test_student_begins_with_the_teachers_reverb_as_far_as_it_reaches(
     small_tones, teacher_folder, tmp_path, student, options, taps
 ):
-    its = hub.load(teacher_folder).synth.reverb
+    its = resolve.load(teacher_folder).synth.reverb
     done = distil_with_reverb(
         small_tones,
         teacher_folder,
@@ -135,7 +136,7 @@ def test_student_begins_with_the_teachers_reverb_as_far_as_it_reaches(
         student=student,
         student_options={**options, "reverb_length": taps},
     )
-    own = hub.load(done.folder).synth.reverb
+    own = resolve.load(done.folder).synth.reverb
     both = min(taps, len(its.noise))
     assert both < max(taps, len(its.noise))
     torch.testing.assert_close(own.impulse()[:both], its.impulse()[:both], rtol=0, atol=1e-6)

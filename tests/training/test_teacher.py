@@ -1,11 +1,12 @@
 import pytest
 from torch.utils.data import default_collate
 
-from zoo import checkpoint, hub
-from zoo.checkpoint import load_folder
+from zoo import resolve
 from zoo.errors import ConfigError, ModelNotFoundError
 from zoo.losses.distillation import OutputAudio, Reconstruction
-from zoo.model import create
+from zoo.models.loading import load_folder
+from zoo.models.model import create
+from zoo.storage import checkpoint
 from zoo.training.loop import distill
 from zoo.training.settings import Settings
 from zoo.training.task import Task
@@ -29,7 +30,7 @@ SETTINGS = Settings(
 
 @pytest.fixture
 def teacher(teacher_folder):
-    return Teacher(load_folder(teacher_folder), found=hub.find(teacher_folder))
+    return Teacher(load_folder(teacher_folder), found=resolve.find(teacher_folder))
 
 
 @pytest.fixture

@@ -5,11 +5,12 @@ import pytest
 import torch
 from torch.utils.data import default_collate
 
-from zoo import hub, paths
-from zoo.checkpoint import load_folder
+from zoo import resolve
 from zoo.datasets import open_dataset
 from zoo.losses.distillation import Control, Feature, OutputAudio, Reconstruction
-from zoo.model import create
+from zoo.models.loading import load_folder
+from zoo.models.model import create
+from zoo.registry import paths
 from zoo.training.batches import fixed_noise
 from zoo.training.cache_folder import LIMIT_VARIABLE
 from zoo.training.history import read_history
@@ -23,7 +24,7 @@ SMALL = {"hidden_size": 8, "reverb_length": 200}
 
 @pytest.fixture
 def teacher(teacher_folder):
-    return Teacher(load_folder(teacher_folder), found=hub.find(teacher_folder))
+    return Teacher(load_folder(teacher_folder), found=resolve.find(teacher_folder))
 
 
 def parts(dataset, *, fields=FIELDS, draws=4):
@@ -135,11 +136,11 @@ def test_other_weights_other_data_and_other_parts_never_meet(teacher, small_tone
     other = load_folder(teacher_folder)
     with torch.no_grad():
         next(other.parameters()).mul_(1.5)
-    second = filled(Teacher(other, found=hub.find(teacher_folder)), small_tones, fields={"dry"})
+    second = filled(Teacher(other, found=resolve.find(teacher_folder)), small_tones, fields={"dry"})
     assert second.cache.folder.path != teacher.cache.folder.path
     renamed = open_dataset(small_tones.path)
     renamed.hash = "0" * 64
-    third = filled(Teacher(load_folder(teacher_folder), found=hub.find(teacher_folder)), renamed, fields={"dry"})
+    third = filled(Teacher(load_folder(teacher_folder), found=resolve.find(teacher_folder)), renamed, fields={"dry"})
     assert third.cache.folder.path != teacher.cache.folder.path
 
 
@@ -148,7 +149,7 @@ def fill_in_a_process(home, teacher_folder, data, counted):
 
     os.environ["ZOO_HOME"] = home
     torch.set_num_threads(1)
-    teacher = Teacher(load_folder(teacher_folder), found=hub.find(teacher_folder))
+    teacher = Teacher(load_folder(teacher_folder), found=resolve.find(teacher_folder))
     calls = watch_decoder(teacher.model)
     filled(teacher, open_dataset(data))
     counted.put((len(calls), teacher.cache.present))

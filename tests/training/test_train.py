@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from zoo import hub
+from zoo import resolve
 from zoo.train import main
 
 SMALL = ["--set", "train.model_options={'hidden_size': 8, 'reverb_length': 200}", "--set", "train.progress=False"]
@@ -16,7 +16,7 @@ QUICK = ["--gin", "train/gru-S", "--set", "STEPS=2", "--set", "BATCH_SIZE=4", *S
 def test_train_writes_a_run_and_its_gin_files(small_tones, tmp_path, capsys):
     out = tmp_path / "run"
     assert main([*QUICK, "--set", f"DATASET='{small_tones.path}'", "--out", str(out)]) == 0
-    assert hub.load(out).name == "gru-S-tones"
+    assert resolve.load(out).name == "gru-S-tones"
     assert f"DATASET = '{small_tones.path}'" in (out / "config.gin").read_text()
     assert "train.precision = '32-true'" in (out / "operative.gin").read_text()
 
@@ -75,7 +75,7 @@ def test_ctrl_c_leaves_a_run_that_can_be_resumed(small_tones, tmp_path):
     assert f"python -m zoo.train --resume --out {out}" in said
     assert "Traceback" not in said
     assert "\x1b" not in said
-    assert hub.load(out).name == "gru-S-tones"
+    assert resolve.load(out).name == "gru-S-tones"
 
 
 def test_help_is_quick_and_has_examples():

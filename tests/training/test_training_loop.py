@@ -8,11 +8,11 @@ import pytest
 import torch
 from stopping import stopped_at
 
-from zoo import hub
-from zoo.checkpoint import load_folder
-from zoo.config import read_config
+from zoo import resolve
 from zoo.errors import CheckpointError, ConfigError, DatasetError, ModelNotFoundError, TrainingError
 from zoo.losses.distillation import FunctionMatching, Loss, OutputAudio, Reconstruction
+from zoo.models.loading import load_folder
+from zoo.storage.config import read_config
 from zoo.training import fitting
 from zoo.training.loop import distill, train
 from zoo.training.running import default_interval
@@ -118,7 +118,7 @@ def test_interrupted_run_is_usable(small_tones, tmp_path, number):
         3, lambda: train(**QUICK, dataset=small_tones.path, steps=50, batch_size=4, out=tmp_path / "run"), number
     )
     assert signal.getsignal(number) == before
-    assert hub.load(tmp_path / "run").name == "gru-S-tones"
+    assert resolve.load(tmp_path / "run").name == "gru-S-tones"
     for name in ("history.csv", "README.md", "config.json", "plots/loss.png", "checkpoints/last.ckpt"):
         assert (tmp_path / "run" / name).is_file()
     assert torch.load(tmp_path / "run/checkpoints/last.ckpt", weights_only=True)["step"] == 3
@@ -295,13 +295,13 @@ def test_default_folder_is_unique(small_tones, tmp_path, monkeypatch):
 def test_named_run_enters_the_store_and_is_replaced_only_by_force(small_tones, tmp_path):
     options = {**QUICK, "dataset": small_tones.path, "steps": 1, "name": "gru-S-tones"}
     first = train(**options, out=tmp_path / "a")
-    assert hub.find("gru-S-tones").source == "store"
-    assert not (hub.find("gru-S-tones").folder / "checkpoints").exists()
+    assert resolve.find("gru-S-tones").source == "store"
+    assert not (resolve.find("gru-S-tones").folder / "checkpoints").exists()
     with pytest.raises(ConfigError, match="--force"):
         train(**options, out=tmp_path / "b")
     assert not (tmp_path / "b").exists()
     train(**options, seed=5, out=tmp_path / "b", force=True)
-    assert (hub.find("gru-S-tones").folder / "model.safetensors").read_bytes() != (
+    assert (resolve.find("gru-S-tones").folder / "model.safetensors").read_bytes() != (
         first.folder / "model.safetensors"
     ).read_bytes()
     with pytest.raises(ConfigError, match="is a gru-S"):

@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from zoo import cli
+from zoo.checks.options import number_fault, output_file_fault, refuse, whole_fault
+from zoo.commands import cli
 from zoo.commands.tables import write_table
-from zoo.options import number_fault, output_file_fault, refuse, whole_fault
 
 if TYPE_CHECKING:
-    from zoo.model import Model
+    from zoo.models.model import Model
     from zoo.training.bench import Cost
 
 TITLES = (
@@ -100,7 +100,7 @@ def main(arguments: list[str]) -> int:
     if options.csv:
         _write_csv(found, Path(options.csv))
     if options.markdown:
-        from zoo.files import write_atomically
+        from zoo.storage.files import write_atomically
         from zoo.training.results import table
 
         write_atomically(options.markdown, f"{_where()}\n\n{table(rows)}\n")
@@ -108,16 +108,17 @@ def main(arguments: list[str]) -> int:
 
 
 def _find(reference: str) -> tuple[Model, int | None]:
-    from zoo import hub, naming, registry
-    from zoo.checkpoint import load_folder
-    from zoo.model import create
-    from zoo.run_files import WEIGHTS
+    from zoo import registry, resolve
+    from zoo.models import naming
+    from zoo.models.loading import load_folder
+    from zoo.models.model import create
+    from zoo.storage.run_files import WEIGHTS
 
     if not Path(reference).exists() and "/" not in reference:
         architecture, instrument = naming.parse_name(reference)
         if instrument is None and architecture in registry.models:
             return create(reference).eval(), None
-    folder = hub.find(reference).folder
+    folder = resolve.find(reference).folder
     return load_folder(folder), (folder / WEIGHTS).stat().st_size
 
 
@@ -141,7 +142,7 @@ def cells(cost: Cost) -> Sequence[str]:
 
 
 def _write_csv(found: Sequence[Cost], path: Path) -> None:
-    from zoo.files import write_atomically
+    from zoo.storage.files import write_atomically
 
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")

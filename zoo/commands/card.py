@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 
-from zoo import cli
+from zoo.commands import cli
 from zoo.errors import ConfigError
-from zoo.locks import hold
+from zoo.storage.locks import hold
 
 
 def main(arguments: list[str]) -> int:
@@ -20,8 +20,8 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("run", help="a run's folder, or a name in your store")
     parser.add_argument("--licence", "--license", metavar="ID", help="state a licence: its identifier on the Hub")
     options = parser.parse_args(arguments)
-    from zoo.card import write_card
-    from zoo.hub import find
+    from zoo.cards import write_card
+    from zoo.resolve import find
 
     found = find(options.run)
     if found.source == "hub":

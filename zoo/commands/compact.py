@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from zoo import cli
+from zoo.commands import cli
 
 _LIMIT_DB = -60.0  # a thousandth of the amplitude: far under the noise that any of our models makes
 
@@ -45,8 +45,8 @@ def main(arguments: list[str]) -> int:
     )
     parser.add_argument("--force", action="store_true", help="replace a model that is in the folder already")
     options = parser.parse_args(arguments)
-    from zoo.compacting import compact
-    from zoo.options import number_fault, refuse, whole_fault, writable_fault
+    from zoo.checks.options import number_fault, refuse, whole_fault, writable_fault
+    from zoo.training.compacting import compact
 
     refuse(
         (

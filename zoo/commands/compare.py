@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from zoo import cli, gin_program
+from zoo.checks.options import refuse, seed_fault, whole_fault, writable_fault
+from zoo.commands import cli, gin_program
 from zoo.errors import ConfigError
-from zoo.options import refuse, seed_fault, whole_fault, writable_fault
 
 
 def main(arguments: list[str]) -> int:
@@ -79,7 +79,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _arguments_of_distill(options: argparse.Namespace) -> dict[str, Any]:
-    from zoo.configure import configure
+    from zoo.gin_config.configure import configure
 
     configuration = configure(options.gin, options.bindings, functions=gin_program.main_functions())
     arguments = configuration.arguments("distill")

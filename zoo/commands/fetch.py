@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from zoo import cli
+from zoo.commands import cli
 from zoo.commands.hub_options import add_hub_options
 
 
@@ -28,7 +28,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--offline", action="store_true", help="ask nobody, take what was fetched before")
     add_hub_options(parser)
     options = parser.parse_args(arguments)
-    from zoo.hub import fetch
+    from zoo.resolve import fetch
 
     folder = fetch(
         options.model,

@@ -6,9 +6,9 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from zoo import cli
+from zoo.checks.options import refuse, whole_fault, writable_fault
+from zoo.commands import cli
 from zoo.errors import ConfigError
-from zoo.options import refuse, whole_fault, writable_fault
 
 
 def main(arguments: list[str]) -> int:
@@ -34,7 +34,7 @@ def main(arguments: list[str]) -> int:
         "--set", dest="bindings", action="append", default=[], metavar="NAME=VALUE", help="set this in every run"
     )
     options = parser.parse_args(arguments)
-    from zoo.gin_program import show_messages
+    from zoo.commands.gin_program import show_messages
     from zoo.training.grid import grid
     from zoo.training.job_table import JobTable
 
@@ -59,9 +59,9 @@ def main(arguments: list[str]) -> int:
 
 def _wanted(files: list[str]) -> dict[str, Any]:
     """The grid's arguments: from files that set any of them; the other files are recipes."""
-    from zoo.configure import configure
-    from zoo.gin_files import Binding, read_files
-    from zoo.gin_program import main_functions
+    from zoo.commands.gin_program import main_functions
+    from zoo.gin_config.configure import configure
+    from zoo.gin_config.files import Binding, read_files
 
     grids = [f for f in files if any(isinstance(s, Binding) and s.name == "grid" for s in read_files([f]))]
     found: dict[str, Any] = {"recipes": []}
@@ -73,8 +73,8 @@ def _wanted(files: list[str]) -> dict[str, Any]:
 
 def _check(wanted: Mapping[str, Any]) -> dict[str, int]:
     """Steps of each run; a mistake in any recipe is told before the first one starts."""
-    from zoo.configure import configure
-    from zoo.gin_program import check_run, main_functions
+    from zoo.commands.gin_program import check_run, main_functions
+    from zoo.gin_config.configure import configure
     from zoo.training.grid import cells_of
 
     names = ("recipes", "instruments", "data", "only", "bindings")

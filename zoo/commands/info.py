@@ -7,10 +7,10 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from zoo import cli
+from zoo.commands import cli
 from zoo.commands.tables import write_table
-from zoo.config import ModelConfig
-from zoo.lineage import public_reference, teachers_of
+from zoo.storage.config import ModelConfig
+from zoo.storage.lineage import public_reference, teachers_of
 
 
 def main(arguments: list[str]) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from zoo import cli
+from zoo.commands import cli
 from zoo.commands.hub_options import add_hub_options
 from zoo.commands.tables import write_table
 from zoo.errors import ConfigError, ModelNotFoundError, near_matches
@@ -45,10 +45,10 @@ def main(arguments: list[str]) -> int:
 
 
 def _list_hub(options: argparse.Namespace) -> int:
-    from zoo.hub.client import Access
+    from zoo.hub.client import HubClient
     from zoo.hub.searching import search
 
-    found = search(options.pattern, org=options.org, access=Access(token=options.token, endpoint=options.endpoint))
+    found = search(options.pattern, org=options.org, client=HubClient(token=options.token, endpoint=options.endpoint))
     if not found:
         whose = f" of {options.org}" if options.org else ""
         raise ModelNotFoundError(

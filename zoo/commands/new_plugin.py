@@ -15,9 +15,11 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from zoo import cli, paths, registry
+from zoo import registry
+from zoo.commands import cli
 from zoo.errors import ConfigError
-from zoo.files import new_folder, write_atomically
+from zoo.registry import paths
+from zoo.storage.files import new_folder, write_atomically
 
 PROG = "python -m zoo new-plugin"
 

@@ -8,7 +8,8 @@ import sys
 import warnings
 from dataclasses import asdict
 
-from zoo import cli, registry
+from zoo import registry
+from zoo.commands import cli
 from zoo.commands.tables import write_table
 
 NONE = "No plugins are installed. python -m zoo new-plugin NAME writes one to begin with."
@@ -26,7 +27,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--check", action="store_true", help="exit with 1 if a plugin is broken")
     parser.add_argument("--json", action="store_true", help="the same as JSON")
     options = parser.parse_args(arguments)
-    from zoo.plugins import examine_plugins
+    from zoo.commands.installed import examine_plugins
 
     # A plugin may print or warn while it is imported; that must not end up among what other programs read.
     with warnings.catch_warnings(), contextlib.redirect_stdout(sys.stderr):

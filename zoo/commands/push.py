@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from zoo import cli
+from zoo.commands import cli
 from zoo.commands.hub_options import add_hub_options
 
 
@@ -30,7 +30,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--message", help="the commit's title")
     add_hub_options(parser)
     options = parser.parse_args(arguments)
-    from zoo.hub.pushing import push
+    from zoo.resolve import push
 
     pushed = push(
         options.run,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from zoo import cli
+from zoo.commands import cli
 
 
 def main(arguments: list[str]) -> int:

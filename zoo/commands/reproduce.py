@@ -7,9 +7,9 @@ import logging
 import sys
 from pathlib import Path
 
-from zoo import cli
-from zoo.config import ModelConfig, read_config
+from zoo.commands import cli
 from zoo.errors import ConfigError
+from zoo.storage.config import ModelConfig, read_config
 
 _RECIPE = "config.gin"
 
@@ -42,10 +42,10 @@ def main(arguments: list[str]) -> int:
         help="change a setting of its gin file",
     )
     options = parser.parse_args(arguments)
-    from zoo import gin_program
-    from zoo.hub import find
-    from zoo.lineage import teacher_reference
-    from zoo.listing import describe_folder
+    from zoo.commands import gin_program
+    from zoo.resolve import find
+    from zoo.storage.info import describe_folder
+    from zoo.storage.lineage import teacher_reference
 
     gin_program.show_messages()
     found = find(options.model, every_file=True)
@@ -90,9 +90,10 @@ def _compare_data(data: str, recorded: str | None) -> None:
 
 def _compare(original: Path, made: Path) -> str:
     """Whether both were made the same way, and how they measure."""
-    from zoo.checkpoint import load_folder, weights_hash
-    from zoo.lineage import weights_before_rounding
-    from zoo.listing import describe_folder
+    from zoo.models.loading import load_folder
+    from zoo.storage.checkpoint import weights_hash
+    from zoo.storage.info import describe_folder
+    from zoo.storage.lineage import weights_before_rounding
 
     first, second = (read_config(folder) for folder in (original, made))
     lines = [f"original: {original}", f"reproduced: {made}"]

@@ -6,13 +6,13 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from zoo import cli
+from zoo.commands import cli
 from zoo.errors import ConfigError
 
 if TYPE_CHECKING:
     from zoo.features import Features, FeatureSettings
-    from zoo.levelling import Levelled
-    from zoo.model import Model
+    from zoo.models.levelling import Levelled
+    from zoo.models.model import Model
 
 
 def main(arguments: list[str]) -> int:
@@ -64,11 +64,11 @@ def main(arguments: list[str]) -> int:
         raise ConfigError(f"The output {options.output} must be a .wav file: {options.output.with_suffix('.wav')}")
     if options.input.exists() and options.output.exists() and options.input.samefile(options.output):
         raise ConfigError(f"Input and output are both {options.input}; give the output another name.")
+    from zoo.checks.options import output_file_fault, refuse, torch_seed_fault
     from zoo.features import write_wav
-    from zoo.fit import FittedFeatures
-    from zoo.hub import load
-    from zoo.model import shift_faults
-    from zoo.options import output_file_fault, refuse, torch_seed_fault
+    from zoo.models.fit import FittedFeatures
+    from zoo.models.model import shift_faults
+    from zoo.resolve import load
 
     refuse(
         (
@@ -110,9 +110,9 @@ def _followed(model: Model, made: Levelled, asked: Features, settings: FeatureSe
     import math
 
     from zoo.features import sound_level_db
-    from zoo.levelling import recording_level_db
     from zoo.metrics import follows
     from zoo.metrics.transfer import dbfs
+    from zoo.models.levelling import recording_level_db
 
     found = follows(
         made.audio,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from zoo.plain_text import one_line
+from zoo.checks.plain_text import one_line
 
 
 def write_table(rows: Sequence[Sequence[str]]) -> None:

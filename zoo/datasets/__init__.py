@@ -1,8 +1,8 @@
 """Recordings, and the datasets that are made of them."""
 
-from zoo.datasets.analysis import Preparation
-from zoo.datasets.outcome import Outcome, Skipped
-from zoo.datasets.preparing import prepare_dataset
+from zoo.datasets.preparation.analysis import Preparation
+from zoo.datasets.preparation.outcome import Outcome, Skipped
+from zoo.datasets.preparation.preparing import prepare_dataset
 from zoo.datasets.recordings import FileRecording, Recording
 from zoo.datasets.segments import Dataset, Segments, open_dataset
 

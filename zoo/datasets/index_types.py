@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from zoo import limits
+from zoo.checks import limits
+from zoo.checks.limits import short
 from zoo.errors import ConfigError, DatasetError
 from zoo.features.frontend import FeatureSettings
-from zoo.limits import short
 
 _MOST_FRAMES = 2**24
 _MOST_NAME = 100

@@ -13,7 +13,7 @@ from torch import Tensor
 from zoo.errors import DatasetError
 from zoo.features.audio import read_audio, read_recording
 from zoo.features.sound_files import check_file, seconds_of
-from zoo.files import file_hash
+from zoo.storage.files import file_hash
 
 
 @dataclass(frozen=True)

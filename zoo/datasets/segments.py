@@ -17,18 +17,18 @@ from safetensors.torch import save
 from torch import Tensor
 from torch.nn import functional as F
 
-from zoo import strict_json
-from zoo.bounded_files import is_lfs_pointer, lfs_pointer
-from zoo.config import check_instrument
+from zoo.checks import strict_json
+from zoo.checks.bounded_files import is_lfs_pointer, lfs_pointer
+from zoo.checks.limits import short
+from zoo.checks.path_names import check_path_name
 from zoo.datasets.index_types import check_index
-from zoo.datasets.splits import SPLITS
+from zoo.datasets.preparation.splits import SPLITS
 from zoo.errors import ConfigError, DatasetError, near_matches
 from zoo.features.frontend import FeatureSettings
 from zoo.features.loudness import FLOOR_DB
-from zoo.files import write_atomically
-from zoo.limits import short
-from zoo.path_names import check_path_name
-from zoo.paths import data_home
+from zoo.registry.paths import data_home
+from zoo.storage.config import check_instrument
+from zoo.storage.files import write_atomically
 
 FORMAT = "ddsp-zoo dataset"
 VERSION = 1
@@ -163,7 +163,9 @@ def open_dataset(path_or_name: str | Path, *, verify: bool = True) -> Dataset:
     """
     path = Path(path_or_name)
     if str(path_or_name) == _TONES and not path.exists():
-        from zoo.datasets.preparing import prepare_tones  # preparing writes what is read here, and imports this
+        from zoo.datasets.preparation.preparing import (
+            prepare_tones,  # preparing writes what is read here, and imports this
+        )
 
         path = data_home() / f"{_TONES}-{VERSION}"
         if not (path / INDEX_NAME).is_file():

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from zoo.decoders.interface import Decoded
+from zoo.decoders.base import Decoded
 from zoo.decoders.linear import Linear
 
 

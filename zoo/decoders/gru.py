@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from zoo_kernels import gated_recurrence
 
+from zoo.decoders.base import Decoded, Decoder, Frame, check_batch, split_frame
 from zoo.decoders.blocks import ControlHead, FeatureEncoder
-from zoo.decoders.interface import Decoded, Decoder, Frame, check_batch, split_frame
 from zoo.decoders.linear import linear
 
 

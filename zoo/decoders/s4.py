@@ -17,7 +17,7 @@ from zoo_kernels import cauchy, vandermonde
 from zoo.decoders.hippo import NormalPlusLowRank, legs
 from zoo.decoders.recurrence import DiagonalRecurrence, LowRankRecurrence, Recurrence
 from zoo.decoders.state_space import StateSpaceDecoder, StateSpaceKernel, log_uniform_steps
-from zoo.skip_init import skipping
+from zoo.storage.skip_init import skipping
 
 _LARGEST_ERROR = 1e-5  # of a diagonalised kernel, relative to the kernel's largest value
 

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from zoo_kernels import causal_convolution
 
+from zoo.decoders.base import Decoded, Decoder, Frame, check_batch, split_frame
 from zoo.decoders.blocks import ControlHead, FeatureEncoder
 from zoo.decoders.dropout import Dropout
-from zoo.decoders.interface import Decoded, Decoder, Frame, check_batch, split_frame
 from zoo.decoders.linear import Linear
 from zoo.decoders.recurrence import Recurrence
 

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from zoo.decoders.base import Decoded, Decoder, Frame, check_batch, split_frame
 from zoo.decoders.blocks import ControlHead, FeatureEncoder
 from zoo.decoders.dropout import ReLUDropout
-from zoo.decoders.interface import Decoded, Decoder, Frame, check_batch, split_frame
 
 
 class CausalConv1d(nn.Module):

@@ -15,7 +15,7 @@ from torch import Tensor
 from zoo.errors import ConfigError, DatasetError
 from zoo.features.channels import Mix, choose_channels
 from zoo.features.sound_files import SoundReader, check_file, damage, open_sound
-from zoo.files import write_atomically
+from zoo.storage.files import write_atomically
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from zoo.checks.limits import short
+from zoo.checks.options import number_fault, refuse, type_fault, whole_fault
 from zoo.errors import ConfigError, listing, near_matches
 from zoo.features.gaps import bridge_gaps
 from zoo.features.level import sound_level_db
@@ -18,8 +20,6 @@ from zoo.features.loudness import FLOOR_DB
 from zoo.features.loudness_kinds import measure_by_name
 from zoo.features.pitch import default_thresholds, track_pitch
 from zoo.features.values import clean_f0, clean_loudness
-from zoo.limits import short
-from zoo.options import number_fault, refuse, type_fault, whole_fault
 
 # A recording whose peak is under this (-100 dB of full scale) is silent, and not amplified.
 SILENT_PEAK = 1e-5

@@ -22,7 +22,7 @@ from zoo.errors import ConfigError, listing, near_matches
 from zoo.features import crepe, yin
 from zoo.features.audio import resample
 from zoo.features.framing import check_audio, frame_count
-from zoo.requirements import library
+from zoo.registry.requirements import library
 
 Track = Callable[..., tuple[Tensor, Tensor]]
 

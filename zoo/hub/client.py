@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from zoo.checks.plain_text import one_line
 from zoo.errors import HubError, HubNotFoundError, HubUnreachableError, ZooError, near_matches
 from zoo.hub.errand import MOST_WAIT_SECONDS, Errand, errand, seconds_asked
-from zoo.plain_text import one_line
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -35,7 +35,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Access:
+class HubClient:
     """How to reach the Hub.
 
     Attributes:
@@ -82,7 +82,7 @@ def is_commit(revision: str | None) -> bool:
     return revision is not None and len(revision) == 40 and all(c in "0123456789abcdef" for c in revision)
 
 
-def resolve(repo_id: str, revision: str | None, access: Access) -> Any:  # noqa: ANN401 - the library's ModelInfo
+def resolve(repo_id: str, revision: str | None, client: HubClient) -> Any:  # noqa: ANN401 - the library's ModelInfo
     """What the Hub knows of a repo at a revision: a `huggingface_hub.ModelInfo`, whose `sha` is the commit.
 
     Raises:
@@ -92,16 +92,16 @@ def resolve(repo_id: str, revision: str | None, access: Access) -> Any:  # noqa:
     """
 
     def ask() -> Any:  # noqa: ANN401
-        return access.api().model_info(repo_id, revision=revision, timeout=ANSWER_SECONDS)
+        return client.api().model_info(repo_id, revision=revision, timeout=ANSWER_SECONDS)
 
-    with errand(access) as asking:
-        info = _patiently(ask, repo_id, revision, access)
+    with errand(client) as asking:
+        info = _patiently(ask, repo_id, revision, client)
         if not isinstance(info.sha, str) or not is_commit(info.sha):
             raise asking.strange(f"it did not say which commit {repo_id} is at")
     return info
 
 
-def reach(access: Access) -> None:
+def reach(client: HubClient) -> None:
     """Make sure that something answers at the endpoint.
 
     Raises:
@@ -109,15 +109,15 @@ def reach(access: Access) -> None:
     """
     from huggingface_hub import get_session
 
-    with translated("", None, access):
-        get_session().head(f"{access.host}/api/models", params={"limit": 1}, timeout=ANSWER_SECONDS)
+    with translated("", None, client):
+        get_session().head(f"{client.host}/api/models", params={"limit": 1}, timeout=ANSWER_SECONDS)
 
 
-def _patiently(ask: Callable[[], T], repo_id: str, revision: str | None, access: Access) -> T:
+def _patiently(ask: Callable[[], T], repo_id: str, revision: str | None, client: HubClient) -> T:
     """Ask again where the Hub says that it is busy; not where nobody answers."""
     from huggingface_hub.errors import HfHubHTTPError
 
-    with translated(repo_id, revision, access):
+    with translated(repo_id, revision, client):
         for attempt in range(_TRIES):
             wait = 0.5 * 2**attempt
             try:
@@ -138,25 +138,27 @@ def _retry_after(error: Any) -> float | None:  # noqa: ANN401 - the library's HT
 
 
 @contextmanager
-def translated(repo_id: str, revision: str | None, access: Access) -> Iterator[None]:
+def translated(repo_id: str, revision: str | None, client: HubClient) -> Iterator[None]:
     """Turn what the client library raises within the block into our errors, which say what to type next.
 
     What the block asks is an errand, or part of one: see `zoo.hub.errand`.
     """
-    with errand(access) as asking:
+    with errand(client) as asking:
         try:
             yield
         except Exception as error:
-            explained = _explain(error, repo_id, revision, access, asking)
+            explained = _explain(error, repo_id, revision, client, asking)
             if explained is None:
                 raise
             raise explained from error
 
 
-def _explain(error: Exception, repo_id: str, revision: str | None, access: Access, asking: Errand) -> HubError | None:
+def _explain(
+    error: Exception, repo_id: str, revision: str | None, client: HubClient, asking: Errand
+) -> HubError | None:
     from huggingface_hub import errors
 
-    page = f"{access.host}/{repo_id}"
+    page = f"{client.host}/{repo_id}"
     match error:
         case ZooError() | MemoryError():
             return None
@@ -167,14 +169,14 @@ def _explain(error: Exception, repo_id: str, revision: str | None, access: Acces
             )
         case errors.RepositoryNotFoundError():
             return HubNotFoundError(
-                f"There is no model {repo_id} on {access.host}, or it is private and this login may not see it. "
+                f"There is no model {repo_id} on {client.host}, or it is private and this login may not see it. "
                 "Search: python -m zoo list --hub. Log in: hf auth login (or give token=)."
             )
         case errors.RevisionNotFoundError():
-            return HubNotFoundError(f"{repo_id} has no revision {revision!r}.{_revisions(repo_id, revision, access)}")
+            return HubNotFoundError(f"{repo_id} has no revision {revision!r}.{_revisions(repo_id, revision, client)}")
         case errors.LocalEntryNotFoundError():  # it was not to be had from the Hub, and the cache lacks it too
             if isinstance(error.__cause__, Exception):
-                return _explain(error.__cause__, repo_id, revision, access, asking)
+                return _explain(error.__cause__, repo_id, revision, client, asking)
             return HubUnreachableError(f"A file of {repo_id} could not be fetched: {_first_line(error)}")
         case errors.FileMetadataError():
             return asking.strange(f"for a file of {repo_id} it gives no digest")
@@ -183,17 +185,17 @@ def _explain(error: Exception, repo_id: str, revision: str | None, access: Acces
         case errors.EntryNotFoundError():
             return HubNotFoundError(f"A file of {repo_id} is not there: {_first_line(error)}")
         case errors.OfflineModeIsEnabled():
-            return HubUnreachableError(f"HF_HUB_OFFLINE is set, so {access.host} is not asked. Unset it.")
+            return HubUnreachableError(f"HF_HUB_OFFLINE is set, so {client.host} is not asked. Unset it.")
         case errors.HFValidationError():
             return HubError(f"{repo_id!r} is no Hub id: {_first_line(error)} A Hub id is org/name.")
         case errors.HfHubHTTPError():
-            return _explain_status(error, repo_id, access, asking)
+            return _explain_status(error, repo_id, client, asking)
         case OSError() if "Consistency check failed" in str(error):
             return HubUnreachableError(f"The download of {repo_id} broke off. Nothing of it was kept: try again.")
     if _of_the_network(error):
         asked = f" when asked for {repo_id}" if repo_id else ""
         return HubUnreachableError(
-            f"{access.host} does not answer{asked} ({type(error).__name__}: {asking.hide(_first_line(error))}). "
+            f"{client.host} does not answer{asked} ({type(error).__name__}: {asking.hide(_first_line(error))}). "
             "What was fetched before loads without it; for anything else look at the network, or at HF_ENDPOINT."
         )
     if isinstance(error, OSError):  # of this machine: the disk, for one
@@ -205,7 +207,7 @@ def _explain(error: Exception, repo_id: str, revision: str | None, access: Acces
 def _explain_status(
     error: Any,  # noqa: ANN401 - the library's HTTP error
     repo_id: str,
-    access: Access,
+    client: HubClient,
     asking: Errand,
 ) -> HubError:
     status = error.response.status_code
@@ -213,7 +215,7 @@ def _explain_status(
     said = asking.hide(said)
     if status == 401:
         return HubError(
-            f"{access.host} does not know this login ({said}). Log in again: hf auth login, or give token=."
+            f"{client.host} does not know this login ({said}). Log in again: hf auth login, or give token=."
         )
     if status == 403:
         return HubError(
@@ -223,16 +225,16 @@ def _explain_status(
     if status == 429:
         wait = _retry_after(error)
         when = f"in {wait:.0f} s" if wait else "later"
-        return HubUnreachableError(f"{access.host} has had too many requests from here: try again {when}.")
+        return HubUnreachableError(f"{client.host} has had too many requests from here: try again {when}.")
     if status >= 500:
-        return HubUnreachableError(f"{access.host} is in trouble (HTTP {status}: {said}). Try again later.")
-    return HubError(f"{access.host} refused (HTTP {status}): {said}")
+        return HubUnreachableError(f"{client.host} is in trouble (HTTP {status}: {said}). Try again later.")
+    return HubError(f"{client.host} refused (HTTP {status}): {said}")
 
 
-def _revisions(repo_id: str, wanted: str | None, access: Access) -> str:
+def _revisions(repo_id: str, wanted: str | None, client: HubClient) -> str:
     """What revisions there are, as far as the Hub tells."""
     try:
-        refs = access.api().list_repo_refs(repo_id)
+        refs = client.api().list_repo_refs(repo_id)
     except Exception:  # noqa: BLE001 - this is help for an error that is on its way already
         return ""
     names = [ref.name for ref in (*refs.branches, *refs.tags)]

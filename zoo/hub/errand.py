@@ -24,11 +24,11 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
 
+from zoo.checks.plain_text import one_line
 from zoo.errors import HubError, HubUnreachableError
-from zoo.plain_text import one_line
 
 if TYPE_CHECKING:
-    from zoo.hub.client import Access
+    from zoo.hub.client import HubClient
 
 PATIENCE_SECONDS = 30.0
 """How long an operation may go without a piece of a file."""
@@ -224,26 +224,26 @@ class Errand:
 
 
 @contextmanager
-def errand(access: Access) -> Iterator[Errand]:
+def errand(client: HubClient) -> Iterator[Errand]:
     """Hold what the block asks the Hub within bounds; within another one's block, it is part of that.
 
     Raises:
         HubError: The login cannot be sent.
     """
     running = _current.get()
-    if running is not None and running in _open and running.host == access.host:
+    if running is not None and running in _open and running.host == client.host:
         yield running
         return
     from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]  # documented, not marked so
 
-    authorization = build_hf_headers(token=access.token).get("authorization")
+    authorization = build_hf_headers(token=client.token).get("authorization")
     if authorization is not None and not _AUTHORIZATION.fullmatch(authorization):
         raise HubError(
             "The login is no token: one is letters, digits and signs, without spaces, lines or accents. Give another "
             "token=, or log in again: hf auth login"
         )
     _install()
-    made = Errand(access.host, authorization)
+    made = Errand(client.host, authorization)
     with _lock:
         _open.add(made)
     before = _current.set(made)

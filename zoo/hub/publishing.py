@@ -2,7 +2,7 @@
 
 Requirements it meets:
 
-- only files of a run (see `zoo.run_files`), never a link that leads elsewhere;
+- only files of a run (see `zoo.storage.run_files`), never a link that leads elsewhere;
 - where the run speaks of places on this machine (its data, its teacher's folder), the sent text speaks of names;
 - no byte of what is sent holds the user's home folder, the working folder, or a login token: better nothing is sent.
 """
@@ -16,14 +16,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from zoo.card import card_text
-from zoo.config import ModelConfig, read_config
+from zoo.cards import card_text
+from zoo.checks.text_files import read_text
 from zoo.errors import CheckpointError, ConfigError
-from zoo.files import file_hash
-from zoo.hub.client import Access
-from zoo.lineage import teacher_reference
-from zoo.run_files import CARD, CONFIG, WEIGHTS, published_files
-from zoo.text_files import read_text
+from zoo.hub.client import HubClient
+from zoo.storage.config import ModelConfig, read_config
+from zoo.storage.files import file_hash
+from zoo.storage.lineage import teacher_reference
+from zoo.storage.run_files import CARD, CONFIG, WEIGHTS, published_files
 
 _GIN = ("config.gin", "operative.gin")
 _TOKEN = re.compile(rb"hf_[A-Za-z0-9]{30,}")
@@ -46,13 +46,13 @@ class Publication:
     files: dict[str, Path | bytes]
 
 
-def prepare_publication(folder: Path, *, repo_id: str, access: Access, previous_card: str = "") -> Publication:
+def prepare_publication(folder: Path, *, repo_id: str, client: HubClient, previous_card: str = "") -> Publication:
     """Choose what of a run is sent, and take this machine's paths out.
 
     Args:
         folder: The run.
         repo_id: Where it will be.
-        access: How the Hub is reached; its token must not be among what is sent.
+        client: How the Hub is reached; its token must not be among what is sent.
         previous_card: The card that is there now; notes that a person wrote into it stay where the run's card has none.
 
     Raises:
@@ -62,7 +62,7 @@ def prepare_publication(folder: Path, *, repo_id: str, access: Access, previous_
     public = public_files(folder)
     card = card_text(folder, repo_id=repo_id, config=public.config, other_cards=[previous_card])
     publication = Publication(public.config, {**public.files, CARD: card.encode()})
-    if leak := find_leak(publication.files, access):
+    if leak := find_leak(publication.files, client):
         raise ConfigError(f"Nothing was sent: {leak}. Take it out and push again.")
     return publication
 
@@ -114,16 +114,16 @@ def _public_gin(text: str, config: ModelConfig) -> str:
     return "\n".join(lines) + "\n"
 
 
-def find_leak(files: Mapping[str, Path | bytes], access: Access) -> str | None:
+def find_leak(files: Mapping[str, Path | bytes], client: HubClient) -> str | None:
     """Where files hold a path of this machine or a login token, e.g. "config.gin, line 3, holds ..."; None for nowhere.
 
     Args:
         files: By their name within a run: a file, or its content.
-        access: Its token is looked for; without one, that of the saved login.
+        client: Its token is looked for; without one, that of the saved login.
     """
     from huggingface_hub import get_token
 
-    token = access.token if isinstance(access.token, str) else get_token()
+    token = client.token if isinstance(client.token, str) else get_token()
     secrets = {"a login token": [token.encode()] if token else []}
     # A home that is the root of all files, or nearly so, tells nothing.
     places = {str(place) for place in (Path.home(), Path.cwd()) if len(str(place)) > 3}

@@ -6,12 +6,12 @@ import fnmatch
 import re
 from dataclasses import dataclass
 
-from zoo.hub.client import LIBRARY, Access, reach, translated
+from zoo.hub.client import LIBRARY, HubClient, reach, translated
 from zoo.hub.errand import errand
 
 
 @dataclass(frozen=True)
-class Listed:
+class SearchHit:
     """A model on the Hub.
 
     Attributes:
@@ -27,28 +27,28 @@ class Listed:
     private: bool
 
 
-def search(pattern: str = "*", *, org: str | None = None, access: Access | None = None) -> list[Listed]:
+def search(pattern: str = "*", *, org: str | None = None, client: HubClient | None = None) -> list[SearchHit]:
     """Models on the Hub whose name fits, sorted by their ids.
 
     Args:
         pattern: With the wildcards `*` and `?`; of the name after the slash, or of the whole id where it has a slash.
         org: Only those of this account.
-        access: How to reach the Hub.
+        client: How to reach the Hub.
 
     Raises:
         HubError: The Hub does not answer, or refuses.
     """
-    access = access or Access()
+    client = client or HubClient()
     found = []
-    with translated(org or "", None, access), errand(access) as asking:
-        reach(access)
-        for info in access.api().list_models(filter=LIBRARY, author=org, search=_longest_word(pattern)):
+    with translated(org or "", None, client), errand(client) as asking:
+        reach(client)
+        for info in client.api().list_models(filter=LIBRARY, author=org, search=_longest_word(pattern)):
             if not isinstance(info.id, str) or not isinstance(info.downloads or 0, int):
                 raise asking.strange("a model in its list has no id, or no number of downloads")
             text = info.id if "/" in pattern else info.id.rpartition("/")[2]
             if fnmatch.fnmatchcase(text, pattern):
                 changed = info.last_modified.date().isoformat() if info.last_modified else ""
-                found.append(Listed(info.id, info.downloads or 0, changed, bool(info.private)))
+                found.append(SearchHit(info.id, info.downloads or 0, changed, bool(info.private)))
     return sorted(found, key=lambda listed: listed.repo_id)
 
 

@@ -25,15 +25,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zoo.config import MAX_CONFIG_BYTES, read_config
+from zoo.checks.path_names import check_path_name, leads_out
+from zoo.checks.plain_text import one_line
 from zoo.errors import CheckpointError, ConfigError, ForeignConfigError, HubError, HubUnreachableError
-from zoo.files import file_hash, write_atomically
-from zoo.hub.client import LIBRARY, Access, is_commit, resolve, translated
+from zoo.hub.client import LIBRARY, HubClient, is_commit, resolve, translated
 from zoo.hub.errand import errand
-from zoo.naming import check_revision
-from zoo.path_names import check_path_name, leads_out
-from zoo.plain_text import one_line
-from zoo.run_files import CONFIG, WEIGHTS, is_published
+from zoo.models.naming import check_revision
+from zoo.storage.config import MAX_CONFIG_BYTES, read_config
+from zoo.storage.files import file_hash, write_atomically
+from zoo.storage.run_files import CONFIG, WEIGHTS, is_published
 
 if TYPE_CHECKING:
     from huggingface_hub.hf_api import RepoFile
@@ -70,13 +70,13 @@ class Snapshot:
     fetched: bool
 
 
-def fetch_snapshot(repo_id: str, revision: str | None, access: Access, *, every_file: bool) -> Snapshot:
+def fetch_snapshot(repo_id: str, revision: str | None, client: HubClient, *, every_file: bool) -> Snapshot:
     """Make sure that a repo's files are in the cache.
 
     Args:
         repo_id: "org/name".
         revision: A branch, tag or commit; the branch main by default.
-        access: How to reach the Hub.
+        client: How to reach the Hub.
         every_file: The samples, the card and the rest too, and compare all of them with the listing; otherwise config
             and weights are enough, and what is in the cache is taken.
 
@@ -85,40 +85,40 @@ def fetch_snapshot(repo_id: str, revision: str | None, access: Access, *, every_
         HubUnreachableError: It does not answer, and the cache has no such revision.
         HubError: What is there is not a model of ours, or not to be trusted; it says why.
     """
-    with errand(access):
-        return _fetch_snapshot(repo_id, check_revision(revision or MAIN), access, every_file=every_file)
+    with errand(client):
+        return _fetch_snapshot(repo_id, check_revision(revision or MAIN), client, every_file=every_file)
 
 
-def _fetch_snapshot(repo_id: str, revision: str, access: Access, *, every_file: bool) -> Snapshot:
-    cached = _cached(repo_id, revision, access)
-    if access.offline:
-        return cached or _refuse_offline(repo_id, revision, access)
+def _fetch_snapshot(repo_id: str, revision: str, client: HubClient, *, every_file: bool) -> Snapshot:
+    cached = _cached(repo_id, revision, client)
+    if client.offline:
+        return cached or _refuse_offline(repo_id, revision, client)
     if cached is not None and is_commit(revision) and not every_file:
         return cached
     try:
-        info = resolve(repo_id, revision, access)
-        if not every_file and (whole := _cached(repo_id, info.sha, access)):
-            _remember(repo_id, revision, info.sha, access)
+        info = resolve(repo_id, revision, client)
+        if not every_file and (whole := _cached(repo_id, info.sha, client)):
+            _remember(repo_id, revision, info.sha, client)
             return whole
-        folder = _download(repo_id, info, access, every_file=every_file)
+        folder = _download(repo_id, info, client, every_file=every_file)
     except HubUnreachableError as error:
         if cached is None:
             raise
         _log.warning("%s Taken from the cache (commit %s), which may be older.", error, cached.commit[:12])
         return cached
-    _remember(repo_id, revision, info.sha, access)
+    _remember(repo_id, revision, info.sha, client)
     return Snapshot(folder, repo_id, info.sha, fetched=True)
 
 
-def _cached(repo_id: str, revision: str, access: Access) -> Snapshot | None:
+def _cached(repo_id: str, revision: str, client: HubClient) -> Snapshot | None:
     from huggingface_hub import try_to_load_from_cache
 
-    with translated(repo_id, revision, access):
-        found = try_to_load_from_cache(repo_id, CONFIG, cache_dir=access.cache_dir, revision=revision)
+    with translated(repo_id, revision, client):
+        found = try_to_load_from_cache(repo_id, CONFIG, cache_dir=client.cache_dir, revision=revision)
     if not isinstance(found, str) or not Path(found).with_name(WEIGHTS).is_file():
         return None
     if not _is_what_it_is_named(Path(found)):
-        if access.offline:
+        if client.offline:
             raise HubUnreachableError(
                 f"{found} has been damaged since it was fetched, and nobody may be asked now. Fetch it again with a "
                 f"network: python -m zoo fetch {repo_id}@{revision}"
@@ -132,21 +132,21 @@ def _cached(repo_id: str, revision: str, access: Access) -> Snapshot | None:
     return Snapshot(folder, repo_id, folder.name, fetched=False)
 
 
-def _refuse_offline(repo_id: str, revision: str, access: Access) -> Snapshot:
-    why = "local_files_only" if access.local_files_only else "HF_HUB_OFFLINE"
+def _refuse_offline(repo_id: str, revision: str, client: HubClient) -> Snapshot:
+    why = "local_files_only" if client.local_files_only else "HF_HUB_OFFLINE"
     raise HubUnreachableError(
         f"{repo_id} at {revision} has not been fetched before, and {why} is set. Fetch it once with a network: "
         f"python -m zoo fetch {repo_id}@{revision}"
     )
 
 
-def _download(repo_id: str, info: Any, access: Access, *, every_file: bool) -> Path:  # noqa: ANN401 - a ModelInfo
-    listed = list_files(repo_id, info.sha, access)
+def _download(repo_id: str, info: Any, client: HubClient, *, every_file: bool) -> Path:  # noqa: ANN401 - a ModelInfo
+    listed = list_files(repo_id, info.sha, client)
     if CONFIG not in listed or WEIGHTS not in listed:
         raise _foreign(repo_id, info, f"it has no {CONFIG if CONFIG not in listed else WEIGHTS}")
     chosen = [CONFIG, WEIGHTS] if not every_file else [CONFIG, *(name for name in listed if name != CONFIG)]
     with _bar(sum(listed[name].size for name in chosen), repo_id) as bar:
-        fetcher = _Fetcher(repo_id, info.sha, access, bar)
+        fetcher = _Fetcher(repo_id, info.sha, client, bar)
         folder = fetcher.file(listed[CONFIG]).parent
         try:
             read_config(folder)
@@ -173,13 +173,13 @@ def _foreign(repo_id: str, info: Any, reason: str) -> HubError:  # noqa: ANN401 
     return HubError(f"{repo_id} is {whose}: {reason.rstrip('.')}. Models of zoo: python -m zoo list --hub")
 
 
-def fetch_file(repo_id: str, commit: str, listed: RepoFile, access: Access) -> Path:
+def fetch_file(repo_id: str, commit: str, listed: RepoFile, client: HubClient) -> Path:
     """Fetch one file of a commit, compared with what was listed; its place in the cache."""
     with _bar(listed.size, repo_id) as bar:
-        return _Fetcher(repo_id, commit, access, bar).file(listed)
+        return _Fetcher(repo_id, commit, client, bar).file(listed)
 
 
-def list_files(repo_id: str, commit: str, access: Access) -> dict[str, RepoFile]:
+def list_files(repo_id: str, commit: str, client: HubClient) -> dict[str, RepoFile]:
     """The repo's files that are of a run, judged by name and size.
 
     Raises:
@@ -187,8 +187,8 @@ def list_files(repo_id: str, commit: str, access: Access) -> dict[str, RepoFile]
     """
     from huggingface_hub.hf_api import RepoFile
 
-    with translated(repo_id, commit, access), errand(access) as asking:
-        entries = list(access.api().list_repo_tree(repo_id, recursive=True, revision=commit))
+    with translated(repo_id, commit, client), errand(client) as asking:
+        entries = list(client.api().list_repo_tree(repo_id, recursive=True, revision=commit))
         for entry in entries:
             if fault := _listing_fault(entry):
                 raise asking.strange(f"{repo_id} is listed with {fault}")
@@ -229,8 +229,8 @@ def _listing_fault(entry: Any) -> str | None:  # noqa: ANN401 - a RepoFile or Re
 class _Fetcher:
     """Fetches files of one commit, and compares each with what was listed."""
 
-    def __init__(self, repo_id: str, commit: str, access: Access, bar: tqdm[Any]) -> None:
-        self._repo_id, self._commit, self._access, self._bar = repo_id, commit, access, bar
+    def __init__(self, repo_id: str, commit: str, client: HubClient, bar: tqdm[Any]) -> None:
+        self._repo_id, self._commit, self._access, self._bar = repo_id, commit, client, bar
 
     def file(self, listed: RepoFile) -> Path:
         """One file's place in the cache."""
@@ -335,11 +335,11 @@ def _throw_away(path: Path) -> None:
         content.unlink()
 
 
-def _remember(repo_id: str, revision: str, commit: str, access: Access) -> None:
+def _remember(repo_id: str, revision: str, commit: str, client: HubClient) -> None:
     """Write down which commit a branch or tag led to, where the client library looks for it without a network."""
     if revision == commit:
         return
-    place = _repo_folder(repo_id, access) / "refs" / revision
+    place = _repo_folder(repo_id, client) / "refs" / revision
     if place.is_file() and place.read_text() == commit:
         return
     try:
@@ -348,11 +348,11 @@ def _remember(repo_id: str, revision: str, commit: str, access: Access) -> None:
         _log.warning("The cache cannot be written (%s): without a network, %s will not be found.", error, revision)
 
 
-def _repo_folder(repo_id: str, access: Access) -> Path:
+def _repo_folder(repo_id: str, client: HubClient) -> Path:
     from huggingface_hub import constants
     from huggingface_hub.file_download import repo_folder_name
 
-    return Path(access.cache_dir or constants.HF_HUB_CACHE).expanduser() / repo_folder_name(
+    return Path(client.cache_dir or constants.HF_HUB_CACHE).expanduser() / repo_folder_name(
         repo_id=repo_id, repo_type="model"
     )
 

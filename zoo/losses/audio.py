@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
+from zoo.checks.options import number_fault, refuse, whole_fault
 from zoo.errors import ConfigError
-from zoo.losses.interface import Loss
+from zoo.losses.base import Loss
 from zoo.losses.spectral import FFT_SIZES, multi_scale_spectral
 from zoo.losses.weights import Weight
-from zoo.options import number_fault, refuse, whole_fault
 
 _MOST_SAMPLES = 2**20  # of a window: a minute at 16 kHz
 
 if TYPE_CHECKING:
-    from zoo.model import Model
-    from zoo.rendering import Rendering
+    from zoo.models.model import Model
+    from zoo.models.rendering import Rendering
 
 
 @dataclass(frozen=True)

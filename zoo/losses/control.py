@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from zoo.errors import ConfigError, listing, near_matches
-from zoo.losses.interface import Loss, valid_mean
+from zoo.losses.base import Loss, valid_mean
 from zoo.losses.weights import Weight
 
 if TYPE_CHECKING:
-    from zoo.model import Model
-    from zoo.rendering import Rendering
+    from zoo.models.model import Model
+    from zoo.models.rendering import Rendering
 
 _SMALL = 1e-8
 

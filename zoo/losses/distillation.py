@@ -18,16 +18,16 @@ from torch import Tensor
 from zoo import registry
 from zoo.errors import ConfigError, listing
 from zoo.losses.audio import OutputAudio, Reconstruction, Spectral, SpectralLoss, spectral_arguments
+from zoo.losses.base import NEEDS, Loss
 from zoo.losses.control import Control
 from zoo.losses.feature import Feature
 from zoo.losses.function_matching import FunctionMatching
-from zoo.losses.interface import NEEDS, Loss
-from zoo.losses.kept_spectra import KeptSpectra
+from zoo.losses.spectra_cache import KeptSpectra
 from zoo.losses.spectral import SpectralTargets, multi_scale_spectral_weighted
 
 if TYPE_CHECKING:
-    from zoo.model import Model
-    from zoo.rendering import Rendering
+    from zoo.models.model import Model
+    from zoo.models.rendering import Rendering
 
 __all__ = [
     "NEEDS",

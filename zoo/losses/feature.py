@@ -11,12 +11,12 @@ from torch.nn import functional as F
 
 from zoo.decoders.linear import Linear
 from zoo.errors import ConfigError, listing
-from zoo.losses.interface import Loss, valid_mean
+from zoo.losses.base import Loss, valid_mean
 from zoo.losses.weights import Weight
 
 if TYPE_CHECKING:
-    from zoo.model import Model
-    from zoo.rendering import Rendering
+    from zoo.models.model import Model
+    from zoo.models.rendering import Rendering
 
 MATCHES = ("projection", "similarity")
 

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from zoo.checks.options import is_finite
 from zoo.errors import ConfigError
 from zoo.features.loudness import FLOOR_DB
+from zoo.losses.base import Loss
 from zoo.losses.control import Control
-from zoo.losses.interface import Loss
 from zoo.losses.weights import Weight
-from zoo.options import is_finite
 
 if TYPE_CHECKING:
-    from zoo.model import Model
-    from zoo.rendering import Rendering
+    from zoo.models.model import Model
+    from zoo.models.rendering import Rendering
 
 _KEPT = 64  # batches of a validation whose targets stay in memory
 

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from zoo.checks.options import number_fault, refuse, shown
 from zoo.errors import ConfigError
-from zoo.options import number_fault, refuse, shown
 
 
 class Schedule(ABC):

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from zoo.losses.spectral import FFT_SIZES, multi_scale_spectral_each_row
 from zoo.metrics.rows import checked_pair, over_rows
-from zoo.requirements import library
+from zoo.registry.requirements import library
 
 HELD_OUT_SIZES = (1536, 768, 384)
 """FFT sizes in samples that no loss uses by default."""

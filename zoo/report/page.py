@@ -20,18 +20,18 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from zoo.checks.options import refuse, writable_fault
+from zoo.checks.plain_text import plain
 from zoo.errors import CheckpointError, ConfigError
-from zoo.files import write_atomically
-from zoo.lineage import attributions
-from zoo.locks import hold, is_empty
-from zoo.options import refuse, writable_fault
-from zoo.plain_text import plain
 from zoo.report import tables
 from zoo.report.curves import loss_charts
 from zoo.report.phrases import choose, read_phrases
 from zoo.report.players import Heard, hear
 from zoo.report.runs import Run, find_runs
 from zoo.report.sounds import FLOOR_DB, colour_scale, data_uri
+from zoo.storage.files import write_atomically
+from zoo.storage.lineage import attributions
+from zoo.storage.locks import hold, is_empty
 
 PAGE = "index.html"
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from zoo.lineage import teachers_of
 from zoo.report.curves import Tick, round_values
 from zoo.report.phrases import Held, Phrase, decibels
 from zoo.report.runs import Run
 from zoo.report.sounds import SILENCE_DB, Sound, data_uri, gain_between, levels_db, picture
+from zoo.storage.lineage import teachers_of
 
 
 @dataclass(frozen=True)

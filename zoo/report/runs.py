@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from zoo import hub
-from zoo.bounded_files import read_json
+from zoo import resolve
+from zoo.checks.bounded_files import read_json
 from zoo.errors import CheckpointError
-from zoo.lineage import teachers_of
-from zoo.listing import ModelInfo, describe_folder
-from zoo.metrics_file import is_number
-from zoo.run_files import CONFIG
+from zoo.storage.info import ModelInfo, describe_folder
+from zoo.storage.lineage import teachers_of
+from zoo.storage.metrics_file import is_number
+from zoo.storage.run_files import CONFIG
 from zoo.training.history import Row, read_history
 
 ROLES = ("recording", "teacher", "student")
@@ -100,7 +100,7 @@ def find_runs(references: Iterable[str]) -> tuple[list[Run], list[Comparison]]:
         ModelNotFoundError: A reference means nothing here.
         CheckpointError: A folder is no run, or its files are damaged.
     """
-    found: dict[Path, tuple[str, hub.Found | None]] = {}
+    found: dict[Path, tuple[str, resolve.ResolvedModel | None]] = {}
     comparisons = {}
     for reference in references:
         if inside := runs_inside(reference):
@@ -109,7 +109,7 @@ def find_runs(references: Iterable[str]) -> tuple[list[Run], list[Comparison]]:
             if (summary := inside[0].parent / "compare.json").is_file():
                 comparisons[summary.resolve()] = Comparison(_name_of(summary.parent), _read_summary(summary))
         else:
-            one = hub.find(reference, every_file=True)
+            one = resolve.find(reference, every_file=True)
             found.setdefault(one.folder.resolve(), (reference, one))
     labels = _labels([_parts(folder, one) for folder, (_, one) in found.items()])
     runs = [
@@ -136,7 +136,7 @@ def _name_of(folder: Path) -> str:
     return folder.resolve().name
 
 
-def _parts(folder: Path, found: hub.Found | None) -> tuple[str, ...]:
+def _parts(folder: Path, found: resolve.ResolvedModel | None) -> tuple[str, ...]:
     if found is None or found.source == "folder":
         return folder.parts
     return (found.reference.text,)
@@ -152,7 +152,7 @@ def _labels(paths: Sequence[tuple[str, ...]]) -> list[str]:
     return labels if paths else []
 
 
-def _where(given: str, found: hub.Found | None) -> str:
+def _where(given: str, found: resolve.ResolvedModel | None) -> str:
     """As it was given: a page that is passed on need not tell where on this machine things are."""
     if found is None or found.source == "folder":
         return given

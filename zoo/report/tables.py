@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from zoo.card.words import METRICS, SPEED
-from zoo.config import ComponentConfig
-from zoo.lineage import public_reference, teachers_of
+from zoo.cards.labels import METRICS, SPEED
 from zoo.report.runs import Comparison, Run
+from zoo.storage.config import ComponentConfig
+from zoo.storage.lineage import public_reference, teachers_of
 from zoo.training.progress import duration
 
 _ARMS = ("teacher", "alone", "student", "noise_floor")

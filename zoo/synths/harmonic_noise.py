@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from zoo_kernels import harmonic_oscillators
 
 from zoo.errors import ConfigError, listing
-from zoo.model_range import ModelRange
+from zoo.storage.model_range import ModelRange
 from zoo.synths.filtered_noise import NOISE_FILTERS, NoisePart
 from zoo.synths.oscillators import UNVOICED
 from zoo.synths.pitched import PitchedSynth

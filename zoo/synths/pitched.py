@@ -14,8 +14,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from zoo.features.values import clean_f0
+from zoo.synths.base import Synth, Synthesis
 from zoo.synths.filtered_noise import NoisePart
-from zoo.synths.interface import Synth, Synthesis
 from zoo.synths.oscillators import carry_pitch, fundamental_phase, phase_between, voicing_gate
 from zoo.synths.reverb import Reverb, ReverbState
 

@@ -9,11 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from zoo import checkpoint, registry
-from zoo.config import ModelConfig
+from zoo import registry
 from zoo.errors import ZooError
-from zoo.model import Model, create
-from zoo.rendering import Rendering
+from zoo.models.loading import load_folder
+from zoo.models.model import Model, create
+from zoo.models.rendering import Rendering
+from zoo.storage import checkpoint
+from zoo.storage.config import ModelConfig
 from zoo.testing.contract import Subject, check_gradients, trial
 
 _BATCH, _FRAMES = 2, 40
@@ -40,7 +42,7 @@ def check_model(model: str | Callable[[], ModelConfig], *, options: Mapping[str,
     subject = Subject(registry.models, model)
     with subject.promises("It is a function without arguments that gives a ModelConfig."):
         config = subject.component()
-    subject.require(isinstance(config, ModelConfig), "It gives a zoo.config.ModelConfig.", type(config).__name__)
+    subject.require(isinstance(config, ModelConfig), "It gives a zoo.models.ModelConfig.", type(config).__name__)
     if isinstance(model, str):
         subject.require(
             config.architecture == model or (config.instrument is not None and config.architecture in registry.models),
@@ -91,7 +93,7 @@ def _check_gradients(subject: Subject, model: Model, inputs: tuple[Tensor, Tenso
 def _check_reload(subject: Subject, model: Model, inputs: tuple[Tensor, Tensor, Tensor], expected: Tensor) -> None:
     with tempfile.TemporaryDirectory() as folder:
         try:
-            other = checkpoint.load_folder(checkpoint.save(model, folder))
+            other = load_folder(checkpoint.save(model, folder))
         except ZooError as error:
             raise AssertionError(f"{subject.label} cannot be saved and loaded: {error}") from error
     promise = "Saved and loaded, it gives the same audio."

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from zoo import registry
 from zoo.errors import listing
-from zoo.model_range import PROBABILITIES, ModelRange, Quantiles
+from zoo.storage.model_range import PROBABILITIES, ModelRange, Quantiles
 from zoo.synths import Synth, Synthesis, SynthState
 from zoo.testing.contract import Subject, check_gradients, instance_of, reloaded, trial
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from zoo import paths
-from zoo.options import refuse, shown, type_fault, whole_fault, writable_fault
+from zoo.checks.options import refuse, shown, type_fault, whole_fault, writable_fault
+from zoo.registry import paths
 from zoo.training.settings import Settings
 
 _TEXTS = ("model", "student")

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import torch
 
 from zoo.losses.distillation import Reconstruction
-from zoo.model import Model
-from zoo.player import Player
+from zoo.models.model import Model
+from zoo.streaming.player import Player
 from zoo.training.batches import Batch
 from zoo.training.operations import operations_per_second
 from zoo.training.settings import Settings

@@ -19,8 +19,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from zoo.errors import ConfigError
-from zoo.lock_files import Holder, Lock, holder_at
-from zoo.locks import locked
+from zoo.storage.lock_files import Holder, Lock, holder_at
+from zoo.storage.locks import locked
 
 _log = logging.getLogger(__name__)
 

@@ -21,7 +21,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from zoo.files import file_hash, write_atomically
+from zoo.storage.files import file_hash, write_atomically
 
 _log = logging.getLogger(__name__)
 

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import torch
 
-from zoo import store
 from zoo.datasets import open_dataset
 from zoo.errors import ConfigError
-from zoo.files import write_atomically
 from zoo.losses.distillation import Loss, bind_losses
+from zoo.models import architectures
+from zoo.storage.files import write_atomically
 from zoo.training.checkpoints import LAST
 from zoo.training.done import is_done
 from zoo.training.plan import Finished, Plan
@@ -58,7 +58,7 @@ def _run_chain(plan: Plan) -> Finished:
     with ExitStack() as stack:
         folder = stack.enter_context(claimed_folder(plan.out, name=teacher.name, resume=plan.resume, doing=doing))
         if plan.name is not None:
-            stack.enter_context(store.reserved(plan.name, config=teacher.config, force=plan.force, doing=doing))
+            stack.enter_context(architectures.reserved(plan.name, config=teacher.config, force=plan.force, doing=doing))
         return _run_links(plan, folder)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from zoo.errors import CheckpointError, ConfigError
-from zoo.files import beside
+from zoo.storage.files import beside
 from zoo.training.history import Row
 
 LAST = "checkpoints/last.ckpt"

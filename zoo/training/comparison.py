@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from zoo.card import write_card
+from zoo.cards import write_card
 from zoo.errors import ConfigError, TrainingError
-from zoo.files import write_atomically
-from zoo.locks import hold
 from zoo.losses.distillation import Loss, Reconstruction
+from zoo.storage.files import write_atomically
+from zoo.storage.locks import hold
 from zoo.training.evaluation import SPEED, write_metrics
 from zoo.training.jobs import Job, Status, run_jobs
 from zoo.training.loop import distill, train

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from zoo.model_range import PROBABILITIES, ModelRange, Quantiles
+from zoo.storage.model_range import PROBABILITIES, ModelRange, Quantiles
 
 if TYPE_CHECKING:
     from zoo.datasets.segments import Segments

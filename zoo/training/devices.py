@@ -7,7 +7,7 @@ import logging
 import torch
 
 from zoo.errors import ConfigError
-from zoo.model import Model
+from zoo.models.model import Model
 
 _log = logging.getLogger(__name__)
 

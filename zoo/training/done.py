@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from zoo.bounded_files import read_json
+from zoo.checks.bounded_files import read_json
 from zoo.errors import CheckpointError
-from zoo.files import write_atomically
+from zoo.storage.files import write_atomically
 
 _DONE = "checkpoints/done.json"
 

@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from zoo import hub, metrics, registry
-from zoo.checkpoint import load_folder, weights_hash
+from zoo import metrics, registry, resolve
+from zoo.checks.options import output_file_fault, refuse, seed_fault, type_fault, whole_fault
 from zoo.errors import ConfigError, ZooError
-from zoo.files import write_atomically
-from zoo.lineage import teacher_reference, weights_before_rounding
-from zoo.locks import hold, refuse_if_held
-from zoo.model import Model
-from zoo.options import output_file_fault, refuse, seed_fault, type_fault, whole_fault
+from zoo.models.loading import load_folder
+from zoo.models.model import Model
+from zoo.storage.checkpoint import weights_hash
+from zoo.storage.files import write_atomically
+from zoo.storage.lineage import teacher_reference, weights_before_rounding
+from zoo.storage.locks import hold, refuse_if_held
 from zoo.training.batches import Batch, fixed_noise, in_order
 from zoo.training.matching import check_same_loudness
 from zoo.training.measures import Found, Measures, statistics
@@ -177,7 +178,7 @@ def find_teacher_of(model: Model) -> Model | None:
     if reference is None:
         return None
     try:
-        teacher = load_folder(hub.find(reference).folder)
+        teacher = load_folder(resolve.find(reference).folder)
     except ZooError as error:
         _log.warning("The teacher is left out, since it is not here: %s", error)
         return None
@@ -230,7 +231,7 @@ def evaluate(
         ConfigError: The data's rates or loudness are not the model's; there is no such metric or option.
         InUseError: The numbers belong into a run that another process is training.
     """
-    from zoo.card import write_card
+    from zoo.cards import write_card
     from zoo.datasets import open_dataset
 
     refuse(
@@ -245,7 +246,7 @@ def evaluate(
     registry.pitch.entry(pitch)
     for metric in also or {}:
         registry.metrics.entry(metric)
-    found = hub.find(model)
+    found = resolve.find(model)
     if out is None and found.source == "folder":
         refuse_if_held(found.folder, advice="give another file for the numbers (out, --out FILE)")
     student = load_folder(found.folder)

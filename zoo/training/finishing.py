@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from zoo import store
-from zoo.card import write_card
-from zoo.checkpoint import load_folder
+from zoo.cards import write_card
 from zoo.errors import ConfigError, PluginError
-from zoo.model import Model
+from zoo.models.loading import load_folder
+from zoo.models.model import Model
+from zoo.storage import store
 from zoo.training import evaluation, report
 from zoo.training.history import read_history
 from zoo.training.plan import Finished, Plan

@@ -24,7 +24,7 @@ import lightning as L
 import torch
 from torch import Tensor
 
-from zoo import checkpoint
+from zoo.storage import checkpoint
 from zoo.training import processes
 from zoo.training.batches import Batch, Stream
 from zoo.training.checkpoints import State, restore_rng, rng_states, save_state

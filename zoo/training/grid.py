@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from zoo.config import check_instrument
 from zoo.errors import ConfigError, TrainingError
-from zoo.files import write_atomically
-from zoo.locks import hold
+from zoo.storage.config import check_instrument
+from zoo.storage.files import write_atomically
+from zoo.storage.locks import hold
 from zoo.training.jobs import Job, Status, run_jobs
 from zoo.training.results import Row, markdown, result_of, write_csv
 

@@ -7,9 +7,9 @@ import io
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from zoo.checks.text_files import read_text
 from zoo.errors import CheckpointError
-from zoo.files import write_atomically
-from zoo.text_files import read_text
+from zoo.storage.files import write_atomically
 
 COLUMNS = ("step", "epoch", "train_loss", "val_loss", "lr", "seconds")
 

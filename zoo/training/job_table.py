@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Sequence
 
-from zoo.plain_text import one_line, write_controls
+from zoo.checks.plain_text import one_line, write_controls
 from zoo.training.jobs import Status
 from zoo.training.progress import duration
 

@@ -23,8 +23,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from zoo.errors import ConfigError, ZooError
-from zoo.locks import holder_of
-from zoo.parent_watch import ends_with_parent
+from zoo.executors.parent_watch import ends_with_parent
+from zoo.storage.locks import holder_of
 from zoo.training.done import is_done
 from zoo.training.history import read_history
 from zoo.training.interrupts import StopRequest

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from zoo.errors import ConfigError
 from zoo.features import FeatureSettings
-from zoo.model import Model
+from zoo.models.model import Model
 
 if TYPE_CHECKING:
     from zoo.datasets import Dataset

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from zoo.features.audio import write_wav
-from zoo.files import beside
-from zoo.model import Model
-from zoo.requirements import library
+from zoo.models.model import Model
+from zoo.registry.requirements import library
+from zoo.storage.files import beside
 from zoo.training.batches import Batch
 from zoo.training.evaluation import play
 from zoo.training.history import Row

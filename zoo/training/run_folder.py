@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from zoo.config import read_config
 from zoo.errors import CheckpointError, ConfigError, InUseError, ZooError
-from zoo.locks import IN_USE, hold
-from zoo.run_files import CONFIG, WEIGHTS
+from zoo.storage.config import read_config
+from zoo.storage.locks import IN_USE, hold
+from zoo.storage.run_files import CONFIG, WEIGHTS
 from zoo.training.checkpoints import LAST
 
 VIA = "via"

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 import torch
 
 from zoo.errors import TrainingError
-from zoo.files import write_atomically
+from zoo.storage.files import write_atomically
 from zoo.training import processes
 from zoo.training.batches import Batch, Stream, in_order, training_loader
 from zoo.training.done import clear_done, mark_done

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from zoo.checks.options import number_fault, refuse, seed_fault, shown, whole_fault
 from zoo.errors import listing
-from zoo.options import number_fault, refuse, seed_fault, shown, whole_fault
 
 ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps")
 PRECISIONS = ("auto", "32-true", "16-mixed", "bf16-mixed")

@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zoo import model as models
-from zoo import store
 from zoo.datasets import open_dataset
 from zoo.errors import ConfigError, listing
 from zoo.losses.distillation import Loss, OutputAudio, Reconstruction, bind_losses
-from zoo.model import Model
+from zoo.models import architectures
+from zoo.models import model as models
+from zoo.models.model import Model
 from zoo.training import evaluation, processes
 from zoo.training.checkpoints import LAST, State, check_identity, load_state
 from zoo.training.data_range import range_of
@@ -83,7 +83,7 @@ def set_up(plan: Plan, stack: ExitStack) -> Setup:
         claimed_folder(plan.out, name=student.name, resume=plan.resume, doing=doing, held=held)
     )
     if plan.name is not None and main and plan.command_out is None:
-        stack.enter_context(store.reserved(plan.name, config=student.config, force=plan.force, doing=doing))
+        stack.enter_context(architectures.reserved(plan.name, config=student.config, force=plan.force, doing=doing))
     teacher = None
     if plan.teacher is not None:
         teacher = find_plans_teacher(plan, dataset, instrument)

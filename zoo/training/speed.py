@@ -6,7 +6,7 @@ import time
 
 import torch
 
-from zoo.model import Model
+from zoo.models.model import Model
 
 _SECONDS = 4
 _REPEATS = 7

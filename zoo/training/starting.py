@@ -6,10 +6,11 @@ import logging
 from dataclasses import dataclass
 from typing import Any
 
-from zoo import hub
-from zoo.checkpoint import load_folder, weights_hash
+from zoo import resolve
 from zoo.errors import ConfigError, listing
-from zoo.model import Model
+from zoo.models.loading import load_folder
+from zoo.models.model import Model
+from zoo.storage.checkpoint import weights_hash
 from zoo.synths.reverb import Reverb
 
 _log = logging.getLogger(__name__)
@@ -26,7 +27,7 @@ class Start:
     """
 
     model: Model
-    found: hub.Found
+    found: resolve.ResolvedModel
     hash: str
 
     def lineage(self) -> dict[str, Any]:
@@ -47,7 +48,7 @@ def find_start(reference: str, student: Model) -> Start:
         ModelNotFoundError: There is no such model, or it has no trained weights.
         ConfigError: It has another network, or other rates.
     """
-    found = hub.find(reference.replace("{instrument}", student.config.instrument or ""))
+    found = resolve.find(reference.replace("{instrument}", student.config.instrument or ""))
     model = load_folder(found.folder)
     own, its = _network(student), _network(model)
     if own != its:

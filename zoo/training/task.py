@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from zoo.errors import TrainingError
 from zoo.features import scale_f0, scale_loudness
 from zoo.losses.distillation import Computed, Loss, compute
-from zoo.losses.kept_spectra import KeptSpectra
-from zoo.model import Model
-from zoo.rendering import Rendering
+from zoo.losses.spectra_cache import KeptSpectra
+from zoo.models.model import Model
+from zoo.models.rendering import Rendering
 from zoo.training import processes
 from zoo.training.batches import Batch, fixed_noise, step_noise
 from zoo.training.settings import Settings

@@ -19,11 +19,12 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from zoo import hub
-from zoo.checkpoint import load_folder, weights_hash
+from zoo import resolve
 from zoo.errors import ConfigError
-from zoo.model import Model
-from zoo.rendering import Rendering
+from zoo.models.loading import load_folder
+from zoo.models.model import Model
+from zoo.models.rendering import Rendering
+from zoo.storage.checkpoint import weights_hash
 from zoo.training.batches import Batch, fixed_noise
 from zoo.training.matching import check_same_loudness
 from zoo.training.teacher_cache import Part, TeacherCache, draws_of, open_cache
@@ -49,7 +50,7 @@ class Teacher:
         cache: What is kept of it on disk, where `use_cache` found or made that.
     """
 
-    def __init__(self, model: Model, *, found: hub.Found, draws: int = DRAWS) -> None:
+    def __init__(self, model: Model, *, found: resolve.ResolvedModel, draws: int = DRAWS) -> None:
         self.model = model.eval().requires_grad_(False)
         self.found = found
         self.hash = weights_hash(model)
@@ -160,7 +161,7 @@ def find_teacher(
         ConfigError: Its rates, its loudness or its instrument are not the data's.
     """
     reference = reference.replace("{instrument}", instrument)
-    found = hub.find(reference)
+    found = resolve.find(reference)
     model = load_folder(found.folder)
     if (model.sample_rate, model.hop) != (dataset.sample_rate, dataset.hop):
         raise ConfigError(

@@ -25,11 +25,11 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from zoo.checkpoint import requirements
 from zoo.features import scale_f0, scale_loudness
-from zoo.files import locked, write_atomically
-from zoo.model import Model
-from zoo.paths import cache_home
+from zoo.models.model import Model
+from zoo.registry.paths import cache_home
+from zoo.storage.checkpoint import requirements
+from zoo.storage.files import locked, write_atomically
 from zoo.training.batches import Batch, fixed_noise
 from zoo.training.cache_folder import CacheFolder
 from zoo.training.cache_shards import Shard, find_shard, write_shard

@@ -5,8 +5,8 @@ import torch
 from zoo_ddx7 import PATCHES, Patch
 
 import zoo
-from zoo import paths
 from zoo.errors import CheckpointError, ConfigError, ModelNotFoundError
+from zoo.registry import paths
 from zoo.testing import check_decoder, check_model, check_synth
 
 COUNTS = {6: 399_762, 4: 398_732, 2: 397_702}  # of the decoder, by operators

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from zoo.config import ComponentConfig, ModelConfig
+from zoo.models import ComponentConfig, ModelConfig
 from zoo_ddx7.algorithm import parse
 
 

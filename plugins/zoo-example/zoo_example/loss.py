@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from zoo.losses.distillation import Loss
-from zoo.model import Rendering
+from zoo.models.model import Rendering
 
 
 class ExampleLevel(Loss):

@@ -15,9 +15,9 @@ from zoo.datasets import Preparation, prepare_dataset
 from zoo.datasets.tones import tones
 from zoo.distill import main as distill
 from zoo.features import FeatureSettings
-from zoo.gin_files import read_files, shipped_gin_files
-from zoo.model import Model
-from zoo.presets import s4d_S, tcn_S
+from zoo.gin_config.files import read_files, shipped_gin_files
+from zoo.models.model import Model
+from zoo.models.presets import s4d_S, tcn_S
 from zoo.testing import check_model
 from zoo.train import main as train
 

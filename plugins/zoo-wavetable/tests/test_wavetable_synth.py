@@ -11,7 +11,7 @@ from zoo_wavetable.tables import initial_tables
 import zoo
 from zoo.errors import ConfigError
 from zoo.losses.control import Control
-from zoo.model_range import PROBABILITIES, ModelRange, Quantiles
+from zoo.storage.model_range import PROBABILITIES, ModelRange, Quantiles
 from zoo.synths.harmonic_noise import scale_control
 from zoo.testing import check_synth
 

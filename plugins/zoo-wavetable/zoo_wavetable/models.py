@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from zoo.config import ComponentConfig, ModelConfig
+from zoo.models import ComponentConfig, ModelConfig
 
 
 def large() -> ModelConfig:

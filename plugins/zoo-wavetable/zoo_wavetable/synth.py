@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo.errors import ConfigError, listing
-from zoo.model_range import ModelRange
+from zoo.storage.model_range import ModelRange
 from zoo.synths.filtered_noise import NoisePart
 from zoo.synths.harmonic_noise import scale_control
 from zoo.synths.oscillators import UNVOICED

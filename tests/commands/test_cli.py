@@ -1,0 +1,147 @@
+"""The command line as a user types it."""
+
+import dataclasses
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import soundfile
+
+import zoo
+from zoo.__main__ import COMMANDS, main
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return zoo.save(zoo.create("gru-S", instrument="flute"), tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture(scope="module")
+def recording(tmp_path_factory):
+    """Half a second of a 330 Hz tone with overtones, in stereo at 44.1 kHz."""
+    path = tmp_path_factory.mktemp("in") / "voice.wav"
+    t = np.arange(22050) / 44100
+    tone = 0.2 * sum(np.sin(2 * np.pi * 330 * k * t) / k for k in range(1, 8))
+    soundfile.write(path, np.stack([tone, tone], 1), 44100)
+    return path
+
+
+def test_list_shows_names_and_what_stands_behind_them(capsys):
+    assert main(["list", "gru-*"]) == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert lines[0] == ["name", "status"]
+    assert ["gru-S", "architecture"] in lines
+
+
+def test_output_that_is_no_terminal_has_no_control_characters_and_is_not_cut(model):
+    done = subprocess.run([sys.executable, "-m", "zoo", "info", model], capture_output=True, text=True, check=True)
+    assert "\x1b" not in done.stdout + done.stderr
+    assert "decoder     gru hidden_size=44" in done.stdout
+    assert str(model) in done.stdout
+
+
+def test_info_prints_the_config_as_json(model, capsys):
+    assert main(["info", str(model), "--json"]) == 0
+    assert capsys.readouterr().out == (model / "config.json").read_text()
+
+
+def test_synth_writes_audio_as_long_as_the_recording(model, recording, tmp_path, capsys):
+    out = tmp_path / "flute.wav"
+    assert main(["synth", str(model), str(recording), str(out), "--pitch", "yin", "--transpose", "12"]) == 0
+    audio, rate = soundfile.read(out)
+    assert rate == 16000
+    assert audio.shape == (8000 // 64 * 64,)
+    assert 0.01 < np.abs(audio).max() <= 1
+    assert "flute.wav" in capsys.readouterr().out
+
+
+def test_synth_is_the_same_every_time(model, recording, tmp_path):
+    for name in ("a.wav", "b.wav"):
+        assert main(["synth", str(model), str(recording), str(tmp_path / name), "--pitch", "yin"]) == 0
+    assert (tmp_path / "a.wav").read_bytes() == (tmp_path / "b.wav").read_bytes()
+
+
+def test_synth_says_how_the_result_follows_when_asked_to_check(recording, tmp_path, capsys):
+    out = str(tmp_path / "tones.wav")
+    assert main(["synth", "gru-M-tones", str(recording), out, "--pitch", "yin", "--check"]) == 0
+    said = capsys.readouterr().out.splitlines()[-1]
+    found = re.fullmatch(
+        r"pitch: median (\d+) cents from what was asked \((\d+) frames\); loudness: (\d+\.\d) dB off; "
+        r"level: -\d+\.\d dB\(A\), [+-]0\.[0-4] from the recording's; peak (-\d+\.\d) dBFS",
+        said,
+    )
+    assert found, said
+    assert int(found[1]) < 20
+    assert 60 < int(found[2]) <= 125
+    audio, _ = soundfile.read(out)
+    assert 20 * np.log10(np.abs(audio).max()) == pytest.approx(float(found[4]), abs=0.1)
+
+
+def test_what_a_model_is_asked_can_be_changed_before_it_is_played(model, recording):
+    player = zoo.load(model)
+    asked = player.analyse(recording, pitch="yin", transpose=12)
+    assert asked.f0_hz.median() == pytest.approx(660, rel=0.01)
+    whole = player.synthesize(recording, pitch="yin", transpose=12)
+    assert np.array_equal(player.play(asked), whole)
+    softer = dataclasses.replace(asked, loudness_db=asked.loudness_db - 20)
+    assert not np.allclose(player.play(softer), whole)
+
+
+def test_synthesize_gives_the_recordings_level_back(model, recording):
+    loud = zoo.load(model)
+    samples, _ = soundfile.read(recording, dtype="float32")
+    import torch
+
+    mono = torch.from_numpy(samples.mean(1))
+    plain = loud.synthesize(mono, sample_rate=44100, pitch="yin")
+    quiet = loud.synthesize(mono * 0.1, sample_rate=44100, pitch="yin")
+    assert torch.allclose(plain * 0.1, quiet, atol=1e-3)
+    same = [loud.synthesize(mono * g, sample_rate=44100, pitch="yin", level="normalised") for g in (1, 0.1)]
+    assert torch.allclose(same[0], same[1], atol=1e-2)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["lst"], "Did you mean list"),
+        (["--lst"], "no option --lst"),
+        (["list", "nothing-*"], "No model is named like"),
+        (["info", "gru-s"], "Did you mean gru-S"),
+        (["synth", "gru-S", "in.wav", "out.wav"], "architecture, without trained weights"),
+        (["synth", "gru-S-oboe", "in.wav", "out.wav"], "python -m zoo.train"),
+        (["synth", "MODEL", "nothing.wav", "out.wav"], "nothing.wav"),
+        (["synth", "MODEL", "RECORDING", "out.mp3"], "out.wav"),
+        (["synth", "MODEL", "RECORDING", "RECORDING"], "another name"),
+        (["synth", "MODEL", "RECORDING", "OUT", "--pitch", "yinn"], "Did you mean yin"),
+        (["import-thesis", "nothing.ckpt", "--model", "gru-S", "--out", "OUT"], "no file nothing.ckpt"),
+    ],
+)
+def test_users_mistake_gives_one_message_and_exit_code_2(arguments, message, model, recording, tmp_path, capsys):
+    places = {"MODEL": model, "RECORDING": recording, "OUT": tmp_path / "out.wav"}
+    assert main([str(places.get(word, word)) for word in arguments]) == 2
+    captured = capsys.readouterr()
+    assert captured.err.startswith("error: ")
+    assert message in captured.err
+    assert "Traceback" not in captured.err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_with_examples(command):
+    done = subprocess.run([sys.executable, "-m", "zoo", command, "--help"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "examples:" in done.stdout
+
+
+def test_import_thesis_writes_a_folder_that_loads(tmp_path, capsys):
+    from pathlib import Path
+
+    checkpoint = Path(__file__).parents[1] / "data" / "thesis-gru-S.safetensors"
+    arguments = ["import-thesis", str(checkpoint), "--model", "gru-S-flute", "--out", str(tmp_path / "run")]
+    assert main(arguments) == 0
+    assert zoo.load(tmp_path / "run").name == "gru-S-flute"
+    assert "gru-S-flute" in (tmp_path / "run" / "README.md").read_text()
+    assert main(arguments) == 2
+    assert "already holds a model" in capsys.readouterr().err

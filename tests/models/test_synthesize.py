@@ -1,0 +1,115 @@
+"""Timbre transfer as a whole, on shipped models: level, full scale, silence, fit."""
+
+import math
+
+import pytest
+import soundfile
+import torch
+from test_fit import SPAN
+
+import zoo
+from zoo.__main__ import main
+from zoo.features import sound_level_db
+from zoo.models.fit import FittedFeatures
+
+RATE = 16000
+
+
+@pytest.fixture(scope="module")
+def flute():
+    model = zoo.load("gru-S-flute")
+    model.set_range(SPAN)
+    return model
+
+
+def melody(*, hz=110.0, amplitude=0.05, pause=0.0):
+    """Two notes of half a second with overtones, and so much silence, a pause, between them."""
+    time = torch.arange(RATE // 2, dtype=torch.float64) / RATE
+    fade = torch.hann_window(RATE // 10, periodic=False, dtype=torch.float64)
+    swell = torch.cat([fade[: RATE // 20], torch.ones(RATE // 2 - RATE // 10), fade[RATE // 20 :]])
+    notes = [
+        amplitude * swell * sum(torch.sin(2 * math.pi * k * f * time) / k for k in range(1, 15)) for f in (hz, 1.5 * hz)
+    ]
+    return torch.cat([notes[0], torch.zeros(round(pause * RATE), dtype=torch.float64), notes[1]]).float()
+
+
+def level(audio):
+    return float(sound_level_db(audio[None], sample_rate=RATE)[0])
+
+
+def play(model, audio, **options):
+    return model.synthesize(audio, sample_rate=RATE, pitch="yin", **options)
+
+
+@pytest.mark.parametrize("name", ["gru-S-violin", "tcn-S-trumpet", "ddx7-flute"])
+@pytest.mark.parametrize("amplitude", [0.002, 0.05])
+def test_result_is_as_loud_as_the_recording(name, amplitude):
+    recording = melody(amplitude=amplitude)
+    assert level(play(zoo.load(name), recording)) == pytest.approx(level(recording), abs=0.5)
+
+
+def test_level_is_the_models_own_where_that_is_asked_for(flute):
+    loud, soft = (play(flute, melody(amplitude=a), level="normalised") for a in (0.2, 0.02))
+    assert level(loud) == pytest.approx(level(soft), abs=0.1)
+
+
+@pytest.mark.parametrize("fit", ["auto", "off"])
+@pytest.mark.parametrize("level", ["recording", "normalised"])
+def test_nothing_passes_full_scale(flute, fit, level):
+    recording = melody(amplitude=1.0)  # over full scale itself
+    made = play(flute, recording, fit=fit, level=level, loudness_shift_db=40.0)
+    assert 0.1 < float(made.abs().max()) < 1.0
+
+
+@pytest.mark.parametrize("fit", ["auto", "off"])
+def test_digital_silence_gives_zeros(flute, fit):
+    assert torch.equal(play(flute, torch.zeros(RATE), fit=fit), torch.zeros(RATE))
+
+
+def test_pause_is_silent_once_the_reverb_is_over(flute):
+    made = play(flute, melody(amplitude=0.1, pause=0.6))
+    tail = flute.synth.reverb.noise.numel()
+    pause = made[RATE // 2 : RATE // 2 + round(0.6 * RATE)]
+    assert float(pause[2048 + tail : -2048].abs().max()) < 1e-6  # what the reverb's transform leaves of zeros
+    assert float(pause[:2048].abs().max()) > 1e-3
+
+
+def test_fit_moves_what_is_asked_into_the_range_and_shifts_come_on_top(flute):
+    asked = flute.analyse(melody(), sample_rate=RATE, pitch="yin")
+    assert isinstance(asked, FittedFeatures)
+    assert asked.fit.octaves == 2
+    higher = flute.analyse(melody(), sample_rate=RATE, pitch="yin", transpose=-12.0, loudness_shift_db=3.0)
+    torch.testing.assert_close(higher.f0_hz * 2, asked.f0_hz)
+    torch.testing.assert_close(higher.loudness_db, asked.loudness_db + 3.0)
+    off = flute.analyse(melody(), sample_rate=RATE, pitch="yin", fit="off")
+    torch.testing.assert_close(off.f0_hz * 4, asked.f0_hz)
+
+
+def test_model_without_a_range_plays_what_is_in_the_recording():
+    model = zoo.load("gru-S-flute")
+    model.set_range(None)
+    auto, off = (model.analyse(melody(), sample_rate=RATE, pitch="yin", fit=fit) for fit in ("auto", "off"))
+    assert not isinstance(auto, FittedFeatures)
+    assert torch.equal(auto.f0_hz, off.f0_hz)
+    assert torch.equal(auto.loudness_db, off.loudness_db)
+
+
+def test_command_says_what_was_done(flute, tmp_path, capsys):
+    folder, recording, out = zoo.save(flute, tmp_path / "model"), tmp_path / "voice.wav", tmp_path / "flute.wav"
+    soundfile.write(recording, melody(amplitude=0.05).numpy(), RATE)
+    words = ["synth", str(folder), str(recording), str(out), "--pitch", "yin"]
+    assert main(words) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert said[1] == "pitch moved up 2 octaves, loudness +11 dB, into the range of gru-S-flute"
+    assert len(said) == 2
+    assert main([*words, "--fit", "off"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 1
+
+
+def test_command_says_that_a_loud_result_was_turned_down(flute, tmp_path, capsys):
+    folder, recording, out = zoo.save(flute, tmp_path / "model"), tmp_path / "voice.wav", tmp_path / "flute.wav"
+    soundfile.write(recording, 3 * melody(hz=500.0, amplitude=1.0).clamp(-0.3, 0.3).numpy(), RATE)
+    assert main(["synth", str(folder), str(recording), str(out), "--pitch", "yin"]) == 0
+    assert "so as not to pass full scale" in capsys.readouterr().out.splitlines()[-1]
+    audio, _ = soundfile.read(out)
+    assert 0.9 < abs(audio).max() < 1.0

@@ -1,0 +1,107 @@
+"""A player gives in blocks what the model gives of the whole."""
+
+import pytest
+import torch
+
+import zoo
+from zoo import registry
+from zoo.decoders import Decoded, Decoder
+from zoo.storage import store
+
+pytestmark = pytest.mark.smoke
+
+FRAMES = 60
+SMALL = [name for name in registry.models.names() if not name.endswith(("-L", "-M"))]
+
+
+def curves(voices=1):
+    f0_hz = 220 * 2 ** torch.linspace(0, 1, FRAMES).repeat(voices, 1)
+    f0_hz[:, 20:26] = 0
+    loudness_db = torch.linspace(-50, -10, FRAMES).repeat(voices, 1) - 5.0 * torch.arange(voices)[:, None]
+    return f0_hz, loudness_db, torch.rand(voices, FRAMES * 64) * 2 - 1
+
+
+@torch.no_grad()
+def whole(model, f0_hz, loudness_db, noise):
+    return model.eval()(f0_hz, loudness_db, noise).audio
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_blocks_of_any_length_are_the_whole(name):
+    model = zoo.create(name).train()
+    f0_hz, loudness_db, noise = curves()
+    player = zoo.Player(model)
+    blocks = []
+    for start, stop in ((0, 1), (1, 8), (8, 8), (8, 31), (31, FRAMES)):
+        given = f0_hz[0, start:stop], loudness_db[0, start:stop], noise[:, 64 * start : 64 * stop]
+        blocks.append(player.play(*given))
+        assert blocks[-1].shape == (64 * (stop - start),)
+    played = torch.cat([*blocks, player.finish()])
+    assert not played[: player.latency].any()
+    expected = whole(model, f0_hz, loudness_db, noise)[0]
+    torch.testing.assert_close(played[player.latency :], expected, atol=1e-4, rtol=0)
+    assert not played.requires_grad
+
+
+def test_shipped_instrument_is_played_by_numbers():
+    model = zoo.load(store.shipped_models()["gru-S-violin"])
+    player = zoo.Player(model)
+    played = torch.cat([player.play(440.0, -20.0) for _ in range(250)])
+    assert played.shape == (16000,)
+    found = zoo.metrics.follows(played, torch.full((250,), 440.0), torch.full((250,), -20.0), sample_rate=16000, hop=64)
+    assert found.pitch_cents < 20
+    assert not found.silent
+
+
+def test_voices_are_played_at_once_and_do_not_hear_each_other():
+    model = zoo.create("gru-S")
+    f0_hz, loudness_db, noise = curves(voices=2)
+    player = zoo.Player(model, voices=2)
+    both = torch.cat([player.play(f0_hz, loudness_db, noise), player.finish()], 1)
+    assert both.shape == (2, FRAMES * 64 + player.latency)
+    alone = zoo.Player(model)
+    second = alone.play(f0_hz[1], loudness_db[1], noise[1:])
+    torch.testing.assert_close(both[1, : FRAMES * 64], second, atol=1e-5, rtol=0)
+
+
+def test_noise_is_the_same_after_a_reset_and_with_the_same_seed():
+    model = zoo.create("gru-S")
+    player = zoo.Player(model, seed=3)
+    first = player.play([440.0] * 5, [-20.0] * 5)
+    assert not torch.equal(player.play([440.0] * 5, [-20.0] * 5), first)
+    player.reset()
+    assert torch.equal(player.play([440.0] * 5, [-20.0] * 5), first)
+    assert torch.equal(zoo.Player(model, seed=3).play([440.0] * 5, [-20.0] * 5), first)
+    assert not torch.equal(zoo.Player(model, seed=4).play([440.0] * 5, [-20.0] * 5), first)
+    player.finish()
+    assert torch.equal(player.play([440.0] * 5, [-20.0] * 5), first)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ((440.0, [-20.0]), "must be numbers"),
+        (([440.0, 440.0], [-20.0]), "must be numbers"),
+        ((torch.zeros(1, 1, 1), torch.zeros(1, 1, 1)), "must be numbers"),
+        ((torch.zeros(2, 5), torch.zeros(2, 5)), "has 1 voices, and was given 2"),
+        ((440.0, -20.0, torch.zeros(64)), "noise must be"),
+    ],
+)
+def test_what_does_not_fit_is_refused_and_the_player_goes_on(given, message):
+    player = zoo.Player(zoo.create("gru-S"))
+    with pytest.raises(ValueError, match=message):
+        player.play(*given)
+    assert player.play(440.0, -20.0).shape == (64,)
+
+
+def test_model_that_plays_whole_clips_only_is_refused():
+    class Whole(Decoder):
+        def forward(self, f0_scaled, loudness_scaled):
+            return Decoded({}, f0_scaled[..., None])
+
+    model = zoo.create("gru-S")
+    model.decoder = Whole(control_sizes=model.synth.control_sizes)
+    with pytest.raises(NotImplementedError, match="Whole has no step form"):
+        zoo.Player(model)
+    with pytest.raises(ValueError, match="at least 1"):
+        zoo.Player(zoo.create("gru-S"), voices=0)

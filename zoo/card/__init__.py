@@ -1,5 +1,0 @@
-"""The card of a run: its README.md, with metadata that the Hugging Face Hub reads."""
-
-from zoo.card.metadata import hub_reference as hub_reference
-from zoo.card.writing import card_text as card_text
-from zoo.card.writing import write_card as write_card

@@ -1,0 +1,176 @@
+"""The sections of a card, each a piece of Markdown."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from zoo import registry
+from zoo.cards.labels import ARMS, METRICS, OVER_THE_SET, SPEED
+from zoo.cards.markdown import address, code, inline
+from zoo.registry import paths
+from zoo.storage.config import ModelConfig
+from zoo.storage.lineage import attributions, public_reference, rounding_difference_db, teachers_of
+
+
+def is_shipped(folder: Path) -> bool:
+    """Whether a folder is that of a model that ships with a package, so that its name alone finds it."""
+    return folder.resolve().parent in [place.resolve() for place in paths.model_card_folders()]
+
+
+def what(config: ModelConfig) -> str:
+    """What the model is, in a few sentences."""
+    plays = f"plays {inline(config.instrument)}" if config.instrument else "is not tied to an instrument"
+    text = (
+        f"A small neural audio synthesizer that {plays}: a {inline(config.decoder.name)} network turns pitch and "
+        f"loudness into the controls of a differentiable synth ({inline(config.synth.name)}). {config.sample_rate} Hz, "
+        f"{config.hop} samples a frame."
+    )
+    if config.range is not None:
+        text += f" It was trained on {config.range.in_words()} (98 % of the frames with a pitch)."
+    if teacher := config.lineage.get("teacher"):
+        text += f" It was distilled from {inline(teacher.get('name', 'a larger model'))}."
+    if start := config.lineage.get("start"):
+        text += f" Its training began with the network of {inline(start.get('name', 'another model'))}."
+    if origin := config.lineage.get("imported_from"):
+        text += f" Its weights were imported from {inline(origin)}."
+    return text
+
+
+def needs(config: ModelConfig, *, shipped_in: Path | None = None) -> str:
+    """What has to be installed to use it.
+
+    Args:
+        config: The model's.
+        shipped_in: Its folder, where it ships with a package, which then is needed too.
+    """
+    shipper = {paths.origin_of(shipped_in).split()[0]} if shipped_in else set()
+    plugins = sorted(({*config.requires} | shipper) - {registry.OWN_DISTRIBUTION})
+    packages = " and ".join([registry.OWN_DISTRIBUTION, *plugins])
+    return f"Both need {packages}: `pip install {' '.join([registry.OWN_DISTRIBUTION, *plugins])}`."
+
+
+def measured(metrics: Mapping[str, Any], reference: str) -> str:
+    """The table of measures."""
+    if not metrics:
+        return f"Not measured yet: `python -m zoo.evaluate {reference} --data DATASET`."
+    arms = [arm for arm in ARMS if metrics.get(arm)]
+    names = [*METRICS, *sorted({name for arm in arms for name in metrics[arm]} - {*METRICS, SPEED})]
+    rows = [["", *(ARMS[arm] for arm in arms)]]
+    for name in names:
+        cells = [_cell(metrics[arm].get(name)) for arm in arms]
+        if any(cells):
+            rows.append([inline(METRICS.get(name, name)), *cells])
+    counts = {value["n"] for arm in arms for name, value in metrics[arm].items() if name != SPEED}
+    note = (
+        f"Mean ± standard deviation over {max(counts, default=0)} held-out segments; lower is better. The noise floor "
+        "is the distance between two renderings of this model that differ only in their noise."
+    )
+    if any(name in metrics[arm] for arm in arms for name in OVER_THE_SET):
+        note += " A Fréchet distance is one value over all segments, ± its standard error."
+    return f"{_table(rows)}\n\n{note}"
+
+
+def _cell(value: Mapping[str, Any] | None) -> str:
+    return f"{value['mean']:.3g} ± {value['std']:.2g}" if value else ""
+
+
+def samples(folder: Path) -> str:
+    """A player for each sample."""
+    found = sorted((folder / "samples").glob("*.wav"), key=_sample_order)
+    return "\n".join(
+        f'- {inline(path.stem.replace("_", " "))}: <audio controls src="{address(f"samples/{path.name}")}"></audio> '
+        f"[{inline(path.name)}]({address(f'samples/{path.name}')})"
+        for path in found
+    )
+
+
+def _sample_order(path: Path) -> tuple[str, int, str]:
+    """By phrase, and in it the recording, the teacher, the student: as one compares them."""
+    phrase, _, arm = path.stem.rpartition("_")
+    order = ("recording", "teacher", "student")
+    return phrase, order.index(arm) if arm in order else len(order), arm
+
+
+def pictures(folder: Path) -> str:
+    """The run's plots."""
+    return "\n\n".join(
+        f"![{inline(path.stem)}]({address(f'plots/{path.name}')})" for path in sorted((folder / "plots").glob("*.png"))
+    )
+
+
+def size(parameters: int | None, size_bytes: int | None, config: ModelConfig, metrics: Mapping[str, Any]) -> str:
+    """Parameters, bytes, options, and how fast it plays."""
+    if parameters is None or size_bytes is None:
+        return "There are no weights in this folder."
+    text = (
+        f"{parameters:,} parameters, {size_bytes / 1e6:.2f} MB{_stored_as(config)}. Decoder "
+        f"{_arguments(config.decoder.args)}; synth {_arguments(config.synth.args)}."
+    )
+    if speed := metrics.get("student", {}).get(SPEED):
+        text += (
+            f" Rendering took {speed['mean']:.3g} ± {speed['std']:.1g} of the audio's own duration (whole clips, one "
+            "thread of the machine that measured it)."
+        )
+    return text
+
+
+def _stored_as(config: ModelConfig) -> str:
+    if config.weights_dtype is None:
+        return ""
+    text = f", stored as {config.weights_dtype}"
+    if (difference := rounding_difference_db(config)) is not None:
+        text += f" (the sound differs from that of the weights before rounding by {difference:.1f} dB)"
+    return text
+
+
+def _arguments(args: Mapping[str, Any]) -> str:
+    return ", ".join(inline(f"{name} {_plain(value)}") for name, value in sorted(args.items())) or "with its defaults"
+
+
+def lineage(config: ModelConfig) -> str:
+    """What the model was made from: data, teacher and the teacher's teachers, training."""
+    known = dict(config.lineage)
+    if not known:
+        return "Nothing is recorded of how it was made."
+    lines = []
+    for key, value in known.items():
+        if isinstance(value, dict):
+            facts = [
+                inline(f"{name} {_plain(fact)}")
+                for name, fact in value.items()
+                if name not in ("attribution", "lineage")
+            ]
+            lines.append(f"- {inline(key)}: {'; '.join(facts)}")
+        else:
+            lines.append(f"- {inline(key)}: {inline(_plain(value))}")
+    lines += [
+        f"- before that, {step} steps back: {inline(teacher.get('name'))} ({inline(public_reference(teacher))})"
+        for step, teacher in enumerate(teachers_of(config)[1:], start=2)
+    ]
+    files = "`config.gin` beside this card is the whole recipe; `python -m zoo reproduce` runs it again."
+    return "\n".join(lines) + f"\n\n{files}"
+
+
+def licence(stated: str | None, config: ModelConfig) -> str:
+    """The licence, and those who must be named."""
+    text = code(stated) if stated else "Not stated yet: `python -m zoo card RUN --licence cc-by-4.0`."
+    if authors := attributions(config):
+        text += "\n\nMade from recordings by:\n\n" + "\n".join(f"- {inline(line)}" for line in authors)
+    return text
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, dict | list):
+        return json.dumps(value, sort_keys=True)
+    return str(value)
+
+
+def _table(rows: Iterable[list[str]]) -> str:
+    head, *rest = rows
+    lines = [head, ["---"] * len(head), *rest]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)

@@ -1,0 +1,1 @@
+"""Checks of what comes from outside: options, numbers, names, text and JSON."""

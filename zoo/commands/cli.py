@@ -1,0 +1,81 @@
+"""What all commands share: parsers with examples, and errors without tracebacks."""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+
+from zoo.checks.plain_text import shown_plainly
+from zoo.commands.streams import usable_streams
+from zoo.errors import ZooError
+from zoo.executors.parent_watch import watch_parent
+
+
+def parser(prog: str, description: str, examples: Sequence[str] = ()) -> argparse.ArgumentParser:
+    """Make a command's parser, with `--debug` and its examples below the options.
+
+    Args:
+        prog: What the user types, e.g. "python -m zoo.prepare".
+        description: What it does, in a sentence or a few.
+        examples: Command lines that work.
+    """
+    epilog = "examples:\n" + "\n".join(f"  {line}" for line in examples) if examples else None
+    made = argparse.ArgumentParser(
+        prog=prog, description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    made.color = False  # type: ignore[attr-defined]  # of Python 3.14; what is written is plain
+    made.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    return made
+
+
+def run(main: Callable[[list[str]], int | None], argv: Sequence[str] | None = None) -> int:
+    """Run a command's body and turn its errors into one message and an exit code.
+
+    Whatever it writes is shown plainly: see `zoo.checks.plain_text`.
+
+    Args:
+        main: The body; gets the arguments, may return an exit code.
+        argv: The arguments; the process's own by default.
+
+    Returns:
+        0, or 2 for the user's mistakes, 1 for failures, 130 after Ctrl-C.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    watch_parent()
+    with usable_streams(), shown_plainly():
+        return _run(main, arguments, debug="--debug" in arguments)
+
+
+def _run(main: Callable[[list[str]], int | None], arguments: list[str], *, debug: bool) -> int:
+    try:
+        code = main(arguments) or 0
+        sys.stdout.flush()  # what it finds is told here, not when Python ends
+        return code
+    except KeyboardInterrupt:
+        return _complain("Stopped.", 130)
+    except ZooError as error:
+        if debug:
+            sys.stderr.write(traceback.format_exc())
+        return _complain(f"error: {error}", error.exit_code)
+    except OSError as error:
+        if debug:
+            sys.stderr.write(traceback.format_exc())
+        return _complain(f"error: {_explain(error)}", 1)
+
+
+def _explain(error: OSError) -> str:
+    where = f" ({error.filename})" if error.filename else ""
+    if error.errno == errno.ENOSPC:
+        return (
+            f"The disk is full{where}. What was there before is unchanged: "
+            "free some space and run the same command again."
+        )
+    return f"{error.strerror or error}{where}"
+
+
+def _complain(message: str, code: int) -> int:
+    sys.stderr.write(f"{message}\n")
+    return code

@@ -1,0 +1,1 @@
+"""Running tasks in processes that end with the one that started them."""

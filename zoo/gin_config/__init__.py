@@ -1,0 +1,1 @@
+"""Gin: the only place that knows it."""

@@ -1,0 +1,179 @@
+"""What a loss is: the class that one derives from."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from zoo.errors import ConfigError
+from zoo.losses.weights import Schedule, Uncertainty, Weight, checked_number
+
+if TYPE_CHECKING:
+    from zoo.models.model import Model  # only for types: losses stand beside the model, not above it
+    from zoo.models.rendering import Rendering
+
+NEEDS = frozenset({"audio", "dry", "controls", "scaled_controls", "hidden"})
+"""What a loss can ask of a teacher: fields of `zoo.Rendering`."""
+
+
+class Loss(nn.Module, ABC):
+    """One term of what a student is trained with.
+
+    A child sets `name` (the column in `history.csv`) and `needs`, and implements `forward`. Of the teacher's rendering
+    it gets what it needs; the other fields are empty. Parameters of its own are trained with the student and kept in
+    the run's checkpoint, and are no part of the student.
+
+    Args:
+        weight: Factor of this term in the sum that is minimised: a number, a schedule over the run, or `Uncertainty()`,
+            which is learned. It is part of a run's checkpoint.
+
+    Raises:
+        ConfigError: The weight is negative or not finite.
+    """
+
+    name: ClassVar[str] = ""
+    needs: frozenset[str] = frozenset()
+
+    plays: ClassVar[bool] = False
+    """Whether it runs the student itself, beside the step's one rendering of the batch."""
+
+    def __init__(self, *, weight: Weight = 1.0) -> None:
+        super().__init__()
+        self.schedule: Schedule | None = None
+        self.uncertainty: Uncertainty | None = None
+        if isinstance(weight, Uncertainty):
+            self.uncertainty = weight
+            start = weight.start
+        elif isinstance(weight, Schedule):
+            self.schedule = weight
+            start = weight.at(0.0)
+        else:
+            start = checked_number(self.label, weight)
+        self.register_buffer("weight", torch.tensor(start))
+        self.weight: Tensor
+        if self.schedule is not None:
+            self.register_buffer("steps", torch.tensor(1))
+        # The buffers' values as numbers, so that a step on a GPU need not wait for them.
+        self._factor, self._steps = start, 1
+        self.register_load_state_dict_post_hook(lambda module, _: module._read_buffers())  # type: ignore[no-untyped-call] # torch does not annotate it
+
+    @property
+    def label(self) -> str:
+        """What messages and columns call it."""
+        return self.name or type(self).__name__.lower()
+
+    @property
+    def taught(self) -> bool:
+        """Whether it compares with a teacher: by what it `needs` of the teacher's rendering, or of its own accord."""
+        return bool(self.needs)
+
+    @property
+    def factor(self) -> float:
+        """The weight now, as a number."""
+        return self._factor
+
+    @property
+    def changes(self) -> bool:
+        """Whether the weight changes over the run."""
+        return self.schedule is not None or self.uncertainty is not None
+
+    @property
+    def final_factor(self) -> float:
+        """The weight that validations count with all along, so that they can be compared.
+
+        A schedule's last one; of one that is learned the first.
+        """
+        if self.schedule is not None:
+            return self.schedule.at(1.0)
+        return self.uncertainty.start if self.uncertainty is not None else self._factor
+
+    def set_weight(self, weight: float) -> None:
+        """Give it a plain weight, in place of whatever it had."""
+        factor = checked_number(self.label, weight)
+        if self.schedule is not None:
+            self.schedule = None
+            del self.steps
+        self.uncertainty = None
+        self._factor = factor
+        self.weight.fill_(factor)
+
+    def begin(self, steps: int) -> None:
+        """Say how long the run is, before it starts; a resumed run keeps what it began with.
+
+        Args:
+            steps: Of the optimizer, in all.
+        """
+        if self.schedule is not None:
+            self.steps = torch.tensor(steps)
+            self._steps = steps
+
+    def advance(self, step: int) -> None:
+        """Bring the weight to where the run is.
+
+        Args:
+            step: Steps done.
+        """
+        if self.schedule is not None:
+            self._set(self.schedule.at(min(1.0, step / self._steps)))
+        elif self.uncertainty is not None:
+            self._set(float(self.uncertainty.weight.detach()))
+
+    def _set(self, factor: float) -> None:
+        if factor != self._factor:
+            self._factor = factor
+            self.weight.fill_(factor)
+
+    def _read_buffers(self) -> None:
+        self._factor = float(self.weight)
+        if self.schedule is not None:
+            self._steps = int(self.steps)
+
+    def param_groups(self) -> list[dict[str, Any]]:
+        """Its parameters as an optimizer takes them; empty for most."""
+        own = [p for name, p in self.named_parameters() if not name.startswith("uncertainty.")]
+        # weight decay would draw a variance to 1
+        variance = list(self.uncertainty.parameters()) if self.uncertainty is not None else []
+        return [g for g in ({"params": own}, {"params": variance, "weight_decay": 0.0}) if g["params"]]
+
+    def options(self) -> dict[str, Any]:
+        """The options that it was built with, but for the weight, as plain values: what a resumed run must share."""
+        return {}
+
+    def describe(self) -> str:
+        """One line that says how it was built."""
+        weight = self.schedule or self.uncertainty or f"{self.final_factor:g}"
+        return ", ".join([f"{self.label}: weight {weight}", *(f"{k} {v}" for k, v in sorted(self.options().items()))])
+
+    def bind(self, student: Model, teacher: Model | None) -> None:
+        """Look at the pair before training starts; a child may build what depends on both.
+
+        Raises:
+            ConfigError: The pair cannot use this loss.
+        """
+        if self.taught and teacher is None:
+            raise ConfigError(f"The loss {self.label} compares with a teacher, and there is none. Use it in distill.")
+
+    @abstractmethod
+    def forward(self, student: Rendering, teacher: Rendering | None, batch: Mapping[str, Tensor]) -> Tensor:
+        """The term's value, a scalar, before its weight.
+
+        Args:
+            student: What the student made of the batch.
+            teacher: What the teacher made of it.
+            batch: A batch of a prepared dataset: audio, f0_hz, loudness_db, valid_frames, index.
+        """
+
+
+def valid_mean(values: Tensor, valid_frames: Tensor) -> Tensor:
+    """The mean of `[batch, frames]` over frames that are no padding.
+
+    Args:
+        values: One a frame.
+        valid_frames: int64 `[batch]`.
+    """
+    valid = torch.arange(values.shape[1], device=values.device) < valid_frames[:, None]
+    return (values * valid).sum() / valid.sum().clamp(min=1)

@@ -1,0 +1,387 @@
+"""A model: front end, decoder and synth, and what it renders."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from zoo import registry
+from zoo.checks import limits
+from zoo.checks.build_guard import BuildGuard
+from zoo.checks.options import number_fault, refuse, torch_seed_fault, whole_fault
+from zoo.decoders import Decoder
+from zoo.errors import DatasetError
+from zoo.features import Features, FeatureSettings, extract_features, scale_f0, scale_loudness
+from zoo.features.audio import read_audio
+from zoo.features.values import HALF, as_floats, check_curves, clean_f0, clean_loudness
+from zoo.models import architectures
+from zoo.models.builder import build_part, check_handshake, component, with_options
+from zoo.models.fit import check_fit, into_range, quietened
+from zoo.models.levelling import Levelled, at_level, check_level, recording_level_db
+from zoo.models.long_rendering import render_long
+from zoo.models.rendering import Rendering as Rendering  # plugins find it here too
+from zoo.storage.config import ModelConfig
+from zoo.storage.model_range import ModelRange
+from zoo.synths import Synth
+
+if TYPE_CHECKING:
+    from zoo.hub.pushing import PushResult
+
+_MOST_VALUES = 2**28
+_MOST_TENSORS = 100_000
+"""What `create` builds at most: a thousand times the largest of the thesis's models."""
+
+
+Curves = Tensor | NDArray[Any] | Sequence[Sequence[float]]
+"""`[batch, frames]`, as people have it."""
+
+
+class Model(nn.Module):
+    """A synthesizer that is driven by pitch and loudness.
+
+    Example:
+        >>> model = zoo.create("gru-S")
+        >>> rendering = model(torch.full((1, 250), 440.0), torch.full((1, 250), -20.0))
+        >>> rendering.audio.shape
+        torch.Size([1, 16000])
+
+    Args:
+        config: What it is made of.
+
+    Raises:
+        ConfigError: An option is unknown, or decoder and synth do not fit each other.
+        PluginError: A component is not installed.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        synth_class = component(registry.synths, config.synth, config)
+        decoder_class = component(registry.decoders, config.decoder, config)
+        synth_args = {**config.synth.args, "sample_rate": config.sample_rate, "hop": config.hop}
+        synth: Synth = build_part(synth_class, synth_args, f"synth {config.synth.name}")
+        decoder: Decoder = build_part(
+            decoder_class,
+            {**config.decoder.args, "control_sizes": synth.control_sizes},
+            f"decoder {config.decoder.name}",
+        )
+        check_handshake(decoder, synth, config)
+        self.config = config.with_changes(features=FeatureSettings.from_dict(config.features).to_dict())
+        self.decoder = decoder
+        self.synth = synth
+        if config.range is not None:
+            synth.restrict(config.range)
+
+    @property
+    def name(self) -> str:
+        """E.g. "gru-S-flute"."""
+        return self.config.name
+
+    @property
+    def sample_rate(self) -> int:
+        """Of its audio, in Hz."""
+        return self.config.sample_rate
+
+    @property
+    def hop(self) -> int:
+        """Samples a frame."""
+        return self.config.hop
+
+    @property
+    def num_parameters(self) -> int:
+        """Parameters of decoder and synth."""
+        return sum(p.numel() for p in self.parameters())
+
+    def set_range(self, trained: ModelRange | None) -> None:
+        """Say which pitches and loudnesses the model is trained on; what never sounds in them stays silent.
+
+        Args:
+            trained: It goes into the config, and to the synth (see `zoo.synths.Synth.restrict`). None: it is unknown.
+        """
+        self.config = self.config.with_changes(range=trained)
+        self.synth.restrict(trained)
+
+    def forward(self, f0_hz: Curves, loudness_db: Curves, noise: Curves | None = None) -> Rendering:
+        """Render features.
+
+        Tensors of any real type and device, numpy arrays and lists are taken; what is no ordinary number means what
+        `zoo.features.values` says. A model in half precision works in float32 with its rounded weights.
+
+        Args:
+            f0_hz: `[batch, frames]` in Hz, 0 where unvoiced.
+            loudness_db: `[batch, frames]`, A-weighted, -80..0.
+            noise: `[batch, frames * hop]` uniform in [-1, 1). Given, the rendering is a pure function of its inputs
+                (in eval mode); frame t uses samples `t * hop : (t + 1) * hop`. Drawn when not given.
+
+        Raises:
+            ValueError: They are no numbers, or the shapes disagree.
+        """
+        like = next(self.parameters())
+        if like.dtype in HALF:  # as it was stored, at half the size; phases and state spaces need more digits to work
+            whole = {name: _whole(tensor) for name, tensor in (*self.named_parameters(), *self.named_buffers())}
+            made: Rendering = torch.func.functional_call(self, whole, (f0_hz, loudness_db, noise))
+            return made
+        f0_hz = as_floats(f0_hz, name="f0_hz", like=like)
+        loudness_db = as_floats(loudness_db, name="loudness_db", like=like)
+        fits = f0_hz.ndim == 2 and f0_hz.shape[1] > 0
+        check_curves(f0_hz, loudness_db, shapes="both be [batch, frames] with at least one frame", fits=fits)
+        f0_hz, loudness_db = clean_f0(f0_hz), clean_loudness(loudness_db)
+        noise = None if noise is None else as_floats(noise, name="noise", like=like)
+        samples = f0_hz.shape[1] * self.hop
+        if noise is not None and noise.shape != (f0_hz.shape[0], samples):
+            raise ValueError(
+                f"noise must be [batch, frames * hop] = {[f0_hz.shape[0], samples]}, found {list(noise.shape)}."
+            )
+        controls, hidden = self.decoder(scale_f0(f0_hz), scale_loudness(loudness_db))
+        played = self.synth(f0_hz, controls, noise)
+        return Rendering(
+            played.audio, played.dry, played.harmonic, played.noise, controls, hidden, played.scaled_controls
+        )
+
+    def synthesize(
+        self,
+        source: str | Path | Tensor,
+        *,
+        sample_rate: int | None = None,
+        transpose: float = 0.0,
+        loudness_shift_db: float = 0.0,
+        fit: str = "auto",
+        level: str = "recording",
+        pitch: str | None = None,
+        pitch_options: Mapping[str, Any] | None = None,
+        seed: int = 0,
+    ) -> Tensor:
+        """Timbre transfer: play a recording's pitch and loudness on this instrument.
+
+        Example:
+            >>> audio = model.synthesize("voice.wav")  # doctest: +SKIP
+
+        Args:
+            source: An audio file of any rate, mono or not; or samples `[samples]` with their `sample_rate`.
+            sample_rate: Of `source` in Hz, where that is a tensor.
+            transpose: Semitones up (or down), on top of what `fit` does.
+            loudness_shift_db: Added to the loudness before it drives the model, on top of what `fit` does.
+            fit: "auto" moves what the recording asks for into the range that the model was trained on, pitch by whole
+                octaves and loudness by one number of dB; a model without a known range is played as it is. "off" asks
+                for what is in the recording.
+            level: "recording" gives the recording's level back: its A-weighted level, as people hear it.
+                "normalised" keeps the model's.
+            pitch: Pitch tracker; the one that the model was trained with by default.
+            pitch_options: The tracker's own options, e.g. `{"model": "tiny"}`.
+            seed: Of the noise, so that the same call gives the same audio.
+
+        Returns:
+            float32 `[samples]` on the CPU at the model's sample rate; whole frames, so up to `hop - 1` samples shorter
+            than the recording. It never passes full scale (1): where it would, peaks are turned down smoothly, and the
+            whole where that is not enough; see `zoo.models.levelling`. Digital silence gives zeros.
+
+        Raises:
+            DatasetError: The recording cannot be read, is empty, or is shorter than a frame.
+            ConfigError: `level`, `fit` or `pitch` is unknown.
+        """
+        check_level(level)
+        refuse([torch_seed_fault("seed", seed)])
+        asked = self.analyse(
+            source,
+            sample_rate=sample_rate,
+            transpose=transpose,
+            loudness_shift_db=loudness_shift_db,
+            fit=fit,
+            pitch=pitch,
+            pitch_options=pitch_options,
+        )
+        return self.play(asked, level=level, seed=seed)
+
+    def analyse(
+        self,
+        source: str | Path | Tensor,
+        *,
+        sample_rate: int | None = None,
+        transpose: float = 0.0,
+        loudness_shift_db: float = 0.0,
+        fit: str = "auto",
+        pitch: str | None = None,
+        pitch_options: Mapping[str, Any] | None = None,
+    ) -> Features:
+        """The first half of `synthesize`: what a recording asks this model to play, shifts included.
+
+        Args:
+            source: As `synthesize` takes it, and so the others.
+            sample_rate: See there.
+            transpose: See there.
+            loudness_shift_db: See there.
+            fit: See there.
+            pitch: See there.
+            pitch_options: See there.
+
+        Returns:
+            The features; `FittedFeatures`, whose `fit` says how far they were moved, where they were fitted.
+
+        Raises:
+            DatasetError: The recording cannot be read, is empty, or is shorter than a frame.
+            ConfigError: There is no such tracker or option, or `fit` is unknown.
+        """
+        check_fit(fit)
+        refuse(shift_faults(transpose, loudness_shift_db))
+        audio = self._samples_of(source, sample_rate)
+        settings = self.feature_settings(pitch=pitch, pitch_options=pitch_options)
+        features = extract_features(audio, sample_rate=self.sample_rate, hop=self.hop, settings=settings)
+        if fit == "auto" and self.config.range is not None:
+            features = into_range(features, self.config.range, sample_rate=self.sample_rate, hop=self.hop)
+        return replace(
+            features,
+            f0_hz=features.f0_hz * 2.0 ** (transpose / 12),
+            loudness_db=(features.loudness_db + loudness_shift_db).clamp(-80.0, 0.0),
+        )
+
+    def play(self, asked: Features, *, level: str = "recording", seed: int = 0) -> Tensor:
+        """The second half of `synthesize`: play features that `analyse` gave, as they are or changed.
+
+        Args:
+            asked: Pitch and loudness, `[frames]` each, and the recording that `level` takes its level from.
+            level: "recording" gives the recording's level back; "normalised" keeps the model's.
+            seed: Of the noise.
+
+        Returns:
+            As `synthesize`.
+
+        Raises:
+            ConfigError: `level` is unknown.
+        """
+        return self.play_levelled(asked, level=level, seed=seed).audio
+
+    @torch.no_grad()
+    def play_levelled(self, asked: Features, *, level: str = "recording", seed: int = 0) -> Levelled:
+        """As `play`, and what was done to the level.
+
+        Args:
+            asked: See `play`.
+            level: See there.
+            seed: See there.
+
+        Raises:
+            ConfigError: `level` is unknown.
+        """
+        check_level(level)
+        refuse([torch_seed_fault("seed", seed)])
+        training = self.training
+        self.eval()
+        try:
+            # what was rendered goes before the level is measured
+            audio = quietened(render_long(self, asked.f0_hz, asked.loudness_db, seed=seed), asked, self.synth)
+            audio = audio[0].float().cpu()
+        finally:
+            self.train(training)
+        level_db = recording_level_db(asked, sample_rate=self.sample_rate) if level == "recording" else None
+        return at_level(audio, level_db, sample_rate=self.sample_rate)
+
+    def feature_settings(
+        self, *, pitch: str | None = None, pitch_options: Mapping[str, Any] | None = None
+    ) -> FeatureSettings:
+        """How this model's features are measured.
+
+        Args:
+            pitch: Another pitch tracker than the one that the model was trained with.
+            pitch_options: The tracker's own options.
+        """
+        settings = FeatureSettings.from_dict(self.config.features)
+        if pitch is not None and pitch != settings.tracker:
+            settings = replace(settings, tracker=pitch, tracker_options={}, voicing_threshold=None)
+        if pitch_options:
+            settings = replace(settings, tracker_options={**settings.tracker_options, **pitch_options})
+        return settings
+
+    def _samples_of(self, source: str | Path | Tensor, sample_rate: int | None) -> Tensor:
+        if isinstance(source, str | Path):
+            return read_audio(source, sample_rate=self.sample_rate)
+        if sample_rate is None:
+            raise ValueError("samples need their sample_rate: model.synthesize(samples, sample_rate=44100)")
+        samples = as_floats(source, name="source", like=torch.empty(0)).detach()
+        refuse([whole_fault("sample_rate", sample_rate, least=1, most=10_000_000)])
+        if samples.ndim != 1:
+            raise ValueError(f"samples must be [samples], mono; found {list(samples.shape)}.")
+        if samples.numel() == 0:
+            raise DatasetError("There are no samples to synthesize from.")
+        if not torch.isfinite(samples).all():
+            raise DatasetError("The samples hold values that are no numbers (NaN or infinity). Take them out.")
+        if sample_rate == self.sample_rate:
+            return samples
+        import soxr
+
+        return torch.from_numpy(soxr.resample(samples.numpy(), sample_rate, self.sample_rate))
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Save weights and config into a folder; the usual spelling of `zoo.save`."""
+        from zoo.storage.checkpoint import save  # the one upward import: Model offers the spellings that people know
+
+        save(self, folder)
+
+    def push_to_hub(self, repo_id: str, **options: Any) -> PushResult:  # noqa: ANN401 - those of zoo.push
+        """Send the model to the Hub; the usual spelling of `zoo.save` and `zoo.push`, whose options it takes.
+
+        A run's folder has more to show (measures, samples, the gin that made it): push that where there is one.
+        """
+        import tempfile
+
+        from zoo.resolve import push
+        from zoo.storage.checkpoint import save
+
+        with tempfile.TemporaryDirectory() as folder:
+            return push(save(self, folder), repo_id, **options)
+
+    @classmethod
+    def from_pretrained(cls, ref: str | Path, **options: Any) -> Model:  # noqa: ANN401 - those of zoo.load
+        """Load a model by folder, name or Hub id; the usual spelling of `zoo.load`, whose options it takes."""
+        from zoo.resolve import load
+
+        return load(ref, **options)
+
+
+def create(name: str, *, instrument: str | None = None, **options: Any) -> Model:  # noqa: ANN401 - a component's own
+    """Build an untrained model.
+
+    Example:
+        >>> zoo.create("gru-S", instrument="flute", hidden_size=48).name
+        'gru-S-flute'
+
+    Args:
+        name: An architecture, e.g. "gru-S"; or with an instrument, "gru-S-flute".
+        instrument: What it is to play.
+        **options: Options of the decoder, the synth, or `sample_rate`, `hop` and `features`, in place of the preset's.
+            `features` is a `FeatureSettings`, or its `to_dict()` as config.json and dataset.json hold it.
+
+    Raises:
+        ModelNotFoundError: There is no such architecture.
+        ConfigError: An option is unknown, or its value does not fit.
+    """
+    config = architectures.config_of(name, instrument=instrument)
+    for key in ("sample_rate", "hop"):
+        if key in options:
+            config = config.with_changes(**{key: options.pop(key)})
+    features = options.pop("features", None) or config.features or FeatureSettings()  # a new model has today's defaults
+    config = config.with_changes(features=features.to_dict() if isinstance(features, FeatureSettings) else features)
+    config = with_options(config, options)
+    limits.check_rates(config.sample_rate, config.hop, where=name)
+    for part, chosen in (("decoder", config.decoder), ("synth", config.synth)):
+        limits.check_arguments(
+            chosen.args, part=f"{part} {chosen.name}", values=_MOST_VALUES, holds=f"{_MOST_VALUES:,} is the most"
+        )
+    with BuildGuard(values=_MOST_VALUES, tensors=_MOST_TENSORS, patient=True):
+        return Model(config)
+
+
+def shift_faults(transpose: float, loudness_shift_db: float) -> list[str | None]:
+    """What is wrong with the shifts that `synthesize` takes; None for nothing."""
+    return [
+        number_fault("transpose, in semitones,", transpose, least=-120, most=120),
+        number_fault("the shift of the loudness, in dB,", loudness_shift_db, least=-160, most=160),
+    ]
+
+
+def _whole(tensor: Tensor) -> Tensor:
+    return tensor.float() if tensor.dtype in HALF else tensor

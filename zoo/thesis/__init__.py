@@ -1,0 +1,1 @@
+"""The master's thesis that this project reimagines: reading its checkpoints."""
