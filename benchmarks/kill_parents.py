@@ -39,14 +39,14 @@ from pathlib import Path
 import soundfile
 import torch
 
-from zoo import checkpoint
 from zoo.datasets import Preparation, open_dataset, prepare_dataset
-from zoo.datasets.analysis import read_analysis
+from zoo.datasets.preparation.analysis import read_analysis
 from zoo.datasets.segments import WORK_NAME
 from zoo.datasets.tones import tones
 from zoo.features import FeatureSettings
-from zoo.locks import IN_USE
-from zoo.model import create
+from zoo.models.model import create
+from zoo.storage import checkpoint
+from zoo.storage.locks import IN_USE
 from zoo.training.data_range import range_of
 from zoo.training.done import is_done
 
