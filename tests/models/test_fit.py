@@ -121,5 +121,5 @@ def test_gain_of_a_long_sound_in_pieces_is_that_of_the_whole(monkeypatch):
     dry = sine(440, seconds=3.0).float()
     whole = quiet_gain(dry, level_db, sample_rate=RATE, hop=HOP)
     assert 0.0 < float(whole.min()) < 0.1 < float(whole.max())
-    monkeypatch.setattr("zoo.fit._FRAMES", 70)
+    monkeypatch.setattr("zoo.models.fit._FRAMES", 70)
     torch.testing.assert_close(quiet_gain(dry, level_db, sample_rate=RATE, hop=HOP), whole, rtol=0, atol=1e-5)

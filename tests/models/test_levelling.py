@@ -111,5 +111,5 @@ def test_unknown_level_is_refused():
 def test_limiter_gives_the_same_to_the_bit_a_piece_at_a_time(monkeypatch):
     audio = torch.randn(20001)
     whole = limit(audio, sample_rate=16000)
-    monkeypatch.setattr("zoo.levelling._SAMPLES", 777)
+    monkeypatch.setattr("zoo.models.levelling._SAMPLES", 777)
     assert torch.equal(limit(audio, sample_rate=16000), whole)
