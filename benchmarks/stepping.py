@@ -79,7 +79,7 @@ def ready(name: str, batch: int, frames: int) -> Player:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Print a table, or CSV."""
-    parser = argparse.ArgumentParser(description="Time the decoders' step form.")
+    parser = argparse.ArgumentParser(description="Time the decoders' streaming interface.")
     parser.add_argument("models", nargs="*", default=registry.models.names(), help="architectures (default: all)")
     parser.add_argument("--batch", type=int, default=1, help="voices played at the same time (default 1)")
     parser.add_argument("--frames", type=int, default=1000, help="to play (default 1000)")

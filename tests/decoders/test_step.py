@@ -139,9 +139,9 @@ def test_decoder_without_a_step_form_says_so():
             return Decoded({}, f0_scaled)
 
     decoder = WholeClips(control_sizes=SIZES)
-    with pytest.raises(NotImplementedError, match="WholeClips has no step form"):
+    with pytest.raises(NotImplementedError, match="WholeClips has no streaming interface"):
         decoder.initial_state(1)
-    with pytest.raises(NotImplementedError, match="WholeClips has no step form"):
+    with pytest.raises(NotImplementedError, match="WholeClips has no streaming interface"):
         decoder.step(torch.zeros(1, 2), None)
 
 

@@ -101,7 +101,7 @@ def test_model_that_plays_whole_clips_only_is_refused():
 
     model = zoo.create("gru-S")
     model.decoder = Whole(control_sizes=model.synth.control_sizes)
-    with pytest.raises(NotImplementedError, match="Whole has no step form"):
+    with pytest.raises(NotImplementedError, match="Whole has no streaming interface"):
         zoo.Player(model)
     with pytest.raises(ValueError, match="at least 1"):
         zoo.Player(zoo.create("gru-S"), voices=0)

@@ -76,8 +76,8 @@ class ResidualBlock(nn.Module):
         dilation: Of both convolutions.
         dropout: After every activation.
         last: The stack's last block ends with the bare convolution, so that its output is not clipped at 0.
-        between: Channels between the two convolutions; as many as come out by default.
-        around: Whether there is a convolution around them.
+        hidden_channels: Channels between the two convolutions; as many as come out by default.
+        residual_conv: Whether there is a 1x1 convolution around them.
     """
 
     def __init__(
@@ -89,14 +89,14 @@ class ResidualBlock(nn.Module):
         dilation: int,
         dropout: float,
         last: bool,
-        between: int | None = None,
-        around: bool = True,
+        hidden_channels: int | None = None,
+        residual_conv: bool = True,
     ) -> None:
         super().__init__()
-        between = outputs if between is None else between
-        self.first = CausalConv1d(inputs, between, kernel_size, dilation)
-        self.second = CausalConv1d(between, outputs, kernel_size, dilation)
-        self.residual = nn.Conv1d(inputs, outputs, 1) if around else None
+        hidden = outputs if hidden_channels is None else hidden_channels
+        self.first = CausalConv1d(inputs, hidden, kernel_size, dilation)
+        self.second = CausalConv1d(hidden, outputs, kernel_size, dilation)
+        self.residual = nn.Conv1d(inputs, outputs, 1) if residual_conv else None
         self.activation = ReLUDropout(dropout)
         self.last = last
 

@@ -134,5 +134,4 @@ def spectral_arguments(spectral: Spectral, signal: Tensor, batch: Mapping[str, T
 
 
 def _reverb_length(model: Model) -> int:
-    reverb = getattr(model.synth, "reverb", None)
-    return 0 if reverb is None else sum(p.numel() for p in reverb.parameters())
+    return 0 if model.synth.reverb is None else model.synth.reverb.length

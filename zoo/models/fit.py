@@ -20,7 +20,6 @@ from zoo.features.loudness import FLOOR_DB
 from zoo.models.long_rendering import LongRendering
 from zoo.storage.model_range import ModelRange
 from zoo.synths import Synth
-from zoo.synths.pitched import PitchedSynth
 
 FITS = ("auto", "off")
 
@@ -171,9 +170,7 @@ def quietened(made: LongRendering, asked: Features, synth: Synth) -> Tensor:
         return made.audio
     dry = made.dry[0].float().cpu()
     gain = quiet_gain(dry, asked.level_db, sample_rate=synth.sample_rate, hop=synth.hop).to(made.dry)
-    if isinstance(synth, PitchedSynth) and synth.reverb is not None:
-        return synth.reverb(made.dry * gain)
-    return made.audio * gain
+    return made.audio * gain if synth.reverb is None else synth.reverb(made.dry * gain)
 
 
 def quiet_gain(dry: Tensor, level_db: Tensor, *, sample_rate: int, hop: int) -> Tensor:

@@ -21,7 +21,7 @@ from zoo.features import Features, FeatureSettings, extract_features, scale_f0, 
 from zoo.features.audio import read_audio
 from zoo.features.values import HALF, as_floats, check_curves, clean_f0, clean_loudness
 from zoo.models import architectures
-from zoo.models.builder import build_part, check_handshake, component, with_options
+from zoo.models.builder import build_part, check_handshake, component, current_component, with_options
 from zoo.models.fit import check_fit, into_range, quietened
 from zoo.models.levelling import Levelled, at_level, check_level, recording_level_db
 from zoo.models.long_rendering import render_long
@@ -61,10 +61,11 @@ class Model(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        synth_class = component(registry.synths, config.synth, config)
+        named = current_component(config.synth)
+        synth_class = component(registry.synths, named, config)
         decoder_class = component(registry.decoders, config.decoder, config)
-        synth_args = {**config.synth.args, "sample_rate": config.sample_rate, "hop": config.hop}
-        synth: Synth = build_part(synth_class, synth_args, f"synth {config.synth.name}")
+        synth_args = {**named.args, "sample_rate": config.sample_rate, "hop": config.hop}
+        synth: Synth = build_part(synth_class, synth_args, f"synth {named.name}")
         decoder: Decoder = build_part(
             decoder_class,
             {**config.decoder.args, "control_sizes": synth.control_sizes},
@@ -341,7 +342,12 @@ class Model(nn.Module):
         return load(ref, **options)
 
 
-def create(name: str, *, instrument: str | None = None, **options: Any) -> Model:  # noqa: ANN401 - a component's own
+def create(
+    name: str | ModelConfig,
+    *,
+    instrument: str | None = None,
+    **options: Any,  # noqa: ANN401 - a component's own
+) -> Model:
     """Build an untrained model.
 
     Example:
@@ -349,7 +355,7 @@ def create(name: str, *, instrument: str | None = None, **options: Any) -> Model
         'gru-S-flute'
 
     Args:
-        name: An architecture, e.g. "gru-S"; or with an instrument, "gru-S-flute".
+        name: An architecture, e.g. "gru-S"; or with an instrument, "gru-S-flute"; or a config.
         instrument: What it is to play.
         **options: Options of the decoder, the synth, or `sample_rate`, `hop` and `features`, in place of the preset's.
             `features` is a `FeatureSettings`, or its `to_dict()` as config.json and dataset.json hold it.
@@ -358,14 +364,17 @@ def create(name: str, *, instrument: str | None = None, **options: Any) -> Model
         ModelNotFoundError: There is no such architecture.
         ConfigError: An option is unknown, or its value does not fit.
     """
-    config = architectures.config_of(name, instrument=instrument)
+    if isinstance(name, ModelConfig):
+        config = name if instrument is None else name.with_changes(instrument=instrument)
+    else:
+        config = architectures.config_of(name, instrument=instrument)
     for key in ("sample_rate", "hop"):
         if key in options:
             config = config.with_changes(**{key: options.pop(key)})
     features = options.pop("features", None) or config.features or FeatureSettings()  # a new model has today's defaults
     config = config.with_changes(features=features.to_dict() if isinstance(features, FeatureSettings) else features)
     config = with_options(config, options)
-    limits.check_rates(config.sample_rate, config.hop, where=name)
+    limits.check_rates(config.sample_rate, config.hop, where=config.name)
     for part, chosen in (("decoder", config.decoder), ("synth", config.synth)):
         limits.check_arguments(
             chosen.args, part=f"{part} {chosen.name}", values=_MOST_VALUES, holds=f"{_MOST_VALUES:,} is the most"

@@ -39,7 +39,7 @@ class Player:
         torch.Size([128])
 
     Args:
-        model: Its decoder and its synth need a step form; zoo's own have one.
+        model: Its decoder and its synth need a streaming interface; zoo's own have one.
         voices: That are played at the same time, each with a state of its own.
         seed: Of the noise.
 
