@@ -4,8 +4,8 @@ Requirements: it gives what the model gives for the whole, to rounding; a record
 once, to the bit as ever; what cannot be rendered in pieces still is rendered, as a whole.
 
 The synth goes through its streaming interface, some seconds at a time. The decoder sees overlapping pieces, each with a
-lead whose result is thrown away: where what two pieces give for one second agrees, the lead was long enough; if not, the
-decoder goes through its streaming interface too, frame by frame, or where it has none decodes the whole.
+lead whose result is thrown away: where what two pieces give for one second agrees, the lead was long enough; if not,
+the decoder goes through its streaming interface too, frame by frame, or where it has none decodes the whole.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from zoo.errors import DatasetError
-from zoo.features import clean_f0, clean_loudness, scale_f0, scale_loudness
+from zoo.features import clean_f0, clean_loudness
 from zoo.features.values import HALF
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def _in_pieces(model: Model, f0_hz: Tensor, loudness_db: Tensor, noise: _Noise) 
     late = model.synth.latency * hop
     audio, dry = torch.empty(2, 1, late + frames * hop)
     state, at = model.synth.initial_state(1), 0
-    for controls in _controls(model, scale_f0(f0_hz), scale_loudness(loudness_db)):
+    for controls in _controls(model, *model.scale(f0_hz, loudness_db)):
         count = next(iter(controls.values())).shape[1]
         for begin in range(0, count, _FRAMES):
             some = slice(begin, min(begin + _FRAMES, count))

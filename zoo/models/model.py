@@ -15,7 +15,7 @@ from zoo import registry
 from zoo.checks import limits
 from zoo.checks.build_guard import BuildGuard
 from zoo.checks.options import number_fault, refuse, torch_seed_fault, whole_fault
-from zoo.decoders import Decoder
+from zoo.decoders import Decoded, Decoder
 from zoo.errors import DatasetError
 from zoo.features import Features, FeatureSettings, extract_features, scale_f0, scale_loudness
 from zoo.features.audio import read_audio
@@ -131,18 +131,40 @@ class Model(nn.Module):
         loudness_db = as_floats(loudness_db, name="loudness_db", like=like)
         fits = f0_hz.ndim == 2 and f0_hz.shape[1] > 0
         check_curves(f0_hz, loudness_db, shapes="both be [batch, frames] with at least one frame", fits=fits)
-        f0_hz, loudness_db = clean_f0(f0_hz), clean_loudness(loudness_db)
         noise = None if noise is None else as_floats(noise, name="noise", like=like)
         samples = f0_hz.shape[1] * self.hop
         if noise is not None and noise.shape != (f0_hz.shape[0], samples):
             raise ValueError(
                 f"noise must be [batch, frames * hop] = {[f0_hz.shape[0], samples]}, found {list(noise.shape)}."
             )
-        controls, hidden = self.decoder(scale_f0(f0_hz), scale_loudness(loudness_db))
-        played = self.synth(f0_hz, controls, noise)
+        controls, hidden = self.decode(f0_hz, loudness_db)
+        played = self.synth(clean_f0(f0_hz), controls, noise)
         return Rendering(
             played.audio, played.dry, played.harmonic, played.noise, controls, hidden, played.scaled_controls
         )
+
+    def decode(self, f0_hz: Tensor, loudness_db: Tensor) -> Decoded:
+        """Turn features into the synth's controls: the first half of `forward`.
+
+        Args:
+            f0_hz: `[batch, frames]` in Hz, 0 where unvoiced.
+            loudness_db: `[batch, frames]`, A-weighted, -80..0.
+
+        Returns:
+            `controls`, raw and by name, each `[batch, frames, size]`; and `hidden` `[batch, frames, hidden_size]`.
+        """
+        decoded: Decoded = self.decoder(*self.scale(f0_hz, loudness_db))
+        return decoded
+
+    @staticmethod
+    def scale(f0_hz: Tensor, loudness_db: Tensor) -> tuple[Tensor, Tensor]:
+        """Features as decoders take them: of about 0 to 1, and no value that is no ordinary number.
+
+        Args:
+            f0_hz: In Hz, 0 where unvoiced; any shape.
+            loudness_db: -80..0, of the same shape.
+        """
+        return scale_f0(clean_f0(f0_hz)), scale_loudness(clean_loudness(loudness_db))
 
     def synthesize(
         self,

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from zoo.checks.options import refuse, torch_seed_fault
-from zoo.features import clean_f0, clean_loudness, scale_f0, scale_loudness
+from zoo.features import clean_f0, clean_loudness
 from zoo.features.values import HALF, as_floats, check_curves
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ class Player:
             raise ValueError(
                 f"noise must be [voices, frames * hop] = {[voices, frames * hop]}, found {list(noise.shape)}."
             )
-        scaled_f0, scaled_loudness = scale_f0(pitches), scale_loudness(levels)
+        scaled_f0, scaled_loudness = self.model.scale(pitches, levels)
         decoder, synth = self._decoder, self._synth
         audio = [noise.new_zeros(voices, 0)]
         for begin in range(0, frames, _AT_ONCE):

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor, nn
 
 from zoo.errors import TrainingError
-from zoo.features import scale_f0, scale_loudness
 from zoo.losses.distillation import Computed, Loss, compute
 from zoo.losses.spectra_cache import KeptSpectra
 from zoo.models.model import Model
@@ -92,7 +91,7 @@ class Task(L.LightningModule):
             rendering: Rendering = self.model(batch["f0_hz"], batch["loudness_db"], noise)
         except ValueError:  # a synth's kernels refuse NaN; here it is the training that made it
             with torch.no_grad():
-                controls = self.model.decoder(scale_f0(batch["f0_hz"]), scale_loudness(batch["loudness_db"])).controls
+                controls = self.model.decode(batch["f0_hz"], batch["loudness_db"]).controls
             bad = [name for name, value in controls.items() if not torch.isfinite(value).all()]
             if not bad:
                 raise
