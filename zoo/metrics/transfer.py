@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from zoo.errors import ConfigError
-from zoo.features import FeatureSettings, measure_loudness, sound_level_db
+from zoo.features import FeatureSettings, measure_loudness, quick_options, sound_level_db
 from zoo.features.level import QUIET_DB, a_weighted_level_db, heard_frames
 from zoo.features.loudness import FLOOR_DB
 from zoo.metrics.features import f0_error_cents
@@ -123,7 +123,7 @@ def follows(
             f"The recording {list(recording.shape)} and the audio {list(audio.shape)} must be as long as each other. "
             "Features.audio is."
         )
-    settings = settings or FeatureSettings(tracker_options={"model": "tiny"})
+    settings = settings or FeatureSettings(tracker_options=quick_options(FeatureSettings.tracker))
     sound = checked_audio("audio", audio[None].cpu())
     pitch = f0_error_cents(
         sound,

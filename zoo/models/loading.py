@@ -63,4 +63,4 @@ def check_golden(folder: str | Path) -> str | None:
             f"{difference:.2g} of the peak, and {golden.tolerance:g} is allowed. Find out which library computes "
             "otherwise: python -m zoo doctor"
         )
-    return f"{difference:.0e} of the peak"
+    return f"{difference:.1g} of the peak"

@@ -63,7 +63,7 @@ def losses_alone(losses: Sequence[Loss] | None) -> list[Loss]:
     """
     kept = []
     for loss in losses or ():
-        if not loss.taught:
+        if not loss.uses_teacher:
             made = copy.deepcopy(loss)
             made.set_weight(1.0)
             kept.append(made)
@@ -144,11 +144,11 @@ def collect(out: Path, seeds: Sequence[int]) -> Comparison:
     """Compare runs that are done, and write what came of it."""
     rows: list[Row] = []
     for seed in seeds:
-        taught, alone = (part_folder(out, part, seed) for part in PARTS)
-        known = dict(metrics_of(taught))
+        uses_teacher, alone = (part_folder(out, part, seed) for part in PARTS)
+        known = dict(metrics_of(uses_teacher))
         known["alone"] = {k: v for k, v in metrics_of(alone).get("student", {}).items() if k != SPEED}
-        write_metrics(known, taught / "metrics.json")
-        write_card(taught)
+        write_metrics(known, uses_teacher / "metrics.json")
+        write_card(uses_teacher)
         for arm in _ARMS:
             for metric, value in known.get("student" if arm == "distilled" else arm, {}).items():
                 if metric != SPEED:

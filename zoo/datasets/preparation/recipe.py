@@ -18,10 +18,9 @@ from zoo.datasets.recordings import Recording
 from zoo.errors import ConfigError, DatasetError, near_matches
 from zoo.features.devices import device_fault
 from zoo.features.frontend import FeatureSettings
+from zoo.features.pitch import quick_options
 from zoo.storage.config import check_instrument
 
-# torchcrepe's own default is "full", which takes three times as long as the recording on a CPU core.
-DEFAULT_CREPE_MODEL = "tiny"
 _MOST_JOBS = 1024
 
 Starting = Callable[[Sequence[Recording], Preparation], None]
@@ -196,7 +195,5 @@ def _checked_options(component: Callable[..., Any], dataset: str, options: Mappi
     return options
 
 
-def _tracker_options(tracker: str, model: str | None) -> dict[str, str]:
-    if model is None:
-        return {"model": DEFAULT_CREPE_MODEL} if tracker == "torchcrepe" else {}
-    return {"model": model}
+def _tracker_options(tracker: str, model: str | None) -> dict[str, object]:
+    return quick_options(tracker) if model is None else {"model": model}
