@@ -92,7 +92,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     players = {name: ready(name, options.batch, options.frames) for name in options.models}
     for _ in range(-(-options.frames // STRETCH)):
         for player in players.values():
-            player.play(STRETCH)
+            player.process(STRETCH)
 
     header = ("model", "parameters", "setup_ms", "median_us", "p99_us", "real_time_factor", "largest_error")
     print(",".join(header) if options.csv else f"{header[0]:16}" + "".join(f"{name:>17}" for name in header[1:]))

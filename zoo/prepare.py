@@ -13,7 +13,7 @@ from typing import NoReturn
 from zoo import registry
 from zoo.commands import cli, gin_program
 from zoo.datasets import Outcome, Preparation, Recording
-from zoo.datasets.preparation.preparing import Progress
+from zoo.datasets.preparation.preparing import ProgressCallback
 from zoo.datasets.preparation.recipe import prepare
 from zoo.errors import ConfigError
 from zoo.features.frontend import NORMALIZATIONS
@@ -163,7 +163,7 @@ def _duration(seconds: float) -> str:
 
 
 @contextmanager
-def _progress() -> Iterator[Progress]:
+def _progress() -> Iterator[ProgressCallback]:
     if not sys.stderr.isatty():
 
         def line(done: int, total: int, name: str) -> None:

@@ -66,8 +66,7 @@ def main(arguments: list[str]) -> int:
         raise ConfigError(f"Input and output are both {options.input}; give the output another name.")
     from zoo.checks.options import output_file_fault, refuse, torch_seed_fault
     from zoo.features import quick_options, write_wav
-    from zoo.models.fit import FittedFeatures
-    from zoo.models.model import shift_faults
+    from zoo.models.fit import FittedFeatures, shift_faults
     from zoo.resolve import load
 
     refuse(
@@ -93,7 +92,7 @@ def main(arguments: list[str]) -> int:
     asked = model.analyse(
         options.input, transpose=options.transpose, loudness_shift_db=options.loudness, fit=options.fit, **tracking
     )
-    made = model.play_levelled(asked, level=options.level, seed=options.seed)
+    made = model.render_levelled(asked, level=options.level, seed=options.seed)
     write_wav(options.output, made.audio, sample_rate=model.sample_rate)
     said = [f"{options.output}: {made.audio.numel() / model.sample_rate:.2f} s of {model.name}"]
     if isinstance(asked, FittedFeatures):

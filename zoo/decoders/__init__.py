@@ -3,7 +3,7 @@
 `Decoder` is what a decoder is; the others are what zoo's own are made of.
 """
 
-from zoo.decoders.base import Decoded, Decoder, Frame, State, check_batch, split_frame
+from zoo.decoders.base import Decoded, Decoder, DecoderState, Frame, check_batch, split_frame
 from zoo.decoders.blocks import ControlHead, FeatureEncoder, mlp
 from zoo.decoders.dropout import Dropout, ReLUDropout
 from zoo.decoders.tcn import CausalConv1d, ResidualBlock, ResidualStack, TCNState
@@ -13,13 +13,13 @@ __all__ = [
     "ControlHead",
     "Decoded",
     "Decoder",
+    "DecoderState",
     "Dropout",
     "FeatureEncoder",
     "Frame",
     "ReLUDropout",
     "ResidualBlock",
     "ResidualStack",
-    "State",
     "TCNState",
     "check_batch",
     "mlp",

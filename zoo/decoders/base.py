@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 # What `step` carries from one frame to the next. Every decoder has a type of its own, which concerns nobody else: a
 # caller keeps it and hands it back.
-State: TypeAlias = Any
+DecoderState: TypeAlias = Any
 
 Frame: TypeAlias = Tensor | tuple[Tensor, Tensor]
 """One frame's features: the pair `(f0_scaled, loudness_scaled)`, each `[batch]`, or one tensor `[batch, 2]` of both."""
@@ -65,7 +65,7 @@ class Decoder(nn.Module, ABC):
             loudness_scaled: `[batch, frames]`, dB / 80 + 1.
         """
 
-    def initial_state(self, batch: int) -> State:
+    def initial_state(self, batch: int) -> DecoderState:
         """The state before the first frame, for `step`.
 
         What the parameters alone give (normalised weights, a diagonalisation) is computed here, once: a state is good
@@ -80,7 +80,7 @@ class Decoder(nn.Module, ABC):
         """
         raise self._no_streaming()
 
-    def step(self, features_t: Frame, state: State) -> tuple[Decoded, State]:
+    def step(self, features_t: Frame, state: DecoderState) -> tuple[Decoded, DecoderState]:
         """Decode one frame: what `forward` gives for it in eval mode, whatever mode the decoder is in.
 
         It is for playing: no gradients. The state that it is given stays as it was, so a state can be kept and

@@ -9,8 +9,7 @@ from zoo.features.frontend import (
     scale_f0,
     scale_loudness,
 )
-from zoo.features.level import a_weighted_level_db, sound_level_db
-from zoo.features.loudness import loudness_db, rms_db
+from zoo.features.loudness import a_weighted_level_db, loudness_db, rms_db, sound_level_db
 from zoo.features.pitch import quick_options, track_pitch
 from zoo.features.values import clean_f0, clean_loudness
 

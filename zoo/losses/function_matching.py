@@ -132,7 +132,7 @@ class FunctionMatching(Loss):
 
         Args:
             batch: With `f0_hz` and `loudness_db` `[batch, frames]`, `valid_frames` and `index`.
-            hop: Samples a frame.
+            hop: Samples per frame.
             step: Decides what is played; None in validations.
 
         Returns:

@@ -14,15 +14,14 @@ from torch import Tensor, nn
 from zoo import registry
 from zoo.checks import limits
 from zoo.checks.build_guard import BuildGuard
-from zoo.checks.options import number_fault, refuse, torch_seed_fault, whole_fault
+from zoo.checks.options import refuse, torch_seed_fault
 from zoo.decoders import Decoded, Decoder
-from zoo.errors import DatasetError
 from zoo.features import Features, FeatureSettings, extract_features, scale_f0, scale_loudness
-from zoo.features.audio import read_audio
+from zoo.features.audio import read_audio, samples_at
 from zoo.features.values import HALF, as_floats, check_curves, clean_f0, clean_loudness
 from zoo.models import architectures
 from zoo.models.builder import build_part, check_handshake, component, current_component, with_options
-from zoo.models.fit import check_fit, into_range, quietened
+from zoo.models.fit import check_fit, into_range, quietened, shift_faults
 from zoo.models.levelling import Levelled, at_level, check_level, recording_level_db
 from zoo.models.long_rendering import render_long
 from zoo.models.rendering import Rendering as Rendering  # plugins find it here too
@@ -90,7 +89,7 @@ class Model(nn.Module):
 
     @property
     def hop(self) -> int:
-        """Samples a frame."""
+        """Samples per frame."""
         return self.config.hop
 
     @property
@@ -218,7 +217,7 @@ class Model(nn.Module):
             pitch=pitch,
             pitch_options=pitch_options,
         )
-        return self.play(asked, level=level, seed=seed)
+        return self.render(asked, level=level, seed=seed)
 
     def analyse(
         self,
@@ -251,7 +250,10 @@ class Model(nn.Module):
         """
         check_fit(fit)
         refuse(shift_faults(transpose, loudness_shift_db))
-        audio = self._samples_of(source, sample_rate)
+        if isinstance(source, str | Path):
+            audio = read_audio(source, sample_rate=self.sample_rate)
+        else:
+            audio = samples_at(source, sample_rate, wanted=self.sample_rate)
         settings = self.feature_settings(pitch=pitch, pitch_options=pitch_options)
         features = extract_features(audio, sample_rate=self.sample_rate, hop=self.hop, settings=settings)
         if fit == "auto" and self.config.range is not None:
@@ -262,7 +264,7 @@ class Model(nn.Module):
             loudness_db=(features.loudness_db + loudness_shift_db).clamp(-80.0, 0.0),
         )
 
-    def play(self, asked: Features, *, level: str = "recording", seed: int = 0) -> Tensor:
+    def render(self, asked: Features, *, level: str = "recording", seed: int = 0) -> Tensor:
         """The second half of `synthesize`: play features that `analyse` gave, as they are or changed.
 
         Args:
@@ -276,14 +278,14 @@ class Model(nn.Module):
         Raises:
             ConfigError: `level` is unknown.
         """
-        return self.play_levelled(asked, level=level, seed=seed).audio
+        return self.render_levelled(asked, level=level, seed=seed).audio
 
     @torch.no_grad()
-    def play_levelled(self, asked: Features, *, level: str = "recording", seed: int = 0) -> Levelled:
-        """As `play`, and what was done to the level.
+    def render_levelled(self, asked: Features, *, level: str = "recording", seed: int = 0) -> Levelled:
+        """As `render`, and what was done to the level.
 
         Args:
-            asked: See `play`.
+            asked: See `render`.
             level: See there.
             seed: See there.
 
@@ -317,25 +319,6 @@ class Model(nn.Module):
         if pitch_options:
             settings = replace(settings, tracker_options={**settings.tracker_options, **pitch_options})
         return settings
-
-    def _samples_of(self, source: str | Path | Tensor, sample_rate: int | None) -> Tensor:
-        if isinstance(source, str | Path):
-            return read_audio(source, sample_rate=self.sample_rate)
-        if sample_rate is None:
-            raise ValueError("samples need their sample_rate: model.synthesize(samples, sample_rate=44100)")
-        samples = as_floats(source, name="source", like=torch.empty(0)).detach()
-        refuse([whole_fault("sample_rate", sample_rate, least=1, most=10_000_000)])
-        if samples.ndim != 1:
-            raise ValueError(f"samples must be [samples], mono; found {list(samples.shape)}.")
-        if samples.numel() == 0:
-            raise DatasetError("There are no samples to synthesize from.")
-        if not torch.isfinite(samples).all():
-            raise DatasetError("The samples hold values that are no numbers (NaN or infinity). Take them out.")
-        if sample_rate == self.sample_rate:
-            return samples
-        import soxr
-
-        return torch.from_numpy(soxr.resample(samples.numpy(), sample_rate, self.sample_rate))
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Save weights and config into a folder; the usual spelling of `zoo.save`."""
@@ -403,14 +386,6 @@ def create(
         )
     with BuildGuard(values=_MOST_VALUES, tensors=_MOST_TENSORS, patient=True):
         return Model(config)
-
-
-def shift_faults(transpose: float, loudness_shift_db: float) -> list[str | None]:
-    """What is wrong with the shifts that `synthesize` takes; None for nothing."""
-    return [
-        number_fault("transpose, in semitones,", transpose, least=-120, most=120),
-        number_fault("the shift of the loudness, in dB,", loudness_shift_db, least=-160, most=160),
-    ]
 
 
 def _whole(tensor: Tensor) -> Tensor:

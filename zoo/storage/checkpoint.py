@@ -34,11 +34,10 @@ from zoo.storage.config import read_config as read_config  # it is looked for he
 from zoo.storage.files import write_together
 from zoo.storage.golden import golden_bytes
 from zoo.storage.header import Header, check_digest
+from zoo.storage.initialisation import OwnNumbers, SkipInit
 from zoo.storage.locks import refuse_if_held
-from zoo.storage.own_numbers import OwnNumbers
 from zoo.storage.reading import ModelFiles, read_whole
 from zoo.storage.run_files import CONFIG, GOLDEN, WEIGHTS
-from zoo.storage.skip_init import SkipInit
 
 if TYPE_CHECKING:
     from zoo.models.model import Model

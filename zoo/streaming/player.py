@@ -33,9 +33,9 @@ class Player:
         >>> player = zoo.Player(zoo.create("gru-S"))
         >>> player.latency
         64
-        >>> player.play(440.0, -20.0).shape  # a frame: 4 ms
+        >>> player.process(440.0, -20.0).shape  # a frame: 4 ms
         torch.Size([64])
-        >>> player.play([440.0, 442.0], [-20.0, -21.0]).shape
+        >>> player.process([440.0, 442.0], [-20.0, -21.0]).shape
         torch.Size([128])
 
     Args:
@@ -71,7 +71,9 @@ class Player:
         self._generator = torch.Generator().manual_seed(self.seed)
 
     @torch.no_grad()
-    def play(self, f0_hz: Curve | list[float], loudness_db: Curve | list[float], noise: Tensor | None = None) -> Tensor:
+    def process(
+        self, f0_hz: Curve | list[float], loudness_db: Curve | list[float], noise: Tensor | None = None
+    ) -> Tensor:
         """Play the next frames.
 
         Args:

@@ -39,7 +39,7 @@ def check_synth(
         synth: A registered name, or the class.
         options: The synth's own options.
         sample_rate: In Hz.
-        hop: Samples a frame.
+        hop: Samples per frame.
 
     Raises:
         AssertionError: It breaks a promise, which the message tells beside what was found.

@@ -17,7 +17,7 @@ from zoo.features import FeatureSettings
 from zoo.models import ComponentConfig, architectures
 from zoo.models.model import Model, create
 from zoo.storage.header import describe_damage
-from zoo.storage.own_numbers import OwnNumbers
+from zoo.storage.initialisation import OwnNumbers
 
 # Thesis name -> our name, tried in order on each name. Where ours is a buffer that is not saved, the checkpoint must
 # hold the same numbers.

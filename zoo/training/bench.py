@@ -104,7 +104,7 @@ def block_seconds(model: Model, frames: int, *, blocks: int = 60) -> float | Non
     try:
         for _ in range(blocks + 5):
             begin = time.perf_counter()
-            float(player.play(f0_hz, loudness_db)[0])  # waits for a device that works by itself
+            float(player.process(f0_hz, loudness_db)[0])  # waits for a device that works by itself
             times.append(time.perf_counter() - begin)
     finally:
         torch.set_num_threads(threads)

@@ -144,11 +144,11 @@ def collect(out: Path, seeds: Sequence[int]) -> Comparison:
     """Compare runs that are done, and write what came of it."""
     rows: list[Row] = []
     for seed in seeds:
-        uses_teacher, alone = (part_folder(out, part, seed) for part in PARTS)
-        known = dict(metrics_of(uses_teacher))
+        taught, alone = (part_folder(out, part, seed) for part in PARTS)
+        known = dict(metrics_of(taught))
         known["alone"] = {k: v for k, v in metrics_of(alone).get("student", {}).items() if k != SPEED}
-        write_metrics(known, uses_teacher / "metrics.json")
-        write_card(uses_teacher)
+        write_metrics(known, taught / "metrics.json")
+        write_card(taught)
         for arm in _ARMS:
             for metric, value in known.get("student" if arm == "distilled" else arm, {}).items():
                 if metric != SPEED:

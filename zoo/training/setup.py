@@ -142,15 +142,15 @@ def find_plans_teacher(plan: Plan, dataset: Dataset, instrument: str) -> Teacher
     )
 
 
-def chosen_losses(plan: Plan, *, uses_teacher: bool) -> list[Loss]:
+def chosen_losses(plan: Plan, *, taught: bool) -> list[Loss]:
     """A plan's losses, or those that are taken where it names none."""
     if plan.losses is not None:
         return list(plan.losses)
-    return [Reconstruction(weight=0.5), OutputAudio(weight=0.5)] if uses_teacher else [Reconstruction()]
+    return [Reconstruction(weight=0.5), OutputAudio(weight=0.5)] if taught else [Reconstruction()]
 
 
 def _bound_losses(plan: Plan, student: Model, teacher: Teacher | None) -> list[Loss]:
-    losses = chosen_losses(plan, uses_teacher=teacher is not None)
+    losses = chosen_losses(plan, taught=teacher is not None)
     if plan.settings.cuda_graphs and (playing := [loss.label for loss in losses if loss.runs_student]):
         raise ConfigError(
             f"cuda_graphs = True does not go with {listing(playing)}: a recorded decoder plays one batch a step."

@@ -13,7 +13,7 @@ from zoo.checks.options import is_finite, refuse, whole_fault, writable_fault
 from zoo.datasets.preparation.analysis import Preparation
 from zoo.datasets.preparation.outcome import Outcome
 from zoo.datasets.preparation.picture import draw_dataset
-from zoo.datasets.preparation.preparing import Progress, prepare_dataset
+from zoo.datasets.preparation.preparing import ProgressCallback, prepare_dataset
 from zoo.datasets.recordings import Recording
 from zoo.errors import ConfigError, DatasetError, near_matches
 from zoo.features.devices import device_fault
@@ -57,7 +57,7 @@ def prepare(
     jobs: int = 1,
     force: bool = False,
     starting: Starting | None = None,
-    progress: Progress | None = None,
+    progress: ProgressCallback | None = None,
 ) -> list[Outcome]:
     """Turn recordings into a dataset of segments, or several where they hold several instruments.
 
@@ -76,7 +76,7 @@ def prepare(
         fmin: Lowest pitch in Hz.
         fmax: Highest pitch in Hz.
         sample_rate: In Hz.
-        hop: Samples a frame.
+        hop: Samples per frame.
         segment_seconds: Length of a segment; a whole number of frames.
         min_seconds: Shortest stretch of sound that is kept.
         silence_db: How far under the loudest moment silence begins.
