@@ -45,7 +45,7 @@ from zoo.models.model import Model
 from zoo.storage import store
 from zoo.storage.config import read_config
 from zoo.storage.files import write_atomically
-from zoo.storage.info import ModelInfo, describe_folder
+from zoo.storage.store import ModelInfo, describe_folder
 from zoo.training.batches import in_order
 from zoo.training.bench import Cost, measure_cost
 from zoo.training.evaluation import check_rates, held_out, play
@@ -179,7 +179,7 @@ def transfer(model: Model, phrases: Phrases, span: tuple[float, float] | None, p
     )
     for asked in phrases.for_model(model, span):
         following = metrics.follows(
-            model.play(asked.features, level="normalised"),  # at the level that the loudness was asked at
+            model.render(asked.features, level="normalised"),  # at the level that the loudness was asked at
             asked.features.f0_hz,
             asked.features.loudness_db,
             sample_rate=model.sample_rate,

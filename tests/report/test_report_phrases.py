@@ -15,7 +15,7 @@ from zoo.report.players import hear
 from zoo.report.runs import Run
 from zoo.report.sounds import Sound, gain_between, levels_db, read_sound
 from zoo.storage.config import ComponentConfig, ModelConfig
-from zoo.storage.info import ModelInfo
+from zoo.storage.store import ModelInfo
 
 
 @pytest.fixture

@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from zoo import resolve
-from zoo.checks.bounded_files import read_json
+from zoo.checks.text_files import read_json
 from zoo.errors import CheckpointError
-from zoo.storage.info import ModelInfo, describe_folder
 from zoo.storage.lineage import teachers_of
-from zoo.storage.metrics_file import is_number
 from zoo.storage.run_files import CONFIG
+from zoo.storage.store import ModelInfo, describe_folder, is_number
 from zoo.training.history import Row, read_history
 
 ROLES = ("recording", "teacher", "student")

@@ -63,7 +63,7 @@ def losses_alone(losses: Sequence[Loss] | None) -> list[Loss]:
     """
     kept = []
     for loss in losses or ():
-        if not loss.taught:
+        if not loss.uses_teacher:
             made = copy.deepcopy(loss)
             made.set_weight(1.0)
             kept.append(made)

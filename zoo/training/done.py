@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from zoo.checks.bounded_files import read_json
+from zoo.checks.text_files import read_json
 from zoo.errors import CheckpointError
 from zoo.storage.files import write_atomically
 

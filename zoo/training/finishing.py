@@ -13,6 +13,7 @@ from zoo.errors import ConfigError, PluginError
 from zoo.models.loading import load_folder
 from zoo.models.model import Model
 from zoo.storage import store
+from zoo.storage.golden import write_golden
 from zoo.training import evaluation, report
 from zoo.training.history import read_history
 from zoo.training.plan import Finished, Plan
@@ -54,6 +55,7 @@ def finish(plan: Plan, setup: Setup, labels: Sequence[str], keeper: Keeper, step
         rows[0]["val_loss"] or 0.0,
     )
     best = load_folder(folder)
+    write_golden(best, folder)
     arms: dict[str, Model | Teacher] = (
         {"teacher": teacher, "student": best} if teacher is not None else {"student": best}
     )

@@ -161,7 +161,7 @@ class Keeper(L.Callback):
             self.best_loss, self.best_step, self.stale = total, task.step, 0
             self.on_best(task.step, total)
             if not processes.rank():
-                checkpoint.save(task.model, self.run)
+                checkpoint.save(task.model, self.run, golden=False)
         else:
             self.stale += 1
         if not processes.rank():

@@ -11,8 +11,7 @@ from typing import Any
 from zoo.errors import ZooError
 from zoo.storage.config import read_config
 from zoo.storage.files import write_atomically
-from zoo.storage.info import describe_folder
-from zoo.storage.metrics_file import read_metrics
+from zoo.storage.store import describe_folder, read_metrics
 from zoo.training.history import read_history
 
 ARMS = ("teacher", "alone", "student", "noise_floor")

@@ -151,7 +151,7 @@ def chosen_losses(plan: Plan, *, taught: bool) -> list[Loss]:
 
 def _bound_losses(plan: Plan, student: Model, teacher: Teacher | None) -> list[Loss]:
     losses = chosen_losses(plan, taught=teacher is not None)
-    if plan.settings.cuda_graphs and (playing := [loss.label for loss in losses if loss.plays]):
+    if plan.settings.cuda_graphs and (playing := [loss.label for loss in losses if loss.runs_student]):
         raise ConfigError(
             f"cuda_graphs = True does not go with {listing(playing)}: a recorded decoder plays one batch a step."
         )

@@ -84,8 +84,8 @@ def find_reverbs(student: Model, teacher: Model) -> tuple[Reverb, Reverb]:
     """
     found = []
     for model in (student, teacher):
-        reverb = getattr(model.synth, "reverb", None)
-        if not isinstance(reverb, Reverb):
+        reverb = model.synth.reverb
+        if reverb is None:
             raise ConfigError(
                 f"{student.name} cannot begin with the reverb of {teacher.name}: the synth of {model.name} has none. "
                 "Leave out distill.teacher_reverb."

@@ -11,9 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from zoo.errors import TrainingError
-from zoo.features import scale_f0, scale_loudness
-from zoo.losses.distillation import Computed, Loss, compute
-from zoo.losses.spectra_cache import KeptSpectra
+from zoo.losses.distillation import Loss, LossValues, compute
+from zoo.losses.spectra_cache import SpectraCache
 from zoo.models.model import Model
 from zoo.models.rendering import Rendering
 from zoo.training import processes
@@ -50,7 +49,7 @@ class Task(L.LightningModule):
         self.epoch_of = epoch_of
         self.labels = unique_labels(losses)
         self.step = 0
-        self.spectra = KeptSpectra()
+        self.spectra = SpectraCache()
         self._targets: dict[int, Rendering] = {}
 
     @property
@@ -78,7 +77,7 @@ class Task(L.LightningModule):
             self._complain(computed.values)
         return computed.total
 
-    def _shared(self, computed: Computed, batch: Batch) -> dict[str, Tensor]:
+    def _shared(self, computed: LossValues, batch: Batch) -> dict[str, Tensor]:
         frames = float(batch["valid_frames"].sum())
         all_frames = max(1.0, processes.sum_over_all(frames, self.device))
         loss = computed.total * (frames * processes.count() / all_frames)
@@ -92,7 +91,7 @@ class Task(L.LightningModule):
             rendering: Rendering = self.model(batch["f0_hz"], batch["loudness_db"], noise)
         except ValueError:  # a synth's kernels refuse NaN; here it is the training that made it
             with torch.no_grad():
-                controls = self.model.decoder(scale_f0(batch["f0_hz"]), scale_loudness(batch["loudness_db"])).controls
+                controls = self.model.decode(batch["f0_hz"], batch["loudness_db"]).controls
             bad = [name for name, value in controls.items() if not torch.isfinite(value).all()]
             if not bad:
                 raise
