@@ -38,7 +38,7 @@ from zoo.models.loading import load_folder
 from zoo.models.model import Model
 from zoo.storage.files import write_atomically
 from zoo.storage.lineage import teacher_reference
-from zoo.training.history import read_history
+from zoo.training.checkpoints import read_history
 from zoo.training.results import METRIC, metrics_of, table
 
 

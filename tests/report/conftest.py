@@ -2,6 +2,7 @@ import json
 import shutil
 
 import pytest
+from flat_calls import distill, train
 
 from zoo.models.model import create
 from zoo.report import make_report
@@ -9,7 +10,6 @@ from zoo.storage import checkpoint
 from zoo.storage.config import read_config
 from zoo.training import comparison
 from zoo.training.evaluation import evaluate
-from zoo.training.loop import distill, train
 
 SMALL = {"hidden_size": 8, "reverb_length": 200}
 

@@ -8,9 +8,9 @@ import time
 import pytest
 
 from zoo.errors import ConfigError
-from zoo.training.done import mark_done
 from zoo.training.job_table import table_lines
 from zoo.training.jobs import Job, run_jobs
+from zoo.training.run_folder import mark_done
 
 
 def job(tmp_path, name, code, *arguments, steps=1):

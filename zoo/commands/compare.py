@@ -5,11 +5,14 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from zoo.checks.options import refuse, seed_fault, whole_fault, writable_fault
 from zoo.commands import cli, gin_program
 from zoo.errors import ConfigError
+
+if TYPE_CHECKING:
+    from zoo.gin_config.configure import Configuration
 
 
 def main(arguments: list[str]) -> int:
@@ -48,13 +51,22 @@ def main(arguments: list[str]) -> int:
         )
     )
     gin_program.show_messages()
-    given = _arguments_of_distill(options)
-    gin_program.check_run("distill", given)
+    configuration = _configuration(options)
+    config = configuration.make("distill")
+    config.check()
     out = Path(options.out)
     from zoo.training import comparison
 
     if options.part is not None:
-        comparison.run_part(options.part, given, seed=options.first_seed, out=out, resume=options.resume)
+        command, given = ("train", {}) if options.part == "alone" else ("distill", config.to_flat())
+        comparison.run_part(
+            options.part,
+            config,
+            seed=options.first_seed,
+            out=out,
+            resume=options.resume,
+            records=lambda own: gin_program.records_of(own, configuration, command, given=given),
+        )
         return 0
     from zoo.training.job_table import JobTable
 
@@ -68,7 +80,7 @@ def main(arguments: list[str]) -> int:
     found = comparison.compare(
         out=out,
         seeds=range(options.first_seed, options.first_seed + options.seeds),
-        steps=int(given.get("steps", 120_000)),
+        steps=config.steps,
         job_arguments=job,
         jobs=options.jobs,
         retries=options.retries,
@@ -78,10 +90,7 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def _arguments_of_distill(options: argparse.Namespace) -> dict[str, Any]:
+def _configuration(options: argparse.Namespace) -> Configuration:
     from zoo.gin_config.configure import configure
 
-    configuration = configure(options.gin, options.bindings, functions=gin_program.main_functions())
-    arguments = configuration.arguments("distill")
-    arguments["records"] = {"config.gin": configuration.config, "operative.gin": configuration.operative}
-    return arguments
+    return configure(options.gin, options.bindings, functions=gin_program.main_functions())

@@ -8,7 +8,6 @@ from typing import Any
 
 from zoo.checks.options import refuse, whole_fault, writable_fault
 from zoo.commands import cli
-from zoo.errors import ConfigError
 
 
 def main(arguments: list[str]) -> int:
@@ -73,16 +72,14 @@ def _wanted(files: list[str]) -> dict[str, Any]:
 
 def _check(wanted: Mapping[str, Any]) -> dict[str, int]:
     """Steps of each run; a mistake in any recipe is told before the first one starts."""
-    from zoo.commands.gin_program import check_run, main_functions
+    from zoo.commands.gin_program import main_functions
     from zoo.gin_config.configure import configure
     from zoo.training.grid import cells_of
 
     names = ("recipes", "instruments", "data", "only", "bindings")
     steps = {}
     for cell in cells_of(**{name: wanted[name] for name in names if name in wanted}):
-        arguments = configure([cell.recipe], cell.bindings, functions=main_functions()).arguments("distill")
-        if "student" not in arguments:
-            raise ConfigError(f"{cell.recipe} is no recipe of a pair: it sets no distill.student.")
-        check_run("distill", arguments)
-        steps[cell.name] = int(arguments.get("steps", 120_000))
+        config = configure([cell.recipe], cell.bindings, functions=main_functions()).make("distill")
+        config.check()
+        steps[cell.name] = config.steps
     return steps

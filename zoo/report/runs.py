@@ -15,7 +15,7 @@ from zoo.storage.info import ModelInfo, describe_folder
 from zoo.storage.lineage import teachers_of
 from zoo.storage.metrics_file import is_number
 from zoo.storage.run_files import CONFIG
-from zoo.training.history import Row, read_history
+from zoo.training.checkpoints import Row, read_history
 
 ROLES = ("recording", "teacher", "student")
 

@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
-import copy
-import inspect
 import json
 import statistics
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from zoo.cards import write_card
 from zoo.errors import ConfigError, TrainingError
-from zoo.losses.distillation import Loss, Reconstruction
 from zoo.storage.files import write_atomically
 from zoo.storage.locks import hold
+from zoo.training.config import DistillConfig
 from zoo.training.evaluation import SPEED, write_metrics
 from zoo.training.jobs import Job, Status, run_jobs
-from zoo.training.loop import distill, train
-from zoo.training.plan import Finished
+from zoo.training.loop import Finished, distill, train
 from zoo.training.results import Row, metrics_of, table, write_csv
+from zoo.training.setup import Records
 
 PARTS = ("distilled", "alone")
 
 _ARMS = ("teacher", "alone", "distilled", "noise_floor")
-_OWN = {"losses", "out", "resume", "name", "force", "records", "seed", "evaluate"}
 
 
 def part_folder(out: Path, part: str, seed: int) -> Path:
@@ -33,55 +30,24 @@ def part_folder(out: Path, part: str, seed: int) -> Path:
     return out / f"{part}-seed{seed}"
 
 
-def run_part(part: str, arguments: Mapping[str, Any], *, seed: int, out: Path, resume: bool) -> Finished:
+def run_part(
+    part: str, config: DistillConfig, *, seed: int, out: Path, resume: bool, records: Records | None = None
+) -> Finished:
     """Train one arm with one seed.
 
     Args:
         part: "distilled" or "alone".
-        arguments: Of `zoo.training.loop.distill`.
+        config: Of the distillation.
         seed: Of everything that is drawn.
         out: The comparison's folder.
         resume: Go on with a run that was begun.
+        records: See `zoo.training.train`.
     """
-    own: dict[str, Any] = {"out": part_folder(out, part, seed), "resume": resume, "seed": seed, "evaluate": True}
-    records = dict(arguments.get("records", {}))
+    config = replace(config, seed=seed, evaluate=True)
+    folder = part_folder(out, part, seed)
     if part == "distilled":
-        _append(records, f"\ndistill.seed = {seed}\n")
-        return distill(**{**arguments, **own, "name": None, "force": False, "records": records})
-    shared = [name for name in inspect.signature(train).parameters if name in arguments and name not in _OWN]
-    given = {name: arguments[name] for name in shared}
-    given |= {"model": arguments["student"], "model_options": arguments.get("student_options")}
-    losses = losses_alone(arguments.get("losses"))
-    _append(records, _recipe_alone({**given, "seed": seed}, losses))
-    return train(**given, **own, losses=losses, records=records)
-
-
-def losses_alone(losses: Sequence[Loss] | None) -> list[Loss]:
-    """Those of a pair's losses that need no teacher, counting fully; the reconstruction where there are none.
-
-    A weight tells one loss from others; alone, there is none to tell it from.
-    """
-    kept = []
-    for loss in losses or ():
-        if not loss.taught:
-            made = copy.deepcopy(loss)
-            made.set_weight(1.0)
-            kept.append(made)
-    return kept or [Reconstruction()]
-
-
-def _append(records: dict[str, str], lines: str) -> None:
-    # later lines win, so that config.gin alone makes this very run again
-    if "config.gin" in records:
-        records["config.gin"] += lines
-
-
-def _recipe_alone(given: Mapping[str, Any], losses: Sequence[Loss]) -> str:
-    plain = {name: str(value) if isinstance(value, Path) else value for name, value in given.items()}
-    lines = [f"train.{name} = {value!r}" for name, value in plain.items()]
-    lines.append(f"train.losses = [{', '.join(f'@{loss.label}()' for loss in losses)}]")
-    lines += [f"{loss.label}.weight = 1.0" for loss in losses]
-    return "\n# The same student alone:\n" + "\n".join(lines) + "\n"
+        return distill(config, out=folder, resume=resume, records=records)
+    return train(config.baseline(), out=folder, resume=resume, records=records)
 
 
 def compare(

@@ -13,7 +13,7 @@ from zoo.storage.config import read_config
 from zoo.storage.files import write_atomically
 from zoo.storage.info import describe_folder
 from zoo.storage.metrics_file import read_metrics
-from zoo.training.history import read_history
+from zoo.training.checkpoints import read_history
 
 ARMS = ("teacher", "alone", "student", "noise_floor")
 METRIC = "multi_scale_spectral"
