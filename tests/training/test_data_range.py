@@ -12,7 +12,7 @@ from zoo.storage.config import read_config
 from zoo.train import main
 from zoo.training.data_range import range_of
 
-QUICK = ["--gin", "train/gru-S", "--set", "STEPS=2", "--set", "BATCH_SIZE=4", "--set", "train.progress=False"]
+QUICK = ["--gin", "train/gru-S", "--set", "STEPS=2", "--set", "BATCH_SIZE=4", "--no-progress"]
 QUICK += ["--set", "train.model_options={'hidden_size': 8, 'reverb_length': 200}", "--set", "train.evaluate=False"]
 
 

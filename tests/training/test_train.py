@@ -9,7 +9,7 @@ import pytest
 from zoo import resolve
 from zoo.train import main
 
-SMALL = ["--set", "train.model_options={'hidden_size': 8, 'reverb_length': 200}", "--set", "train.progress=False"]
+SMALL = ["--set", "train.model_options={'hidden_size': 8, 'reverb_length': 200}", "--no-progress"]
 QUICK = ["--gin", "train/gru-S", "--set", "STEPS=2", "--set", "BATCH_SIZE=4", *SMALL, "--set", "train.evaluate=False"]
 
 

@@ -26,6 +26,7 @@ def parser(prog: str, description: str, examples: Sequence[str]) -> argparse.Arg
     made.add_argument("--resume", action="store_true", help="go on with the run in --out, exactly where it was")
     made.add_argument("--name", metavar="NAME", help="enter the finished run into the local store, e.g. as gru-L-flute")
     made.add_argument("--force", action="store_true", help="replace the model of that --name in the local store")
+    made.add_argument("--no-progress", dest="progress", action="store_const", const=False, help="show no progress")
     return made
 
 
@@ -134,6 +135,7 @@ def run(command: str, options: argparse.Namespace, *, outside: bool = False) -> 
         name=options.name,
         resume=options.resume,
         force=options.force,
+        progress=options.progress,
         records=lambda own: (
             records if own == config else records_of(own, configuration, command, given=config.to_flat())
         ),

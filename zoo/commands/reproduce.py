@@ -73,6 +73,7 @@ def main(arguments: list[str]) -> int:
             name=None,
             resume=options.resume,
             force=False,
+            progress=None,
         ),
         outside=True,
     )

@@ -25,7 +25,7 @@ from zoo.checks.settings import Config
 from zoo.errors import ConfigError, ZooError, listing, near_matches
 from zoo.gin_config.bounds import check_expansion, check_numbers
 from zoo.gin_config.files import REQUIRED, Binding, Import, Macro, Reference, inner_values, read_files, read_set
-from zoo.gin_config.older import new_name, with_new_names
+from zoo.gin_config.older import with_new_names
 
 if TYPE_CHECKING:
     from zoo.losses.base import Loss
@@ -145,10 +145,11 @@ def configure(
         ConfigError: Anything in the files or bindings that does not exist, does not fit, or is missing.
         PluginError: A component that is named there cannot be imported.
     """
-    from_files = list(with_new_names(read_files(gin_files, outside=outside), outside=outside))
+    from_files = list(read_files(gin_files, outside=outside))
     if outside:
         check_numbers([s for s in from_files if isinstance(s, Binding)], functions)
-    statements = [*from_files, *(s for text in bindings for s in read_set(text))]
+    typed = [statement for text in bindings for statement in read_set(text)]
+    statements = list(with_new_names([*from_files, *typed], outside=outside))
     imports = [s for s in statements if isinstance(s, Import)]
     for statement in imports:
         _import(statement, outside=outside)
@@ -261,8 +262,6 @@ def _check_parameter(binding: Binding, component: Callable[..., Any]) -> None:
     named = [p.name for p in parameters.values() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
     open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     if binding.parameter not in named and not open_ended:
-        if (now := new_name(binding.name, binding.parameter)) is not None:
-            raise ConfigError(f"{binding.where}: {binding.key} is called {binding.name}.{now} now.")
         raise ConfigError(
             f"{binding.where}: {binding.name} has no parameter {binding.parameter!r}."
             f"{near_matches(binding.parameter, named)} It has: {listing(named)}."

@@ -17,42 +17,36 @@ _SETTINGS = {
     ("step", "at_shares"): "boundaries",
 }
 _MACROS = {"START": "INIT_FROM"}
-_TYPED = ("out", "name", "resume", "force", "progress", "records")  # these are given on the command line alone
-
-
-def new_name(name: str, parameter: str) -> str | None:
-    """What a parameter is called now; None where it is not an old one."""
-    return _SETTINGS.get((name, parameter))
+_OPTIONS = {"out": "--out", "name": "--name", "resume": "--resume", "force": "--force", "progress": "--no-progress"}
 
 
 def with_new_names(statements: Iterable[Statement], *, outside: bool) -> Iterator[Statement]:
-    """Read statements of files with the names of today.
+    """Read statements with the names of today.
 
     Args:
-        statements: As they stand there.
+        statements: As they stand in files, or were typed.
         outside: They come from elsewhere: where their runs were to go is left out.
 
     Raises:
-        ConfigError: A file says where a run is to go.
+        ConfigError: A file says where a run is to go, or whether it shows its progress.
     """
     for statement in statements:
-        if not isinstance(statement, Binding) or statement.typed:
+        if not isinstance(statement, Binding):
             yield statement
             continue
-        if statement.name in _RUNS and statement.parameter in _TYPED:
-            if statement.value is None or statement.value is False or outside:
+        if statement.name in _RUNS and statement.parameter == "records":  # always None: programs set it themselves
+            continue
+        if statement.name in _RUNS and (option := _OPTIONS.get(statement.parameter)):
+            if statement.value in (None, False) or outside:
                 continue
-            raise ConfigError(
-                f"{statement.where}: {statement.key} is given on the command line, as --{statement.parameter}. Take "
-                "the line out."
-            )
+            raise ConfigError(f"{statement.where}: {statement.key} is an option of the command line now: {option}")
         name, parameter = statement.name, statement.parameter
         if not parameter:
             name = _MACROS.get(name, name)
         yield replace(
             statement,
             name=name,
-            parameter=new_name(name, parameter) or parameter,
+            parameter=_SETTINGS.get((name, parameter), parameter),
             value=_with_new_macros(statement.value),
         )
 
