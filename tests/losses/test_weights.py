@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from zoo import registry
-from zoo.errors import ConfigError
 from zoo.commands.gin_program import main_functions
+from zoo.errors import ConfigError
 from zoo.gin_config.configure import configure
 from zoo.losses.distillation import OutputAudio, Reconstruction, compute
 from zoo.losses.weights import Cosine, Linear, Step, Uncertainty

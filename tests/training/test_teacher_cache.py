@@ -12,8 +12,8 @@ from zoo.losses.distillation import Control, Feature, OutputAudio, Reconstructio
 from zoo.models.loading import load_folder
 from zoo.models.model import create
 from zoo.registry import paths
+from zoo.storage.cache_folder import LIMIT_VARIABLE
 from zoo.training.batches import fixed_noise
-from zoo.training.cache_folder import LIMIT_VARIABLE
 from zoo.training.checkpoints import read_history
 from zoo.training.teacher import Teacher
 from zoo.training.teacher_cache import ROWS, Part, noise_seeds_of
@@ -240,12 +240,12 @@ def test_run_too_short_to_see_every_segment_computes_no_cache(small_tones, teach
 
 
 def test_full_disk_costs_the_cache_and_not_the_run(small_tones, teacher_folder, tmp_path, monkeypatch, caplog):
-    from zoo.training import cache_shards
+    from zoo.storage import tensor_shards
 
     def full(path, data):
         raise OSError(28, "No space left on device", str(path))
 
-    monkeypatch.setattr(cache_shards, "write_atomically", full)
+    monkeypatch.setattr(tensor_shards, "write_atomically", full)
     done = run(small_tones, teacher_folder, tmp_path / "run", steps=2, batch_size=100, evaluate=False)
     assert done.steps == 2
     assert "could not be completed" in caplog.text

@@ -46,7 +46,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--force", action="store_true", help="replace a model that is in the folder already")
     options = parser.parse_args(arguments)
     from zoo.checks.options import number_fault, refuse, whole_fault, writable_fault
-    from zoo.training.compacting import compact
+    from zoo.export.half import compact
 
     refuse(
         (

@@ -16,6 +16,7 @@ from torch import Tensor
 from zoo import metrics, registry, resolve
 from zoo.checks.options import output_file_fault, refuse, seed_fault, type_fault, whole_fault
 from zoo.errors import ConfigError, ZooError
+from zoo.metrics.measures import Found, Measures, statistics
 from zoo.models.loading import load_folder
 from zoo.models.model import Model
 from zoo.storage.checkpoint import weights_hash
@@ -23,7 +24,6 @@ from zoo.storage.files import write_atomically
 from zoo.storage.lineage import teacher_reference, weights_before_rounding
 from zoo.storage.locks import hold, refuse_if_held
 from zoo.training.batches import Batch, fixed_noise, in_order
-from zoo.training.measures import Found, Measures, statistics
 from zoo.training.teacher import Teacher, check_same_loudness
 
 if TYPE_CHECKING:

@@ -15,6 +15,7 @@ import torch
 from zoo import resolve
 from zoo.checks.options import type_fault, writable_fault
 from zoo.datasets import open_dataset
+from zoo.datasets.data_range import range_of
 from zoo.errors import ConfigError, listing
 from zoo.losses.distillation import Loss, bind_losses
 from zoo.models import architectures
@@ -27,7 +28,6 @@ from zoo.synths.reverb import Reverb
 from zoo.training import devices, evaluation, report
 from zoo.training.checkpoints import LAST, State, check_identity, load_state
 from zoo.training.config import DistillConfig, RunConfig, TrainConfig
-from zoo.training.data_range import range_of
 from zoo.training.run_folder import claimed_folder
 from zoo.training.teacher import Teacher, find_teacher
 from zoo.training.teacher_cache import Part

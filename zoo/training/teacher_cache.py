@@ -28,11 +28,11 @@ from torch import Tensor
 from zoo.features import scale_f0, scale_loudness
 from zoo.models.model import Model
 from zoo.registry.paths import cache_home
+from zoo.storage.cache_folder import CacheFolder
 from zoo.storage.checkpoint import requirements
 from zoo.storage.files import locked, write_atomically
+from zoo.storage.tensor_shards import Shard, find_shard, write_shard
 from zoo.training.batches import Batch, fixed_noise
-from zoo.training.cache_folder import CacheFolder
-from zoo.training.cache_shards import Shard, find_shard, write_shard
 
 if TYPE_CHECKING:
     from zoo.datasets import Dataset

@@ -4,7 +4,7 @@ import os
 import pytest
 
 from zoo.errors import ConfigError
-from zoo.training.cache_folder import LIMIT_VARIABLE, CacheFolder, limit_bytes
+from zoo.storage.cache_folder import LIMIT_VARIABLE, CacheFolder, limit_bytes
 
 MEGABYTE = 2**20
 

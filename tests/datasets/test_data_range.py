@@ -7,10 +7,10 @@ import torch
 from safetensors.torch import save_file
 
 import zoo
+from zoo.datasets.data_range import range_of
 from zoo.datasets.segments import Segments
 from zoo.storage.config import read_config
 from zoo.train import main
-from zoo.training.data_range import range_of
 
 QUICK = ["--gin", "train/gru-S", "--set", "STEPS=2", "--set", "BATCH_SIZE=4", "--no-progress"]
 QUICK += ["--set", "train.model_options={'hidden_size': 8, 'reverb_length': 200}", "--set", "train.evaluate=False"]

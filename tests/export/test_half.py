@@ -10,12 +10,12 @@ from torch import nn
 import zoo
 from zoo.__main__ import main
 from zoo.cards import card_text, write_card
+from zoo.export.half import Phrases, compact, difference_db
 from zoo.registry import paths
 from zoo.storage.checkpoint import weights_hash
 from zoo.storage.config import read_config
 from zoo.storage.lineage import rounding_difference_db, weights_before_rounding
 from zoo.storage.run_files import published_files
-from zoo.training.compacting import Phrases, compact, difference_db
 
 
 @pytest.fixture(scope="module")
