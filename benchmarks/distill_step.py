@@ -34,8 +34,8 @@ from zoo.models.loading import load_folder
 from zoo.models.model import create
 from zoo.storage import checkpoint
 from zoo.training.batches import Stream
-from zoo.training.config import OptimizerConfig
-from zoo.training.devices import keep_freed_memory, resolve_precision
+from zoo.training.config import OptimizerConfig, resolve_precision
+from zoo.training.fit import keep_freed_memory
 from zoo.training.task import Task
 from zoo.training.teacher import Teacher
 from zoo.training.teacher_cache import Part
@@ -105,7 +105,7 @@ def measure(pair: str, data: Dataset, *, batch_size: int, steps: int, folder: Pa
     busy: dict[str, list[float]] = {"plain": [], "zoo": []}
     forms: list[tuple[str, Callable[[Mapping[str, Tensor]], float], int]] = [("plain", plain, 1), ("zoo", own, 3)]
     batches = iter(own.stream)
-    # The first epochs of a run, in which every rendering of the teacher comes for the first time and its spectra are kept.
+    # The first epochs of a run, in which every rendering of the teacher is new and its spectra are kept.
     for _ in range(-(-own.teacher.noise_seeds * len(segments) // batch_size)):
         own(torch.utils.data.default_collate([segments[i] for i in next(batches)]))
     for _ in range(steps + 1):

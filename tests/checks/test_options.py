@@ -92,7 +92,7 @@ def test_all_faults_of_a_training_are_told_together(tmp_path):
 
 
 def test_more_devices_than_there_are_is_refused(monkeypatch):
-    from zoo.training.devices import accelerator_fault
+    from zoo.training.config import accelerator_fault
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
@@ -113,7 +113,7 @@ def test_settings_tell_all_that_is_wrong():
 def test_setting_that_is_not_there_or_missing_is_told():
     with pytest.raises(ConfigError, match=r"no setting 'learning_rat'. Did you mean learning_rate"):
         TrainConfig.from_flat(model="gru-S", dataset="tones", learning_rat=1)
-    with pytest.raises(ConfigError, match="DistillConfig needs .*dataset.*student"):
+    with pytest.raises(ConfigError, match=r"DistillConfig needs .*dataset.*student"):
         DistillConfig.from_flat(teacher="gru-L")
     assert TrainConfig(model="a", dataset="b", optimizer=3).faults() == [
         "optimizer must be a OptimizerConfig, found 3."

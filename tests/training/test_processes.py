@@ -13,8 +13,7 @@ from zoo.datasets.tones import tones
 from zoo.distill import main
 from zoo.errors import ConfigError
 from zoo.features import FeatureSettings
-from zoo.training import devices
-from zoo.training.batches import Stream, step_noise
+from zoo.training.batches import Stream, is_main, step_noise
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +60,7 @@ def test_first_process_is_known_by_the_environment(monkeypatch, environment, mai
         monkeypatch.delenv(name, raising=False)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    assert devices.is_main() == main
+    assert is_main() == main
 
 
 def command(data, teacher, out, *settings):

@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from zoo.checks.options import number_fault, refuse, shown, type_fault, whole_fault
+from zoo.checks.options import MOST_COUNT, number_fault, refuse, shown, type_fault, whole_fault
 from zoo.errors import ConfigError, listing, near_matches
 
 _Config = TypeVar("_Config", bound="Config")
@@ -125,14 +125,14 @@ class Config:
                 yield one.name, value, one.metadata
 
 
-def whole(*, least: int, most: int | None = None) -> Check:
+def whole(*, least: int, most: int = MOST_COUNT) -> Check:
     """A whole number."""
-    return partial(whole_fault, least=least, **({} if most is None else {"most": most}))
+    return partial(whole_fault, least=least, most=most)
 
 
-def number(**bounds: float) -> Check:
-    """A finite number; bounds are those of `zoo.checks.options.number_fault`: `least`, `most`, `over`."""
-    return partial(number_fault, **bounds)
+def number(*, least: float | None = None, over: float | None = None) -> Check:
+    """A finite number, of at least so much or over it."""
+    return partial(number_fault, least=least, over=over)
 
 
 def one_of(names: Sequence[str]) -> Check:

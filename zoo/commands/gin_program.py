@@ -128,7 +128,7 @@ def run(command: str, options: argparse.Namespace, *, outside: bool = False) -> 
     configuration = configure(files, options.bindings, functions=main_functions(), outside=outside)
     config = configuration.make(command)
     records = {"config.gin": configuration.config, "operative.gin": configuration.operative}
-    function = {"train": training.train, "distill": training.distill}[command]
+    function: Callable[..., object] = {"train": training.train, "distill": training.distill}[command]
     function(
         config,
         out=options.out,
@@ -160,7 +160,7 @@ def records_of(own: Config, configuration: Configuration, command: str, *, given
 
 def show_messages() -> None:
     """Show zoo's log messages on stderr, as plain lines."""
-    from zoo.training.devices import is_main
+    from zoo.training.batches import is_main
 
     logger = logging.getLogger("zoo")
     # of processes that train together, the first one speaks

@@ -8,6 +8,7 @@ run is compared with.
 from __future__ import annotations
 
 import copy
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -34,6 +35,11 @@ if TYPE_CHECKING:
 
 ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps")
 PRECISIONS = ("auto", "32-true", "16-mixed", "bf16-mixed")
+
+_LARGE = 200_000
+"""Parameters from which on products of matrices are most of a step."""
+
+_log = logging.getLogger(__name__)
 
 
 def _losses_fault(name: str, losses: object) -> str | None:
@@ -108,8 +114,6 @@ class TrainerConfig(Config):
 
     def faults(self) -> list[str]:
         """See `Config.faults`."""
-        from zoo.training.devices import accelerator_fault  # imports torch
-
         found = super().faults()
         if not any(fault.startswith(("accelerator", "devices")) for fault in found):
             found += filter(None, [accelerator_fault(self.accelerator, self.devices)])
@@ -297,3 +301,51 @@ class DistillConfig(RunConfig):
         for loss in kept:
             loss.set_weight(1.0)
         return TrainConfig(**{**shared, "losses": kept or None}, model=self.student, model_options=self.student_options)
+
+
+def accelerator_fault(accelerator: str, devices: int = 1) -> str | None:
+    """Why a run cannot train on what was asked for, as a sentence; None where it can.
+
+    Args:
+        accelerator: "auto", "cpu", "gpu", "cuda" or "mps".
+        devices: How many of them.
+    """
+    import torch  # takes seconds, and most settings are checked without it
+
+    cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
+    there = {"cuda": cuda, "gpu": cuda or mps, "mps": mps}.get(accelerator, True)
+    if not there:
+        return (
+            f"accelerator = {accelerator!r} cannot be used: this machine, or the torch installed here, has none. Take "
+            "'auto' or 'cpu'; python -m zoo doctor says what there is."
+        )
+    count = torch.cuda.device_count() if cuda else 1
+    if accelerator in ("auto", "cuda", "gpu", "mps") and (cuda or accelerator == "mps") and devices > count:
+        return f"devices = {devices} cannot be used: there are {count}. Take that many at most, or accelerator = 'cpu'."
+    return None
+
+
+def resolve_precision(precision: str, accelerator: str, parameters: int) -> str:
+    """What "auto" means here; anything else stays as it is, with a warning where it will be slow.
+
+    Args:
+        precision: As asked for.
+        accelerator: As asked for.
+        parameters: Of the student.
+    """
+    import torch
+
+    on_gpu = accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
+    quick = torch.cuda.is_bf16_supported() if on_gpu else has_bfloat16()
+    if precision == "auto":
+        return "bf16-mixed" if quick and parameters >= _LARGE else "32-true"
+    if precision == "bf16-mixed" and not quick and accelerator != "mps":
+        _log.warning("This device computes bfloat16 by way of float32: %s would be faster.", "precision = '32-true'")
+    return precision
+
+
+def has_bfloat16() -> bool:
+    """Whether the processor multiplies matrices of bfloat16 by itself: with AMX, or with AVX-512's own instructions."""
+    import torch
+
+    return bool(torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported())

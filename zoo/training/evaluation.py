@@ -173,7 +173,7 @@ def _pitch_error(
 
 @torch.no_grad()
 def real_time_factors(model: Model, *, seconds: float = 4.0, repeats: int = 7) -> list[float]:
-    """Time that rendering takes, divided by the duration of what is rendered: whole clips, one at a time, on one thread.
+    """Time that rendering takes on one thread, over the duration of what is rendered: whole clips, one at a time.
 
     Args:
         model: On the device where it is to play.

@@ -10,8 +10,11 @@ Requirements it meets:
 
 from __future__ import annotations
 
+import ctypes
 import logging
 import math
+import os
+import platform
 import time
 import warnings
 from collections.abc import Iterator
@@ -21,9 +24,10 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from zoo.errors import ConfigError
+from zoo.models.model import Model
 from zoo.storage import checkpoint
-from zoo.training import devices
-from zoo.training.batches import Batch, Stream, in_order, training_loader
+from zoo.training.batches import Batch, Stream, any_of_all, count, in_order, is_main, rank, training_loader
 from zoo.training.checkpoints import History, Row, State, restore_rng, rng_states, save_state
 from zoo.training.config import TrainerConfig
 from zoo.training.progress import Progress, StopRequest, duration
@@ -41,6 +45,9 @@ SAVE_EVERY = 60.0
 
 PATIENT_VALIDATIONS = 10
 """Early stopping also waits for so many validations without gain: with few segments epochs pass quickly."""
+
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # glibc's numbers for mallopt, from malloc.h
+_LARGEST = 2**31 - 1  # mallopt takes an int
 
 
 @dataclass
@@ -83,7 +90,7 @@ class Fit:
             seed=config.seed,
             start=self.began_at,
             stop=max(self.began_at, config.steps),
-            share=lambda: (devices.rank(), devices.count()),
+            share=lambda: (rank(), count()),
         )
         every = config.trainer.validate_every
         self.validate_every = every or default_interval(self.stream.segments, self.stream.size, config.steps)
@@ -92,7 +99,7 @@ class Fit:
             setup.student, setup.losses, setup.teacher, seed=config.seed, epoch_of=self.stream.epoch
         ).train()
         self.history = History([*self.task.labels, *self.task.weights()], resumed.history if resumed else [])
-        shown = progress if devices.is_main() else False
+        shown = progress if is_main() else False
         self._progress = Progress(config.steps, start=self.began_at, shown=shown)
         self.stopped_early = False
         self._saved = self._clock = time.monotonic()
@@ -111,7 +118,7 @@ class Fit:
             fabric = self.fabric = _fabric(config.trainer, self.setup.precision)
             fabric.launch()
             if fabric.device.type == "cpu":
-                devices.keep_freed_memory()
+                keep_freed_memory()
             self.task.to(fabric.device)
             if self.task.teacher is not None:
                 self.task.teacher.to(fabric.device)
@@ -141,8 +148,8 @@ class Fit:
         early = ", stopped early" if self.stopped_early else ""
         first = self.history.rows[0]["val_loss"] or 0.0
         return (
-            f"Trained {counts.step} steps in {duration(counts.seconds)} ({each:.2f} s per step){early}. Validation loss "
-            f"{counts.best_loss:.4g} at step {counts.best_step}, from {first:.4g} at step 0."
+            f"Trained {counts.step} steps in {duration(counts.seconds)} ({each:.2f} s per step){early}. "
+            f"Validation loss {counts.best_loss:.4g} at step {counts.best_step}, from {first:.4g} at step 0."
         )
 
     def _begin(self) -> None:
@@ -153,9 +160,9 @@ class Fit:
             self._validate()
         if self.setup.config.trainer.cuda_graphs:
             frames = self.validation[0]["f0_hz"].shape[-1]
-            devices.graph_decoder(self.task.model, batch_size=self.stream.size, frames=frames)
-        if rank := devices.rank():  # dropout is to differ from process to process
-            torch.manual_seed(self.task.seed * 1_000_003 + self.task.step * devices.count() + rank)
+            graph_decoder(self.task.model, batch_size=self.stream.size, frames=frames)
+        if own := rank():  # dropout is to differ from process to process
+            torch.manual_seed(self.task.seed * 1_000_003 + self.task.step * count() + own)
         self._saved = self._clock = time.monotonic()
 
     def _after_step(self, loss: float) -> bool:
@@ -165,7 +172,7 @@ class Fit:
         counts.loss_sum += loss
         counts.loss_count += 1
         self._progress.step(counts.step, loss)
-        asked = devices.any_of_all(self.stop.asked, self.fabric.device)
+        asked = any_of_all(self.stop.asked, self.fabric.device)
         if counts.step % self.validate_every == 0 or counts.step >= self.stream.stop:
             self._pause()
             self._validate()
@@ -186,7 +193,7 @@ class Fit:
     def _validate(self) -> None:
         task, counts = self.task, self.counts
         total, values = 0.0, [0.0]
-        if not devices.rank():
+        if not rank():
             with torch.random.fork_rng(), self.fabric.autocast():
                 total, values = task.evaluate_losses(self.validation)
         total, values = self.fabric.broadcast((total, values))
@@ -208,7 +215,7 @@ class Fit:
             counts.best_loss, counts.best_step, counts.stale = total, counts.step, 0
         else:
             counts.stale += 1
-        if not devices.rank():
+        if not rank():
             if best:
                 self._save_best()
             self.history.write(self.setup.folder / "history.csv")
@@ -236,7 +243,7 @@ class Fit:
         if not all(torch.isfinite(p).all() for p in self.task.parameters()):
             return  # the next step's loss will be NaN and say so; the last good state stays
         self._saved = time.monotonic()
-        if devices.rank():
+        if rank():
             return
         save_state(
             State(
@@ -270,7 +277,7 @@ def default_interval(segments: int, batch_size: int, steps: int) -> int:
 
 def _fabric(trainer: TrainerConfig, precision: str) -> Fabric:
     from lightning.fabric import Fabric  # takes seconds to import: a mistake in the arguments is told before
-    from lightning.fabric.strategies import DDPStrategy
+    from lightning.fabric.strategies.ddp import DDPStrategy
 
     # a loss that does not count for a while leaves parameters without a gradient
     together = DDPStrategy(find_unused_parameters=True)
@@ -295,3 +302,45 @@ def _quiet() -> Iterator[None]:
             yield
     finally:
         logger.setLevel(level)
+
+
+def graph_decoder(model: Model, *, batch_size: int, frames: int) -> None:
+    """Record the decoder's forward and backward work as CUDA graphs, and replay these from now on in training.
+
+    On a large GPU a small network's step is mostly waiting for launches; a graph is one. Shapes are fixed from then on:
+    `batch_size` segments of `frames` frames. In eval mode the decoder works as before.
+
+    Args:
+        model: On a CUDA device, in training mode.
+        batch_size: Segments a step.
+        frames: Of a segment.
+
+    Raises:
+        ConfigError: The model is not on a CUDA device.
+    """
+    device = next(model.parameters()).device
+    if device.type != "cuda":
+        raise ConfigError("cuda_graphs = True needs a CUDA device; this run is on the CPU. Leave it out.")
+    samples = tuple(torch.rand(batch_size, frames, device=device) for _ in range(2))
+    model.decoder(*samples)  # kernels try their backends at their first call, which cannot be recorded
+    # It takes the place of the module's forward; parameters and state stay as they are.
+    torch.cuda.make_graphed_callables(model.decoder, samples, allow_unused_input=True)
+
+
+def keep_freed_memory() -> bool:
+    """Tell glibc not to hand large blocks back to the system each time that they are freed.
+
+    A step of a large model asks for dozens of tensors over 32 MB and frees them again. By default each is new memory
+    from the system, which clears it page by page: a quarter of the step of s4-L goes into that. The process keeps its
+    largest use of memory until it ends. Whoever has set one of glibc's own variables (`MALLOC_MMAP_THRESHOLD_`,
+    `MALLOC_TRIM_THRESHOLD_`) has decided already, and is left alone.
+
+    Returns:
+        Whether anything was changed; elsewhere than on glibc nothing is.
+    """
+    if platform.libc_ver()[0] != "glibc" or any(
+        name in os.environ for name in ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_")
+    ):
+        return False
+    mallopt = ctypes.CDLL(None).mallopt
+    return bool(mallopt(_MMAP_THRESHOLD, _LARGEST)) and bool(mallopt(_TRIM_THRESHOLD, _LARGEST))

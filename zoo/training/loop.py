@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from zoo.errors import TrainingError
 from zoo.storage.files import write_atomically
 from zoo.training.checkpoints import LAST
-from zoo.training.config import DistillConfig, TrainConfig
+from zoo.training.config import DistillConfig, RunConfig, TrainConfig
 from zoo.training.run_folder import assistants_folder, clear_done, is_done, mark_done
 
 if TYPE_CHECKING:
@@ -165,12 +165,13 @@ def _run(config: TrainConfig | DistillConfig, to: Destination) -> Finished:
 
 
 def _fit_and_finish(setup: Setup, to: Destination) -> Finished:
-    from zoo.training import devices, report
+    from zoo.training import report
+    from zoo.training.batches import is_main
     from zoo.training.fit import Fit
     from zoo.training.progress import StopRequest
     from zoo.training.setup import use_teacher_cache
 
-    main, folder, steps = devices.is_main(), setup.folder, setup.config.steps
+    main, folder, steps = is_main(), setup.folder, setup.config.steps
     with StopRequest() as stop:
         fit = Fit(setup, stop=stop, progress=to.progress)
         use_teacher_cache(setup, visits=len(fit.stream) * fit.stream.size)
@@ -209,6 +210,6 @@ def _fit_and_finish(setup: Setup, to: Destination) -> Finished:
     return finished
 
 
-def _write_records(config: TrainConfig | DistillConfig, to: Destination, folder: Path) -> None:
+def _write_records(config: RunConfig, to: Destination, folder: Path) -> None:
     for name, text in (to.records(config) if to.records is not None else {}).items():
         write_atomically(folder / name, text)

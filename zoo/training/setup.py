@@ -25,9 +25,10 @@ from zoo.models.model import Model
 from zoo.registry import paths
 from zoo.storage.checkpoint import weights_hash
 from zoo.synths.reverb import Reverb
-from zoo.training import devices, evaluation, report
+from zoo.training import evaluation, report
+from zoo.training.batches import is_main
 from zoo.training.checkpoints import LAST, State, check_identity, load_state
-from zoo.training.config import DistillConfig, RunConfig, TrainConfig
+from zoo.training.config import DistillConfig, RunConfig, TrainConfig, resolve_precision
 from zoo.training.run_folder import claimed_folder
 from zoo.training.teacher import Teacher, find_teacher
 from zoo.training.teacher_cache import Part
@@ -116,7 +117,7 @@ def set_up(config: TrainConfig | DistillConfig, to: Destination, stack: ExitStac
     instrument = instrument_of(config, dataset)
     student = make_student(config, dataset, instrument)
     trainer = config.trainer
-    precision = devices.resolve_precision(trainer.precision, trainer.accelerator, student.num_parameters)
+    precision = resolve_precision(trainer.precision, trainer.accelerator, student.num_parameters)
     folder = stack.enter_context(claimed(config, to, student))
     teacher = teacher_of(config, dataset, instrument) if isinstance(config, DistillConfig) else None
     losses = losses_of(config)
@@ -164,7 +165,7 @@ def claimed(config: RunConfig, to: Destination, student: Model) -> Iterator[Path
         ConfigError: Something is there that would be overwritten.
     """
     doing = f"{'distilling' if isinstance(config, DistillConfig) else 'training'} {student.name}"
-    main = devices.is_main()
+    main = is_main()
     held = not main or (to.within is not None and Path(to.out or "") == to.within)
     with ExitStack() as stack:
         folder = stack.enter_context(

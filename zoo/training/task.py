@@ -15,8 +15,7 @@ from zoo.losses.distillation import Loss, compute
 from zoo.losses.spectra_cache import KeptSpectra
 from zoo.models.model import Model
 from zoo.models.rendering import Rendering
-from zoo.training import devices
-from zoo.training.batches import Batch, fixed_noise, step_noise
+from zoo.training.batches import Batch, count, fixed_noise, step_noise, sum_over_all
 from zoo.training.config import OptimizerConfig
 from zoo.training.teacher import Teacher
 
@@ -89,11 +88,11 @@ class Task(nn.Module):
         computed = compute(self._terms, rendering, target, batch, skip_weightless=True, spectra=self.spectra)
         total = computed.total
         value = total.item()
-        if devices.count() > 1:
+        if count() > 1:
             frames = float(batch["valid_frames"].sum())
-            all_frames = max(1.0, devices.sum_over_all(frames, self.device))
-            total = total * (frames * devices.count() / all_frames)
-            value = devices.sum_over_all(total.item(), self.device) / devices.count()
+            all_frames = max(1.0, sum_over_all(frames, self.device))
+            total = total * (frames * count() / all_frames)
+            value = sum_over_all(total.item(), self.device) / count()
         if not math.isfinite(value):  # all processes stop, also those whose own part is well
             raise self._not_finite(computed.values)
         return total, value

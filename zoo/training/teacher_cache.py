@@ -127,7 +127,7 @@ class TeacherCache:
         self._shards[split, number, name] = shard
         kind, _, noise_seeds = name.partition("-")
         for index, row in shard.rows.items():
-            # A segment may be there in one rendering and in several (a dataset without a validation split): the most count.
+            # A segment may be there in one rendering and in several (without a validation split): the most count.
             known = self._places.get((kind, index))
             if known is None or _renderings_of(known[0], kind) < int(noise_seeds or 1):
                 self._places[kind, index] = shard, row
