@@ -1,1 +1,1 @@
-"""What `python -m zoo COMMAND` runs: a module for each command, with `main(arguments)`."""
+"""What `zoo COMMAND` runs: a module for each command, with `main(arguments)`."""

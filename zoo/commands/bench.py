@@ -1,4 +1,4 @@
-"""`python -m zoo bench`: what models cost to keep, to play and to train."""
+"""`zoo bench`: what models cost to keep, to play and to train."""
 
 from __future__ import annotations
 
@@ -44,14 +44,14 @@ _COLUMNS = (
 def main(arguments: list[str]) -> int:
     """Run the command and give its exit code."""
     parser = cli.parser(
-        "python -m zoo bench",
+        "zoo bench",
         "Measure what models cost: parameters, size of the weights, operations of the network for a second of audio, "
         "the time to render whole clips over their duration and the time for blocks of 1 and 8 frames (both on one "
         "thread, as in a plugin's host), and the time of a training step.",
         [
-            "python -m zoo bench gru-S tcn-S s4-S",
-            "python -m zoo bench runs/violin --no-training",
-            "python -m zoo bench gru-S gru-L --csv models.csv --markdown models.md",
+            "zoo bench gru-S tcn-S s4-S",
+            "zoo bench runs/violin --no-training",
+            "zoo bench gru-S gru-L --csv models.csv --markdown models.md",
         ],
     )
     parser.add_argument("models", nargs="+", metavar="MODEL", help="a name, a run's folder, a Hub id, an architecture")

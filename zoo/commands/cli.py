@@ -18,7 +18,7 @@ def parser(prog: str, description: str, examples: Sequence[str] = ()) -> argpars
     """Make a command's parser, with `--debug` and its examples below the options.
 
     Args:
-        prog: What the user types, e.g. "python -m zoo.prepare".
+        prog: What the user types, e.g. "zoo prepare".
         description: What it does, in a sentence or a few.
         examples: Command lines that work.
     """

@@ -1,4 +1,4 @@
-"""`python -m zoo compare`: does distillation help? Teacher, student distilled, the same student alone."""
+"""`zoo compare`: does distillation help? Teacher, student distilled, the same student alone."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from zoo.errors import ConfigError
 def main(arguments: list[str]) -> int:
     """Run the command and give its exit code."""
     parser = cli.parser(
-        "python -m zoo compare",
+        "zoo compare",
         "Find out whether distillation helps: train the same student from a teacher and alone, with several seeds, and "
         "report teacher, alone, distilled and noise floor with their spread, and the share of the gap that is closed "
         "(compare.md, compare.csv). The same command goes on where it was stopped.",
         [
-            "python -m zoo compare --gin distill/gru-L-to-gru-S.gin --set DATASET=data/violin --out runs/arms",
-            "python -m zoo compare --gin distill/gru-L-to-gru-S.gin --gin losses/feature.gin --set DATASET=data/violin "
+            "zoo compare --gin distill/gru-L-to-gru-S.gin --set DATASET=data/violin --out runs/arms",
+            "zoo compare --gin distill/gru-L-to-gru-S.gin --gin losses/feature.gin --set DATASET=data/violin "
             "--seeds 5 --jobs 2 --out runs/arms-feature",
         ],
     )

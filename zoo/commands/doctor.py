@@ -1,4 +1,4 @@
-"""`python -m zoo doctor`: what is installed here, what works, and where things lie.
+"""`zoo doctor`: what is installed here, what works, and where things lie.
 
 It must give an answer where zoo itself does not work, so nothing but the standard library and zoo's own light modules
 is imported before it is being examined, and whatever an examination raises is part of the answer.
@@ -28,8 +28,8 @@ from zoo.errors import ZooError, listing
 if TYPE_CHECKING:
     from zoo.commands.installed import Plugin
 
-PROG = "python -m zoo doctor"
-EXAMPLES = [PROG, f"{PROG} --json > doctor.json", f"{PROG} --check && python -m zoo.train --gin train/gru-S.gin"]
+PROG = "zoo doctor"
+EXAMPLES = [PROG, f"{PROG} --json > doctor.json", f"{PROG} --check && zoo train --gin train/gru-S.gin"]
 
 OWN = ("ddsp-zoo", "ddsp-zoo-kernels")
 
@@ -112,7 +112,7 @@ class Report:
     def _conclusion(self) -> Iterator[str]:
         yield from (f"problem: {problem}" for problem in self.problems)
         if self.broken_plugins:
-            yield f"broken plugins: {', '.join(self.broken_plugins)} (python -m zoo plugins says why)"
+            yield f"broken plugins: {', '.join(self.broken_plugins)} (zoo plugins says why)"
         if not self.problems:
             yield "All that zoo needs works here."
 

@@ -1,4 +1,4 @@
-"""What `python -m zoo doctor` finds around zoo: folders, pitch trackers, plugins and the Hub."""
+"""What `zoo doctor` finds around zoo: folders, pitch trackers, plugins and the Hub."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`python -m zoo fetch`: get a model from the Hub."""
+"""`zoo fetch`: get a model from the Hub."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from zoo.commands.hub_options import add_hub_options
 def main(arguments: list[str]) -> int:
     """Run the command and give its exit code."""
     parser = cli.parser(
-        "python -m zoo fetch",
+        "zoo fetch",
         "Get all files of a model on the Hub, and say where they are. What was fetched once loads without a network.",
         [
-            "python -m zoo fetch org/gru-L-flute",
-            "python -m zoo fetch org/gru-L-flute@v1 --name gru-L-flute   # from then on: zoo.load('gru-L-flute')",
+            "zoo fetch org/gru-L-flute",
+            "zoo fetch org/gru-L-flute@v1 --name gru-L-flute   # from then on: zoo.load('gru-L-flute')",
         ],
     )
     parser.add_argument("model", help="org/name, or org/name@revision: a branch, tag or commit")

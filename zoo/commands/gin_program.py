@@ -153,7 +153,7 @@ def show_messages() -> None:
     logger = logging.getLogger("zoo")
     # of processes that train together, the first one speaks
     logger.setLevel(logging.INFO if is_main() else logging.ERROR)
-    # `python -m zoo --verbose train` shows messages by the root logger already
+    # `zoo --verbose train` shows messages by the root logger already
     if not logging.getLogger().handlers and not any(isinstance(handler, _Lines) for handler in logger.handlers):
         logger.addHandler(_Lines())
 

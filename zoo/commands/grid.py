@@ -1,4 +1,4 @@
-"""`python -m zoo grid`: run many pairs, each in a process of its own."""
+"""`zoo grid`: run many pairs, each in a process of its own."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from zoo.errors import ConfigError
 def main(arguments: list[str]) -> int:
     """Run the command and give its exit code."""
     parser = cli.parser(
-        "python -m zoo grid",
+        "zoo grid",
         "Distil many pairs, each as a run in a process of its own, and collect what they reached in one table "
         "(results.csv, results.md). The same command goes on where it was stopped: finished runs stay, begun ones are "
         "resumed, failed ones tried again.",
         [
-            "python -m zoo grid grid/thesis.gin --out runs/thesis --jobs 2",
-            "python -m zoo grid distill/gru-L-to-gru-S.gin distill/tcn-L-to-tcn-S.gin --instruments flute violin "
+            "zoo grid grid/thesis.gin --out runs/thesis --jobs 2",
+            "zoo grid distill/gru-L-to-gru-S.gin distill/tcn-L-to-tcn-S.gin --instruments flute violin "
             "--out runs/small --set STEPS=20000",
         ],
     )

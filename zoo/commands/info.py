@@ -1,4 +1,4 @@
-"""`python -m zoo info`: what is known of a model."""
+"""`zoo info`: what is known of a model."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from zoo.storage.lineage import public_reference, teachers_of
 def main(arguments: list[str]) -> int:
     """Run the command and give its exit code."""
     parser = cli.parser(
-        "python -m zoo info",
+        "zoo info",
         "Show what is known of a model: how it is built, its size, what it was made from, how it measures.",
         [
-            "python -m zoo info gru-S",
-            "python -m zoo info runs/my-flute",
-            "python -m zoo info org/gru-S-flute --lineage",
-            "python -m zoo info runs/my-flute --json",
+            "zoo info gru-S",
+            "zoo info runs/my-flute",
+            "zoo info org/gru-S-flute --lineage",
+            "zoo info runs/my-flute --json",
         ],
     )
     parser.add_argument("model", help="a name, a run's folder, or a Hub id")

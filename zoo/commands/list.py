@@ -1,4 +1,4 @@
-"""`python -m zoo list`: what models there are."""
+"""`zoo list`: what models there are."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from zoo.errors import ConfigError, ModelNotFoundError, near_matches
 def main(arguments: list[str]) -> int:
     """Run the command and give its exit code."""
     parser = cli.parser(
-        "python -m zoo list",
+        "zoo list",
         "List models: architectures that can be built, and trained models on this machine or on the Hub.",
         [
-            "python -m zoo list",
-            "python -m zoo list 'gru-*'",
-            "python -m zoo list --pretrained",
-            "python -m zoo list 'gru-*' --hub --org someone",
+            "zoo list",
+            "zoo list 'gru-*'",
+            "zoo list --pretrained",
+            "zoo list 'gru-*' --hub --org someone",
         ],
     )
     parser.add_argument("pattern", nargs="?", default="*", help="a name with the wildcards * and ? (quote it)")
@@ -38,7 +38,7 @@ def main(arguments: list[str]) -> int:
     if not names:
         raise ModelNotFoundError(
             f"No {'trained ' if options.pretrained else ''}model is named like {options.pattern!r}."
-            f"{near_matches(options.pattern, list_models())} All of them: python -m zoo list"
+            f"{near_matches(options.pattern, list_models())} All of them: zoo list"
         )
     write_table([("name", "status"), *statuses(names).items()])
     return 0
@@ -52,8 +52,7 @@ def _list_hub(options: argparse.Namespace) -> int:
     if not found:
         whose = f" of {options.org}" if options.org else ""
         raise ModelNotFoundError(
-            f"The Hub has no model of zoo{whose} that is named like {options.pattern!r}. All of them: "
-            "python -m zoo list --hub"
+            f"The Hub has no model of zoo{whose} that is named like {options.pattern!r}. All of them: zoo list --hub"
         )
     rows = [("model", "downloads", "changed", "")]
     rows += [(m.repo_id, str(m.downloads), m.changed, "private" if m.private else "") for m in found]

@@ -1,4 +1,4 @@
-"""`python -m zoo report`: runs side by side on one page, to look at and listen to."""
+"""`zoo report`: runs side by side on one page, to look at and listen to."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from zoo.commands import cli
 def main(arguments: list[str]) -> int:
     """Run the command and give its exit code."""
     parser = cli.parser(
-        "python -m zoo report",
+        "zoo report",
         "Write one page (index.html) that shows runs side by side: what they are, what they reached, their losses, and "
         "for some held-out phrases players and spectrograms of recording, teacher and every student, with a blind "
         "comparison. It holds everything, asks no network for anything, and computes nothing anew.",
         [
-            "python -m zoo report runs/violin-gru runs/violin-tcn --out report",
-            "python -m zoo report runs/arms --out report          # all runs of a comparison (zoo compare)",
-            "python -m zoo report gru-M-tones org/gru-S-flute@v1 --phrases 1 --out report",
+            "zoo report runs/violin-gru runs/violin-tcn --out report",
+            "zoo report runs/arms --out report          # all runs of a comparison (zoo compare)",
+            "zoo report gru-M-tones org/gru-S-flute@v1 --phrases 1 --out report",
         ],
     )
     parser.add_argument(
