@@ -1,4 +1,4 @@
-"""`zoo bench`: what models cost to keep, to play and to train."""
+"""Measure what models cost: to keep, to play, to train."""
 
 from __future__ import annotations
 
@@ -100,10 +100,10 @@ def main(arguments: list[str]) -> int:
     if options.csv:
         _write_csv(found, Path(options.csv))
     if options.markdown:
+        from zoo.storage import markdown_table
         from zoo.storage.files import write_atomically
-        from zoo.training.results import table
 
-        write_atomically(options.markdown, f"{_where()}\n\n{table(rows)}\n")
+        write_atomically(options.markdown, f"{_where()}\n\n{markdown_table(rows)}\n")
     return 0
 
 

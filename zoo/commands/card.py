@@ -1,4 +1,4 @@
-"""`zoo card`: write a run's card."""
+"""Make a run's card anew."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`zoo compact`: copy what of a run is for others, with weights of half the size."""
+"""Copy what of a run is for others, with weights of half the size."""
 
 from __future__ import annotations
 

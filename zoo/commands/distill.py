@@ -1,4 +1,4 @@
-"""`zoo distill`: train a small student to sound like a large teacher."""
+"""Train a small student from a large teacher."""
 
 from __future__ import annotations
 

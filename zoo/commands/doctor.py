@@ -1,4 +1,4 @@
-"""`zoo doctor`: what is installed here, what works, and where things lie.
+"""Say what is installed, what works here, and where things lie.
 
 It must give an answer where zoo itself does not work, so nothing but the standard library and zoo's own light modules
 is imported before it is being examined, and whatever an examination raises is part of the answer.

@@ -1,4 +1,4 @@
-"""`zoo evaluate`: measure a model on held-out recordings."""
+"""Measure a model on held-out recordings."""
 
 from __future__ import annotations
 

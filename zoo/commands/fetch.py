@@ -1,4 +1,4 @@
-"""`zoo fetch`: get a model from the Hub."""
+"""Get a model from the Hugging Face Hub."""
 
 from __future__ import annotations
 

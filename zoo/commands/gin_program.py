@@ -51,10 +51,9 @@ def main_functions() -> dict[str, Callable[..., Any]]:
     """The functions that gin files set arguments of; every program knows all of them, so that files can be shared."""
     from zoo.datasets.preparation.recipe import prepare
     from zoo.training.evaluation import evaluate
-    from zoo.training.grid import grid
     from zoo.training.loop import distill, train
 
-    return {"train": train, "distill": distill, "prepare": prepare, "evaluate": evaluate, "grid": grid}
+    return {"train": train, "distill": distill, "prepare": prepare, "evaluate": evaluate}
 
 
 def check_run(command: str, arguments: Mapping[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""`zoo import-thesis`: convert a checkpoint of the thesis."""
+"""Convert a checkpoint of the thesis."""
 
 from __future__ import annotations
 

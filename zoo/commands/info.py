@@ -1,4 +1,4 @@
-"""`zoo info`: what is known of a model."""
+"""Show what is known of a model."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from typing import Any
 
 from zoo.commands import cli
 from zoo.commands.tables import write_table
-from zoo.storage.config import ModelConfig
-from zoo.storage.lineage import public_reference, teachers_of
+from zoo.storage import SPEED, SYSTEMS, ModelConfig, metric, public_reference, spread, systems_in, teachers_of
 
 
 def main(arguments: list[str]) -> int:
@@ -45,7 +44,7 @@ def main(arguments: list[str]) -> int:
     rows.append(("instrument", config.instrument or "none (an architecture)"))
     for part, made_of in (("decoder", config.decoder), ("synth", config.synth)):
         rows.append((part, " ".join([made_of.name, *(f"{k}={v}" for k, v in sorted(made_of.args.items()))])))
-    rows.append(("audio", f"{config.sample_rate} Hz, {config.hop} samples a frame"))
+    rows.append(("audio", f"{config.sample_rate} Hz, {config.hop} samples per frame"))
     if config.range is not None:
         highest = config.range.harmonics_under(config.sample_rate / 2)
         rows.append(
@@ -64,9 +63,10 @@ def main(arguments: list[str]) -> int:
         if isinstance(value, dict):
             value = {name: fact for name, fact in value.items() if name != "lineage"}
         rows.append((f"lineage: {key}", value if isinstance(value, str) else json.dumps(value, sort_keys=True)))
-    for arm, measures in known.metrics.items():
-        for measure, value in measures.items():
-            rows.append((f"{arm}: {measure}", f"{value['mean']:.4g} ± {value['std']:.2g} (n = {value['n']})"))
+    for system in systems_in(known.metrics):
+        for name, value in known.metrics[system].items():
+            title = "real-time factor" if name == SPEED else metric(name).title
+            rows.append((f"{SYSTEMS.get(system, system)}: {title}", f"{spread(value, name)} (n = {value['n']})"))
     write_table(rows)
     return 0
 

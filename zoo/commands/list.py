@@ -1,4 +1,4 @@
-"""`zoo list`: what models there are."""
+"""List models: architectures, and trained ones here or on the Hub."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`zoo new-plugin`: write a plugin package to begin with.
+"""Write a plugin package to begin with.
 
 There is one source of it, the package `plugins/zoo-example`, which the wheel carries as data: its files are copied with
 its names replaced, so what is written here is what that package's tests have tried.

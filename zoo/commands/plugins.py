@@ -1,4 +1,4 @@
-"""`zoo plugins`: which plugin packages are installed, what they bring, and what is broken."""
+"""Say what plugin packages bring, and which of them are broken."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`zoo prepare`: recordings in, a dataset to train on out."""
+"""Turn recordings into a dataset of segments."""
 
 from __future__ import annotations
 

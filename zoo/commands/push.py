@@ -1,4 +1,4 @@
-"""`zoo push`: send a run to the Hub."""
+"""Send a run to the Hugging Face Hub."""
 
 from __future__ import annotations
 

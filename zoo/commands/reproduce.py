@@ -1,4 +1,4 @@
-"""`zoo reproduce`: train a model again by the gin file inside its run or repo."""
+"""Train a model again, by the gin file inside its run or repo."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`zoo synth`: timbre transfer."""
+"""Timbre transfer: play a recording on a model's instrument."""
 
 from __future__ import annotations
 

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from zoo.checks.plain_text import one_line
+from zoo.storage import text_table
 
 
 def write_table(rows: Sequence[Sequence[str]]) -> None:
@@ -13,8 +14,5 @@ def write_table(rows: Sequence[Sequence[str]]) -> None:
 
     A cell is one line, whatever text of others it holds: no row can be made up.
     """
-    rows = [[one_line(cell) for cell in row] for row in rows]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    for row in rows:
-        line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        sys.stdout.write(f"{line.rstrip()}\n")
+    table = text_table([[one_line(cell) for cell in row] for row in rows])
+    sys.stdout.write(f"{table}\n")

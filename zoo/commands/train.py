@@ -1,4 +1,4 @@
-"""`zoo train`: train a model alone, on recordings."""
+"""Train a model on a dataset (a teacher, for one)."""
 
 from __future__ import annotations
 

@@ -13,6 +13,7 @@ from zoo.errors import ConfigError, PluginError
 from zoo.models.loading import load_folder
 from zoo.models.model import Model
 from zoo.storage import store
+from zoo.storage.results import write_metrics
 from zoo.training import evaluation, report
 from zoo.training.history import read_history
 from zoo.training.plan import Finished, Plan
@@ -69,7 +70,7 @@ def finish(plan: Plan, setup: Setup, labels: Sequence[str], keeper: Keeper, step
     if plan.evaluate:
         _log.info("Measuring on %d %s segments ...", len(chosen.positions), chosen.split)
         summary = evaluation.measure(arms, chosen.segments)
-        evaluation.write_metrics(summary, folder / "metrics.json")
+        write_metrics(summary, folder / "metrics.json")
         _log.info("%s", evaluation.table(summary))
     _write_card(folder)
     if plan.name is not None:
