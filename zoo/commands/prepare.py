@@ -84,7 +84,8 @@ def _parser() -> argparse.ArgumentParser:
         help="centre analysis windows on their frame; the thesis's begin there")  # fmt: skip
     add("--whole", action="store_true", help="keep each recording whole, nothing cut or dropped, for testing")
     add("--split-seed", type=int, default=defaults.split_seed, help="another number splits otherwise (default: 0)")
-    add("--jobs", type=int, default=1, help="processes that analyse at once (default: 1)")
+    add("--jobs", type=int, default=1, help="recordings that are analysed at a time (default: 1)")
+    add("--executor", default="local", help=f"what runs them: {', '.join(registry.executors)} (default: local)")
     add("--device", default=defaults.device, help="where torchcrepe runs: cpu or cuda (default: cpu)")
     gin_program.add_gin_options(parser)
     add("--force", action="store_true", help="replace a dataset made with other settings or recordings")

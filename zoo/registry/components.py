@@ -344,7 +344,9 @@ metrics = Registry("metrics", "metric")
 # models are named in text ("gru-S"), resolved by zoo.models.naming
 models = Registry("models", "model", in_gin=False)
 commands = Registry("commands", "command", in_gin=False)
+executors = Registry("executors", "executor", in_gin=False)
 
 KINDS: dict[str, Registry] = {
-    r.kind: r for r in (decoders, synths, losses, loss_weights, datasets, pitch, loudness, metrics, models, commands)
+    r.kind: r
+    for r in (decoders, synths, losses, loss_weights, datasets, pitch, loudness, metrics, models, commands, executors)
 }

@@ -20,5 +20,18 @@ loudness = registry.loudness.register
 metric = registry.metrics.register
 model = registry.models.register
 command = registry.commands.register
+executor = registry.executors.register
 
-__all__ = ["command", "dataset", "decoder", "loss", "loss_weight", "loudness", "metric", "model", "pitch", "synth"]
+__all__ = [
+    "command",
+    "dataset",
+    "decoder",
+    "executor",
+    "loss",
+    "loss_weight",
+    "loudness",
+    "metric",
+    "model",
+    "pitch",
+    "synth",
+]

@@ -83,11 +83,11 @@ def test_one_player_plays_at_a_time_and_shows_where_it_is(opened):
     # a click on a spectrogram plays from there
     opened.click("#p0-2 ~ .framed .inside")
     opened.wait_for("!document.getElementById('p0-2').paused && document.getElementById('p0-1').paused")
-    share = opened.execute_script(
+    left = opened.execute_script(
         "const figure = document.getElementById('p0-2').closest('.sound');"
         "return parseFloat(figure.querySelector('.playhead').style.left)"
     )
-    assert share > 0
+    assert left > 0
 
 
 def begin(browser):
@@ -138,12 +138,12 @@ def test_blind_comparison_runs_to_its_end_by_keyboard(opened, tmp_path):
 
     downloads = tmp_path / "downloads"
     downloads.mkdir()
-    opened.cdp("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(downloads))
+    opened.execute_cdp_cmd("Browser.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(downloads)})
     opened.click("#blind-csv")
     until = time.monotonic() + 20
     while not (files := list(downloads.glob("zoo-report-*.csv"))) and time.monotonic() < until:
         time.sleep(0.05)
-    with files[0].get(newline="") as file:
+    with files[0].open(newline="") as file:
         answers = list(csv.DictReader(file))
     assert [line["choice"] for line in answers] == ["a", "b", "none", "a", "b", "none"]
     for line in answers:
@@ -212,7 +212,7 @@ def test_browser_that_keeps_nothing_still_compares(browser, page_file):
     forbidden = (
         "Object.defineProperty(window, 'localStorage', { get() { throw new DOMException('no', 'SecurityError') } })"
     )
-    script = browser.cdp("Page.addScriptToEvaluateOnNewDocument", source=forbidden)
+    script = browser.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": forbidden})
     try:
         browser.get(page_file.as_uri())
         begin(browser)
@@ -222,7 +222,7 @@ def test_browser_that_keeps_nothing_still_compares(browser, page_file):
             "Comparison 2 "
         )
     finally:
-        browser.cdp("Page.removeScriptToEvaluateOnNewDocument", identifier=script["identifier"])
+        browser.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", script)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
