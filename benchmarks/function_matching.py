@@ -39,7 +39,7 @@ from zoo.models.model import Model
 from zoo.storage import MAIN_METRIC, markdown_table, read_metrics
 from zoo.storage.files import write_atomically
 from zoo.storage.lineage import teacher_reference
-from zoo.training.history import read_history
+from zoo.training.checkpoints import read_history
 
 
 @dataclass(frozen=True)

@@ -35,9 +35,8 @@ from zoo.errors import ZooError
 from zoo.gin_config.configure import configure
 from zoo.hub.source import read_source
 from zoo.storage.lineage import attributions, teacher_reference, teachers_of
-from zoo.training.checkpoints import load_state
-from zoo.training.done import is_done
-from zoo.training.history import read_history
+from zoo.training.checkpoints import load_state, read_history
+from zoo.training.run_folder import is_done
 
 MOST_SECONDS = 5.0  # of the processor: others may be busy
 MOST_BYTES = 2**30

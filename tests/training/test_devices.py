@@ -1,11 +1,11 @@
 import pytest
 import torch
+from flat_calls import train
 
 from zoo.models.model import create
 from zoo.training import devices
+from zoo.training.checkpoints import read_history
 from zoo.training.devices import graph_decoder, resolve_precision
-from zoo.training.history import read_history
-from zoo.training.loop import train
 
 SMALL = {"hidden_size": 8, "reverb_length": 200}
 

@@ -4,13 +4,13 @@ import csv
 
 import pytest
 import torch
+from flat_calls import distill
 from stopping import stopped_at
 
 from zoo.errors import ConfigError
 from zoo.losses.distillation import Control, Feature, OutputAudio, Reconstruction
 from zoo.losses.weights import Linear, Uncertainty, distil_first, then_supervise
 from zoo.models.loading import load_folder
-from zoo.training.loop import distill
 
 SMALL = {"hidden_size": 8, "reverb_length": 200}
 

@@ -3,13 +3,13 @@ import subprocess
 import sys
 
 import pytest
+from flat_calls import train
 from zoo_experiments.jobs import Job, run_jobs
 
 from zoo.errors import CheckpointError, ConfigError, InUseError
 from zoo.models.model import create
 from zoo.storage import store
 from zoo.storage.locks import IN_USE, hold, hold_name
-from zoo.training.loop import train
 from zoo.training.run_folder import claimed_folder
 
 HOLDER = """

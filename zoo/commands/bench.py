@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from zoo.checks.options import number_fault, output_file_fault, refuse, whole_fault
 from zoo.commands import cli
-from zoo.commands.tables import write_table
 
 if TYPE_CHECKING:
     from zoo.models.model import Model
@@ -96,7 +95,7 @@ def main(arguments: list[str]) -> int:
             )
         )
     rows = [TITLES, *(cells(cost) for cost in found)]
-    write_table(rows)
+    cli.write_table(rows)
     if options.csv:
         _write_csv(found, Path(options.csv))
     if options.markdown:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 
 from zoo.commands import cli
-from zoo.commands.hub_options import add_hub_options
 
 
 def main(arguments: list[str]) -> int:
@@ -26,7 +25,7 @@ def main(arguments: list[str]) -> int:
         "--cache-dir", metavar="FOLDER", help="where fetched files are kept (default: the Hub's own cache)"
     )
     parser.add_argument("--offline", action="store_true", help="ask nobody, take what was fetched before")
-    add_hub_options(parser)
+    cli.add_hub_options(parser)
     options = parser.parse_args(arguments)
     from zoo.resolve import fetch
 

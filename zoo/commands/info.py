@@ -8,8 +8,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from zoo.commands import cli
-from zoo.commands.tables import write_table
-from zoo.storage import SPEED, SYSTEMS, ModelConfig, metric, public_reference, spread, systems_in, teachers_of
+from zoo.storage import (
+    SPEED,
+    SYSTEMS,
+    ModelConfig,
+    metric,
+    metrics_in,
+    public_reference,
+    spread,
+    systems_in,
+    teachers_of,
+)
 
 
 def main(arguments: list[str]) -> int:
@@ -64,10 +73,16 @@ def main(arguments: list[str]) -> int:
             value = {name: fact for name, fact in value.items() if name != "lineage"}
         rows.append((f"lineage: {key}", value if isinstance(value, str) else json.dumps(value, sort_keys=True)))
     for system in systems_in(known.metrics):
-        for name, value in known.metrics[system].items():
+        measures = known.metrics[system]
+        for name in [*metrics_in({system: measures}), *([SPEED] if SPEED in measures else [])]:
             title = "real-time factor" if name == SPEED else metric(name).title
-            rows.append((f"{SYSTEMS.get(system, system)}: {title}", f"{spread(value, name)} (n = {value['n']})"))
-    write_table(rows)
+            rows.append(
+                (
+                    f"{SYSTEMS.get(system, system)}: {title}",
+                    f"{spread(measures[name], name)} (n = {measures[name]['n']})",
+                )
+            )
+    cli.write_table(rows)
     return 0
 
 
@@ -86,7 +101,7 @@ def _write_lineage(config: ModelConfig) -> None:
                 _data(teacher.get("lineage", {})),
             )
         )
-    write_table(rows)
+    cli.write_table(rows)
 
 
 def _data(lineage: Mapping[str, Any]) -> str:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import argparse
 
 from zoo.commands import cli
-from zoo.commands.hub_options import add_hub_options
-from zoo.commands.tables import write_table
 from zoo.errors import ConfigError, ModelNotFoundError, near_matches
 
 
@@ -26,7 +24,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--pretrained", action="store_true", help="only models with weights on this machine")
     parser.add_argument("--hub", action="store_true", help="models on the Hugging Face Hub instead")
     parser.add_argument("--org", metavar="NAME", help="with --hub: only those of this account")
-    add_hub_options(parser)
+    cli.add_hub_options(parser)
     options = parser.parse_args(arguments)
     if options.hub:
         return _list_hub(options)
@@ -40,7 +38,7 @@ def main(arguments: list[str]) -> int:
             f"No {'trained ' if options.pretrained else ''}model is named like {options.pattern!r}."
             f"{near_matches(options.pattern, list_models())} All of them: zoo list"
         )
-    write_table([("name", "status"), *statuses(names).items()])
+    cli.write_table([("name", "status"), *statuses(names).items()])
     return 0
 
 
@@ -56,5 +54,5 @@ def _list_hub(options: argparse.Namespace) -> int:
         )
     rows = [("model", "downloads", "changed", "")]
     rows += [(m.repo_id, str(m.downloads), m.changed, "private" if m.private else "") for m in found]
-    write_table(rows)
+    cli.write_table(rows)
     return 0

@@ -10,7 +10,6 @@ from dataclasses import asdict
 
 from zoo import registry
 from zoo.commands import cli
-from zoo.commands.tables import write_table
 
 NONE = "No plugins are installed. zoo new-plugin NAME writes one to begin with."
 
@@ -44,7 +43,7 @@ def main(arguments: list[str]) -> int:
         sys.stdout.write(f"{NONE}\n")
     else:
         rows = [("distribution", "version", "state", "brings")]
-        write_table(rows + [(each.distribution, each.version, each.state, each.describe()) for each in plugins])
+        cli.write_table(rows + [(each.distribution, each.version, each.state, each.describe()) for each in plugins])
         for each in plugins:
             for problem in each.problems:
                 sys.stdout.write(f"broken: {each.distribution} {each.version}: {problem}\n")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 
 from zoo.commands import cli
-from zoo.commands.hub_options import add_hub_options
 
 
 def main(arguments: list[str]) -> int:
@@ -28,7 +27,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--revision", metavar="BRANCH", help="commit to this branch; made if it is not there")
     parser.add_argument("--pull-request", action="store_true", help="open a pull request instead of committing")
     parser.add_argument("--message", help="the commit's title")
-    add_hub_options(parser)
+    cli.add_hub_options(parser)
     options = parser.parse_args(arguments)
     from zoo.resolve import push
 

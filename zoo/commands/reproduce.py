@@ -58,10 +58,9 @@ def main(arguments: list[str]) -> int:
     command = "distill" if teacher else "train"
     _compare_data(options.data, config.lineage.get("dataset", {}).get("hash"))
     # What a recipe from elsewhere says of places and of the store is not for this machine.
-    own = {"dataset": options.data, "name": None, "force": False, "resume": False, "progress": None}
-    own |= {"num_workers": 0, "devices": 1, "num_nodes": 1}
+    own = {"dataset": options.data, "num_workers": 0, "devices": 1, "num_nodes": 1}
     if teacher:
-        own |= {"teacher": teacher, "via": []}  # of a chain, the last link
+        own |= {"teacher": teacher, "assistants": []}  # it was the last assistant
     out = Path(options.out or Path("runs") / f"{config.name}-reproduced")
     done = gin_program.run(
         command,

@@ -123,7 +123,7 @@ def read_metrics(path: Path) -> dict[str, dict[str, Measure]]:
             if not _is_measure(value):
                 found = f"{short(system)}, {short(name)} must be {{mean, std, n}} in numbers, found {short(value)}"
                 raise CheckpointError(f"{path}: {found}. {fix}")
-    return {_FORMER.get(system, system): measures for system, measures in results.items()}
+    return {_FORMER.get(str(system), str(system)): measures for system, measures in results.items()}
 
 
 def write_metrics(results: Results, path: Path) -> None:

@@ -41,7 +41,7 @@ from zoo.storage.reading import copy_run
 from zoo.storage.run_files import CARD, CONFIG, WEIGHTS, published_files
 from zoo.training.batches import Batch, in_order
 from zoo.training.evaluation import check_rates, play
-from zoo.training.finishing import held_out
+from zoo.training.report import held_out
 
 DTYPE = "float16"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,10 +22,8 @@ from zoo.storage.lineage import teacher_reference, weights_before_rounding
 from zoo.storage.locks import hold, refuse_if_held
 from zoo.storage.results import SPEED, rows_of, text_table, write_metrics
 from zoo.training.batches import Batch, fixed_noise, in_order
-from zoo.training.matching import check_same_loudness
 from zoo.training.measures import Found, Measures, statistics
-from zoo.training.speed import real_time_factors
-from zoo.training.teacher import Teacher
+from zoo.training.teacher import Teacher, check_same_loudness
 
 if TYPE_CHECKING:
     from zoo.datasets import Dataset
@@ -166,6 +165,35 @@ def _pitch_error(
         **options,
     )
     return {"f0_error_cents": errors.median_cents, "f0_over_50_cents": errors.share_over_50}
+
+
+@torch.no_grad()
+def real_time_factors(model: Model, *, seconds: float = 4.0, repeats: int = 7) -> list[float]:
+    """Time that rendering takes, divided by the duration of what is rendered: whole clips, one at a time, on one thread.
+
+    Args:
+        model: On the device where it is to play.
+        seconds: Of a clip.
+        repeats: Clips that are timed, after one that is not.
+
+    Returns:
+        A factor for each clip; under 1 is faster than real time.
+    """
+    frames = max(1, round(seconds * model.sample_rate / model.hop))
+    device = next(model.parameters()).device
+    f0_hz = torch.full((1, frames), 440.0, device=device)
+    loudness_db = torch.full((1, frames), -25.0, device=device)
+    found = []
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # the compiled loops keep to it too
+    try:
+        for _ in range(repeats + 1):
+            begin = time.perf_counter()
+            float(model(f0_hz, loudness_db).audio[0, 0])  # waits for a device that works by itself
+            found.append((time.perf_counter() - begin) / (frames * model.hop / model.sample_rate))
+    finally:
+        torch.set_num_threads(threads)
+    return found[1:]
 
 
 def find_teacher_of(model: Model) -> Model | None:

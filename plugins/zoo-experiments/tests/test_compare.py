@@ -3,14 +3,15 @@ import json
 import shutil
 
 import pytest
-from zoo_experiments.comparison import Comparison, baseline_losses, collect, part_folder
+from zoo_experiments.comparison import Comparison, collect, part_folder
 
 from zoo.__main__ import main
 from zoo.commands.gin_program import main_functions
 from zoo.gin_config.configure import configure
 from zoo.losses.distillation import Control, OutputAudio, Reconstruction
-from zoo.losses.weights import Uncertainty, then_supervise
+from zoo.losses.weights import Cosine, Uncertainty
 from zoo.storage import read_config, read_seeds
+from zoo.training import DistillConfig
 
 
 def row(seed, system, mean, metric="multi_scale_spectral"):
@@ -49,14 +50,18 @@ def test_distillation_that_harms_closes_less_than_nothing():
     assert Comparison(rows(0, 4.0, 5.0, 5.5)).summary()["multi_scale_spectral"].closed == pytest.approx(-0.5)
 
 
+def baseline(losses):
+    return DistillConfig(teacher="x", student="gru-S", dataset="y", losses=losses).baseline().losses
+
+
 def test_baseline_has_the_losses_that_need_no_teacher_with_full_weight():
-    given = [Reconstruction(weight=then_supervise(), alpha=2.0), OutputAudio(), Control(weight=Uncertainty())]
-    (kept,) = baseline_losses(given)
+    given = [Reconstruction(weight=Cosine(0.0, 1.0), alpha=2.0), OutputAudio(), Control(weight=Uncertainty())]
+    (kept,) = baseline(given)
     assert kept.spectral.alpha == 2.0
     assert (kept.factor, kept.final_factor, kept.changes) == (1.0, 1.0, False)
     assert list(kept.state_dict()) == ["weight"]
     assert given[0].changes
-    assert baseline_losses([OutputAudio()]) == []
+    assert [loss.label for loss in baseline([Reconstruction(), OutputAudio()])] == ["reconstruction"]
 
 
 @pytest.fixture(scope="module")
@@ -116,9 +121,9 @@ def test_compare_again_trains_nothing(compared, capsys):
 def test_baseline_has_a_recipe_that_makes_it_again(compared):
     out, _ = compared
     recipe = str(out / "baseline-seed0" / "config.gin")
-    again = configure([recipe], functions=main_functions()).arguments("train")
-    assert (again["model"], again["steps"], again["seed"]) == ("gru-S", 2, 0)
-    assert [loss.describe() for loss in again["losses"]] == [Reconstruction().describe()]
+    again = configure([recipe], functions=main_functions()).make("train")
+    assert (again.model, again.steps, again.seed) == ("gru-S", 2, 0)
+    assert [loss.describe() for loss in again.losses] == [Reconstruction().describe()]
 
 
 def test_mistake_is_told_before_anything_runs(tmp_path, capsys):

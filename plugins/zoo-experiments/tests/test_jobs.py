@@ -10,7 +10,7 @@ from zoo_experiments.job_table import job_table
 from zoo_experiments.jobs import Job, run_jobs
 
 from zoo.errors import ConfigError
-from zoo.training.done import mark_done
+from zoo.training.run_folder import mark_done
 
 
 def job(tmp_path, name, code, *arguments, steps=1):

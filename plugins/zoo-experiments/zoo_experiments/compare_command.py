@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
-from typing import Any
 
 from zoo.checks import refuse, seed_fault, whole_fault, writable_fault
 from zoo.commands import cli, gin_program
@@ -52,11 +50,20 @@ def main(arguments: list[str]) -> int:
     from zoo_experiments.job_table import JobTable
 
     gin_program.show_messages()
-    given = _arguments_of_distill(options)
-    gin_program.check_run("distill", given)
+    configuration = configure(options.gin, options.bindings, functions=gin_program.main_functions())
+    config = configuration.make("distill")
+    config.check()
     out = Path(options.out)
     if options.part is not None:
-        comparison.run_part(options.part, given, seed=options.first_seed, out=out, resume=options.resume)
+        command, given = ("train", {}) if options.part == "baseline" else ("distill", config.to_flat())
+        comparison.run_part(
+            options.part,
+            config,
+            seed=options.first_seed,
+            out=out,
+            resume=options.resume,
+            records=lambda own: gin_program.records_of(own, configuration, command, given=given),
+        )
         return 0
     recipe = [word for f in options.gin for word in ("--gin", f)]
     recipe += [word for binding in options.bindings for word in ("--set", binding)]
@@ -68,7 +75,7 @@ def main(arguments: list[str]) -> int:
     found = comparison.compare(
         out=out,
         seeds=range(options.first_seed, options.first_seed + options.seeds),
-        steps=int(given.get("steps", 120_000)),
+        steps=config.steps,
         job_arguments=job,
         jobs=options.jobs,
         retries=options.retries,
@@ -76,10 +83,3 @@ def main(arguments: list[str]) -> int:
     )
     sys.stdout.write(found.markdown())
     return 0
-
-
-def _arguments_of_distill(options: argparse.Namespace) -> dict[str, Any]:
-    configuration = configure(options.gin, options.bindings, functions=gin_program.main_functions())
-    arguments = configuration.arguments("distill")
-    arguments["records"] = {"config.gin": configuration.config, "operative.gin": configuration.operative}
-    return arguments

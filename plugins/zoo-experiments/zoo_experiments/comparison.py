@@ -5,17 +5,14 @@ Student and baseline are trained with several seeds each, so that their differen
 
 from __future__ import annotations
 
-import copy
-import inspect
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from zoo.cards import write_card
 from zoo.errors import ConfigError, TrainingError, ZooError
-from zoo.losses import Loss
 from zoo.storage import (
     SPEED,
     Results,
@@ -29,8 +26,9 @@ from zoo.storage import (
     write_metrics,
     write_seeds,
 )
-from zoo.training.loop import distill, train
-from zoo.training.plan import Finished
+from zoo.training import DistillConfig, distill, train
+from zoo.training.loop import Finished
+from zoo.training.setup import Records
 from zoo_experiments.jobs import Job, State, Status, run_jobs
 from zoo_experiments.run_table import write_csv
 
@@ -39,7 +37,6 @@ PARTS = ("distilled", "baseline")
 
 _FORMERLY = {"baseline": "alone"}
 _SYSTEMS = ("teacher", "baseline", "student", "noise_floor")
-_OWN = {"losses", "out", "resume", "name", "force", "records", "seed", "evaluate"}
 
 Row = dict[str, Any]
 
@@ -50,55 +47,24 @@ def part_folder(out: Path, part: str, seed: int) -> Path:
     return former if former.is_dir() else out / f"{part}-seed{seed}"
 
 
-def run_part(part: str, arguments: Mapping[str, Any], *, seed: int, out: Path, resume: bool) -> Finished:
+def run_part(
+    part: str, config: DistillConfig, *, seed: int, out: Path, resume: bool, records: Records | None = None
+) -> Finished:
     """Train the student with one seed, with its teacher or without.
 
     Args:
         part: One of `PARTS`.
-        arguments: Of `zoo.training.distill`.
+        config: Of the distillation.
         seed: Of everything that is drawn.
         out: The comparison's folder.
         resume: Go on with a run that was begun.
+        records: See `zoo.training.train`.
     """
-    own: dict[str, Any] = {"out": part_folder(out, part, seed), "resume": resume, "seed": seed, "evaluate": True}
-    records = dict(arguments.get("records", {}))
+    config = replace(config, seed=seed, evaluate=True)
+    folder = part_folder(out, part, seed)
     if part == "distilled":
-        _append(records, f"\ndistill.seed = {seed}\n")
-        return distill(**{**arguments, **own, "name": None, "force": False, "records": records})
-    shared = [name for name in inspect.signature(train).parameters if name in arguments and name not in _OWN]
-    given = {name: arguments[name] for name in shared}
-    given |= {"model": arguments["student"], "model_options": arguments.get("student_options")}
-    losses = baseline_losses(arguments.get("losses"))
-    _append(records, _baseline_recipe({**given, "seed": seed}, losses))
-    return train(**given, **own, losses=losses or None, records=records)
-
-
-def baseline_losses(losses: Sequence[Loss] | None) -> list[Loss]:
-    """Those of a pair's losses that need no teacher, each with weight 1; empty where all need one.
-
-    A weight tells one loss from others; without the others there is nothing to tell it from.
-    """
-    kept = []
-    for loss in losses or ():
-        if not loss.taught:
-            kept.append(copy.deepcopy(loss))
-            kept[-1].set_weight(1.0)
-    return kept
-
-
-def _append(records: dict[str, str], lines: str) -> None:
-    # later lines win, so that config.gin alone makes this very run again
-    if "config.gin" in records:
-        records["config.gin"] += lines
-
-
-def _baseline_recipe(given: Mapping[str, Any], losses: Sequence[Loss]) -> str:
-    plain = {name: str(value) if isinstance(value, Path) else value for name, value in given.items()}
-    lines = [f"train.{name} = {value!r}" for name, value in plain.items()]
-    if losses:
-        lines.append(f"train.losses = [{', '.join(f'@{loss.label}()' for loss in losses)}]")
-        lines += [f"{loss.label}.weight = 1.0" for loss in losses]
-    return "\n# The same student without a teacher:\n" + "\n".join(lines) + "\n"
+        return distill(config, out=folder, resume=resume, records=records)
+    return train(config.baseline(), out=folder, resume=resume, records=records)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ from typing import Any
 
 from zoo.checks import refuse, whole_fault, writable_fault
 from zoo.commands import cli, gin_program
-from zoo.errors import ConfigError
 from zoo.gin_config import Binding, configure, read_files
 
 
@@ -77,9 +76,7 @@ def _check(wanted: Mapping[str, Any]) -> dict[str, int]:
     names = ("recipes", "instruments", "data", "only", "bindings")
     steps = {}
     for cell in cells_of(**{name: wanted[name] for name in names if name in wanted}):
-        arguments = configure([cell.recipe], cell.bindings, functions=gin_program.main_functions()).arguments("distill")
-        if "student" not in arguments:
-            raise ConfigError(f"{cell.recipe} is no recipe of a pair: it sets no distill.student.")
-        gin_program.check_run("distill", arguments)
-        steps[cell.name] = int(arguments.get("steps", 120_000))
+        config = configure([cell.recipe], cell.bindings, functions=gin_program.main_functions()).make("distill")
+        config.check()
+        steps[cell.name] = config.steps
     return steps

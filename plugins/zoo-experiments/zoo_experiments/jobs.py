@@ -26,10 +26,9 @@ from pathlib import Path
 from zoo.errors import ConfigError, ZooError
 from zoo.executors import ends_with_parent
 from zoo.storage import holder_of
-from zoo.training.done import is_done
-from zoo.training.history import read_history
-from zoo.training.interrupts import StopRequest
-from zoo.training.run_folder import can_resume, has_begun
+from zoo.training.checkpoints import read_history
+from zoo.training.progress import StopRequest
+from zoo.training.run_folder import can_resume, has_begun, is_done
 
 _log = logging.getLogger(__name__)
 

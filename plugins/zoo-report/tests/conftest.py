@@ -13,16 +13,16 @@ HOSTILE_TEXT = "</script><script>window.hurt=1</script><b onmouseover='window.hu
 def comparison(small_tones, teacher_folder, tmp_path_factory):
     """What `zoo compare` leaves, of one seed: two runs, really trained and measured, if only for a moment."""
     from zoo.storage import SPEED, read_metrics, summarize_seeds, write_metrics, write_seeds
-    from zoo.training.evaluation import evaluate
-    from zoo.training.loop import distill, train
+    from zoo.training import DistillConfig, TrainConfig, distill, evaluate, train
 
     out = tmp_path_factory.mktemp("compare") / "comparison"
     distilled, baseline = out / "distilled-seed0", out / "baseline-seed0"
     shared = {"dataset": str(small_tones.path), "steps": 2, "batch_size": 4, "evaluate": False}
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ZOO_HOME", str(tmp_path_factory.mktemp("home")))
-        distill(teacher=str(teacher_folder), student="gru-S", student_options=SMALL, out=distilled, **shared)
-        train(model="gru-S", model_options=SMALL, out=baseline, **shared)
+        pair = {"teacher": str(teacher_folder), "student": "gru-S", "student_options": SMALL}
+        distill(DistillConfig.from_flat(**pair, **shared), out=distilled)
+        train(TrainConfig.from_flat(model="gru-S", model_options=SMALL, **shared), out=baseline)
         for folder in (distilled, baseline):
             evaluate(str(folder), data=str(small_tones.path), pitch="yin", max_segments=2)
     results = read_metrics(distilled / "metrics.json")

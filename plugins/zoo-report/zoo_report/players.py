@@ -4,12 +4,40 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal, NamedTuple
 
 from zoo.storage import teachers_of
 from zoo_report.curves import Tick, round_values
 from zoo_report.phrases import Phrase, RunSample, decibels
 from zoo_report.runs import Run
 from zoo_report.sounds import SILENCE_DB, Sound, data_uri, gain_between, levels_db, picture
+
+Role = Literal["recording", "teacher", "run"]
+
+
+class _Source(NamedTuple):
+    """What a player is made of; see `Player`."""
+
+    role: Role
+    title: str
+    detail: str
+    run: int | None
+    sound: Sound
+
+
+@dataclass(frozen=True)
+class _Teacher:
+    """A teacher's sound, and the runs of its students."""
+
+    name: str
+    weights: str
+    sound: Sound
+    students: set[int]
+
+    def is_same(self, other: _Teacher) -> bool:
+        """Whether it is the same teacher, with the same sound but for its level."""
+        same_model = (self.name, self.weights) == (other.name, other.weights)
+        return same_model and gain_between(self.sound, other.sound) is not None
 
 
 @dataclass(frozen=True)
@@ -18,7 +46,7 @@ class Player:
 
     Attributes:
         key: Its name in the page.
-        role: "recording", "teacher", or "run" for a run's own sound.
+        role: "run" for a run's own sound.
         title: What it is: "recording", "teacher gru-L-flute", a run's label.
         detail: What more is to be said of it.
         run: The run's place, for its own sound.
@@ -29,7 +57,7 @@ class Player:
     """
 
     key: str
-    role: str
+    role: Role
     title: str
     detail: str
     run: int | None
@@ -77,31 +105,31 @@ def view_phrase(phrase: Phrase, runs: Sequence[Run], *, place: int) -> PhraseVie
         place: Of the phrase on the page, from 0.
     """
     samples = phrase.level_matched()
-    sounds = _recording(samples) + _teachers(samples, runs)
+    sources = _recording(samples) + _teachers(samples, runs)
     for one in samples:
         if (sound := one.sounds.get("student")) is not None:
             run = runs[one.run]
-            sounds.append(("run", run.label, f"{run.known.config.name}, {run.kind}", one.run, sound))
-    seconds = max((sound.seconds for *_, sound in sounds), default=0.0)
-    pictures = [levels_db(sound, seconds=seconds) for *_, sound in sounds]
+            sources.append(_Source("run", run.label, f"{run.known.config.name}, {run.kind}", one.run, sound))
+    seconds = max((source.sound.seconds for source in sources), default=0.0)
+    pictures = [levels_db(source.sound, seconds=seconds) for source in sources]
     top = max([SILENCE_DB, *(float(levels.max()) for levels in pictures)])
     players = [
         Player(
             f"p{place}-{number}",
-            role,
-            title,
-            detail,
-            run,
-            data_uri(sound.wav(), "audio/wav"),
+            source.role,
+            source.title,
+            source.detail,
+            source.run,
+            data_uri(source.sound.wav(), "audio/wav"),
             data_uri(picture(levels, top=top), "image/png"),
-            _alt(title, sound, seconds, under=top - float(levels.max())),
-            sound.seconds,
+            _alt(source.title, source.sound, seconds, under=top - float(levels.max())),
+            source.sound.seconds,
         )
-        for number, ((role, title, detail, run, sound), levels) in enumerate(zip(sounds, pictures, strict=True))
+        for number, (source, levels) in enumerate(zip(sources, pictures, strict=True))
     ]
     marks = round_values(0.0, seconds)
     time_ticks = [Tick(100 * value / seconds, f"{value:g}{' s' if value == marks[-1] else ''}") for value in marks]
-    highest = max((sound.rate for *_, sound in sounds), default=1) / 2000
+    highest = max((source.sound.rate for source in sources), default=1) / 2000
     return PhraseView(
         f"Phrase {place + 1}",
         players,
@@ -116,48 +144,37 @@ def _alt(title: str, sound: Sound, seconds: float, *, under: float) -> str:
     return f"Spectrogram of {title}: {seconds:.2f} seconds, 0 to {sound.rate / 2000:g} kHz, {level}"
 
 
-_Named = tuple[str, str, str, int | None, Sound]
-"""Role, title, detail, run, sound."""
-
-
-def _recording(samples: Sequence[RunSample]) -> list[_Named]:
+def _recording(samples: Sequence[RunSample]) -> list[_Source]:
     """The recording as the run has it whose level is kept."""
     first = max(samples, key=lambda one: one.gain)
     sound = first.sounds.get("recording")
-    return [] if sound is None else [("recording", "recording", "what all others are to come near to", None, sound)]
+    if sound is None:
+        return []
+    return [_Source("recording", "recording", "what all others are to come near to", None, sound)]
 
 
-def _teachers(samples: Sequence[RunSample], runs: Sequence[Run]) -> list[_Named]:
+def _teachers(samples: Sequence[RunSample], runs: Sequence[Run]) -> list[_Source]:
     """Each teacher's sound once: runs of one teacher hold the same, but for rounding."""
-    found: list[tuple[str, str, set[int], Sound]] = []
+    found: list[_Teacher] = []
     for one in sorted(samples, key=lambda one: -one.gain):
         sound = one.sounds.get("teacher")
         if sound is None:
             continue
         run = runs[one.run]
-        teacher = teachers_of(run.known.config)[0] if run.distilled else {}
-        name, weights = run.teacher or "unnamed", str(teacher.get("weights") or "")
-        same = next((f for f in found if f[:2] == (name, weights) and gain_between(f[3], sound) is not None), None)
+        weights = str(teachers_of(run.known.config)[0].get("weights") or "") if run.distilled else ""
+        teacher = _Teacher(run.teacher or "unnamed", weights, sound, {one.run})
+        same = next((each for each in found if each.is_same(teacher)), None)
         if same is not None:
-            same[2].add(one.run)
+            same.students.add(one.run)
         else:
-            found.append((name, weights, {one.run}, sound))
-    names = [name for name, *_ in found]
-    several = {name for name in names if names.count(name) > 1}
-
-    def labels(places: set[int]) -> str:
-        return ", ".join(runs[place].label for place in sorted(places))
-
-    return [
-        (
-            "teacher",
-            f"teacher {name}" + (f" (of {labels(taught)})" if name in several else ""),
-            f"taught {labels(taught)}",
-            None,
-            sound,
-        )
-        for name, _, taught, sound in found
-    ]
+            found.append(teacher)
+    names = [teacher.name for teacher in found]
+    sources = []
+    for teacher in found:
+        labels = ", ".join(runs[place].label for place in sorted(teacher.students))
+        title = f"teacher {teacher.name}" + (f" (of {labels})" if names.count(teacher.name) > 1 else "")
+        sources.append(_Source("teacher", title, f"taught {labels}", None, teacher.sound))
+    return sources
 
 
 def _notes(samples: Sequence[RunSample], runs: Sequence[Run]) -> list[str]:

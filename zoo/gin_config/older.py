@@ -1,0 +1,67 @@
+"""Names of before 2026-12 in gin files: those of older runs, and of people's own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from typing import Any
+
+from zoo.errors import ConfigError
+from zoo.gin_config.files import Binding, Macro, Statement
+
+_RUNS = ("train", "distill")
+_SETTINGS = {
+    **{(run, "start_from"): "init_from" for run in _RUNS},
+    ("distill", "teacher_draws"): "teacher_noise_seeds",
+    ("distill", "via"): "assistants",
+    ("step", "at_shares"): "boundaries",
+}
+_MACROS = {"START": "INIT_FROM"}
+_TYPED = ("out", "name", "resume", "force", "progress", "records")  # these are given on the command line alone
+
+
+def new_name(name: str, parameter: str) -> str | None:
+    """What a parameter is called now; None where it is not an old one."""
+    return _SETTINGS.get((name, parameter))
+
+
+def with_new_names(statements: Iterable[Statement], *, outside: bool) -> Iterator[Statement]:
+    """Read statements of files with the names of today.
+
+    Args:
+        statements: As they stand there.
+        outside: They come from elsewhere: where their runs were to go is left out.
+
+    Raises:
+        ConfigError: A file says where a run is to go.
+    """
+    for statement in statements:
+        if not isinstance(statement, Binding) or statement.typed:
+            yield statement
+            continue
+        if statement.name in _RUNS and statement.parameter in _TYPED:
+            if statement.value is None or statement.value is False or outside:
+                continue
+            raise ConfigError(
+                f"{statement.where}: {statement.key} is given on the command line, as --{statement.parameter}. Take "
+                "the line out."
+            )
+        name, parameter = statement.name, statement.parameter
+        if not parameter:
+            name = _MACROS.get(name, name)
+        yield replace(
+            statement,
+            name=name,
+            parameter=new_name(name, parameter) or parameter,
+            value=_with_new_macros(statement.value),
+        )
+
+
+def _with_new_macros(value: Any) -> Any:  # noqa: ANN401 - a gin value is any plain data
+    if isinstance(value, Macro):
+        return Macro(_MACROS.get(value.name, value.name))
+    if isinstance(value, dict):
+        return {key: _with_new_macros(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(map(_with_new_macros, value))
+    return value
