@@ -1,4 +1,4 @@
-"""`python -m zoo compact`: what it copies, what it measures, and what it refuses."""
+"""`zoo compact`: what it copies, what it measures, and what it refuses."""
 
 import json
 

@@ -56,11 +56,10 @@ def main_functions() -> dict[str, Callable[..., Any]]:
     from zoo.datasets.preparation.recipe import prepare
     from zoo.training import config
     from zoo.training.evaluation import evaluate
-    from zoo.training.grid import grid
 
     shared = {"optimizer": config.OptimizerConfig, "trainer": config.TrainerConfig, "run": config.RunConfig}
     runs = {"train": config.TrainConfig, "distill": config.DistillConfig}
-    return {**shared, **runs, "prepare": prepare, "evaluate": evaluate, "grid": grid}
+    return {**shared, **runs, "prepare": prepare, "evaluate": evaluate}
 
 
 def typed_arguments(
@@ -165,7 +164,7 @@ def show_messages() -> None:
     logger = logging.getLogger("zoo")
     # of processes that train together, the first one speaks
     logger.setLevel(logging.INFO if is_main() else logging.ERROR)
-    # `python -m zoo --verbose train` shows messages by the root logger already
+    # `zoo --verbose train` shows messages by the root logger already
     if not logging.getLogger().handlers and not any(isinstance(handler, _Lines) for handler in logger.handlers):
         logger.addHandler(_Lines())
 

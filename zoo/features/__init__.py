@@ -12,6 +12,7 @@ from zoo.features.frontend import (
 from zoo.features.level import a_weighted_level_db, sound_level_db
 from zoo.features.loudness import loudness_db, rms_db
 from zoo.features.pitch import track_pitch
+from zoo.features.sound_files import rate_of
 from zoo.features.values import clean_f0, clean_loudness
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "extract_features",
     "loudness_db",
     "measure_loudness",
+    "rate_of",
     "read_audio",
     "rms_db",
     "scale_f0",

@@ -177,8 +177,7 @@ class _Names:
         self.found: dict[str, Callable[..., Any]] = {}
         self._kinds: dict[str, list[str]] = {}
         for kind, components in registry.KINDS.items():
-            # Models are named in text ("gru-S"): their names are no gin names, and are resolved by zoo.models.naming.
-            for name in components if kind != "models" else ():
+            for name in components if components.in_gin else ():
                 self._kinds.setdefault(name, []).append(kind)
 
     def all(self) -> set[str]:

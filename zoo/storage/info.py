@@ -8,8 +8,8 @@ from typing import Any
 
 from zoo import registry
 from zoo.storage.config import ModelConfig, read_config
-from zoo.storage.metrics_file import read_metrics
 from zoo.storage.reading import read_whole
+from zoo.storage.results import read_metrics
 from zoo.storage.run_files import WEIGHTS
 
 

@@ -19,6 +19,7 @@ from zoo.models.model import Model
 from zoo.registry.requirements import library
 from zoo.storage import store
 from zoo.storage.files import beside
+from zoo.storage.results import write_metrics
 from zoo.training import evaluation
 from zoo.training.batches import Batch
 from zoo.training.checkpoints import Row, read_history
@@ -192,7 +193,7 @@ def finish(setup: Setup, to: Destination, labels: Sequence[str]) -> evaluation.S
     if setup.config.evaluate:
         _log.info("Measuring on %d %s segments ...", len(chosen.positions), chosen.split)
         summary = evaluation.measure(systems, chosen.segments)
-        evaluation.write_metrics(summary, folder / "metrics.json")
+        write_metrics(summary, folder / "metrics.json")
         _log.info("%s", evaluation.table(summary))
     _write_card(folder)
     if to.name is not None:
