@@ -26,9 +26,7 @@ from zoo.storage import (
     write_metrics,
     write_seeds,
 )
-from zoo.training import DistillConfig, distill, train
-from zoo.training.loop import Finished
-from zoo.training.setup import Records
+from zoo.training import DistillConfig, Finished, Records, distill, train
 from zoo_experiments.jobs import Job, State, Status, run_jobs
 from zoo_experiments.run_table import write_csv
 

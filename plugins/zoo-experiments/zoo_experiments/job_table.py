@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from zoo.checks import one_line, write_controls
 from zoo.storage import text_table
-from zoo.training.progress import duration
+from zoo.training import duration
 from zoo_experiments.jobs import State, Status
 
 _REDRAW_SECONDS = 2.0

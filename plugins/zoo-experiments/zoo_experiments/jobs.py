@@ -26,9 +26,7 @@ from pathlib import Path
 from zoo.errors import ConfigError, ZooError
 from zoo.executors import ends_with_parent
 from zoo.storage import holder_of
-from zoo.training.checkpoints import read_history
-from zoo.training.progress import StopRequest
-from zoo.training.run_folder import can_resume, has_begun, is_done
+from zoo.training import StopRequest, can_resume, has_begun, is_done, read_history
 
 _log = logging.getLogger(__name__)
 

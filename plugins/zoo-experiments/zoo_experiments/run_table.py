@@ -21,7 +21,7 @@ from zoo.storage import (
     spread,
     write_atomically,
 )
-from zoo.training.checkpoints import read_history
+from zoo.training import read_history
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from zoo import resolve
 from zoo.storage import CONFIG, ModelInfo, SeedResults, describe_folder, read_seeds, teachers_of
-from zoo.training.checkpoints import Row, read_history
+from zoo.training import Row, read_history
 
 ROLES = ("recording", "teacher", "student")
 

@@ -19,7 +19,7 @@ from zoo.storage import (
     systems_in,
     teachers_of,
 )
-from zoo.training.progress import duration
+from zoo.training import duration
 from zoo_report.runs import Comparison, Run
 
 
