@@ -102,7 +102,7 @@ def dry(model: Model, asked: Asked) -> torch.Tensor:
 
 def away_db(model: Model, asked: Asked) -> float:
     """How far a model's loudness is from what a phrase asks for, on average but for pauses."""
-    audio = model.play(asked.features, level="normalised")[None]
+    audio = model.render(asked.features, level="normalised")[None]
     found = measure_loudness(audio, sample_rate=model.sample_rate, hop=model.hop, settings=model.feature_settings())
     wanted = asked.features.loudness_db
     heard = wanted > wanted.max() - QUIET_DB

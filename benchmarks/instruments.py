@@ -178,7 +178,7 @@ def transfer(model: Model, phrases: Phrases, span: tuple[float, float] | None, p
     )
     for asked in phrases.for_model(model, span):
         following = metrics.follows(
-            model.play(asked.features, level="normalised"),  # at the level that the loudness was asked at
+            model.render(asked.features, level="normalised"),  # at the level that the loudness was asked at
             asked.features.f0_hz,
             asked.features.loudness_db,
             sample_rate=model.sample_rate,

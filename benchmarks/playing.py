@@ -64,7 +64,7 @@ class Performance:
             now = slice(frame, frame + self.block)
             noise = self.noise[:, now.start * hop : now.stop * hop]
             began = time.perf_counter()
-            made = self.player.play(self.f0_hz[:, now], self.loudness_db[:, now], noise)
+            made = self.player.process(self.f0_hz[:, now], self.loudness_db[:, now], noise)
             self.seconds.append(time.perf_counter() - began)
             self.blocks.append(made)
 

@@ -219,7 +219,7 @@ def test_api_refuses_them_too(recording):
         model.synthesize(np.zeros(400), sample_rate=0)
     with pytest.raises(ConfigError, match="seed"):
         zoo.Player(model, seed=2**64)
-    assert zoo.Player(model, seed=2**64 - 1).play(440.0, -20.0).shape == (64,)
+    assert zoo.Player(model, seed=2**64 - 1).process(440.0, -20.0).shape == (64,)
 
 
 @pytest.mark.parametrize(

@@ -86,9 +86,9 @@ def test_what_a_model_is_asked_can_be_changed_before_it_is_played(model, recordi
     asked = player.analyse(recording, pitch="yin", transpose=12)
     assert asked.f0_hz.median() == pytest.approx(660, rel=0.01)
     whole = player.synthesize(recording, pitch="yin", transpose=12)
-    assert np.array_equal(player.play(asked), whole)
+    assert np.array_equal(player.render(asked), whole)
     softer = dataclasses.replace(asked, loudness_db=asked.loudness_db - 20)
-    assert not np.allclose(player.play(softer), whole)
+    assert not np.allclose(player.render(softer), whole)
 
 
 def test_synthesize_gives_the_recordings_level_back(model, recording):

@@ -49,7 +49,7 @@ def test_it_is_a_registered_component():
 def test_what_is_played_is_a_variation_of_the_segments(share, semitones, decibels, unvoiced, step):
     batch = a_batch()
     loss = FunctionMatching(share=share, semitones=semitones, decibels=decibels, unvoiced=unvoiced)
-    played = loss.imagine(batch, hop=HOP, step=step)
+    played = loss.sample_inputs(batch, hop=HOP, step=step)
     length = max(1, round(share * FRAMES))
     assert played["f0_hz"].shape == played["loudness_db"].shape == (3, length)
     assert played["noise"].shape == (3, length * HOP)
@@ -71,7 +71,7 @@ def test_pitch_and_loudness_come_from_different_places_of_a_segment():
     loss = FunctionMatching(semitones=0.0, decibels=0.0, unvoiced=0.0)
     apart = []
     for step in range(20):
-        played = loss.imagine(batch, hop=HOP, step=step)
+        played = loss.sample_inputs(batch, hop=HOP, step=step)
         assert played["f0_hz"].diff().allclose(torch.tensor(1.0))
         assert played["loudness_db"].diff().allclose(torch.tensor(0.25))
         apart.append(float((played["f0_hz"][0, 0] - 200) - (played["loudness_db"][0, 0] + 60) / 0.25))
@@ -82,12 +82,12 @@ def test_pitch_and_loudness_come_from_different_places_of_a_segment():
 def test_what_is_played_depends_on_the_step_and_the_segment_alone():
     loss, batch = FunctionMatching(), a_batch()
     torch.manual_seed(1)
-    first = loss.imagine(batch, hop=HOP, step=3)
+    first = loss.sample_inputs(batch, hop=HOP, step=3)
     torch.manual_seed(2)
     backwards = {name: value.flip(0) for name, value in batch.items()}
-    again = loss.imagine(backwards, hop=HOP, step=3)
+    again = loss.sample_inputs(backwards, hop=HOP, step=3)
     assert all(torch.equal(first[name], again[name].flip(0)) for name in first)
-    other = loss.imagine(batch, hop=HOP, step=4)
+    other = loss.sample_inputs(batch, hop=HOP, step=4)
     assert not torch.equal(first["f0_hz"], other["f0_hz"])
 
 
@@ -96,7 +96,7 @@ def test_value_is_that_of_the_loss_within_on_what_both_play(pair):
     loss.bind(*pair)
     loss.advance(7)
     value = loss(*rendered(pair, batch), batch)
-    played = loss.imagine(batch, hop=HOP, step=7)
+    played = loss.sample_inputs(batch, hop=HOP, step=7)
     control = Control(relative=True)
     control.bind(*pair)
     torch.testing.assert_close(value, control(*rendered(pair, played), played))

@@ -10,7 +10,7 @@ from pathlib import Path
 import yaml
 from huggingface_hub.repocard import REGEX_YAML_BLOCK
 
-from zoo.checks.bounded_files import read_bounded
+from zoo.checks.text_files import read_bounded
 from zoo.errors import CheckpointError
 
 MOST_CARD_BYTES = 2 * 2**20

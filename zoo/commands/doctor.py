@@ -126,6 +126,7 @@ def examine() -> Report:
         "devices": _devices,
         "kernels": _kernels,
         "folders": environment.folders,
+        "golden audio": environment.golden_audio,
         "components": _components,
         "pitch": environment.pitch_trackers,
         "plugins": environment.plugins,

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from zoo.errors import HubError, listing
+from zoo.errors import HubError, PluginError, ZooError, listing
 from zoo.registry import paths
 
 if TYPE_CHECKING:
@@ -97,6 +97,30 @@ def pitch_trackers(report: Report) -> dict[str, str]:
         else:
             took = time.perf_counter() - began
             found[name] = f"works (a tone of {_TONE_HZ:.0f} Hz is {float(f0_hz.median()):.0f} Hz; {took:.1f} s)"
+    return found
+
+
+def golden_audio(report: Report) -> dict[str, str]:
+    """Whether the models that are here make the audio that they made where they were saved."""
+    from zoo.models.loading import check_golden
+    from zoo.storage.store import shipped_models, stored_models
+
+    found, unchecked = {}, []
+    models = {**shipped_models(), **stored_models()}
+    for name, folder in models.items():
+        try:
+            difference = check_golden(folder)
+        except PluginError:  # what it needs is not installed: the model cannot be played here, and loading says so
+            unchecked.append(name)
+        except ZooError as error:
+            found[name] = str(error)
+            report.problems.append(str(error))
+        else:
+            if difference is None:
+                unchecked.append(name)
+    found["as saved"] = f"{len(models) - len(found) - len(unchecked)} of {len(models)} models"
+    if unchecked:
+        found["not checked"] = ", ".join(unchecked)
     return found
 
 

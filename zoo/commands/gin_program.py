@@ -127,7 +127,7 @@ def run(command: str, options: argparse.Namespace, *, outside: bool = False) -> 
     configuration = configure(files, options.bindings, functions=main_functions(), outside=outside)
     config = configuration.make(command)
     records = {"config.gin": configuration.config, "operative.gin": configuration.operative}
-    function: Callable[..., object] = {"train": training.train, "distill": training.distill}[command]
+    function: Any = {"train": training.train, "distill": training.distill}[command]
     function(
         config,
         out=options.out,

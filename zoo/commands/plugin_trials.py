@@ -166,4 +166,4 @@ def _try(kind: str, name: str) -> Failure | None:
 
 def _cause(error: ZooError) -> str:
     cause = error.__cause__
-    return f"{type(cause).__name__}: {registry.said_by(cause)}" if cause else str(error)
+    return f"{type(cause).__name__}: {registry.message_of(cause)}" if cause else str(error)

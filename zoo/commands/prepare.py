@@ -13,8 +13,8 @@ from typing import NoReturn
 from zoo import registry
 from zoo.commands import cli, gin_program
 from zoo.datasets import Outcome, Preparation, Recording
-from zoo.datasets.preparation.preparing import Progress
-from zoo.datasets.preparation.recipe import DEFAULT_CREPE_MODEL, prepare
+from zoo.datasets.preparation.preparing import ProgressCallback
+from zoo.datasets.preparation.recipe import prepare
 from zoo.errors import ConfigError
 from zoo.features.frontend import NORMALIZATIONS
 
@@ -56,7 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--attribution", metavar="TEXT", help="who made the recordings, and under which licence; an INDEX.tsv beside "
         "or above them is read by itself")  # fmt: skip
     add("--pitch", default="torchcrepe", help=f"pitch tracker: {', '.join(registry.pitch)} (default: torchcrepe)")
-    add("--pitch-model", metavar="MODEL", help=f"torchcrepe's model: tiny or full (default: {DEFAULT_CREPE_MODEL})")
+    add("--pitch-model", metavar="MODEL", help="torchcrepe's model: tiny (default) or full")
     add("--fmin", type=float, default=defaults.features.fmin, help="lowest pitch in Hz (default: %(default)g)")
     add("--fmax", type=float, default=defaults.features.fmax, help="highest pitch in Hz (default: %(default)g)")
     add("--sample-rate", type=int, default=defaults.sample_rate, help="in Hz (default: %(default)s)")
@@ -165,7 +165,7 @@ def _duration(seconds: float) -> str:
 
 
 @contextmanager
-def _progress() -> Iterator[Progress]:
+def _progress() -> Iterator[ProgressCallback]:
     if not sys.stderr.isatty():
 
         def line(done: int, total: int, name: str) -> None:

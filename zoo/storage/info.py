@@ -1,4 +1,4 @@
-"""What is known of a model from its folder, without loading it."""
+"""What is known of a model from its folder, without loading it; metrics.json is a part of it."""
 
 from __future__ import annotations
 

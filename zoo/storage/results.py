@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from zoo.checks.bounded_files import read_json
 from zoo.checks.limits import short
+from zoo.checks.text_files import read_json
 from zoo.errors import CheckpointError
 from zoo.storage.files import write_atomically
 

@@ -40,7 +40,7 @@ class Cost:
         file_bytes: Of its weights as a file; of an untrained architecture, what they would take.
         operations: Of the decoder, for a second of audio.
         real_time_factor: Time to render whole clips over their duration, on one thread.
-        block_seconds: Time to render a block of so many frames on one thread; empty without a step form.
+        block_seconds: Time to render a block of so many frames on one thread; empty without a streaming interface.
         block_share: The same over the block's duration.
         training_step: Seconds of a training step; None where it was not measured.
     """
@@ -100,7 +100,7 @@ def block_seconds(model: Model, frames: int, *, blocks: int = 60) -> float | Non
         blocks: To take the median of, after a few that are not timed.
 
     Returns:
-        Seconds; None where decoder or synth has no step form.
+        Seconds; None where decoder or synth has no streaming interface.
     """
     try:
         player = Player(model)
@@ -113,7 +113,7 @@ def block_seconds(model: Model, frames: int, *, blocks: int = 60) -> float | Non
     try:
         for _ in range(blocks + 5):
             begin = time.perf_counter()
-            float(player.play(f0_hz, loudness_db)[0])  # waits for a device that works by itself
+            float(player.process(f0_hz, loudness_db)[0])  # waits for a device that works by itself
             times.append(time.perf_counter() - begin)
     finally:
         torch.set_num_threads(threads)

@@ -297,7 +297,7 @@ class DistillConfig(RunConfig):
         tells one loss from others; here there is none to tell it from.
         """
         shared = {one.name: getattr(self, one.name) for one in fields(RunConfig)}
-        kept = [copy.deepcopy(loss) for loss in self.losses or () if not loss.taught]
+        kept = [copy.deepcopy(loss) for loss in self.losses or () if not loss.uses_teacher]
         for loss in kept:
             loss.set_weight(1.0)
         return TrainConfig(**{**shared, "losses": kept or None}, model=self.student, model_options=self.student_options)

@@ -231,7 +231,7 @@ class Fit:
             "batch_size": self.stream.size,
         }
         model.config = model.config.with_changes(lineage={**model.config.lineage, "training": training})
-        checkpoint.save(model, self.setup.folder)
+        checkpoint.save(model, self.setup.folder, golden=False)
 
     def _is_stale(self) -> bool:
         patience = self.setup.config.trainer.early_stopping

@@ -19,6 +19,7 @@ from zoo.models.model import Model
 from zoo.registry.requirements import library
 from zoo.storage import store
 from zoo.storage.files import beside
+from zoo.storage.golden import write_golden
 from zoo.storage.results import write_metrics
 from zoo.training import evaluation
 from zoo.training.batches import Batch
@@ -178,6 +179,7 @@ def finish(setup: Setup, to: Destination, labels: Sequence[str]) -> evaluation.S
     """
     folder, dataset, teacher = setup.folder, setup.dataset, setup.teacher
     best = load_folder(folder)
+    write_golden(best, folder)
     systems: dict[str, Model | Teacher] = (
         {"student": best} if teacher is None else {"teacher": teacher, "student": best}
     )

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from zoo.checks.bounded_files import read_json
+from zoo.checks.text_files import read_json
 from zoo.errors import CheckpointError, ConfigError, InUseError, ZooError
 from zoo.storage.config import read_config
 from zoo.storage.files import write_atomically

@@ -24,7 +24,7 @@ from zoo.models.loading import load_folder
 from zoo.models.model import Model
 from zoo.registry import paths
 from zoo.storage.checkpoint import weights_hash
-from zoo.synths.reverb import Reverb
+from zoo.synths import Reverb
 from zoo.training import evaluation, report
 from zoo.training.batches import is_main
 from zoo.training.checkpoints import LAST, State, check_identity, load_state
@@ -121,7 +121,7 @@ def set_up(config: TrainConfig | DistillConfig, to: Destination, stack: ExitStac
     folder = stack.enter_context(claimed(config, to, student))
     teacher = teacher_of(config, dataset, instrument) if isinstance(config, DistillConfig) else None
     losses = losses_of(config)
-    if trainer.cuda_graphs and (running := [loss.label for loss in losses if loss.plays]):
+    if trainer.cuda_graphs and (running := [loss.label for loss in losses if loss.runs_student]):
         raise ConfigError(
             f"cuda_graphs = True does not go with {listing(running)}: a recorded decoder plays one batch per step."
         )
@@ -331,8 +331,8 @@ def _network(model: Model) -> dict[str, object]:
 
 
 def _reverb(model: Model, student: Model, teacher: Model) -> Reverb:
-    reverb = getattr(model.synth, "reverb", None)
-    if not isinstance(reverb, Reverb):
+    reverb = model.synth.reverb
+    if reverb is None:
         raise ConfigError(
             f"{student.name} cannot begin with the reverb of {teacher.name}: the synth of {model.name} has none. "
             "Leave out distill.teacher_reverb."

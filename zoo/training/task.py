@@ -10,9 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from zoo.errors import TrainingError
-from zoo.features import scale_f0, scale_loudness
 from zoo.losses.distillation import Loss, compute
-from zoo.losses.spectra_cache import KeptSpectra
+from zoo.losses.spectra_cache import SpectraCache
 from zoo.models.model import Model
 from zoo.models.rendering import Rendering
 from zoo.training.batches import Batch, count, fixed_noise, step_noise, sum_over_all
@@ -52,7 +51,7 @@ class Task(nn.Module):
         self.epoch_of = epoch_of
         self.labels = unique_labels(losses)
         self.step = 0
-        self.spectra = KeptSpectra()
+        self.spectra = SpectraCache()
         self._targets: dict[int, Rendering] = {}
 
     @property
@@ -102,7 +101,7 @@ class Task(nn.Module):
             rendering: Rendering = self.model(batch["f0_hz"], batch["loudness_db"], noise)
         except ValueError:  # a synth's kernels refuse NaN; here it is the training that made it
             with torch.no_grad():
-                controls = self.model.decoder(scale_f0(batch["f0_hz"]), scale_loudness(batch["loudness_db"])).controls
+                controls = self.model.decode(batch["f0_hz"], batch["loudness_db"]).controls
             bad = [name for name, value in controls.items() if not torch.isfinite(value).all()]
             if not bad:
                 raise

@@ -25,7 +25,6 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from zoo.features import scale_f0, scale_loudness
 from zoo.models.model import Model
 from zoo.registry.paths import cache_home
 from zoo.storage.cache_folder import CacheFolder
@@ -281,7 +280,7 @@ def compute_fields(model: Model, batch: Batch, names: Sequence[str]) -> dict[str
     """
     device = next(model.parameters()).device
     f0_hz, loudness_db = batch["f0_hz"].to(device), batch["loudness_db"].to(device)
-    controls, hidden = model.decoder(scale_f0(f0_hz), scale_loudness(loudness_db))
+    controls, hidden = model.decode(f0_hz, loudness_db)
     kinds = {name: name.partition("-")[0] for name in names}
     noise_seeds = max((int(name.partition("-")[2]) for name, kind in kinds.items() if kind in _NOISY), default=0)
     if "scaled_controls" in kinds.values():
