@@ -15,13 +15,13 @@ from pathlib import Path
 
 from zoo.cards import write_card
 from zoo.datasets import open_dataset
+from zoo.datasets.data_range import range_of
 from zoo.errors import DatasetError, ZooError
 from zoo.models.loading import load_folder
 from zoo.storage.config import read_config
 from zoo.storage.files import write_atomically
 from zoo.storage.golden import write_golden
 from zoo.storage.run_files import CONFIG
-from zoo.training.data_range import range_of
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -38,6 +38,8 @@ from pathlib import Path
 
 import soundfile
 import torch
+from zoo.training.data_range import range_of
+from zoo.training.done import is_done
 
 from zoo.datasets import Preparation, open_dataset, prepare_dataset
 from zoo.datasets.preparation.analysis import read_analysis
@@ -47,8 +49,6 @@ from zoo.features import FeatureSettings
 from zoo.models.model import create
 from zoo.storage import checkpoint
 from zoo.storage.locks import IN_USE
-from zoo.training.data_range import range_of
-from zoo.training.done import is_done
 
 MARK = "ZOO_TRIAL"
 PATIENCE_SECONDS = 5.0

@@ -23,8 +23,8 @@ from zoo_kernels.bench.tables import machine
 
 import zoo
 from zoo import registry
+from zoo.storage import markdown_table
 from zoo.storage.files import write_atomically
-from zoo.training.results import table
 
 STRETCH = 48
 """Frames that are played before it is the next model's turn."""
@@ -125,7 +125,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         timings = [cell for performance in performances for cell in performance.timing()]
         error = max(performance.error() for performance in performances)
         lines.append((name, f"{voices}", f"{1e3 * performances[0].setup:.1f}", *timings, f"{error:.0e}"))
-    text = table(lines)
+    text = markdown_table(lines)
     chosen = [] if options.models == registry.models.names() else options.models
     command = shlex.join(["python", "benchmarks/playing.py", *chosen])
     about = f"""

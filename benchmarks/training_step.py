@@ -28,7 +28,7 @@ from zoo.decoders import blocks, s4, state_space
 from zoo.losses.distillation import Loss, OutputAudio, Reconstruction, compute
 from zoo.models.model import create
 from zoo.models.rendering import Rendering
-from zoo.training.memory import keep_freed_memory
+from zoo.training.fit import keep_freed_memory
 
 FORMS = ("zoo", "direct sums", "textbook")
 

@@ -14,7 +14,6 @@ from building import PLUGINS
 import zoo
 import zoo.registry
 import zoo.registry.paths
-from zoo.__main__ import COMMANDS
 
 CHECKOUT = Path(__file__).parent.parent
 RUNNABLE = [CHECKOUT / "docs" / "streaming.md"]  # their Python runs as it stands, from top to bottom
@@ -54,8 +53,8 @@ def test_links_within_the_checkout_lead_somewhere(page):
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(CHECKOUT)))
 def test_commands_on_the_pages_exist(page):
-    commands = set(re.findall(r"python -m zoo[. ]([a-z][a-z-]*)", page.read_text()))
-    assert commands <= set(COMMANDS)
+    commands = set(re.findall(r"(?:python -m zoo[. ]|^zoo |`zoo )([a-z][a-z-]*)", page.read_text(), re.MULTILINE))
+    assert commands <= set(zoo.registry.commands)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(CHECKOUT)))

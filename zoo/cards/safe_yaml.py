@@ -26,7 +26,7 @@ def read_card(path: Path) -> str:
     Raises:
         CheckpointError: It is no UTF-8 text, a folder, or too large.
     """
-    remedy = "Save it as UTF-8, or remove it: python -m zoo card RUN writes it anew."
+    remedy = "Save it as UTF-8, or remove it: zoo card RUN writes it anew."
     return read_bounded(path, most_bytes=MOST_CARD_BYTES, error=CheckpointError, remedy=remedy)
 
 

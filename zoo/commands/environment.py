@@ -1,4 +1,4 @@
-"""What `python -m zoo doctor` finds around zoo: folders, pitch trackers, plugins and the Hub."""
+"""What `zoo doctor` finds around zoo: folders, pitch trackers, plugins and the Hub."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def pitch_trackers(report: Report) -> dict[str, str]:
             cause = f"{type(error.__cause__ or error).__name__}: {error.__cause__ or error}"
             found[name] = f"cannot be used: {error}"
             if any(offer.distribution == OWN for offer in registry.pitch.entries()[name]):
-                report.blame(cause, f"The pitch tracker {name} cannot be used ({cause}). Type, {INSTALL_OWN}")
+                report.add_problem(cause, f"The pitch tracker {name} cannot be used ({cause}). Type, {INSTALL_OWN}")
         else:
             took = time.perf_counter() - began
             found[name] = f"works (a tone of {_TONE_HZ:.0f} Hz is {float(f0_hz.median()):.0f} Hz; {took:.1f} s)"

@@ -58,7 +58,7 @@ def examine_plugins() -> list[Plugin]:
     for plugin in found.values():
         _name_what_it_brings(plugin)
         own = [each for each in failures if each.name in plugin.brings.get(each.kind, [])]
-        plugin.failures = {(each.kind, each.name): each.said for each in own}
+        plugin.failures = {(each.kind, each.name): each.problem for each in own}
         wrong = version_conflict(plugin.distribution)
         if wrong is not None:
             plugin.problems.append(f"It is made for {wrong.problem}. Type: {wrong.fix}")
@@ -101,7 +101,7 @@ def _causes(plugin: Plugin, failures: list[Failure]) -> Iterator[str]:
         lacking = lacking or each.of_import
         if each.cause not in told:
             told.add(each.cause)
-            yield each.said
+            yield each.problem
     if not lacking:  # else what it lacks has been told already, with the import that failed for it
         for requirement in missing_requirements(plugin.distribution):
             yield f"It needs {requirement.problem}. Type: {requirement.fix}"

@@ -1,4 +1,4 @@
-"""`python -m zoo synth`: timbre transfer."""
+"""Timbre transfer: play a recording on a model's instrument."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 def main(arguments: list[str]) -> int:
     """Run the command and give its exit code."""
     parser = cli.parser(
-        "python -m zoo synth",
+        "zoo synth",
         "Timbre transfer: play a recording's pitch and loudness on a model's instrument.",
         [
-            "python -m zoo synth runs/my-flute voice.wav flute.wav",
-            "python -m zoo synth runs/my-flute voice.wav flute.wav --transpose -12 --loudness -6",
-            "python -m zoo synth runs/my-flute voice.wav flute.wav --fit off --level normalised",
-            "python -m zoo synth runs/my-flute voice.wav flute.wav --pitch yin",
-            "python -m zoo synth runs/my-flute voice.wav flute.wav --check",
+            "zoo synth runs/my-flute voice.wav flute.wav",
+            "zoo synth runs/my-flute voice.wav flute.wav --transpose -12 --loudness -6",
+            "zoo synth runs/my-flute voice.wav flute.wav --fit off --level normalised",
+            "zoo synth runs/my-flute voice.wav flute.wav --pitch yin",
+            "zoo synth runs/my-flute voice.wav flute.wav --check",
         ],
     )
     parser.add_argument("model", help="a name, or a run's folder")

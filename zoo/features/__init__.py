@@ -11,6 +11,7 @@ from zoo.features.frontend import (
 )
 from zoo.features.loudness import a_weighted_level_db, loudness_db, rms_db, sound_level_db
 from zoo.features.pitch import quick_options, track_pitch
+from zoo.features.sound_files import rate_of
 from zoo.features.values import clean_f0, clean_loudness
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "loudness_db",
     "measure_loudness",
     "quick_options",
+    "rate_of",
     "read_audio",
     "rms_db",
     "scale_f0",

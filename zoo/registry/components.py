@@ -90,11 +90,13 @@ class Registry:
         kind: Plural name of the kind; entry points of the group `zoo_<kind>` belong to it.
         singular: What messages call one of them.
         base: The class whose children they are, as `module:class`; by default they are whatever can be called.
+        in_gin: Whether gin files name them.
     """
 
-    def __init__(self, kind: str, singular: str, *, base: str | None = None) -> None:
+    def __init__(self, kind: str, singular: str, *, base: str | None = None, in_gin: bool = True) -> None:
         self.kind = kind
         self.singular = singular
+        self.in_gin = in_gin
         self._base = base
         self.group = f"zoo_{kind}"
         self._registered: dict[str, Any] = {}
@@ -339,8 +341,12 @@ datasets = Registry("datasets", "dataset")
 pitch = Registry("pitch", "pitch tracker")
 loudness = Registry("loudness", "loudness")
 metrics = Registry("metrics", "metric")
-models = Registry("models", "model")
+# models are named in text ("gru-S"), resolved by zoo.models.naming
+models = Registry("models", "model", in_gin=False)
+commands = Registry("commands", "command", in_gin=False)
+executors = Registry("executors", "executor", in_gin=False)
 
 KINDS: dict[str, Registry] = {
-    r.kind: r for r in (decoders, synths, losses, loss_weights, datasets, pitch, loudness, metrics, models)
+    r.kind: r
+    for r in (decoders, synths, losses, loss_weights, datasets, pitch, loudness, metrics, models, commands, executors)
 }

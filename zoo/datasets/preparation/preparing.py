@@ -18,6 +18,7 @@ from typing import Any
 
 from safetensors.torch import load_file
 
+from zoo import registry
 from zoo.checks.path_names import check_path_name
 from zoo.datasets.preparation.analysis import TENSORS, Analysis, Preparation, read_analysis, try_tracker, work_name
 from zoo.datasets.preparation.cutting import Span
@@ -60,6 +61,7 @@ def prepare_dataset(
     dataset: str = "folder",
     name: str | None = None,
     jobs: int = 1,
+    executor: str = "local",
     force: bool = False,
     starting: Callable[[Sequence[Recording]], None] | None = None,
     progress: ProgressCallback | None = None,
@@ -72,7 +74,8 @@ def prepare_dataset(
         preparation: The settings.
         dataset: The component's name, to be stored.
         name: What to call the dataset; its folder's name where None.
-        jobs: How many processes analyse.
+        jobs: How many recordings are analysed at a time.
+        executor: What runs that, by its name.
         force: Replace a dataset that was made with other settings or recordings.
         starting: Called before analysis with the recordings that are yet to be analysed, if there are any.
         progress: Called after each recording with how many are done, how many there are, and its id.
@@ -90,6 +93,7 @@ def prepare_dataset(
     out = Path(out)
     if jobs < 1:
         raise ConfigError(f"--jobs must be 1 or more, not {jobs}.")
+    registry.executors.entry(executor)
     preparation = (preparation or Preparation()).resolved()
     definitions(preparation)  # a wrong name or option of the loudness shows here, not after the first recording
     plans = [_plan(out / subset, group, preparation, dataset) for subset, group in _by_subset(recordings).items()]
@@ -106,7 +110,7 @@ def prepare_dataset(
         # another process may have made it since
         outcomes = {plan.path: _already_there(plan, force) for plan in plans}
         if missing := [plan for plan in plans if outcomes[plan.path] is None]:
-            outcomes |= _make(missing, out / WORK_NAME, preparation, name, jobs, starting, progress)
+            outcomes |= _make(missing, out / WORK_NAME, preparation, name, jobs, executor, starting, progress)
     return [outcome for outcome in outcomes.values() if outcome is not None]
 
 
@@ -116,6 +120,7 @@ def _make(
     preparation: Preparation,
     name: str | None,
     jobs: int,
+    executor: str,
     starting: Callable[[Sequence[Recording]], None] | None,
     progress: ProgressCallback | None,
 ) -> dict[Path, Outcome]:
@@ -127,7 +132,7 @@ def _make(
         for plan in missing
         for recording, digest in zip(plan.recordings, plan.digests, strict=True)
     }
-    analyse_all(todo, preparation, jobs=jobs, starting=starting, progress=progress)
+    analyse_all(todo, preparation, jobs=jobs, executor=executor, starting=starting, progress=progress)
     try:
         outcomes = {plan.path: _assemble(plan, preparation, work, name) for plan in missing}
     except DatasetError:

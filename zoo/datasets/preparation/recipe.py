@@ -54,6 +54,7 @@ def prepare(
     split_seed: int = 0,
     device: str = "cpu",
     jobs: int = 1,
+    executor: str = "local",
     force: bool = False,
     starting: Starting | None = None,
     progress: ProgressCallback | None = None,
@@ -91,7 +92,8 @@ def prepare(
         min_snr: Segments whose level is less than so many dB over their recording's noise floor are left out.
         split_seed: Another number splits otherwise.
         device: Where torchcrepe runs.
-        jobs: Processes that analyse at once.
+        jobs: How many recordings are analysed at a time.
+        executor: What runs that, by its name.
         force: Replace a dataset made with other settings or recordings.
         starting: Called before the work with the recordings that are still to be analysed.
         progress: Called after each recording with how many are done, of how many, and its name.
@@ -145,6 +147,7 @@ def prepare(
         preparation,
         dataset=dataset,
         jobs=jobs,
+        executor=executor,
         force=force,
         starting=None if starting is None else lambda todo: starting(todo, preparation),
         progress=progress,
