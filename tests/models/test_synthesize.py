@@ -5,7 +5,7 @@ import math
 import pytest
 import soundfile
 import torch
-from test_fit import SPAN
+from ranges import SPAN
 
 import zoo
 from zoo.__main__ import main
