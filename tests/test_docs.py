@@ -139,7 +139,7 @@ def test_plugin_guide_s_notebook_runs_as_shown_and_its_messages_are_real():
 
 
 def test_plugin_guide_names_every_group_and_every_check():
-    brought = section(PLUGINS_PAGE, "## What a plugin can bring")
+    brought = section(PLUGINS_PAGE, "## What a plugin can add")
     groups = {kind.group for kind in zoo.registry.KINDS.values()} | {zoo.registry.paths.RESOURCES}
     assert set(re.findall(r"`(zoo_\w+)`", brought)) == groups
     assert set(re.findall(r"`(check_\w+)`", brought)) == set(zoo.testing.__all__)
