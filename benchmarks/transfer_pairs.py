@@ -262,7 +262,7 @@ def page(tallies: Sequence[Tally], earlier: Sequence[Tally], options: argparse.N
     if earlier:
         text += (
             "\n## Before\n\nThese are the same phrases with an older zoo. It did not give results the A-weighted level "
-            "of the recording, did not move them\ninto the model's range, did not hold pauses to the recording's level, "
+            "of the recording, did not move them\ninto the model's range, did not hold pauses to the recording's level "
             "and did not start the pitch search anew after silence.\n\n"
             f"{table(among(earlier, tallies))}\n"
         )
