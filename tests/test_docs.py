@@ -2,6 +2,7 @@
 
 import doctest
 import importlib
+import json
 import pkgutil
 import re
 from pathlib import Path
@@ -15,6 +16,8 @@ import zoo
 import zoo.registry
 import zoo.registry.paths
 from zoo.__main__ import COMMANDS
+from zoo.datasets.tones import tones
+from zoo.features import write_wav
 
 CHECKOUT = Path(__file__).parent.parent
 RUNNABLE = [CHECKOUT / "docs" / "streaming.md"]  # their Python runs as it stands, from top to bottom
@@ -43,6 +46,27 @@ def test_python_on_the_page_runs_as_shown(page):
     assert blocks
     for block in blocks:
         exec(block, namespace)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(CHECKOUT)))
+def test_names_that_python_on_the_page_imports_exist(page):
+    blocks = re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)
+    for line in (line for block in blocks for line in block.splitlines()):
+        if re.match(r"(from|import) (zoo|zoo_kernels)\b", line) and not line.endswith("("):
+            exec(line, {})
+
+
+def test_training_of_the_readme_runs_as_shown(tmp_path, monkeypatch):
+    """As it stands, but for fewer steps, a smaller teacher, and recordings of two seconds."""
+    for recording in tones(phrases=6, seconds=2.0):
+        write_wav(tmp_path / "recordings" / "flute" / f"{recording.id}.wav", recording.load(16000), sample_rate=16000)
+    blocks = re.findall(r"```python\n(.*?)```", (CHECKOUT / "README.md").read_text(), re.DOTALL)
+    (block,) = (block for block in blocks if "from zoo.training import" in block)
+    block, counts = re.subn(r"steps=[\d_]+", "steps=2", block.replace("gru-L", "gru-S"))
+    assert counts == 2
+    monkeypatch.chdir(tmp_path)
+    exec(block, {})
+    assert set(json.loads((tmp_path / "runs" / "flute-S" / "metrics.json").read_text())) >= {"teacher", "student"}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(CHECKOUT)))
