@@ -1,4 +1,4 @@
-"""`python -m zoo synth`: timbre transfer, of a recording or of a built-in melody."""
+"""`python -m zoo synth`: timbre transfer."""
 
 from __future__ import annotations
 
@@ -24,7 +24,6 @@ def main(arguments: list[str]) -> int:
         "python -m zoo synth",
         "Timbre transfer: play a recording's pitch and loudness on a model's instrument.",
         [
-            "python -m zoo synth gru-S-violin demo violin.wav",
             "python -m zoo synth runs/my-flute voice.wav flute.wav",
             "python -m zoo synth runs/my-flute voice.wav flute.wav --transpose -12 --loudness -6",
             "python -m zoo synth runs/my-flute voice.wav flute.wav --fit off --level normalised",
