@@ -59,7 +59,8 @@ def test_names_that_python_on_the_page_imports_exist(page):
 def test_training_of_the_readme_runs_as_shown(tmp_path, monkeypatch):
     """As it stands, but for fewer steps, a smaller teacher, and recordings of two seconds."""
     for recording in zoo.datasets.tones.tones(phrases=6, seconds=2.0):
-        zoo.features.write_wav(tmp_path / "recordings" / "flute" / f"{recording.id}.wav", recording.load(16000), sample_rate=16000)
+        path = tmp_path / "recordings" / "flute" / f"{recording.id}.wav"
+        zoo.features.write_wav(path, recording.load(16000), sample_rate=16000)
     blocks = re.findall(r"```python\n(.*?)```", (CHECKOUT / "README.md").read_text(), re.DOTALL)
     (block,) = (block for block in blocks if "from zoo.training import" in block)
     block, counts = re.subn(r"steps=[\d_]+", "steps=2", block.replace("gru-L", "gru-S"))
