@@ -36,10 +36,10 @@ from zoo.features import measure_loudness
 from zoo.metrics.transfer import QUIET_DB
 from zoo.models.loading import load_folder
 from zoo.models.model import Model
+from zoo.storage import MAIN_METRIC, markdown_table, read_metrics
 from zoo.storage.files import write_atomically
 from zoo.storage.lineage import teacher_reference
-from zoo.training.history import read_history
-from zoo.training.results import METRIC, metrics_of, table
+from zoo.training.checkpoints import read_history
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ def dry(model: Model, asked: Asked) -> torch.Tensor:
 
 def away_db(model: Model, asked: Asked) -> float:
     """How far a model's loudness is from what a phrase asks for, on average but for pauses."""
-    audio = model.play(asked.features, level="normalised")[None]
+    audio = model.render(asked.features, level="normalised")[None]
     found = measure_loudness(audio, sample_rate=model.sample_rate, hop=model.hop, settings=model.feature_settings())
     wanted = asked.features.loudness_db
     heard = wanted > wanted.max() - QUIET_DB
@@ -122,7 +122,7 @@ def examine(run: Path, phrases: Phrases, data: str) -> tuple[str, float, Found]:
         away.append(away_db(student, asked))
         distance = metrics.multi_scale_spectral_distance(dry(student, asked), dry(teacher, asked))
         likeness.append(float(distance[0]))
-    found = Found(float(metrics_of(run)["student"][METRIC]["mean"]), away, likeness)
+    found = Found(float(read_metrics(run / "metrics.json")["student"][MAIN_METRIC]["mean"]), away, likeness)
     return student.name, weight_of(run), found
 
 
@@ -156,7 +156,7 @@ def page(lines: Sequence[Line], options: argparse.Namespace) -> str:
         "`python benchmarks/function_matching.py RUNS --phrases PHRASES --data DATA` wrote this page.",
         f"Machine: {machine()}.",
         textwrap.fill(" ".join(text.split()), 120, break_long_words=False, break_on_hyphens=False),
-        table([head, *(line.cells() for line in lines)]),
+        markdown_table([head, *(line.cells() for line in lines)]),
     ]
     return "\n\n".join(parts) + "\n"
 

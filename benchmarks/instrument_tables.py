@@ -13,12 +13,10 @@ from typing import TYPE_CHECKING
 
 from zoo_kernels.bench.tables import machine
 
-from zoo.cards.labels import METRICS
 from zoo.commands import bench
 from zoo.metrics.transfer import QUIET_DB, SILENT_DB, dbfs
-from zoo.storage.lineage import teachers_of
+from zoo.storage import MAIN_METRIC, SYSTEMS, markdown_table, metric, spread, teachers_of
 from zoo.training.progress import duration
-from zoo.training.results import ARMS, METRIC, spread, table
 
 if TYPE_CHECKING:
     from instruments import Instrument
@@ -70,8 +68,8 @@ def command(options: argparse.Namespace) -> str:
 def _about_training() -> str:
     return _paragraph(f"""
         What each model's own files say. Steps are those that were trained, with the best one in brackets; time is that
-        of training alone, on the machine that trained it. The {METRICS[METRIC]} of each arm, and this model's errors
-        of pitch and loudness, are those that `python -m zoo.evaluate` found on held-out segments of the data; the
+        of training alone, on the machine that trained it. The {metric(MAIN_METRIC).title} of each system, and this
+        model's errors of pitch and loudness, are those that `zoo evaluate` found on held-out segments of the data; the
         noise floor is the distance between two renderings that differ in their noise alone. Lower is better.
     """)
 
@@ -103,8 +101,8 @@ def _about_transfer(options: argparse.Namespace, limits: Mapping[str, float]) ->
 def _about_resynthesis(options: argparse.Namespace, limits: Mapping[str, float]) -> str:
     return _paragraph(f"""
         Resynthesis: at most {options.segments} held-out segments of the model's own instrument. "Ratio" is the
-        {METRICS[METRIC]} to them over that of the same model before any training (seed 0), and must be at most
-        {limits["ratio"]:g}.
+        {metric(MAIN_METRIC).title} to them over that of the same model before any training (seed 0), and must be at
+        most {limits["ratio"]:g}.
     """)
 
 
@@ -114,15 +112,15 @@ def _paragraph(text: str) -> str:
 
 def training_table(found: Sequence[Instrument]) -> str:
     """Sizes, training and measures, a model a line."""
-    arms = [arm for arm in ARMS if any(f"{arm}_{METRIC}" in each.trained for each in found)]
+    systems = [name for name in SYSTEMS if any(MAIN_METRIC in each.known.metrics.get(name, {}) for each in found)]
     lines: list[Sequence[str]] = [
         ("model", "parameters", "weights, MB", "data", "teacher", "steps", "time",
-         *("this model" if arm == "student" else arm.replace("_", " ") for arm in arms), "pitch, cents", "loudness, dB")
+         *({**SYSTEMS, "student": "this model"}[name] for name in systems), "pitch, cents", "loudness, dB")
     ]  # fmt: skip
     for each in found:
-        row, known = each.trained, each.known
+        run, known = each.trained, each.known
         teachers = teachers_of(known.config)
-        steps = f"{row['steps']:,} ({row['best_step']:,})" if row.get("best_step") is not None else ""
+        best = run.training.get("best_step") if run else None
         lines.append(
             (
                 each.name,
@@ -130,19 +128,21 @@ def training_table(found: Sequence[Instrument]) -> str:
                 f"{known.size_bytes / 1e6:.3g}" if known.size_bytes is not None else "",
                 each.data_name,
                 str(teachers[0].get("name", "")) if teachers else "",
-                steps,
-                duration(row["seconds"]) if row.get("seconds") is not None else "",
-                *(spread(row.get(f"{arm}_{METRIC}"), row.get(f"{arm}_{METRIC}_std")) for arm in arms),
-                _number(row.get("student_f0_error_cents")),
-                _number(row.get("student_loudness_error_db")),
+                f"{run.steps:,} ({best:,})" if run and best is not None else "",
+                duration(run.seconds) if run and run.seconds is not None else "",
+                *(spread(known.metrics.get(name, {}).get(MAIN_METRIC)) for name in systems),
+                _number(known.metrics.get("student", {}).get("f0_error_cents", {}).get("mean")),
+                _number(known.metrics.get("student", {}).get("loudness_error_db", {}).get("mean")),
             )
         )
-    return table(lines)
+    return markdown_table(lines)
 
 
 def speed_table(found: Sequence[Instrument]) -> str:
     """What models cost to play, a model a line; the last column of `zoo bench`, the training step, is left out."""
-    return table([bench.TITLES[:-1], *(bench.cells(each.cost)[:-1] for each in found if each.cost is not None)])
+    return markdown_table(
+        [bench.TITLES[:-1], *(bench.cells(each.cost)[:-1] for each in found if each.cost is not None)]
+    )
 
 
 def checks_table(found: Sequence[Instrument]) -> str:
@@ -170,7 +170,7 @@ def checks_table(found: Sequence[Instrument]) -> str:
                 f"{failures} failed" if failures else "passed",
             )
         )
-    return table(lines)
+    return markdown_table(lines)
 
 
 def remarks(found: Sequence[Instrument]) -> str:

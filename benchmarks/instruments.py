@@ -30,12 +30,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 from unittest import mock
 
 import torch
 from instrument_phrases import Phrases, range_of
 from instrument_tables import page, worst
+from zoo_experiments.run_table import RunResult, result_of
 
 from zoo import metrics, resolve
 from zoo.datasets import Dataset, open_dataset
@@ -49,7 +49,6 @@ from zoo.storage.info import ModelInfo, describe_folder
 from zoo.training.batches import in_order
 from zoo.training.bench import Cost, measure_cost
 from zoo.training.evaluation import check_rates, held_out, play
-from zoo.training.results import result_of
 
 MAX_CENTS, MIN_FRAMES, MAX_LOUDNESS_DB, MAX_RATIO = 20.0, 20, 6.0, 0.6
 LIMITS = {"cents": MAX_CENTS, "frames": MIN_FRAMES, "loudness_db": MAX_LOUDNESS_DB, "ratio": MAX_RATIO}
@@ -132,7 +131,7 @@ class Instrument:
         name: Its name.
         folder: Where its files are.
         known: What config.json, the weights' header and metrics.json say.
-        trained: What `zoo.training.results` says of its training; empty without a history.
+        trained: What is known of its training; None without a history.
         played: Phrases of other instruments.
         resynthesis: Of its own; None where that could not be measured.
         cost: What it costs to play.
@@ -142,7 +141,7 @@ class Instrument:
     name: str
     folder: Path
     known: ModelInfo
-    trained: dict[str, Any]
+    trained: RunResult | None
     played: list[Played] = field(default_factory=list)
     resynthesis: Resynthesis | None = None
     cost: Cost | None = None
@@ -179,7 +178,7 @@ def transfer(model: Model, phrases: Phrases, span: tuple[float, float] | None, p
     )
     for asked in phrases.for_model(model, span):
         following = metrics.follows(
-            model.play(asked.features, level="normalised"),  # at the level that the loudness was asked at
+            model.render(asked.features, level="normalised"),  # at the level that the loudness was asked at
             asked.features.f0_hz,
             asked.features.loudness_db,
             sample_rate=model.sample_rate,
@@ -238,7 +237,7 @@ def folders_of(references: Sequence[str]) -> dict[str, Path]:
 
 def examine(name: str, folder: Path, phrases: Phrases, options: argparse.Namespace) -> Instrument:
     """Measure all that there is to measure of a model."""
-    found = Instrument(name, folder, describe_folder(folder), result_of(folder, name=name) or {})
+    found = Instrument(name, folder, describe_folder(folder), result_of(folder, name=name))
     with no_sockets() as attempts:
         model = resolve.load(folder)
         try:

@@ -23,6 +23,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from zoo_experiments.run_table import result_of
+from zoo_report import make_report
 
 import zoo
 from zoo.cards import card_text, hub_reference
@@ -32,12 +34,9 @@ from zoo.datasets.attribution import AttributionIndex
 from zoo.errors import ZooError
 from zoo.gin_config.configure import configure
 from zoo.hub.source import read_source
-from zoo.report import make_report
 from zoo.storage.lineage import attributions, teacher_reference, teachers_of
-from zoo.training.checkpoints import load_state
-from zoo.training.done import is_done
-from zoo.training.history import read_history
-from zoo.training.results import result_of
+from zoo.training.checkpoints import load_state, read_history
+from zoo.training.run_folder import is_done
 
 MOST_SECONDS = 5.0  # of the processor: others may be busy
 MOST_BYTES = 2**30

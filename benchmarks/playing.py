@@ -23,8 +23,8 @@ from zoo_kernels.bench.tables import machine
 
 import zoo
 from zoo import registry
+from zoo.storage import markdown_table
 from zoo.storage.files import write_atomically
-from zoo.training.results import table
 
 STRETCH = 48
 """Frames that are played before it is the next model's turn."""
@@ -64,7 +64,7 @@ class Performance:
             now = slice(frame, frame + self.block)
             noise = self.noise[:, now.start * hop : now.stop * hop]
             began = time.perf_counter()
-            made = self.player.play(self.f0_hz[:, now], self.loudness_db[:, now], noise)
+            made = self.player.process(self.f0_hz[:, now], self.loudness_db[:, now], noise)
             self.seconds.append(time.perf_counter() - began)
             self.blocks.append(made)
 
@@ -125,7 +125,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         timings = [cell for performance in performances for cell in performance.timing()]
         error = max(performance.error() for performance in performances)
         lines.append((name, f"{voices}", f"{1e3 * performances[0].setup:.1f}", *timings, f"{error:.0e}"))
-    text = table(lines)
+    text = markdown_table(lines)
     chosen = [] if options.models == registry.models.names() else options.models
     command = shlex.join(["python", "benchmarks/playing.py", *chosen])
     lead = "This page has the time that `zoo.Player` needs for a block, and what part of the block's duration that is."

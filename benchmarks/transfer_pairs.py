@@ -160,7 +160,7 @@ def play(model: Model, features: Features, options: argparse.Namespace) -> Tenso
     """As `model.synthesize` does, whose first half, but for the fit, was measured once for all models."""
     if options.fit == "auto" and model.config.range is not None:
         features = into_range(features, model.config.range, sample_rate=model.sample_rate, hop=model.hop)
-    return model.play(features)
+    return model.render(features)
 
 
 def added(known: Gaussian | None, audio: Tensor, level_db: float, sample_rate: int) -> Gaussian | None:

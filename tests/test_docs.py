@@ -17,7 +17,6 @@ import zoo.datasets.tones
 import zoo.features
 import zoo.registry
 import zoo.registry.paths
-from zoo.__main__ import COMMANDS
 
 CHECKOUT = Path(__file__).parent.parent
 RUNNABLE = [CHECKOUT / "docs" / "streaming.md"]  # their Python runs as it stands, from top to bottom
@@ -82,7 +81,7 @@ def test_commands_on_the_pages_exist(page):
     text = page.read_text()
     typed = [*"\n".join(code_in(text)).splitlines(), *re.findall(r"`(zoo [^`]+)`", text)]
     commands = {found[1] for line in typed if (found := re.match(r"(?:python -m zoo[. ]|zoo )([a-z][a-z-]*)", line))}
-    assert commands <= set(COMMANDS)
+    assert commands <= set(zoo.registry.commands)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(CHECKOUT)))

@@ -115,7 +115,7 @@ def test_model_that_passes_all_checks_is_tabulated_so(benchmark, tmp_path):
     )
     assert tables.remarks([found]) == "All checks passed."
     (row,) = tables.training_table([found]).splitlines()[2:]
-    assert row.startswith("| gru-M-tones | 437,212 | 1.75 | tones |  | 2,000 (2,000) | 24 min 48 s | 4.520 ± 0.232 |")
+    assert row.startswith("| gru-M-tones | 437,212 | 1.75 | tones |  | 2,000 (2,000) | 24 min 48 s | 4.52 ± 0.23 |")
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,12 @@
 
 import math
 import subprocess
-from dataclasses import replace
 
 import numpy as np
 import pytest
 import soundfile
 import torch
+from flat_calls import distill, train
 
 import zoo
 from zoo.__main__ import main
@@ -17,9 +17,8 @@ from zoo.datasets.preparation.recipe import prepare
 from zoo.errors import ConfigError
 from zoo.features import FeatureSettings
 from zoo.losses.distillation import Reconstruction
+from zoo.training import DistillConfig, TrainConfig
 from zoo.training.evaluation import evaluate
-from zoo.training.loop import distill, train
-from zoo.training.settings import Settings
 
 NAN, INF, HUGE = math.nan, math.inf, 10**5000
 
@@ -81,7 +80,7 @@ def test_all_faults_of_a_training_are_told_together(tmp_path):
             dataset="nowhere",
             seed=2**70,
             losses=Reconstruction(),
-            teacher_draws=0,
+            teacher_noise_seeds=0,
             teacher_cache="no",
             learning_rate=NAN,
             out=tmp_path / "file" / "run",
@@ -93,7 +92,7 @@ def test_all_faults_of_a_training_are_told_together(tmp_path):
 
 
 def test_more_devices_than_there_are_is_refused(monkeypatch):
-    from zoo.training.devices import accelerator_fault
+    from zoo.training.config import accelerator_fault
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
@@ -103,11 +102,22 @@ def test_more_devices_than_there_are_is_refused(monkeypatch):
 
 
 def test_settings_tell_all_that_is_wrong():
-    good = Settings(8, 2, 1e-3, 0.98, 100, None, None, None, 0, "cpu", "32-true", 0)
+    good = {"model": "gru-S", "dataset": "tones", "batch_size": 2, "accelerator": "cpu"}
+    TrainConfig.from_flat(**good).check()
     with pytest.raises(ConfigError, match=r"steps .*\nseed .*\nlearning_rate .*\nprecision "):
-        replace(good, steps=0, seed=-1, learning_rate=INF, precision="x")
+        TrainConfig.from_flat(**good, steps=0, seed=-1, learning_rate=INF, precision="x").check()
     with pytest.raises(ConfigError, match="4 processes cannot share batches of 2"):
-        replace(good, devices=4)
+        TrainConfig.from_flat(**good, devices=4).check()
+
+
+def test_setting_that_is_not_there_or_missing_is_told():
+    with pytest.raises(ConfigError, match=r"no setting 'learning_rat'. Did you mean learning_rate"):
+        TrainConfig.from_flat(model="gru-S", dataset="tones", learning_rat=1)
+    with pytest.raises(ConfigError, match=r"DistillConfig needs .*dataset.*student"):
+        DistillConfig.from_flat(teacher="gru-L")
+    assert TrainConfig(model="a", dataset="b", optimizer=3).faults() == [
+        "optimizer must be a OptimizerConfig, found 3."
+    ]
 
 
 @pytest.fixture
@@ -209,7 +219,7 @@ def test_api_refuses_them_too(recording):
         model.synthesize(np.zeros(400), sample_rate=0)
     with pytest.raises(ConfigError, match="seed"):
         zoo.Player(model, seed=2**64)
-    assert zoo.Player(model, seed=2**64 - 1).play(440.0, -20.0).shape == (64,)
+    assert zoo.Player(model, seed=2**64 - 1).process(440.0, -20.0).shape == (64,)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""`python -m zoo doctor`, on this machine as it is and on broken ones."""
+"""`zoo doctor`, on this machine as it is and on broken ones."""
 
 import http.server
 import json
@@ -145,7 +145,7 @@ def test_broken_plugin_is_told_apart_and_is_no_problem_of_zoo(tmp_path, monkeypa
     assert main(["doctor"]) == 0
     out = capsys.readouterr().out
     assert "plugins: zoo-kazoo 1.2: broken: The decoder 'buzz' of zoo-kazoo 1.2 cannot be imported" in out
-    assert "broken plugins: zoo-kazoo (python -m zoo plugins says why)\n" in out
+    assert "broken plugins: zoo-kazoo (zoo plugins says why)\n" in out
     assert "All that zoo needs works here." in out
     assert main(["doctor", "--check", "--json"]) == 1
     found = json.loads(capsys.readouterr().out)

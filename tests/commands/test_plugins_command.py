@@ -1,4 +1,4 @@
-"""`python -m zoo plugins`, with distributions laid out as an installer does."""
+"""`zoo plugins`, with distributions laid out as an installer does."""
 
 import json
 import sys

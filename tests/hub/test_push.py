@@ -11,9 +11,9 @@ from huggingface_hub import ModelCard
 
 import zoo
 from zoo.errors import CheckpointError, ConfigError, HubError, HubUnreachableError, ModelNotFoundError
+from zoo.export.half import compact
 from zoo.hub.source import read_source
 from zoo.storage.checkpoint import weights_hash
-from zoo.training.compacting import compact
 
 SENT = {
     "README.md",

@@ -108,8 +108,8 @@ def test_create_refuses_what_it_does_not_know():
         zoo.create("gru-s")
     with pytest.raises(ConfigError, match="another"):
         zoo.create("gru-S-flute", instrument="violin")
-    with pytest.raises(ConfigError, match="noise_filter='thesys'"):
-        zoo.create("gru-S", noise_filter="thesys")
+    with pytest.raises(ConfigError, match="unvoiced='sing'; it knows hold, mute"):
+        zoo.create("gru-S", unvoiced="sing")
 
 
 def test_misfit_of_decoder_and_synth_is_said_when_the_model_is_built():

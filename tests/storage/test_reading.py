@@ -11,7 +11,7 @@ from zoo.models.loading import load_folder
 from zoo.models.model import create
 from zoo.storage.checkpoint import save, weights_hash
 from zoo.storage.files import new_folder
-from zoo.storage.own_numbers import OwnNumbers
+from zoo.storage.initialisation import OwnNumbers
 from zoo.storage.reading import copy_run
 
 SIZES = ({"hidden_size": 8, "reverb_length": 200}, {"hidden_size": 24, "reverb_length": 900})

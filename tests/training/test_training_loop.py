@@ -6,6 +6,7 @@ import threading
 
 import pytest
 import torch
+from flat_calls import distill, train
 from stopping import stopped_at
 
 from zoo import resolve
@@ -13,9 +14,8 @@ from zoo.errors import CheckpointError, ConfigError, DatasetError, ModelNotFound
 from zoo.losses.distillation import FunctionMatching, Loss, OutputAudio, Reconstruction
 from zoo.models.loading import load_folder
 from zoo.storage.config import read_config
-from zoo.training import fitting
-from zoo.training.loop import distill, train
-from zoo.training.running import default_interval
+from zoo.training import fit
+from zoo.training.fit import default_interval
 
 SMALL = {"hidden_size": 8, "reverb_length": 200}
 QUICK = {"model": "gru-S", "model_options": SMALL, "evaluate": False, "progress": False, "accelerator": "cpu"}
@@ -223,8 +223,8 @@ def test_full_disk_leaves_the_run_as_it_was(small_tones, tmp_path, monkeypatch):
             raise OSError(28, "No space left on device", str(run))
         return original(state, run)
 
-    original = fitting.save_state
-    monkeypatch.setattr(fitting, "save_state", full)
+    original = fit.save_state
+    monkeypatch.setattr(fit, "save_state", full)
     with pytest.raises(OSError, match="No space"):
         train(**QUICK, dataset=small_tones.path, steps=8, validate_every=2, out=tmp_path / "run")
     assert torch.load(tmp_path / "run/checkpoints/last.ckpt", weights_only=True)["step"] == 2
@@ -254,7 +254,7 @@ def test_training_stops_early_when_nothing_is_gained(small_tones, tmp_path):
         losses=[Rising()],
         out=tmp_path / "run",
     )
-    assert done.steps == fitting.PATIENT_VALIDATIONS
+    assert done.steps == fit.PATIENT_VALIDATIONS
     assert done.best_step == 0
 
 

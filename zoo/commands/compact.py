@@ -1,4 +1,4 @@
-"""`python -m zoo compact`: copy what of a run is for others, with weights of half the size."""
+"""Copy what of a run is for others, with weights of half the size."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ _LIMIT_DB = -60.0  # a thousandth of the amplitude: far under the noise that any
 def main(arguments: list[str]) -> int:
     """Run the command and give its exit code."""
     parser = cli.parser(
-        "python -m zoo compact",
+        "zoo compact",
         "Copy what of a run is for others (no checkpoints, no paths of this machine) with its weights stored as "
         "float16, at half the size, and make its card anew. Before, the run and the copy are both played with the same "
         "noise; where they differ by more than the limit, nothing is written.",
         [
-            "python -m zoo compact runs/gru-L-flute model_cards/gru-L-flute --samples 2",
-            "python -m zoo compact runs/my-flute shipped/gru-S-flute --data data/flute --limit-db -50 --plots",
+            "zoo compact runs/gru-L-flute model_cards/gru-L-flute --samples 2",
+            "zoo compact runs/my-flute shipped/gru-S-flute --data data/flute --limit-db -50 --plots",
         ],
     )
     parser.add_argument("run", help="a run's folder, or a name")
@@ -46,7 +46,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--force", action="store_true", help="replace a model that is in the folder already")
     options = parser.parse_args(arguments)
     from zoo.checks.options import number_fault, refuse, whole_fault, writable_fault
-    from zoo.training.compacting import compact
+    from zoo.export.half import compact
 
     refuse(
         (

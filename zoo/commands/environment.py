@@ -1,4 +1,4 @@
-"""What `python -m zoo doctor` finds around zoo: folders, pitch trackers, plugins and the Hub."""
+"""What `zoo doctor` finds around zoo: folders, pitch trackers, plugins and the Hub."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from zoo.errors import HubError, listing
+from zoo.errors import HubError, PluginError, ZooError, listing
 from zoo.registry import paths
 
 if TYPE_CHECKING:
@@ -93,10 +93,34 @@ def pitch_trackers(report: Report) -> dict[str, str]:
             cause = f"{type(error.__cause__ or error).__name__}: {error.__cause__ or error}"
             found[name] = f"cannot be used: {error}"
             if any(offer.distribution == OWN for offer in registry.pitch.entries()[name]):
-                report.blame(cause, f"The pitch tracker {name} cannot be used ({cause}). Type, {INSTALL_OWN}")
+                report.add_problem(cause, f"The pitch tracker {name} cannot be used ({cause}). Type, {INSTALL_OWN}")
         else:
             took = time.perf_counter() - began
             found[name] = f"works (a tone of {_TONE_HZ:.0f} Hz is {float(f0_hz.median()):.0f} Hz; {took:.1f} s)"
+    return found
+
+
+def golden_audio(report: Report) -> dict[str, str]:
+    """Whether the models that are here make the audio that they made where they were saved."""
+    from zoo.models.loading import check_golden
+    from zoo.storage.store import shipped_models, stored_models
+
+    found, unchecked = {}, []
+    models = {**shipped_models(), **stored_models()}
+    for name, folder in models.items():
+        try:
+            difference = check_golden(folder)
+        except PluginError:  # what it needs is not installed: the model cannot be played here, and loading says so
+            unchecked.append(name)
+        except ZooError as error:
+            found[name] = str(error)
+            report.problems.append(str(error))
+        else:
+            if difference is None:
+                unchecked.append(name)
+    found["as saved"] = f"{len(models) - len(found) - len(unchecked)} of {len(models)} models"
+    if unchecked:
+        found["not checked"] = ", ".join(unchecked)
     return found
 
 

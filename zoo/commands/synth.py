@@ -1,4 +1,4 @@
-"""`python -m zoo synth`: timbre transfer."""
+"""Timbre transfer: play a recording on a model's instrument."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ DEMO = "demo"
 def main(arguments: list[str]) -> int:
     """Run the command and give its exit code."""
     parser = cli.parser(
-        "python -m zoo synth",
+        "zoo synth",
         "Timbre transfer: play a recording's pitch and loudness on a model's instrument.",
         [
-            "python -m zoo synth runs/my-flute voice.wav flute.wav",
-            "python -m zoo synth runs/my-flute voice.wav flute.wav --transpose -12 --loudness -6",
-            "python -m zoo synth runs/my-flute voice.wav flute.wav --fit off --level normalised",
-            "python -m zoo synth runs/my-flute voice.wav flute.wav --pitch yin",
-            "python -m zoo synth runs/my-flute voice.wav flute.wav --check",
+            "zoo synth runs/my-flute voice.wav flute.wav",
+            "zoo synth runs/my-flute voice.wav flute.wav --transpose -12 --loudness -6",
+            "zoo synth runs/my-flute voice.wav flute.wav --fit off --level normalised",
+            "zoo synth runs/my-flute voice.wav flute.wav --pitch yin",
+            "zoo synth runs/my-flute voice.wav flute.wav --check",
         ],
     )
     parser.add_argument("model", help="a name, or a run's folder")
@@ -72,9 +72,8 @@ def main(arguments: list[str]) -> int:
     if options.input.exists() and options.output.exists() and options.input.samefile(options.output):
         raise ConfigError(f"Input and output are both {options.input}; give the output another name.")
     from zoo.checks.options import output_file_fault, refuse, torch_seed_fault
-    from zoo.features import write_wav
-    from zoo.models.fit import FittedFeatures
-    from zoo.models.model import shift_faults
+    from zoo.features import quick_options, write_wav
+    from zoo.models.fit import FittedFeatures, shift_faults
     from zoo.resolve import load
 
     refuse(
@@ -87,8 +86,8 @@ def main(arguments: list[str]) -> int:
 
     model = load(options.model)
     features = model.config.features
-    full = features["tracker"] == "torchcrepe" and features["tracker_options"].get("model", "full") == "full"
-    if full and options.pitch is None and options.pitch_model is None and options.input.is_file():
+    own_tracker = options.pitch is None and options.pitch_model is None and options.input.is_file()
+    if own_tracker and not quick_options(features["tracker"]).items() <= features["tracker_options"].items():
         sys.stderr.write(
             "Pitch is tracked by torchcrepe's full network, as this model was made for: about ten seconds for each "
             "second of audio on a CPU. --pitch-model tiny is ten times as fast, --pitch yin faster still.\n"
@@ -101,7 +100,7 @@ def main(arguments: list[str]) -> int:
     asked = model.analyse(
         **source, transpose=options.transpose, loudness_shift_db=options.loudness, fit=options.fit, **tracking
     )
-    made = model.play_levelled(asked, level=options.level, seed=options.seed)
+    made = model.render_levelled(asked, level=options.level, seed=options.seed)
     write_wav(options.output, made.audio, sample_rate=model.sample_rate)
     said = [f"{options.output}: {made.audio.numel() / model.sample_rate:.2f} s of {model.name}"]
     if isinstance(asked, FittedFeatures):

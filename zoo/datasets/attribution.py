@@ -7,7 +7,7 @@ import io
 import logging
 from pathlib import Path
 
-from zoo.checks.bounded_files import read_bounded
+from zoo.checks.text_files import read_bounded
 from zoo.errors import ConfigError
 
 _log = logging.getLogger(__name__)

@@ -19,25 +19,25 @@ class Recurrence(Protocol):
 
 
 class DiagonalRecurrence:
-    """`x[t] = decay x[t-1] + drive u[t]`, `y[t] = Re sum of read x[t]`: every mode by itself.
+    """`x[t] = A x[t-1] + B u[t]`, `y[t] = Re sum of C x[t]`: every mode by itself.
 
     Args:
-        decay: `[channels, modes]`, complex.
-        drive: `[channels, modes]`, complex.
-        read: `[channels, modes]`, complex.
+        A: The diagonal, `[channels, modes]`, complex.
+        B: `[channels, modes]`, complex.
+        C: `[channels, modes]`, complex.
     """
 
-    def __init__(self, decay: Tensor, drive: Tensor, read: Tensor) -> None:
-        self.decay, self.drive, self.read = decay, drive, read
+    def __init__(self, A: Tensor, B: Tensor, C: Tensor) -> None:
+        self.A, self.B, self.C = A, B, C
 
     def start(self, batch: int) -> Tensor:
         """Zeros `[batch, channels, modes]`."""
-        return self.decay.new_zeros(batch, *self.decay.shape)
+        return self.A.new_zeros(batch, *self.A.shape)
 
     def step(self, u: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         """One sample; see `Recurrence.step`."""
-        state = torch.addcmul(self.drive * u[..., None], self.decay, state)
-        return torch.linalg.vecdot(self.read.conj(), state).real.to(u.dtype), state
+        state = torch.addcmul(self.B * u[..., None], self.A, state)
+        return torch.linalg.vecdot(self.C.conj(), state).real.to(u.dtype), state
 
 
 class LowRankRecurrence:
@@ -49,29 +49,29 @@ class LowRankRecurrence:
 
     Args:
         w: `[channels, modes]`, complex poles, times the step.
-        low_rank: P, `[channels, modes]`, times the square root of the step.
-        drive: B, times the step.
-        read: C.
+        P: `[channels, modes]`, times the square root of the step.
+        B: `[channels, modes]`, times the step.
+        C: `[channels, modes]`.
     """
 
-    def __init__(self, w: Tensor, low_rank: Tensor, drive: Tensor, read: Tensor) -> None:
-        self.drive, self.read, self.low_rank = drive, read, low_rank
+    def __init__(self, w: Tensor, P: Tensor, B: Tensor, C: Tensor) -> None:
+        self.B, self.C, self.P = B, C, P
         self._inverse = 1 / (1 - w / 2)
         self._ahead = 1 + w / 2
-        along = self._inverse * low_rank / 2
-        self._correction = along / (1 + self._onto_low_rank(along))[..., None]
+        along = self._inverse * P / 2
+        self._correction = along / (1 + self._onto_P(along))[..., None]
 
-    def _onto_low_rank(self, x: Tensor) -> Tensor:
+    def _onto_P(self, x: Tensor) -> Tensor:
         """`P* x` over both halves of the pairs."""
-        return 2 * torch.linalg.vecdot(self.low_rank, x).real
+        return 2 * torch.linalg.vecdot(self.P, x).real
 
     def start(self, batch: int) -> Tensor:
         """Zeros `[batch, channels, modes]`."""
-        return self.drive.new_zeros(batch, *self.drive.shape)
+        return self.B.new_zeros(batch, *self.B.shape)
 
     def step(self, u: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         """One sample; see `Recurrence.step`."""
-        right = self._ahead * state - self.low_rank * (self._onto_low_rank(state)[..., None] / 2)
-        state = self._inverse * (right + self.drive * u[..., None])
-        state = state - self._correction * self._onto_low_rank(state)[..., None]
-        return 2 * torch.linalg.vecdot(self.read.conj(), state).real.to(u.dtype), state
+        right = self._ahead * state - self.P * (self._onto_P(state)[..., None] / 2)
+        state = self._inverse * (right + self.B * u[..., None])
+        state = state - self._correction * self._onto_P(state)[..., None]
+        return 2 * torch.linalg.vecdot(self.C.conj(), state).real.to(u.dtype), state

@@ -19,6 +19,8 @@ class S4DKernel(StateSpaceKernel):
     It begins as S4D-Lin: poles `-1/2 + i pi n`. The input is held over a frame. Whatever B would scale, C scales as
     well, so there is no B.
 
+    C is stored as pairs of real numbers, under a name that checkpoints know: `read`.
+
     Args:
         channels: Kernels.
         order: Size of the state; half as many modes are stored, their conjugates being implied.
@@ -34,6 +36,11 @@ class S4DKernel(StateSpaceKernel):
         self.frequency = nn.Parameter((math.pi * torch.arange(modes)).repeat(channels, 1))
         self.log_dt = nn.Parameter(log_uniform_steps(channels))
         self.read = nn.Parameter(torch.view_as_real(torch.randn(channels, modes, dtype=torch.complex64)).clone())
+
+    @property
+    def C(self) -> Tensor:
+        """Of the output, complex `[channels, modes]`."""
+        return torch.view_as_complex(self.read)
 
     def dynamics(self) -> list[nn.Parameter]:
         """A and the step."""
@@ -51,14 +58,14 @@ class S4DKernel(StateSpaceKernel):
     def forward(self, frames: int) -> Tensor:
         """The first frames of the kernel, `[channels, frames]`."""
         exponents, held = self._discrete()
-        read = torch.view_as_complex(self.read)
-        return vandermonde(read * held.to(read.dtype), exponents.to(read.dtype), frames)
+        C = self.C
+        return vandermonde(C * held.to(C.dtype), exponents.to(C.dtype), frames)
 
     @torch.no_grad()
     def recurrence(self) -> DiagonalRecurrence:
         """Every mode by itself, in complex128."""
         exponents, held = self._discrete()
-        return DiagonalRecurrence(torch.exp(exponents), held, 2 * torch.view_as_complex(self.read.double()))
+        return DiagonalRecurrence(torch.exp(exponents), held, 2 * self.C.to(torch.complex128))
 
 
 class S4DDecoder(StateSpaceDecoder):

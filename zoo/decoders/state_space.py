@@ -15,7 +15,7 @@ from zoo_kernels import causal_convolution
 from zoo.decoders.base import Decoded, Decoder, Frame, check_batch, split_frame
 from zoo.decoders.blocks import ControlHead, FeatureEncoder
 from zoo.decoders.dropout import Dropout
-from zoo.decoders.linear import Linear
+from zoo.decoders.linear import FastLinear
 from zoo.decoders.recurrence import Recurrence
 
 _LEARNING_RATE = 1e-3  # at most, for the parameters of the dynamics: they are more sensitive than the rest
@@ -56,7 +56,7 @@ class StateSpaceBlock(nn.Module):
         super().__init__()
         self.kernel = kernel
         self.skip = nn.Parameter(torch.randn(channels))
-        self.mix = Linear(channels, 2 * channels)
+        self.mix = FastLinear(channels, 2 * channels)
         self.norm = nn.LayerNorm(channels)
         self.dropout = Dropout(dropout)
         self.channel_dropout = nn.Dropout1d(dropout)

@@ -36,7 +36,7 @@ def pad_for_frames(audio: Tensor, *, hop: int, size: int, center: bool) -> Tenso
 
     Args:
         audio: `[batch, samples]`.
-        hop: Samples a frame.
+        hop: Samples per frame.
         size: Samples of the analysis window.
         center: Whether the window is centred on sample `t * hop` of the audio, or starts there.
 
@@ -53,7 +53,7 @@ def windows(padded: Tensor, *, frames: int, hop: int, size: int, chunk: int) -> 
     Args:
         padded: `[batch, samples]`, of `pad_for_frames`.
         frames: How many frames there are.
-        hop: Samples a frame.
+        hop: Samples per frame.
         size: Samples of the analysis window.
         chunk: Most frames to give at once; a recording of any length takes no more memory than this many.
 

@@ -36,7 +36,7 @@ def yin_pitch(
     Args:
         audio: `[batch, samples]`.
         sample_rate: In Hz.
-        hop: Samples a frame.
+        hop: Samples per frame.
         fmin: Lowest pitch in Hz.
         fmax: Highest pitch in Hz.
         center: Centre frame t's window on sample `t * hop`; otherwise it starts there.
@@ -84,7 +84,7 @@ def refine_pitch(
         f0_hz: Coarse pitch, `[batch, frames]`, positive.
         audio: `[batch, samples]`.
         sample_rate: In Hz.
-        hop: Samples a frame.
+        hop: Samples per frame.
         fmin: Lowest pitch in Hz.
         fmax: Highest pitch in Hz.
         center: As the coarse pitch was tracked.

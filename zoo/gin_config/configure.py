@@ -15,14 +15,20 @@ from __future__ import annotations
 import importlib
 import inspect
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import MISSING, dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from zoo import registry
+from zoo.checks.settings import Config
 from zoo.errors import ConfigError, ZooError, listing, near_matches
 from zoo.gin_config.bounds import check_expansion, check_numbers
 from zoo.gin_config.files import REQUIRED, Binding, Import, Macro, Reference, inner_values, read_files, read_set
+from zoo.gin_config.older import with_new_names
+
+if TYPE_CHECKING:
+    from zoo.losses.base import Loss
 
 _log = logging.getLogger(__name__)
 
@@ -47,9 +53,15 @@ class Configuration:
         config: All bindings as parsed, includes resolved: the text of a run's `config.gin`.
     """
 
-    def __init__(self, config: str, functions: Mapping[str, Callable[..., Any]]) -> None:
+    def __init__(
+        self,
+        config: str,
+        functions: Mapping[str, Callable[..., Any]],
+        again: Callable[[Sequence[str]], Configuration],
+    ) -> None:
         self.config = config
         self._functions = functions
+        self._again = again
 
     def arguments(self, function: str, **given: Any) -> dict[str, Any]:  # noqa: ANN401 - the function's own arguments
         """The arguments that `function` is to be called with, its components built.
@@ -61,12 +73,10 @@ class Configuration:
         Raises:
             ConfigError: An argument without a default is set nowhere, or a component refuses its options.
         """
-        import gin
-
-        collected: dict[str, Any] = gin.get_configurable(f"zoo.{function}")(**given)
+        collected = {**self._collected(function), **given}
         missing = [
             name
-            for name, parameter in inspect.signature(self._functions[function]).parameters.items()
+            for name, parameter in _parameters(self._functions[function]).items()
             if parameter.default is parameter.empty
             and parameter.kind is parameter.KEYWORD_ONLY
             and name not in collected
@@ -75,6 +85,28 @@ class Configuration:
             typed = " ".join(f'--set "{function}.{name}=..."' for name in missing)
             raise ConfigError(f"{function} needs {listing(missing)}, which no gin file sets. Type: {typed}")
         return {name: _build(value) for name, value in collected.items()}
+
+    def make(self, function: str) -> Any:  # noqa: ANN401 - the configuration's own class
+        """The configuration that `function`'s name stands for.
+
+        Raises:
+            ConfigError: See `arguments`.
+        """
+        return self._functions[function].from_flat(**self.arguments(function))  # type: ignore[attr-defined]
+
+    def _collected(self, function: str) -> dict[str, Any]:
+        import gin
+
+        found: dict[str, Any] = {}
+        for name in (*_shared(function, self._functions), function):
+            found |= gin.get_configurable(f"zoo.{name}")()
+        return found
+
+    def with_settings(self, function: str, settings: Mapping[str, Any]) -> Configuration:
+        """The same files and bindings, and after them settings of `function`, as plain values or lists of losses."""
+        losses = [loss for value in settings.values() for loss in _losses_in(value)]
+        typed = [f"{function}.{name} = {_as_gin(value)}" for name, value in settings.items()]
+        return self._again([*typed, *(f"{loss.label}.weight = {loss.final_factor!r}" for loss in losses)])
 
     @property
     def operative(self) -> str:
@@ -102,7 +134,10 @@ def configure(
     Args:
         gin_files: Paths, or names of shipped files (see `zoo.gin_config.files.find_gin_file`); later ones win.
         bindings: What was typed as `--set`; wins over all files.
-        functions: The main functions that files may set arguments of, by the name that files use.
+        functions: What files may set arguments of, by the name that files use: main functions, and configurations
+            (`zoo.checks.settings.Config`), whose groups' settings count among their own. Where a configuration's base
+            or group has a name here too, what is set of that counts for all configurations that share it, unless one
+            sets its own.
         outside: The files are recipes from elsewhere: they may import nothing, include shipped files only, and hold no
             absurd numbers.
 
@@ -113,7 +148,8 @@ def configure(
     from_files = list(read_files(gin_files, outside=outside))
     if outside:
         check_numbers([s for s in from_files if isinstance(s, Binding)], functions)
-    statements = [*from_files, *(s for text in bindings for s in read_set(text))]
+    typed = [statement for text in bindings for statement in read_set(text)]
+    statements = list(with_new_names([*from_files, *typed], outside=outside))
     imports = [s for s in statements if isinstance(s, Import)]
     for statement in imports:
         _import(statement, outside=outside)
@@ -126,7 +162,11 @@ def configure(
     config = "".join(f"import {module}\n" for module in dict.fromkeys(s.module for s in imports))
     config += _bind(bound, selectors, names)
     _log.debug("gin configuration:\n%s", config)
-    return Configuration(config, functions)
+
+    def again(further: Sequence[str]) -> Configuration:
+        return configure(gin_files, [*bindings, *further], functions=functions, outside=outside)
+
+    return Configuration(config, functions, again)
 
 
 class _Names:
@@ -137,8 +177,7 @@ class _Names:
         self.found: dict[str, Callable[..., Any]] = {}
         self._kinds: dict[str, list[str]] = {}
         for kind, components in registry.KINDS.items():
-            # Models are named in text ("gru-S"): their names are no gin names, and are resolved by zoo.models.naming.
-            for name in components if kind != "models" else ():
+            for name in components if components.in_gin else ():
                 self._kinds.setdefault(name, []).append(kind)
 
     def all(self) -> set[str]:
@@ -218,7 +257,7 @@ def _within(scope: str, used: str) -> bool:
 
 
 def _check_parameter(binding: Binding, component: Callable[..., Any]) -> None:
-    parameters = inspect.signature(component).parameters
+    parameters = _parameters(component)
     named = [p.name for p in parameters.values() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
     open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     if binding.parameter not in named and not open_ended:
@@ -274,7 +313,10 @@ def _bind(bound: Sequence[Binding], selectors: Mapping[str, str], names: _Names)
     gin.clear_config()
     with gin.config.interactive_mode():  # a component may have been registered anew under the same name
         for name, function in names.functions.items():
-            _register(f"zoo.{name}", function, lambda _, arguments: arguments)
+            elsewhere = {
+                setting for other in _shared(name, names.functions) for setting in _parameters(names.functions[other])
+            }
+            _register(f"zoo.{name}", function, lambda _, arguments: arguments, without_default=elsewhere)
         for selector, component in names.found.items():
             if selector.removeprefix("zoo.") not in names.functions:
                 _register(selector, component, _Call)
@@ -287,7 +329,38 @@ def _bind(bound: Sequence[Binding], selectors: Mapping[str, str], names: _Names)
     return str(gin.config_str(max_line_length=110))
 
 
-def _register(selector: str, component: Callable[..., Any], result: Callable[..., Any]) -> None:
+def _parameters(target: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
+    """What can be set of a function, a component or a configuration; of the last the settings of its groups too."""
+    if not (isinstance(target, type) and issubclass(target, Config)):
+        return inspect.signature(target).parameters
+    none = inspect.Parameter.empty
+    return {
+        name: inspect.Parameter(
+            name, inspect.Parameter.KEYWORD_ONLY, default=none if one.default is MISSING else one.default
+        )
+        for name, one in target.settings().items()
+    }
+
+
+def _shared(name: str, functions: Mapping[str, Callable[..., Any]]) -> list[str]:
+    """The names of a configuration's bases and groups, the most general first."""
+    target = functions[name]
+    if not (isinstance(target, type) and issubclass(target, Config)):
+        return []
+    groups = {one.metadata.get("group") for one in fields(target)}
+    found = [other for other, one in functions.items() if one in groups]
+    return found + [
+        other for other, one in functions.items() if other != name and isinstance(one, type) and issubclass(target, one)
+    ]
+
+
+def _register(
+    selector: str,
+    component: Callable[..., Any],
+    result: Callable[..., Any],
+    *,
+    without_default: Collection[str] = (),
+) -> None:
     # gin gets a stand-in with the component's signature, which only collects arguments: then no error of ours passes
     # through gin, which would rewrite it, and a long training does not run inside gin's wrapper.
     import gin
@@ -295,10 +368,25 @@ def _register(selector: str, component: Callable[..., Any], result: Callable[...
     def collect(**arguments: Any) -> Any:  # noqa: ANN401 - see above
         return result(component, arguments)
 
-    signature = inspect.signature(component)
-    collect.__signature__ = signature  # type: ignore[attr-defined]  # functions take attributes; mypy knows only declared ones
+    parameters = [
+        one.replace(default=inspect.Parameter.empty) if one.name in without_default else one
+        for one in _parameters(component).values()
+    ]
+    collect.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # functions take attributes; mypy knows only declared ones
     module, _, name = selector.rpartition(".")
     gin.register(name, module=module)(collect)
+
+
+def _losses_in(value: object) -> list[Loss]:
+    from zoo.losses.base import Loss
+
+    return [one for one in value if isinstance(one, Loss)] if isinstance(value, list | tuple) else []
+
+
+def _as_gin(value: object) -> str:
+    if losses := _losses_in(value):
+        return f"[{', '.join(f'@{loss.label}()' for loss in losses)}]"
+    return repr(str(value) if isinstance(value, Path) else value)
 
 
 def _build(value: Any) -> Any:  # noqa: ANN401 - a gin value is any plain data

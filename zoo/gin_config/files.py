@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from zoo.checks.bounded_files import read_bounded
+from zoo.checks.text_files import read_bounded
 from zoo.errors import ConfigError, near_matches
 from zoo.gin_config import bounds as gin_bounds
 from zoo.registry import paths

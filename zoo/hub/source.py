@@ -7,7 +7,7 @@ import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from zoo.checks.bounded_files import read_json
+from zoo.checks.text_files import read_json
 from zoo.errors import CheckpointError, ZooError
 from zoo.models import naming
 from zoo.storage.config import read_config

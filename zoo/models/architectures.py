@@ -66,7 +66,7 @@ def _config_of_preset(name: str, instrument: str | None) -> ModelConfig:
     except (ZooError, KeyboardInterrupt):  # what it refuses, it says
         raise
     except BaseException as error:  # whatever else a plugin raises, it is the plugin that is broken
-        fault = f"fails: {type(error).__name__}: {registry.said_by(error).rstrip('.')}"
+        fault = f"fails: {type(error).__name__}: {registry.message_of(error).rstrip('.')}"
         raise _broken(entry, fault) from error
     if not isinstance(config, ModelConfig):
         raise _broken(entry, f"gives {type(config).__name__}, and must give a zoo.models.ModelConfig")

@@ -13,14 +13,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from zoo.checks.options import number_fault
 from zoo.errors import ConfigError
 from zoo.features import Features, a_weighted_level_db
-from zoo.features.level import heard_frames
-from zoo.features.loudness import FLOOR_DB
+from zoo.features.loudness import FLOOR_DB, heard_frames
 from zoo.models.long_rendering import LongRendering
 from zoo.storage.model_range import ModelRange
 from zoo.synths import Synth
-from zoo.synths.pitched import PitchedSynth
 
 FITS = ("auto", "off")
 
@@ -171,9 +170,7 @@ def quietened(made: LongRendering, asked: Features, synth: Synth) -> Tensor:
         return made.audio
     dry = made.dry[0].float().cpu()
     gain = quiet_gain(dry, asked.level_db, sample_rate=synth.sample_rate, hop=synth.hop).to(made.dry)
-    if isinstance(synth, PitchedSynth) and synth.reverb is not None:
-        return synth.reverb(made.dry * gain)
-    return made.audio * gain
+    return made.audio * gain if synth.reverb is None else synth.reverb(made.dry * gain)
 
 
 def quiet_gain(dry: Tensor, level_db: Tensor, *, sample_rate: int, hop: int) -> Tensor:
@@ -208,3 +205,11 @@ def quiet_gain(dry: Tensor, level_db: Tensor, *, sample_rate: int, hop: int) -> 
     ends = F.pad(smooth, (0, 1), mode="replicate")
     line = F.interpolate(ends, len(gain) * hop + 1, mode="linear", align_corners=True)
     return line[0, 0, :-1].clamp(0.0, 1.0)
+
+
+def shift_faults(transpose: float, loudness_shift_db: float) -> list[str | None]:
+    """What is wrong with the shifts that `synthesize` takes; None for nothing."""
+    return [
+        number_fault("transpose, in semitones,", transpose, least=-120, most=120),
+        number_fault("the shift of the loudness, in dB,", loudness_shift_db, least=-160, most=160),
+    ]

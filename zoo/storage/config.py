@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from zoo.checks import limits, strict_json
-from zoo.checks.bounded_files import read_bounded
 from zoo.checks.path_names import check_path_name
+from zoo.checks.text_files import read_bounded
 from zoo.errors import CheckpointError, ConfigError, ForeignConfigError, listing, near_matches
-from zoo.storage.lineage_types import check_lineage
+from zoo.storage.lineage import check_lineage
 from zoo.storage.model_range import ModelRange
 from zoo.storage.run_files import CONFIG
 
@@ -72,7 +72,7 @@ class ModelConfig:
         synth: The signal processor from controls to audio.
         instrument: What it plays, e.g. "flute"; None for an architecture.
         sample_rate: Of its audio, in Hz.
-        hop: Samples a frame.
+        hop: Samples per frame.
         features: How f0 and loudness are to be measured (`zoo.features.FeatureSettings`, as a dict).
         requires: Distributions that bring its components, with the versions it was made with.
         lineage: What it was trained from: data, teacher, run.

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from zoo.checks import strict_json
-from zoo.checks.bounded_files import is_lfs_pointer, lfs_pointer
+from zoo.checks.text_files import is_lfs_pointer, lfs_pointer
 from zoo.errors import CheckpointError
 from zoo.storage.config import ModelConfig
 from zoo.storage.files import file_hash

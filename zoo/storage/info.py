@@ -1,4 +1,4 @@
-"""What is known of a model from its folder, without loading it."""
+"""What is known of a model from its folder, without loading it; metrics.json is a part of it."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 
 from zoo import registry
 from zoo.storage.config import ModelConfig, read_config
-from zoo.storage.metrics_file import read_metrics
 from zoo.storage.reading import read_whole
+from zoo.storage.results import read_metrics
 from zoo.storage.run_files import WEIGHTS
 
 

@@ -46,6 +46,11 @@ class Reverb(nn.Module):
         self.register_buffer("seconds", torch.arange(length) / sample_rate, persistent=False)
         self.seconds: Tensor
 
+    @property
+    def length(self) -> int:
+        """Taps of the impulse response."""
+        return len(self.noise)
+
     @torch.no_grad()
     def begin_as(self, other: Reverb) -> None:
         """Take over another reverb's impulse response, as far as both reach; taps after that stay as they are."""

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from zoo.errors import listing
 from zoo.registry import Registry
-from zoo.storage.skip_init import SkipInit
+from zoo.storage.initialisation import SkipInit
 
 Network = TypeVar("Network", bound=nn.Module)
 

@@ -33,7 +33,7 @@ def check_dataset(
 
     Checked: that it gives recordings, with ids that are unique and the same twice; that they can be handed to other
     processes; that audio is float32 `[samples]` at the rate that is asked for, as long as they say; that the digest is
-    stable; that a known pitch has a value a frame.
+    stable; that a known pitch has a value per frame.
 
     Example:
         >>> check_dataset("tones", options={"phrases": 2, "seconds": 1.0})

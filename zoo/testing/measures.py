@@ -65,7 +65,7 @@ def check_metric(metric: str | Callable[..., Any], *, options: Mapping[str, Any]
         for value in values:
             subject.require(
                 isinstance(value, Tensor) and value.shape == (len(a),),
-                f"It gives one value a row, [batch] = [{len(a)}].",
+                f"It gives one value per row, [batch] = [{len(a)}].",
                 list(value.shape) if isinstance(value, Tensor) else type(value).__name__,
             )
             subject.require(bool(torch.isfinite(value.double()).all()), "Its values are finite.", value.tolist())

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import logging
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,17 +15,15 @@ from torch import Tensor
 from zoo import metrics, registry, resolve
 from zoo.checks.options import output_file_fault, refuse, seed_fault, type_fault, whole_fault
 from zoo.errors import ConfigError, ZooError
+from zoo.metrics.measures import Found, Measures, statistics
 from zoo.models.loading import load_folder
 from zoo.models.model import Model
 from zoo.storage.checkpoint import weights_hash
-from zoo.storage.files import write_atomically
 from zoo.storage.lineage import teacher_reference, weights_before_rounding
 from zoo.storage.locks import hold, refuse_if_held
+from zoo.storage.results import SPEED, rows_of, text_table, write_metrics
 from zoo.training.batches import Batch, fixed_noise, in_order
-from zoo.training.matching import check_same_loudness
-from zoo.training.measures import Found, Measures, statistics
-from zoo.training.speed import real_time_factors
-from zoo.training.teacher import Teacher
+from zoo.training.teacher import Teacher, check_same_loudness
 
 if TYPE_CHECKING:
     from zoo.datasets import Dataset
@@ -37,9 +35,6 @@ Summary = dict[str, dict[str, dict[str, float]]]
 
 PITCH = "torchcrepe"
 """The tracker of the f0 error by default; its model "tiny" is taken."""
-
-SPEED = "real_time_factor"
-"""How long the student takes to render, by the sound's duration; beside the distances in metrics.json."""
 
 _BATCH = 8
 
@@ -172,6 +167,35 @@ def _pitch_error(
     return {"f0_error_cents": errors.median_cents, "f0_over_50_cents": errors.share_over_50}
 
 
+@torch.no_grad()
+def real_time_factors(model: Model, *, seconds: float = 4.0, repeats: int = 7) -> list[float]:
+    """Time that rendering takes on one thread, over the duration of what is rendered: whole clips, one at a time.
+
+    Args:
+        model: On the device where it is to play.
+        seconds: Of a clip.
+        repeats: Clips that are timed, after one that is not.
+
+    Returns:
+        A factor for each clip; under 1 is faster than real time.
+    """
+    frames = max(1, round(seconds * model.sample_rate / model.hop))
+    device = next(model.parameters()).device
+    f0_hz = torch.full((1, frames), 440.0, device=device)
+    loudness_db = torch.full((1, frames), -25.0, device=device)
+    found = []
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # the compiled loops keep to it too
+    try:
+        for _ in range(repeats + 1):
+            begin = time.perf_counter()
+            float(model(f0_hz, loudness_db).audio[0, 0])  # waits for a device that works by itself
+            found.append((time.perf_counter() - begin) / (frames * model.hop / model.sample_rate))
+    finally:
+        torch.set_num_threads(threads)
+    return found[1:]
+
+
 def find_teacher_of(model: Model) -> Model | None:
     """The teacher that a student's lineage names, when it is here and is the same one; says why not."""
     reference = teacher_reference(model.config)
@@ -265,11 +289,6 @@ def evaluate(
     return summary
 
 
-def write_metrics(summary: Summary, path: Path) -> None:
-    """Write a metrics.json."""
-    write_atomically(path, json.dumps(summary, indent=2) + "\n")
-
-
 def check_rates(model: Model, dataset: Dataset) -> None:
     """Make sure that a model and a dataset have the same sample rate and hop, and the same kind of loudness.
 
@@ -285,39 +304,6 @@ def check_rates(model: Model, dataset: Dataset) -> None:
     check_same_loudness(model, dataset)
 
 
-_COLUMNS = (
-    ("multi_scale_spectral", "multi-scale spectral"),
-    ("multi_scale_spectral_held_out", "the same, other windows"),
-    ("log_spectral_distance", "log-spectral (dB)"),
-    ("log_mel_distance", "log-mel (dB)"),
-    ("mfcc_distance", "MFCC without c0"),
-    ("onset_flux_distance", "onset flux"),
-    ("loudness_error_db", "loudness (dB)"),
-    ("level_error_db", "A-weighted level (dB)"),
-    ("frechet_log_mel", "log-mel Fréchet (dB²)"),
-    ("f0_error_cents", "f0 (cents)"),
-    ("f0_over_50_cents", "f0 over 50 cents"),
-)
-
-
 def table(summary: Summary) -> str:
-    """The numbers as lines of text, a metric a line; lower is better."""
-    arms = [arm for arm in ("teacher", "student", "noise_floor") if arm in summary]
-    lines = [["distance to the recording", *(arm.replace("_", " ") for arm in arms)]]
-    others = sorted({name for arm in arms for name in summary[arm]} - {SPEED, *(name for name, _ in _COLUMNS)})
-    for name, title in (*_COLUMNS, *((name, name) for name in others)):
-        cells = [_cell(name, summary[arm].get(name)) for arm in arms]
-        if any(cells):
-            lines.append([title, *cells])
-    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
-    )
-
-
-def _cell(name: str, value: Mapping[str, float] | None) -> str:
-    if value is None:
-        return ""
-    if name == "f0_over_50_cents":
-        return f"{100 * value['mean']:.1f} %"
-    return f"{value['mean']:.3g} ± {value['std']:.2g}"
+    """The numbers as lines of text, a metric per line; lower is better."""
+    return text_table(rows_of(summary))

@@ -38,7 +38,7 @@ def read_tables(phase: Tensor, harmonics: Tensor, weights: Tensor, *, hop: int, 
         phase: `[batch, samples]` in radians, wrapped or not; float64 is the precise form.
         harmonics: Complex `[tables, harmonics]`, as `table_harmonics` gives them.
         weights: `[batch, frames, tables]`, held over each frame; any sign, any sum.
-        hop: Samples a frame.
+        hop: Samples per frame.
         active: `[batch, frames]` integers: how many harmonics sound in a frame; None: all.
 
     Returns:

@@ -13,15 +13,14 @@ from zoo.checks.options import is_finite, refuse, whole_fault, writable_fault
 from zoo.datasets.preparation.analysis import Preparation
 from zoo.datasets.preparation.outcome import Outcome
 from zoo.datasets.preparation.picture import draw_dataset
-from zoo.datasets.preparation.preparing import Progress, prepare_dataset
+from zoo.datasets.preparation.preparing import ProgressCallback, prepare_dataset
 from zoo.datasets.recordings import Recording
 from zoo.errors import ConfigError, DatasetError, near_matches
 from zoo.features.devices import device_fault
 from zoo.features.frontend import FeatureSettings
+from zoo.features.pitch import quick_options
 from zoo.storage.config import check_instrument
 
-# torchcrepe's own default is "full", which takes three times as long as the recording on a CPU core.
-DEFAULT_CREPE_MODEL = "tiny"
 _MOST_JOBS = 1024
 
 Starting = Callable[[Sequence[Recording], Preparation], None]
@@ -56,9 +55,10 @@ def prepare(
     split_seed: int = 0,
     device: str = "cpu",
     jobs: int = 1,
+    executor: str = "local",
     force: bool = False,
     starting: Starting | None = None,
-    progress: Progress | None = None,
+    progress: ProgressCallback | None = None,
 ) -> list[Outcome]:
     """Turn recordings into a dataset of segments, or several where they hold several instruments.
 
@@ -77,7 +77,7 @@ def prepare(
         fmin: Lowest pitch in Hz.
         fmax: Highest pitch in Hz.
         sample_rate: In Hz.
-        hop: Samples a frame.
+        hop: Samples per frame.
         segment_seconds: Length of a segment; a whole number of frames.
         min_seconds: Shortest stretch of sound that is kept.
         silence_db: How far under the loudest moment silence begins.
@@ -93,7 +93,8 @@ def prepare(
         min_snr: Segments whose level is less than so many dB over their recording's noise floor are left out.
         split_seed: Another number splits otherwise.
         device: Where torchcrepe runs.
-        jobs: Processes that analyse at once.
+        jobs: How many recordings are analysed at a time.
+        executor: What runs that, by its name.
         force: Replace a dataset made with other settings or recordings.
         starting: Called before the work with the recordings that are still to be analysed.
         progress: Called after each recording with how many are done, of how many, and its name.
@@ -147,6 +148,7 @@ def prepare(
         preparation,
         dataset=dataset,
         jobs=jobs,
+        executor=executor,
         force=force,
         starting=None if starting is None else lambda todo: starting(todo, preparation),
         progress=progress,
@@ -196,7 +198,5 @@ def _checked_options(component: Callable[..., Any], dataset: str, options: Mappi
     return options
 
 
-def _tracker_options(tracker: str, model: str | None) -> dict[str, str]:
-    if model is None:
-        return {"model": DEFAULT_CREPE_MODEL} if tracker == "torchcrepe" else {}
-    return {"model": model}
+def _tracker_options(tracker: str, model: str | None) -> dict[str, object]:
+    return quick_options(tracker) if model is None else {"model": model}
