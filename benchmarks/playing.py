@@ -113,7 +113,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     head = ["model", "voices", "set-up, ms"]
     for block in BLOCKS:
-        head += [f"a block of {block}, ms", "99 % under", "of its time"]
+        head += [f"block of {block}, ms", "99 % under", "of its time"]
     pairs = [(name, voices) for name in options.models for voices in options.voices]
     found = {(name, voices): [ready(name, voices, block, options.frames) for block in BLOCKS] for name, voices in pairs}
     for _ in range(-(-options.frames // STRETCH)):
@@ -128,15 +128,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     text = markdown_table(lines)
     chosen = [] if options.models == registry.models.names() else options.models
     command = shlex.join(["python", "benchmarks/playing.py", *chosen])
+    lead = "This page has the time that `zoo.Player` needs for a block, and what part of the block's duration that is."
     about = f"""
-        `{command}` wrote this page: {options.frames:,} frames played by `zoo.Player` on one thread, in blocks of 1
-        frame (64 samples, 4 ms) and of 8, models taking turns. Times are medians and 99th percentiles, which is what a
-        deadline asks for; set-up is making the player, once for a model; the error is the largest difference from the
-        rendering of the whole (untrained models).
+        `{command}` played {options.frames:,} frames with `zoo.Player` on one thread, in blocks of 1 frame (64
+        samples, 4 ms) and of 8. Models took turns. Times are medians and 99th percentiles; the latter matter for a
+        deadline. Set-up is the time to make the player, once per model. The error is the largest difference from the
+        rendering of the whole clip (untrained models).
     """
-    write_atomically(
-        options.out, f"# In real time\n\n{_paragraph(about)}\n\n{_paragraph(f'Machine: {machine()}.')}\n\n{text}\n"
-    )
+    parts = ["# Real time", lead, _paragraph(about), _paragraph(f"Machine: {machine()}."), text]
+    write_atomically(options.out, "\n\n".join(parts) + "\n")
     print(f"{text}\n{options.out} is written.")
     return 0
 

@@ -4,7 +4,7 @@ import json
 import sys
 
 import pytest
-from test_plugin_resources import lay_out, lay_out_shipping
+from plugin_layout import lay_out, lay_out_shipping
 
 from zoo.__main__ import main
 

@@ -4,18 +4,13 @@ import math
 
 import pytest
 import torch
+from ranges import SPAN
 
 from zoo.errors import ConfigError
 from zoo.features import Features
 from zoo.models.fit import Fit, check_fit, into_range, octaves_into, quiet_gain
-from zoo.storage.model_range import ModelRange, Quantiles
 
 RATE, HOP = 16000, 64
-SPAN = ModelRange(
-    Quantiles((250.0, 260.0, 270.0, 440.0, 650.0, 1300.0, 1700.0, 1750.0, 1800.0)),
-    Quantiles((-75.0, -60.0, -55.0, -48.0, -42.0, -38.0, -35.0, -33.0, -30.0)),
-    lowest_f0_hz=260.0,
-)
 
 
 def sine(hz, *, seconds=1.0, amplitude=0.5):

@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from test_plugin_resources import lay_out, lay_out_shipping
+from plugin_layout import lay_out, lay_out_shipping
 
 SHOW = """
 import sys

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from zoo.commands import cli
 from zoo.errors import ConfigError
@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from zoo.features import Features, FeatureSettings
     from zoo.models.levelling import Levelled
     from zoo.models.model import Model
+
+DEMO = "demo"
+"""In place of a recording: the first of the synthetic phrases, whose pitch is known."""
 
 
 def main(arguments: list[str]) -> int:
@@ -29,7 +32,11 @@ def main(arguments: list[str]) -> int:
         ],
     )
     parser.add_argument("model", help="a name, or a run's folder")
-    parser.add_argument("input", type=Path, help="a recording of one voice (wav, flac, ogg or mp3, any rate)")
+    parser.add_argument(
+        "input",
+        type=Path,
+        help="a recording of one voice (wav, flac, ogg or mp3, any rate); or: demo, a built-in melody of 8 s",
+    )
     parser.add_argument("output", type=Path, help="the wav file to write")
     parser.add_argument(
         "--fit",
@@ -89,8 +96,9 @@ def main(arguments: list[str]) -> int:
         "pitch": options.pitch,
         "pitch_options": {"model": options.pitch_model} if options.pitch_model else None,
     }
+    source = demo_phrase(model) if str(options.input) == DEMO else {"source": options.input}
     asked = model.analyse(
-        options.input, transpose=options.transpose, loudness_shift_db=options.loudness, fit=options.fit, **tracking
+        **source, transpose=options.transpose, loudness_shift_db=options.loudness, fit=options.fit, **tracking
     )
     made = model.render_levelled(asked, level=options.level, seed=options.seed)
     write_wav(options.output, made.audio, sample_rate=model.sample_rate)
@@ -102,6 +110,18 @@ def main(arguments: list[str]) -> int:
         said.append(_followed(model, made, asked, model.feature_settings(**tracking), level=options.level))
     sys.stdout.write("\n".join([*said, ""]))
     return 0
+
+
+def demo_phrase(model: Model) -> dict[str, Any]:
+    """The built-in melody, as arguments of `Model.analyse`."""
+    from zoo.datasets.tones import tones
+
+    phrase = next(iter(tones(phrases=1)))
+    return {
+        "source": phrase.load(model.sample_rate),
+        "sample_rate": model.sample_rate,
+        "f0_hz": phrase.known_f0(model.sample_rate, model.hop),
+    }
 
 
 def _followed(model: Model, made: Levelled, asked: Features, settings: FeatureSettings, *, level: str) -> str:

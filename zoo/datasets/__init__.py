@@ -3,6 +3,7 @@
 from zoo.datasets.preparation.analysis import Preparation
 from zoo.datasets.preparation.outcome import Outcome, Skipped
 from zoo.datasets.preparation.preparing import prepare_dataset
+from zoo.datasets.preparation.recipe import prepare
 from zoo.datasets.recordings import FileRecording, Recording
 from zoo.datasets.segments import Dataset, Segments, open_dataset
 
@@ -15,5 +16,6 @@ __all__ = [
     "Segments",
     "Skipped",
     "open_dataset",
+    "prepare",
     "prepare_dataset",
 ]

@@ -227,6 +227,7 @@ class Model(nn.Module):
         transpose: float = 0.0,
         loudness_shift_db: float = 0.0,
         fit: str = "auto",
+        f0_hz: Tensor | None = None,
         pitch: str | None = None,
         pitch_options: Mapping[str, Any] | None = None,
     ) -> Features:
@@ -238,6 +239,7 @@ class Model(nn.Module):
             transpose: See there.
             loudness_shift_db: See there.
             fit: See there.
+            f0_hz: The recording's pitch where it is known, `[frames]`, 0 for unvoiced: then none is tracked.
             pitch: See there.
             pitch_options: See there.
 
@@ -246,7 +248,7 @@ class Model(nn.Module):
 
         Raises:
             DatasetError: The recording cannot be read, is empty, or is shorter than a frame.
-            ConfigError: There is no such tracker or option, or `fit` is unknown.
+            ConfigError: There is no such tracker or option, `fit` is unknown, or `f0_hz` has another length.
         """
         check_fit(fit)
         refuse(shift_faults(transpose, loudness_shift_db))
@@ -255,7 +257,7 @@ class Model(nn.Module):
         else:
             audio = samples_at(source, sample_rate, wanted=self.sample_rate)
         settings = self.feature_settings(pitch=pitch, pitch_options=pitch_options)
-        features = extract_features(audio, sample_rate=self.sample_rate, hop=self.hop, settings=settings)
+        features = extract_features(audio, sample_rate=self.sample_rate, hop=self.hop, settings=settings, f0_hz=f0_hz)
         if fit == "auto" and self.config.range is not None:
             features = into_range(features, self.config.range, sample_rate=self.sample_rate, hop=self.hop)
         return replace(
