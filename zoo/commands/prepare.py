@@ -27,7 +27,7 @@ EXAMPLES = [
     f"{PROG} recordings/notes data/flute --dataset notes      # single notes, joined into phrases",
     f"{PROG} URMP data/urmp --dataset urmp                    # data/urmp/violin, flute and trumpet",
     f"{PROG} recordings/flute data/flute --gin data/thesis.gin   # as the thesis did",
-    f"{PROG} --dataset tones data/tones                       # made by rule, no recordings needed",
+    f"{PROG} --dataset tones data/tones                       # synthetic, no recordings needed",
 ]
 
 _NAME_WIDTH = 32
@@ -60,7 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--fmin", type=float, default=defaults.features.fmin, help="lowest pitch in Hz (default: %(default)g)")
     add("--fmax", type=float, default=defaults.features.fmax, help="highest pitch in Hz (default: %(default)g)")
     add("--sample-rate", type=int, default=defaults.sample_rate, help="in Hz (default: %(default)s)")
-    add("--hop", type=int, default=defaults.hop, help="samples a frame (default: %(default)s)")
+    add("--hop", type=int, default=defaults.hop, help="samples per frame (default: %(default)s)")
     add("--segment-seconds", type=float, default=defaults.segment_seconds, help="default: %(default)g")
     add("--min-seconds", type=float, default=defaults.min_seconds,
         help="shortest stretch of sound that is kept (default: %(default)g)")  # fmt: skip
