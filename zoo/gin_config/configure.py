@@ -208,7 +208,7 @@ def _import(statement: Import, *, outside: bool) -> None:
     if outside:
         raise ConfigError(
             f"{statement.where}: it imports {statement.module}, which runs that module's code. Look at the file; "
-            "if you trust it, copy it and run it yourself: python -m zoo.distill --gin COPY"
+            "if you trust it, copy it and run it yourself: zoo distill --gin COPY"
         )
     try:
         importlib.import_module(statement.module)
