@@ -91,7 +91,7 @@ def measure(
     """Measure models on segments, row by row, without the padding.
 
     Args:
-        systems: Models by system, a teacher also as one with a cache; the system "student" also gives the noise floor: the
+        systems: Models by system, a teacher also as one with a cache; the "student" also gives the noise floor: the
             distance between two renderings of it that differ in their noise alone.
         segments: What they play and are compared with.
         seed: Of the noise.
@@ -101,7 +101,7 @@ def measure(
         tick: Called with the number of segments that are done.
 
     Returns:
-        Mean, standard deviation and count over segments, by system and metric; and the student's speed, over some clips.
+        Mean, standard deviation and count over segments, by system and metric; and the student's speed.
         A metric over the whole set has its value as mean, and its standard error as standard deviation.
 
     Raises:
