@@ -65,7 +65,7 @@ def prepare(
 
     Args:
         out: The folder to make.
-        recordings: Where the recordings are; a dataset that is made by rule needs none.
+        recordings: Where the recordings are; a synthetic dataset needs none.
         dataset: What the recordings are: a component of the kind `datasets`.
         dataset_options: That component's own options, e.g. `{"phrases": 32}` for tones.
         instrument: What plays; the component's own word by default.
