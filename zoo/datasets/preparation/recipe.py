@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo import registry
-from zoo.checks.options import is_finite, whole_fault, writable_fault
+from zoo.checks.options import device_fault, is_finite, whole_fault, writable_fault
 from zoo.checks.settings import DICTIONARY, PLACE, REQUIRED, TEXT, YES_OR_NO, Config, group, or_none, setting
 from zoo.datasets.preparation.analysis import Preparation
 from zoo.datasets.preparation.outcome import Outcome
@@ -18,7 +18,6 @@ from zoo.datasets.preparation.picture import draw_dataset
 from zoo.datasets.preparation.preparing import ProgressCallback, prepare_dataset
 from zoo.datasets.recordings import Recording
 from zoo.errors import ConfigError, DatasetError, near_matches
-from zoo.features.devices import device_fault
 from zoo.features.frontend import FeatureSettings
 from zoo.features.pitch import quick_options
 from zoo.storage.config import check_instrument
