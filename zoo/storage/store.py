@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from zoo import registry
 from zoo.errors import ConfigError
@@ -13,7 +12,7 @@ from zoo.registry import paths
 from zoo.storage.config import ModelConfig, read_config
 from zoo.storage.files import new_folder
 from zoo.storage.reading import copy_run, read_whole
-from zoo.storage.results import read_metrics
+from zoo.storage.results import Measure, read_metrics
 from zoo.storage.run_files import CONFIG, WEIGHTS
 
 
@@ -112,7 +111,7 @@ class ModelInfo:
     config: ModelConfig
     parameters: int | None = None
     size_bytes: int | None = None
-    metrics: dict[str, Any] = field(default_factory=dict)
+    metrics: dict[str, dict[str, Measure]] = field(default_factory=dict)
     brought_by: str = ""
 
 
