@@ -45,7 +45,7 @@ from zoo.models.model import Model
 from zoo.storage import store
 from zoo.storage.config import read_config
 from zoo.storage.files import write_atomically
-from zoo.storage.info import ModelInfo, describe_folder
+from zoo.storage.store import ModelInfo, describe_folder
 from zoo.training.batches import in_order
 from zoo.training.bench import Cost, measure_cost
 from zoo.training.evaluation import check_rates, held_out, play

@@ -252,11 +252,11 @@ def _read_report(run: Path) -> None:
 
 def _read_dataset(folder: Path) -> None:
     from zoo.datasets.preparation.outcome import outcome_of
-    from zoo.training.setup import _lineage
+    from zoo.training.setup import lineage_of
 
     data = open_dataset(folder)
     outcome_of(folder, data.info, fresh=False)
-    _lineage(data, None)
+    lineage_of(data)
     part = data.split("train")
     for position in range(min(2, len(part))):
         part[position]

@@ -25,7 +25,7 @@ OF_PLUGINS = {"compare": "ddsp-zoo-experiments", "grid": "ddsp-zoo-experiments",
 
 
 def summary(command: registry.Entry) -> str:
-    """What a command does, in a line; empty where its source cannot be read. Imports nothing."""
+    """What a command does, in one line; empty where its source cannot be read. Imports nothing."""
     top, *below = command.module.split(".")
     try:
         found = importlib.util.find_spec(top)  # of a top-level name, this imports nothing

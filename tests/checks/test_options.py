@@ -12,8 +12,7 @@ from flat_calls import distill, train
 import zoo
 from zoo.__main__ import main
 from zoo.checks.options import number_fault, output_file_fault, refuse, shown, whole_fault, writable_fault
-from zoo.datasets import Preparation
-from zoo.datasets.preparation.recipe import prepare
+from zoo.datasets import Preparation, PrepareConfig, prepare
 from zoo.errors import ConfigError
 from zoo.features import FeatureSettings
 from zoo.losses.distillation import Reconstruction
@@ -147,7 +146,7 @@ def test_place_that_cannot_be_written_is_told_before_the_work(read_only, tmp_pat
         with pytest.raises(ConfigError, match=r"The local store .* cannot be written .*export ZOO_HOME=FOLDER"):
             call()
     with pytest.raises(ConfigError, match=r"OUT .* cannot be written"):
-        prepare(recordings="nowhere", out=place)
+        prepare(PrepareConfig(recordings="nowhere", out=place))
     with pytest.raises(ConfigError, match=r"--out .* cannot be written"):
         evaluate("nothing", data="nowhere", out=f"{place}.json")
 
@@ -175,7 +174,7 @@ def test_place_that_cannot_be_written_is_told_before_the_work(read_only, tmp_pat
 )
 def test_option_of_a_preparation_is_refused_before_recordings_are_read(options, message, tmp_path):
     with pytest.raises(ConfigError, match=message):
-        prepare(recordings=tmp_path, out=tmp_path / "out", **options)
+        prepare(PrepareConfig.from_flat(**{"recordings": tmp_path, "out": tmp_path / "out", **options}))
     assert list(tmp_path.iterdir()) == []
 
 

@@ -60,7 +60,7 @@ def test_config_is_whole_and_can_be_run_again(tmp_path):
     found = again.arguments("mix")
     assert found["steps"] == 7
     assert found["options"] == {"sizes": (1, 2), "deep": [None, True]}
-    assert found["losses"][0].spectral.fft_sizes == (512, 64)
+    assert found["losses"][0].settings.fft_sizes == (512, 64)
 
 
 def test_operative_says_what_was_used_defaults_included():

@@ -5,7 +5,7 @@ import pytest
 
 from zoo import registry
 from zoo.commands.gin_program import main_functions
-from zoo.datasets.preparation.recipe import prepare
+from zoo.datasets import PrepareConfig, prepare
 from zoo.errors import ConfigError, DatasetError
 from zoo.gin_config.configure import configure
 from zoo.gin_config.files import find_gin_file, shipped_gin_files
@@ -72,7 +72,7 @@ def test_data_file_gives_what_prepare_takes(name, tmp_path):
     assert arguments["out"] == str(tmp_path / "out")
     if arguments.get("dataset") != "tones":
         with pytest.raises(DatasetError, match="nowhere"):
-            prepare(**arguments, recordings=tmp_path / "nowhere")
+            prepare(PrepareConfig.from_flat(**arguments, recordings=tmp_path / "nowhere"))
 
 
 @pytest.mark.parametrize("name", SHIPPED)

@@ -19,6 +19,7 @@ SENT = {
     "README.md",
     "config.gin",
     "config.json",
+    "golden.safetensors",
     "history.csv",
     "metrics.json",
     "model.safetensors",

@@ -14,8 +14,8 @@ from zoo.hub.source import read_source
 from zoo.registry.requirements import library
 from zoo.storage.config import ModelConfig
 from zoo.storage.files import write_atomically
-from zoo.storage.info import describe_folder
 from zoo.storage.run_files import CARD
+from zoo.storage.store import describe_folder
 
 _TEMPLATE = Path(__file__).with_name("template.md")
 _BEGIN_NOTES = "<!-- your notes: what stands between these two lines stays when the card is made anew -->"

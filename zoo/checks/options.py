@@ -119,3 +119,20 @@ def shown(value: object) -> str:
         return "a whole number of more than 30 digits"
     text = repr(value)
     return text if len(text) <= 100 else f"{text[:97]}..."
+
+
+def device_fault(device: object) -> str | None:
+    """Why tensors cannot be on a device, as a sentence; None where they can.
+
+    Args:
+        device: "cpu", "cuda", "cuda:1", "mps".
+    """
+    import torch
+
+    try:
+        asked = torch.device(device)  # type: ignore[call-overload]  # whatever was given
+        torch.empty(0, device=asked)
+    except (RuntimeError, TypeError, AssertionError, NotImplementedError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:200].rstrip(".")
+        return f"device {device!r} cannot be used here ({reason}). Take 'cpu'; python -m zoo doctor says what there is."
+    return None

@@ -25,12 +25,16 @@ Check = Callable[[str, Any], str | None]
 """Gets a field's name and value; gives what is wrong as a sentence, or None."""
 
 
-def setting(default: Any, check: Check, *, resumable: bool = True) -> Any:  # noqa: ANN401 - as dataclasses.field
+def _anything(name: str, value: object) -> None:
+    return None
+
+
+def setting(default: Any, check: Check = _anything, *, resumable: bool = True) -> Any:  # noqa: ANN401 - as dataclasses.field
     """A field of a configuration.
 
     Args:
         default: Its default; `REQUIRED` for none.
-        check: What it may be.
+        check: What it may be; by default something else checks it.
         resumable: Whether a resumed run may have another value than the run began with.
     """
     return field(default=default, metadata={"check": check, "resumable": resumable})

@@ -6,7 +6,6 @@ Each reason why one cannot be read is told in words.
 from __future__ import annotations
 
 import codecs
-import json
 import stat
 from pathlib import Path
 
@@ -130,12 +129,3 @@ def is_lfs_pointer(path: Path) -> bool:
             return file.read(len(LFS_START)) == LFS_START
     except OSError:
         return False
-
-
-def quoted(value: object, *, most: int = 120) -> str:
-    """A value out of a JSON file as a message shows it: as JSON, cut off where it is long."""
-    try:
-        text = json.dumps(value, ensure_ascii=False)
-    except (TypeError, ValueError, RecursionError):
-        text = type(value).__name__
-    return text if len(text) <= most else f"{text[:most]}..."

@@ -159,21 +159,21 @@ def _answer(client: HubClient) -> str:
 
     if client.offline:
         return "not asked: HF_HUB_OFFLINE is set"
-    said: list[str] = []
+    answers: list[str] = []
 
     def ask() -> None:
         began = time.perf_counter()
         try:
             reach(client)
         except HubError as error:
-            said.append(str(error))
+            answers.append(str(error))
         except Exception as error:  # noqa: BLE001 - an address that is none, for one
-            said.append(f"it cannot be asked ({type(error).__name__}: {error})")
+            answers.append(f"it cannot be asked ({type(error).__name__}: {error})")
         else:
-            said.append(f"yes, within {time.perf_counter() - began:.1f} s")
+            answers.append(f"yes, within {time.perf_counter() - began:.1f} s")
 
     # A resolver of names may take its own time, which no timeout of a request limits.
     asking = threading.Thread(target=ask, daemon=True)
     asking.start()
     asking.join(ANSWER_SECONDS)
-    return said[0] if said else f"none within {ANSWER_SECONDS:.0f} s; look at the network, or at HF_ENDPOINT"
+    return answers[0] if answers else f"none within {ANSWER_SECONDS:.0f} s; look at the network, or at HF_ENDPOINT"

@@ -53,13 +53,13 @@ def add_gin_options(parser: argparse.ArgumentParser) -> None:
 
 def main_functions() -> dict[str, Callable[..., Any]]:
     """What gin files set arguments of; every program knows all of it, so that files can be shared."""
-    from zoo.datasets.preparation.recipe import prepare
+    from zoo.datasets import PrepareConfig
     from zoo.training import config
     from zoo.training.evaluation import evaluate
 
     shared = {"optimizer": config.OptimizerConfig, "trainer": config.TrainerConfig, "run": config.RunConfig}
     runs = {"train": config.TrainConfig, "distill": config.DistillConfig}
-    return {**shared, **runs, "prepare": prepare, "evaluate": evaluate}
+    return {**shared, **runs, "prepare": PrepareConfig, "evaluate": evaluate}
 
 
 def typed_arguments(

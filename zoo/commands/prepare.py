@@ -12,9 +12,8 @@ from typing import NoReturn
 
 from zoo import registry
 from zoo.commands import cli, gin_program
-from zoo.datasets import Outcome, Preparation, Recording
+from zoo.datasets import Outcome, Preparation, PrepareConfig, Recording, prepare
 from zoo.datasets.preparation.preparing import ProgressCallback
-from zoo.datasets.preparation.recipe import prepare
 from zoo.errors import ConfigError
 from zoo.features.frontend import NORMALIZATIONS
 
@@ -27,7 +26,7 @@ EXAMPLES = [
     f"{PROG} recordings/notes data/flute --dataset notes      # single notes, joined into phrases",
     f"{PROG} URMP data/urmp --dataset urmp                    # data/urmp/violin, flute and trumpet",
     f"{PROG} recordings/flute data/flute --gin data/thesis.gin   # as the thesis did",
-    f"{PROG} --dataset tones data/tones                       # made by rule, no recordings needed",
+    f"{PROG} --dataset tones data/tones                       # synthetic, no recordings needed",
 ]
 
 _NAME_WIDTH = 32
@@ -35,7 +34,7 @@ _NAME_WIDTH = 32
 
 
 def _parser() -> argparse.ArgumentParser:
-    defaults = Preparation()
+    defaults = {name: one.default for name, one in PrepareConfig.settings().items()}
     parser = cli.parser(
         PROG,
         "Cut recordings into segments with pitch and loudness, ready to train on. An interrupted run goes on where it "
@@ -50,43 +49,49 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add(
-        "--dataset", default="folder", help=f"what the recordings are: {', '.join(registry.datasets)} (default: folder)"
+        "--dataset",
+        default=defaults["dataset"],
+        help=f"what the recordings are: {', '.join(registry.datasets)} (default: folder)",
     )
     add("--instrument", help="what plays, to be stored")
     add("--attribution", metavar="TEXT", help="who made the recordings, and under which licence; an INDEX.tsv beside "
         "or above them is read by itself")  # fmt: skip
-    add("--pitch", default="torchcrepe", help=f"pitch tracker: {', '.join(registry.pitch)} (default: torchcrepe)")
+    add("--pitch", default=defaults["pitch"], help=f"pitch tracker: {', '.join(registry.pitch)} (default: torchcrepe)")
     add("--pitch-model", metavar="MODEL", help="torchcrepe's model: tiny (default) or full")
-    add("--fmin", type=float, default=defaults.features.fmin, help="lowest pitch in Hz (default: %(default)g)")
-    add("--fmax", type=float, default=defaults.features.fmax, help="highest pitch in Hz (default: %(default)g)")
-    add("--sample-rate", type=int, default=defaults.sample_rate, help="in Hz (default: %(default)s)")
-    add("--hop", type=int, default=defaults.hop, help="samples a frame (default: %(default)s)")
-    add("--segment-seconds", type=float, default=defaults.segment_seconds, help="default: %(default)g")
-    add("--min-seconds", type=float, default=defaults.min_seconds,
+    add("--fmin", type=float, default=defaults["fmin"], help="lowest pitch in Hz (default: %(default)g)")
+    add("--fmax", type=float, default=defaults["fmax"], help="highest pitch in Hz (default: %(default)g)")
+    add("--sample-rate", type=int, default=defaults["sample_rate"], help="in Hz (default: %(default)s)")
+    add("--hop", type=int, default=defaults["hop"], help="samples per frame (default: %(default)s)")
+    add("--segment-seconds", type=float, default=defaults["segment_seconds"], help="default: %(default)g")
+    add("--min-seconds", type=float, default=defaults["min_seconds"],
         help="shortest stretch of sound that is kept (default: %(default)g)")  # fmt: skip
-    add("--silence-db", type=float, default=defaults.silence_db,
+    add("--silence-db", type=float, default=defaults["silence_db"],
         help="how far under the loudest moment silence begins (default: %(default)g)")  # fmt: skip
     add("--min-confidence", type=float, help="drop segments whose mean pitch confidence is under this (default: the "
         "tracker's own)")  # fmt: skip
     add("--voicing-threshold", type=float, help="pitch is 0 in frames whose confidence is under this (default: the "
         "tracker's own)")  # fmt: skip
-    add("--bridge-ms", type=float, default=40.0,
+    add("--bridge-ms", type=float, default=defaults["bridge_ms"],
         help="fill gaps in the pitch of a note up to this long; 0: none (default: %(default)g)")  # fmt: skip
     add("--min-snr", type=float, metavar="DB", help="leave out segments that are less than this over their "
         "recording's noise floor (default: none)")  # fmt: skip
-    add("--normalize", choices=NORMALIZATIONS, default=defaults.features.normalize,
+    add("--normalize", choices=NORMALIZATIONS, default=defaults["normalize"],
         help="bring each recording's A-weighted level to -20 dB or its peak to full scale, or leave it "
         "(default: %(default)s)")  # fmt: skip
-    add("--loudness", default=defaults.features.loudness,
+    add("--loudness", default=defaults["loudness"],
         help=f"what a model is driven by: {', '.join(registry.loudness)} (default: %(default)s; mean_db is the "
         "thesis's, and that of models trained with it)")  # fmt: skip
-    add("--center", action=argparse.BooleanOptionalAction, default=True,
+    add("--center", action=argparse.BooleanOptionalAction, default=defaults["center"],
         help="centre analysis windows on their frame; the thesis's begin there")  # fmt: skip
     add("--whole", action="store_true", help="keep each recording whole, nothing cut or dropped, for testing")
-    add("--split-seed", type=int, default=defaults.split_seed, help="another number splits otherwise (default: 0)")
-    add("--jobs", type=int, default=1, help="recordings that are analysed at a time (default: 1)")
-    add("--executor", default="local", help=f"what runs them: {', '.join(registry.executors)} (default: local)")
-    add("--device", default=defaults.device, help="where torchcrepe runs: cpu or cuda (default: cpu)")
+    add("--split-seed", type=int, default=defaults["split_seed"], help="another number splits otherwise (default: 0)")
+    add("--jobs", type=int, default=defaults["jobs"], help="recordings that are analysed at a time (default: 1)")
+    add(
+        "--executor",
+        default=defaults["executor"],
+        help=f"what runs them: {', '.join(registry.executors)} (default: local)",
+    )
+    add("--device", default=defaults["device"], help="where torchcrepe runs: cpu or cuda (default: cpu)")
     gin_program.add_gin_options(parser)
     add("--force", action="store_true", help="replace a dataset made with other settings or recordings")
     return parser
@@ -97,13 +102,13 @@ def main(argv: list[str]) -> int:
     given = gin_program.typed_arguments("prepare", _parser(), argv, paths=("recordings", "out"))
     if "out" not in given:
         raise ConfigError(f"Say which folder to make: {PROG} RECORDINGS OUT")
-    jobs = int(given.get("jobs", 1))
+    config = PrepareConfig.from_flat(**given)
 
     def starting(todo: Sequence[Recording], preparation: Preparation) -> None:
-        _announce(todo, preparation, jobs)
+        _announce(todo, preparation, config.jobs)
 
     with _progress() as progress:
-        outcomes = prepare(**given, starting=starting, progress=progress)
+        outcomes = prepare(config, starting=starting, progress=progress)
     for outcome in outcomes:
         _report(outcome)
     return 0

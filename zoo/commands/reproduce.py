@@ -44,8 +44,8 @@ def main(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     from zoo.commands import gin_program
     from zoo.resolve import find
-    from zoo.storage.info import describe_folder
     from zoo.storage.lineage import teacher_reference
+    from zoo.storage.store import describe_folder
 
     gin_program.show_messages()
     found = find(options.model, every_file=True)
@@ -90,8 +90,8 @@ def _compare(original: Path, made: Path) -> str:
     """Whether both were made the same way, and how they measure."""
     from zoo.models.loading import load_folder
     from zoo.storage.checkpoint import weights_hash
-    from zoo.storage.info import describe_folder
     from zoo.storage.lineage import weights_before_rounding
+    from zoo.storage.store import describe_folder
 
     first, second = (read_config(folder) for folder in (original, made))
     lines = [f"original: {original}", f"reproduced: {made}"]

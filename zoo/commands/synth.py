@@ -97,18 +97,18 @@ def main(arguments: list[str]) -> int:
         "pitch_options": {"model": options.pitch_model} if options.pitch_model else None,
     }
     source = demo_phrase(model) if str(options.input) == DEMO else {"source": options.input}
-    asked = model.analyse(
+    expected = model.analyse(
         **source, transpose=options.transpose, loudness_shift_db=options.loudness, fit=options.fit, **tracking
     )
-    made = model.render_levelled(asked, level=options.level, seed=options.seed)
-    write_wav(options.output, made.audio, sample_rate=model.sample_rate)
-    said = [f"{options.output}: {made.audio.numel() / model.sample_rate:.2f} s of {model.name}"]
-    if isinstance(asked, FittedFeatures):
-        said.append(asked.fit.describe(model.name))
-    said += [made.describe()] if made.describe() else []
+    result = model.render_levelled(expected, level=options.level, seed=options.seed)
+    write_wav(options.output, result.audio, sample_rate=model.sample_rate)
+    lines = [f"{options.output}: {result.audio.numel() / model.sample_rate:.2f} s of {model.name}"]
+    if isinstance(expected, FittedFeatures):
+        lines.append(expected.fit.describe(model.name))
+    lines += [result.describe()] if result.describe() else []
     if options.check:
-        said.append(_followed(model, made, asked, model.feature_settings(**tracking), level=options.level))
-    sys.stdout.write("\n".join([*said, ""]))
+        lines.append(_tracking(model, result, expected, model.feature_settings(**tracking), level=options.level))
+    sys.stdout.write("\n".join([*lines, ""]))
     return 0
 
 
@@ -124,7 +124,7 @@ def demo_phrase(model: Model) -> dict[str, Any]:
     }
 
 
-def _followed(model: Model, made: Levelled, asked: Features, settings: FeatureSettings, *, level: str) -> str:
+def _tracking(model: Model, result: Levelled, expected: Features, settings: FeatureSettings, *, level: str) -> str:
     """How a result follows what it was asked for, as a line."""
     import math
 
@@ -134,13 +134,13 @@ def _followed(model: Model, made: Levelled, asked: Features, settings: FeatureSe
     from zoo.models.levelling import recording_level_db
 
     found = follows(
-        made.audio,
-        asked.f0_hz,
-        asked.loudness_db,
+        result.audio,
+        expected.f0_hz,
+        expected.loudness_db,
         sample_rate=model.sample_rate,
         hop=model.hop,
         settings=settings,
-        level_db=made.gain_db - made.turned_down_db if math.isfinite(made.gain_db) else 0.0,
+        level_db=result.gain_db - result.turned_down_db if math.isfinite(result.gain_db) else 0.0,
         every=1,
     )
     pitch = (
@@ -149,9 +149,9 @@ def _followed(model: Model, made: Levelled, asked: Features, settings: FeatureSe
         else f"cannot be told, only {found.pitch_frames} of {found.asked_frames} frames have one in both"
     )
     loudness = f"{found.loudness_error_db:.1f} dB off" if found.heard_frames else "silence was asked for"
-    level_db = float(sound_level_db(made.audio[None], sample_rate=model.sample_rate)[0])
+    level_db = float(sound_level_db(result.audio[None], sample_rate=model.sample_rate)[0])
     away = f"{level_db:.1f} dB(A)"
-    wanted_db = recording_level_db(asked, sample_rate=model.sample_rate)
+    wanted_db = recording_level_db(expected, sample_rate=model.sample_rate)
     if level == "recording" and math.isfinite(wanted_db):
         away += f", {level_db - wanted_db:+.1f} from the recording's"
     silent = "; the result is silent" if found.silent else ""

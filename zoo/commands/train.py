@@ -15,7 +15,8 @@ def main(argv: list[str]) -> int:
     """Run the command and give its exit code."""
     parser = gin_program.parser(
         "zoo train",
-        "Train a model alone, on recordings that zoo prepare made into a dataset: a teacher, for one.",
+        "Train a model without a teacher, on recordings that zoo prepare made into a dataset. The result may be a "
+        "teacher itself.",
         _EXAMPLES,
     )
     return gin_program.run("train", parser.parse_args(argv))

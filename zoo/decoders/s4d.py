@@ -9,8 +9,7 @@ import torch
 from torch import Tensor, nn
 from zoo_kernels import vandermonde
 
-from zoo.decoders.recurrence import DiagonalRecurrence
-from zoo.decoders.state_space import StateSpaceDecoder, StateSpaceKernel, log_uniform_steps
+from zoo.decoders.state_space import DiagonalRecurrence, StateSpaceDecoder, StateSpaceKernel, log_uniform_steps
 
 
 class S4DKernel(StateSpaceKernel):

@@ -110,7 +110,7 @@ def compact(
     """
     found = resolve.find(run)
     if found.source == "hub":
-        raise ConfigError(f"{run} is on the Hub. Fetch it first: python -m zoo fetch {run} --name NAME")
+        raise ConfigError(f"{run} is on the Hub. Fetch it first: zoo fetch {run} --name NAME")
     out = Path(out).expanduser()
     advice = "give another folder"
     with hold_name(out, doing="compacting a run", advice=advice), TemporaryDirectory() as place:
@@ -154,7 +154,7 @@ def _compact(run: str | Path, source: Path, copy: Path, out: Path, options: _Opt
             raise ConfigError(
                 f"Nothing was written: with weights of {DTYPE}, the sound of {original.name} differs by "
                 f"{difference:.1f} dB (on {measured_on}), and the limit is {limit_db:g} dB. Allow more with "
-                f"--limit-db {difference + 0.1:.1f}, or publish the run as it is: python -m zoo push {run} org/name"
+                f"--limit-db {difference + 0.1:.1f}, or publish the run as it is: zoo push {run} org/name"
             )
         config = _recorded(rounded.config, original, difference)
         write_atomically(folder / CONFIG, config.to_json())
@@ -184,12 +184,12 @@ def difference_db(a: Model, b: Model, segments: torch.utils.data.Dataset[Batch])
 
 
 class Phrases(torch.utils.data.Dataset[Batch]):
-    """Curves of pitch and loudness over the range of instruments, made by rule.
+    """Curves of pitch and loudness over the range of instruments, synthetic.
 
     Each glides through an octave with vibrato, swells and fades about a level, and rests.
 
     Args:
-        frame_rate: Frames a second.
+        frame_rate: Frames per second.
     """
 
     def __init__(self, frame_rate: float) -> None:

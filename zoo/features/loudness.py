@@ -286,11 +286,7 @@ def loudness(*, definition: str) -> Callable[[Callable[..., Tensor]], Loudness]:
     Args:
         definition: What it measures, with its options in braces; dataset.json says it.
     """
-
-    def wrap(measure: Callable[..., Tensor]) -> Loudness:
-        return Loudness(measure, definition=definition)
-
-    return wrap
+    return functools.partial(Loudness, definition=definition)
 
 
 mean_db = loudness(

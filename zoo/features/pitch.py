@@ -11,6 +11,7 @@ import functools
 import inspect
 import math
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -65,32 +66,9 @@ class Tracker:
         return self.track(audio, **options)
 
 
-def tracker(
-    *,
-    voicing_threshold: float,
-    min_confidence: float,
-    by_model: Mapping[str, float] | None = None,
-    quick_options: Mapping[str, object] | None = None,
-) -> Callable[[Track], Tracker]:
-    """Make a function a pitch tracker with thresholds of its own.
-
-    Args:
-        voicing_threshold: A frame whose confidence is under this counts as unvoiced.
-        min_confidence: A training segment whose mean confidence is under this is left out.
-        by_model: Other values of `min_confidence` for some values of the option `model`.
-        quick_options: Options with which it is quick enough for many recordings, where it is not by itself.
-    """
-
-    def wrap(track: Track) -> Tracker:
-        return Tracker(
-            track,
-            voicing_threshold=voicing_threshold,
-            min_confidence=min_confidence,
-            by_model=by_model,
-            quick_options=quick_options,
-        )
-
-    return wrap
+def tracker(**meaning: Any) -> Callable[[Track], Tracker]:  # noqa: ANN401 - the arguments of Tracker
+    """Make a function a pitch tracker: `@tracker(voicing_threshold=0.5, min_confidence=0.8)`; see `Tracker`."""
+    return functools.partial(Tracker, **meaning)
 
 
 def track_pitch(

@@ -16,15 +16,14 @@ import importlib
 import inspect
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zoo import registry
-from zoo.checks.settings import Config
 from zoo.errors import ConfigError, ZooError, listing, near_matches
 from zoo.gin_config.bounds import check_expansion, check_numbers
 from zoo.gin_config.files import REQUIRED, Binding, Import, Macro, Reference, inner_values, read_files, read_set
+from zoo.gin_config.names import Names, parameters_of, shared_by
 from zoo.gin_config.older import with_new_names
 
 if TYPE_CHECKING:
@@ -76,7 +75,7 @@ class Configuration:
         collected = {**self._collected(function), **given}
         missing = [
             name
-            for name, parameter in _parameters(self._functions[function]).items()
+            for name, parameter in parameters_of(self._functions[function]).items()
             if parameter.default is parameter.empty
             and parameter.kind is parameter.KEYWORD_ONLY
             and name not in collected
@@ -98,7 +97,7 @@ class Configuration:
         import gin
 
         found: dict[str, Any] = {}
-        for name in (*_shared(function, self._functions), function):
+        for name in (*shared_by(function, self._functions), function):
             found |= gin.get_configurable(f"zoo.{name}")()
         return found
 
@@ -154,7 +153,7 @@ def configure(
     for statement in imports:
         _import(statement, outside=outside)
     bound = [s for s in statements if isinstance(s, Binding)]
-    names = _Names(functions)
+    names = Names(functions)
     selectors = {name: names.register_as(name, where) for name, where in _used_names(bound).items()}
     _check(bound, selectors, names)
     _check_macros(bound)
@@ -169,46 +168,11 @@ def configure(
     return Configuration(config, functions, again)
 
 
-class _Names:
-    """What files may name: the main functions, and the registered components, imported only when named."""
-
-    def __init__(self, functions: Mapping[str, Callable[..., Any]]) -> None:
-        self.functions = functions
-        self.found: dict[str, Callable[..., Any]] = {}
-        self._kinds: dict[str, list[str]] = {}
-        for kind, components in registry.KINDS.items():
-            for name in components if components.in_gin else ():
-                self._kinds.setdefault(name, []).append(kind)
-
-    def all(self) -> set[str]:
-        """Every name there is."""
-        return {*self.functions, *self._kinds}
-
-    def register_as(self, name: str, where: str) -> str:
-        """Give the selector that gin is to know `name` by, and fetch what it stands for."""
-        if name in self.functions:
-            self.found[f"zoo.{name}"] = self.functions[name]
-            return f"zoo.{name}"
-        kind, _, plain = name.rpartition(".")
-        kinds = [k for k in self._kinds.get(plain, []) if kind in ("", k, f"zoo.{k}")]
-        if not kinds:
-            raise ConfigError(
-                f"{where}: nothing is named {name!r}.{near_matches(name, self.all())} There are the functions "
-                f"{listing(self.functions)} and the components {listing(self._kinds)}."
-            )
-        if len(kinds) > 1:
-            both = " or ".join(f"{k}.{plain}" for k in kinds)
-            raise ConfigError(f"{where}: {name!r} is the name of several components. Write {both}.")
-        selector = f"zoo.{kinds[0]}.{plain}"
-        self.found[selector] = registry.KINDS[kinds[0]].get(plain)
-        return selector
-
-
 def _import(statement: Import, *, outside: bool) -> None:
     if outside:
         raise ConfigError(
             f"{statement.where}: it imports {statement.module}, which runs that module's code. Look at the file; "
-            "if you trust it, copy it and run it yourself: python -m zoo.distill --gin COPY"
+            "if you trust it, copy it and run it yourself: zoo distill --gin COPY"
         )
     try:
         importlib.import_module(statement.module)
@@ -227,7 +191,7 @@ def _used_names(bound: Sequence[Binding]) -> dict[str, str]:
     return used
 
 
-def _check(bound: Sequence[Binding], selectors: Mapping[str, str], names: _Names) -> None:
+def _check(bound: Sequence[Binding], selectors: Mapping[str, str], names: Names) -> None:
     referenced, scoped = set(), set()
     for binding in bound:
         for value in inner_values(binding.value):
@@ -257,7 +221,7 @@ def _within(scope: str, used: str) -> bool:
 
 
 def _check_parameter(binding: Binding, component: Callable[..., Any]) -> None:
-    parameters = _parameters(component)
+    parameters = parameters_of(component)
     named = [p.name for p in parameters.values() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
     open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     if binding.parameter not in named and not open_ended:
@@ -295,7 +259,7 @@ def _check_macros(bound: Sequence[Binding]) -> None:
         raise ConfigError(f"These must be set: {asked}. Type: {typed}")
 
 
-def _bind(bound: Sequence[Binding], selectors: Mapping[str, str], names: _Names) -> str:
+def _bind(bound: Sequence[Binding], selectors: Mapping[str, str], names: Names) -> str:
     """Hand the checked bindings to gin, lock it, and give its text of them."""
     import gin
 
@@ -314,7 +278,9 @@ def _bind(bound: Sequence[Binding], selectors: Mapping[str, str], names: _Names)
     with gin.config.interactive_mode():  # a component may have been registered anew under the same name
         for name, function in names.functions.items():
             elsewhere = {
-                setting for other in _shared(name, names.functions) for setting in _parameters(names.functions[other])
+                setting
+                for other in shared_by(name, names.functions)
+                for setting in parameters_of(names.functions[other])
             }
             _register(f"zoo.{name}", function, lambda _, arguments: arguments, without_default=elsewhere)
         for selector, component in names.found.items():
@@ -327,31 +293,6 @@ def _bind(bound: Sequence[Binding], selectors: Mapping[str, str], names: _Names)
             gin.bind_parameter((binding.key, "gin.macro", "value"), to_gin(binding.value))
     gin.finalize()
     return str(gin.config_str(max_line_length=110))
-
-
-def _parameters(target: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
-    """What can be set of a function, a component or a configuration; of the last the settings of its groups too."""
-    if not (isinstance(target, type) and issubclass(target, Config)):
-        return inspect.signature(target).parameters
-    none = inspect.Parameter.empty
-    return {
-        name: inspect.Parameter(
-            name, inspect.Parameter.KEYWORD_ONLY, default=none if one.default is MISSING else one.default
-        )
-        for name, one in target.settings().items()
-    }
-
-
-def _shared(name: str, functions: Mapping[str, Callable[..., Any]]) -> list[str]:
-    """The names of a configuration's bases and groups, the most general first."""
-    target = functions[name]
-    if not (isinstance(target, type) and issubclass(target, Config)):
-        return []
-    groups = {one.metadata.get("group") for one in fields(target)}
-    found = [other for other, one in functions.items() if one in groups]
-    return found + [
-        other for other, one in functions.items() if other != name and isinstance(one, type) and issubclass(target, one)
-    ]
 
 
 def _register(
@@ -370,7 +311,7 @@ def _register(
 
     parameters = [
         one.replace(default=inspect.Parameter.empty) if one.name in without_default else one
-        for one in _parameters(component).values()
+        for one in parameters_of(component).values()
     ]
     collect.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # functions take attributes; mypy knows only declared ones
     module, _, name = selector.rpartition(".")

@@ -80,7 +80,7 @@ def level_error_db(
 
 @dataclass(frozen=True)
 class PitchErrors:
-    """How far a sound's pitch is from what it should be, a value a row; NaN for rows with too few voiced frames.
+    """How far a sound's pitch is from what it should be, one value per row; NaN for rows with too few voiced frames.
 
     Attributes:
         median_cents: `[batch]`: median of the absolute error in cents.

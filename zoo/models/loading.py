@@ -6,9 +6,8 @@ from pathlib import Path
 
 import torch
 
-from zoo.checks.options import refuse
+from zoo.checks.options import device_fault, refuse
 from zoo.errors import CheckpointError, ZooError
-from zoo.features.devices import device_fault
 from zoo.models.model import Model
 from zoo.storage.checkpoint import read_model
 from zoo.storage.golden import golden_difference, read_golden

@@ -5,8 +5,6 @@ from zoo.storage.config import ModelConfig as ModelConfig
 from zoo.storage.config import check_instrument as check_instrument
 from zoo.storage.config import read_config as read_config
 from zoo.storage.files import write_atomically as write_atomically
-from zoo.storage.info import ModelInfo as ModelInfo
-from zoo.storage.info import describe_folder as describe_folder
 from zoo.storage.lineage import attributions as attributions
 from zoo.storage.lineage import public_reference as public_reference
 from zoo.storage.lineage import teachers_of as teachers_of
@@ -34,3 +32,5 @@ from zoo.storage.results import text_table as text_table
 from zoo.storage.results import write_metrics as write_metrics
 from zoo.storage.results import write_seeds as write_seeds
 from zoo.storage.run_files import CONFIG as CONFIG
+from zoo.storage.store import ModelInfo as ModelInfo
+from zoo.storage.store import describe_folder as describe_folder

@@ -91,11 +91,10 @@ def save(model: Model, folder: str | Path, *, weights_dtype: str | None = None, 
     text = config.to_json()
     refuse_if_held(folder, advice="save into another folder")
     audio = golden_bytes(model, state, weights_sha256=digest) if golden else None
-    if audio is None:
-        (folder / GOLDEN).unlink(missing_ok=True)
-    # The config goes last: a folder with a config.json has its weights.
-    own = {} if audio is None else {GOLDEN: audio}
-    write_together(folder, {**own, WEIGHTS: weights, CONFIG: text.encode()})
+    contents = {WEIGHTS: weights, CONFIG: text.encode()}
+    # The config goes after the weights: a folder with a config.json has them. The golden audio goes first and comes
+    # last: whoever reads meanwhile finds none, and never that of other weights.
+    write_together(folder, contents if audio is None else {**contents, GOLDEN: audio}, remove=[GOLDEN])
     return folder
 
 

@@ -12,7 +12,7 @@ import os
 import secrets
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -35,12 +35,13 @@ def write_atomically(path: str | Path, data: bytes | str) -> None:
         _write_through(temporary, data.encode() if isinstance(data, str) else data)
 
 
-def write_together(folder: Path, contents: Mapping[str, bytes]) -> None:
+def write_together(folder: Path, contents: Mapping[str, bytes], *, remove: Iterable[str] = ()) -> None:
     """Write files that belong together: all are written before the first one gets its name, and then by one process.
 
     Args:
         folder: Made when missing.
         contents: By name, in the order in which they get their names.
+        remove: Names of files that are taken away before the first one gets its name.
 
     Raises:
         OSError: The disk is full, or the folder cannot be written to; what was there is unchanged.
@@ -52,6 +53,8 @@ def write_together(folder: Path, contents: Mapping[str, bytes]) -> None:
             temporary = written[folder / name] = _new_file(folder / name)
             _write_through(temporary, data)
         with locked(folder):
+            for name in remove:
+                (folder / name).unlink(missing_ok=True)
             for path, temporary in written.items():
                 temporary.replace(path)
     except BaseException:

@@ -29,7 +29,7 @@ class Stream(Sampler[list[int]]):
 
     Args:
         segments: How many there are.
-        batch_size: Segments a batch.
+        batch_size: Segments per batch.
         seed: Of the order.
         start: First batch.
         stop: One past the last.
@@ -100,8 +100,8 @@ def fixed_noise(batch: Batch, *, hop: int, seed: int | Sequence[int]) -> Tensor:
 
     Args:
         batch: With `index` and `f0_hz`.
-        hop: Samples a frame.
-        seed: One for all, or one a row.
+        hop: Samples per frame.
+        seed: One for all, or one per row.
     """
     indices = batch["index"].tolist()
     seeds = [seed] * len(indices) if isinstance(seed, int) else seed
@@ -116,7 +116,7 @@ def step_noise(batch: Batch, *, hop: int, seed: int, step: int) -> Tensor:
 
     Args:
         batch: With `index` and `f0_hz`.
-        hop: Samples a frame.
+        hop: Samples per frame.
         seed: Of the run.
         step: Steps done before.
     """

@@ -155,7 +155,7 @@ def melody(batch_size: int, frames: int, hop: int) -> Batch:
     Args:
         batch_size: Segments.
         frames: Of a segment.
-        hop: Samples a frame.
+        hop: Samples per frame.
     """
     generator = torch.Generator().manual_seed(0)
     notes = 200 + 300 * torch.rand(batch_size, -(-frames // 125), generator=generator)
@@ -171,12 +171,12 @@ def melody(batch_size: int, frames: int, hop: int) -> Batch:
 def operations_per_second(decoder: Decoder, *, frame_rate: float) -> int:
     """How many operations a decoder takes for a second of audio, played frame by frame where it can be.
 
-    A multiply-add in a product of matrices or in a convolution counts two, an elementwise operation one a value (of
+    A multiply-add in a product of matrices or in a convolution counts two, an elementwise operation one per value (of
     complex values, what their parts take). The synth is not counted.
 
     Args:
         decoder: Whose cost is asked.
-        frame_rate: Frames a second.
+        frame_rate: Frames per second.
     """
     counter = _Counter()
     frame = next(decoder.parameters()).new_full((1,), 0.5)

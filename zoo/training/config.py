@@ -317,7 +317,7 @@ def accelerator_fault(accelerator: str, devices: int = 1) -> str | None:
     if not there:
         return (
             f"accelerator = {accelerator!r} cannot be used: this machine, or the torch installed here, has none. Take "
-            "'auto' or 'cpu'; python -m zoo doctor says what there is."
+            "'auto' or 'cpu'; zoo doctor says what there is."
         )
     count = torch.cuda.device_count() if cuda else 1
     if accelerator in ("auto", "cuda", "gpu", "mps") and (cuda or accelerator == "mps") and devices > count:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 Summary = dict[str, dict[str, dict[str, float]]]
-"""`{arm: {metric: {mean, std, n}}}`, as in metrics.json."""
+"""`{system: {metric: {mean, std, n}}}`, as in metrics.json."""
 
 PITCH = "torchcrepe"
 """The tracker of the f0 error by default; its model "tiny" is taken."""
@@ -79,7 +79,7 @@ def held_out(dataset: Dataset, split: str = "test", *, max_segments: int | None 
 
 @torch.no_grad()
 def measure(
-    arms: Mapping[str, Model | Teacher],
+    systems: Mapping[str, Model | Teacher],
     segments: torch.utils.data.Dataset[Batch],
     *,
     seed: int = 0,
@@ -91,7 +91,7 @@ def measure(
     """Measure models on segments, row by row, without the padding.
 
     Args:
-        arms: Models by arm, a teacher also as one with a cache; the arm "student" also gives the noise floor: the
+        systems: Models by system, a teacher also as one with a cache; the "student" also gives the noise floor: the
             distance between two renderings of it that differ in their noise alone.
         segments: What they play and are compared with.
         seed: Of the noise.
@@ -101,31 +101,31 @@ def measure(
         tick: Called with the number of segments that are done.
 
     Returns:
-        Mean, standard deviation and count over segments, by arm and metric; and the student's speed, over some clips.
+        Mean, standard deviation and count over segments, by system and metric; and the student's speed.
         A metric over the whole set has its value as mean, and its standard error as standard deviation.
 
     Raises:
         ConfigError: There is no such metric, tracker or option.
         PluginError: What one of them needs is not installed.
     """
-    found = {arm: Found() for arm in (*arms, "noise_floor")}
-    rates = _model_of(next(iter(arms.values())))  # those of the segments too: see `check_rates`
+    found = {system: Found() for system in (*systems, "noise_floor")}
+    rates = _model_of(next(iter(systems.values())))  # those of the segments too: see `check_rates`
     measures = Measures(also, sample_rate=rates.sample_rate, hop=rates.hop)
     for batch in in_order(segments, batch_size=_BATCH):
-        for arm, player in arms.items():
+        for system, player in systems.items():
             model = _model_of(player)
             made = play(player, batch, seed)
             valid = batch["valid_frames"] * model.hop
-            measures.compare(made, batch["audio"], valid, found[arm])
+            measures.compare(made, batch["audio"], valid, found[system])
             for name, rows in _pitch_error(model, made, batch, pitch, pitch_options or {}).items():
-                found[arm].add_rows(name, rows)
-            if arm == "student":
+                found[system].add_rows(name, rows)
+            if system == "student":
                 measures.compare(made, play(player, batch, seed + 1), valid, found["noise_floor"])
         if tick is not None:
             tick(len(batch["index"]))
-    summary = {arm: each.summary() for arm, each in found.items() if each.rows}
-    if "student" in arms and "student" in summary:
-        factors = torch.tensor(real_time_factors(_model_of(arms["student"])))
+    summary = {system: each.summary() for system, each in found.items() if each.rows}
+    if "student" in systems and "student" in summary:
+        factors = torch.tensor(real_time_factors(_model_of(systems["student"])))
         summary["student"][SPEED] = statistics(factors)
     return summary
 
@@ -247,7 +247,7 @@ def evaluate(
         tick: Called with the number of segments that are done.
 
     Returns:
-        `{arm: {metric: {mean, std, n}}}` of the arms teacher (where it is here), student and noise_floor.
+        `{system: {metric: {mean, std, n}}}` of the systems teacher (where it is here), student and noise_floor.
 
     Raises:
         ModelNotFoundError: There is no such model.
@@ -278,8 +278,10 @@ def evaluate(
     check_rates(student, dataset)
     teacher = find_teacher_of(student)
     chosen = held_out(dataset, split, max_segments=max_segments)
-    arms = {"teacher": teacher, "student": student} if teacher is not None else {"student": student}
-    summary = measure(arms, chosen.segments, seed=seed, pitch=pitch, pitch_options=pitch_options, also=also, tick=tick)
+    systems = {"teacher": teacher, "student": student} if teacher is not None else {"student": student}
+    summary = measure(
+        systems, chosen.segments, seed=seed, pitch=pitch, pitch_options=pitch_options, also=also, tick=tick
+    )
     if out is not None:
         write_metrics(summary, Path(out))
     elif found.source == "folder":
@@ -297,9 +299,9 @@ def check_rates(model: Model, dataset: Dataset) -> None:
     """
     if (model.sample_rate, model.hop) != (dataset.sample_rate, dataset.hop):
         raise ConfigError(
-            f"{model.name} makes {model.sample_rate} Hz audio with {model.hop} samples a frame, and the dataset "
+            f"{model.name} makes {model.sample_rate} Hz audio with {model.hop} samples per frame, and the dataset "
             f"{dataset.path} has {dataset.sample_rate} Hz and {dataset.hop}. Prepare the recordings anew: "
-            f"python -m zoo.prepare RECORDINGS OUT --sample-rate {model.sample_rate} --hop {model.hop}"
+            f"zoo prepare RECORDINGS OUT --sample-rate {model.sample_rate} --hop {model.hop}"
         )
     check_same_loudness(model, dataset)
 

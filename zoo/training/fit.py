@@ -293,6 +293,8 @@ def _fabric(trainer: TrainerConfig, precision: str) -> Fabric:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Keep Lightning's tips, device lines and warnings about its own habits out of a person's way."""
+    import lightning.fabric  # noqa: F401 - it sets the level of its logger
+
     logger = logging.getLogger("lightning.fabric")
     level = logger.level
     logger.setLevel(logging.ERROR)
@@ -312,7 +314,7 @@ def graph_decoder(model: Model, *, batch_size: int, frames: int) -> None:
 
     Args:
         model: On a CUDA device, in training mode.
-        batch_size: Segments a step.
+        batch_size: Segments per step.
         frames: Of a segment.
 
     Raises:

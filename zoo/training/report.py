@@ -52,7 +52,7 @@ def play_segments(
     Args:
         models: By what they are called: teacher, student.
         segments: A split; those at `sample_positions` are taken.
-        hop: Samples a frame.
+        hop: Samples per frame.
 
     Returns:
         For each segment the audio `[samples]` of the recording and of each model, by name, at one common level that
@@ -216,7 +216,7 @@ def _enter(name: str, folder: Path, *, force: bool) -> Path:
         return store.enter(name, folder, force=force)
     except ConfigError as error:
         raise ConfigError(
-            f"The run is whole, in {folder}, but not in the store: {error} Enter it so: python -m zoo fetch {folder} "
+            f"The run is whole, in {folder}, but not in the store: {error} Enter it so: zoo fetch {folder} "
             f"--name {name} --force"
         ) from error
 
@@ -239,7 +239,7 @@ def _plot_losses(folder: Path, labels: Sequence[str]) -> None:
 
 
 def _write_card(folder: Path) -> None:
-    with _even_without("the card", f"Then type: python -m zoo card {folder}"):
+    with _even_without("the card", f"Then type: zoo card {folder}"):
         write_card(folder)
 
 

@@ -165,9 +165,9 @@ def find_teacher(
     model = load_folder(found.folder)
     if (model.sample_rate, model.hop) != (dataset.sample_rate, dataset.hop):
         raise ConfigError(
-            f"The teacher {reference} makes {model.sample_rate} Hz audio with {model.hop} samples a frame, and the "
+            f"The teacher {reference} makes {model.sample_rate} Hz audio with {model.hop} samples per frame, and the "
             f"dataset {dataset.path} has {dataset.sample_rate} Hz and {dataset.hop}. Prepare the recordings anew: "
-            f"python -m zoo.prepare RECORDINGS OUT --sample-rate {model.sample_rate} --hop {model.hop}"
+            f"zoo prepare RECORDINGS OUT --sample-rate {model.sample_rate} --hop {model.hop}"
         )
     check_same_loudness(model, dataset, what="The teacher")
     other = model.config.instrument
@@ -200,7 +200,7 @@ def check_same_loudness(model: Model, dataset: Dataset, *, what: str = "The mode
         raise ConfigError(
             f"{what} {model.name} was trained with the loudness {_words(expected)}, and the dataset {dataset.path} has "
             f"{_words(actual)}: on one sound their numbers differ by tens of dB. Prepare the recordings as this model "
-            f"hears them: python -m zoo.prepare RECORDINGS OUT --loudness {expected.loudness} "
+            f"hears them: zoo prepare RECORDINGS OUT --loudness {expected.loudness} "
             f"--normalize {expected.normalize}{more}"
         )
     if expected.normalize != actual.normalize:

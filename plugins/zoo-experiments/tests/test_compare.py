@@ -57,7 +57,7 @@ def baseline(losses):
 def test_baseline_has_the_losses_that_need_no_teacher_with_full_weight():
     given = [Reconstruction(weight=Cosine(0.0, 1.0), alpha=2.0), OutputAudio(), Control(weight=Uncertainty())]
     (kept,) = baseline(given)
-    assert kept.spectral.alpha == 2.0
+    assert kept.settings.alpha == 2.0
     assert (kept.factor, kept.final_factor, kept.changes) == (1.0, 1.0, False)
     assert list(kept.state_dict()) == ["weight"]
     assert given[0].changes

@@ -15,7 +15,7 @@ from zoo_report.sounds import Sound, gain_between, levels_db, read_sound
 
 from zoo.features.audio import write_wav
 from zoo.storage.config import ComponentConfig, ModelConfig
-from zoo.storage.info import ModelInfo
+from zoo.storage.store import ModelInfo
 
 
 @pytest.fixture

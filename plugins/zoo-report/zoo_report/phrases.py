@@ -103,12 +103,12 @@ def choose(phrases: Sequence[Phrase], *, count: int) -> list[Phrase]:
     """
     left = list(range(len(phrases)))
     chosen: list[int] = []
-    heard: set[int] = set()
+    covered: set[int] = set()
     while left and len(chosen) < count:
-        best = max(left, key=lambda i: (len(phrases[i].runs - heard), len(phrases[i].runs), -i))
+        best = max(left, key=lambda i: (len(phrases[i].runs - covered), len(phrases[i].runs), -i))
         left.remove(best)
         chosen.append(best)
-        heard |= phrases[best].runs
+        covered |= phrases[best].runs
     return [phrases[i] for i in sorted(chosen)]
 
 

@@ -1,4 +1,4 @@
-"""What of a phrase is heard and seen: players with spectrograms, on one time axis and one scale of levels."""
+"""A phrase on the page: players with spectrograms, on one time axis and one scale of levels."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Player:
         key: Its name in the page.
         role: "run" for a run's own sound.
         title: What it is: "recording", "teacher gru-L-flute", a run's label.
-        detail: What more is to be said of it.
+        detail: More about it.
         run: The run's place, for its own sound.
         audio: A wav, as a data URI.
         picture: A PNG, as a data URI.
@@ -74,7 +74,7 @@ class PhraseView:
     Attributes:
         title: E.g. "Phrase 1".
         players: The recording, teachers, runs.
-        notes: What is to be said of it: levels that were changed, and what is not there.
+        notes: Levels that were changed, and what is missing.
         time_ticks: Of the time axis, in seconds (the last one says so).
         frequency_ticks: In kHz.
     """

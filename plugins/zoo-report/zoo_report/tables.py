@@ -65,7 +65,7 @@ class SeedTable:
 
 
 def facts(run: Run) -> list[tuple[str, str]]:
-    """What a run is, as terms and what is to be said of them."""
+    """What a run is, as terms and values."""
     known, config = run.known, run.known.config
     rows = [("Model", config.name), ("Role", run.kind)]
     if run.distilled:

@@ -6,7 +6,7 @@ Requirements it meets:
   between samples would add images of every harmonic, which alias;
 - no harmonic at or over Nyquist sounds, whatever the pitch, and none under it is lost (tables filtered once per octave
   lose up to an octave);
-- tables are mixed once a frame and by their harmonics, so nothing is ever `[batch, samples, tables]` or
+- tables are mixed once per frame and by their harmonics, so nothing is ever `[batch, samples, tables]` or
   `[batch, samples, harmonics]`, and a frame costs as much as it has harmonics under Nyquist;
 - gradients reach tables, mixing weights and phase.
 """
