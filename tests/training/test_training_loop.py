@@ -134,6 +134,20 @@ def test_resume_may_go_further_but_not_otherwise(small_tones, tmp_path):
         train(**{**options, "model_options": {**SMALL, "hidden_size": 9}}, steps=6, resume=True)
 
 
+def test_run_that_an_earlier_version_began_goes_on(small_tones, teacher_folder, tmp_path):
+    options = {"teacher": str(teacher_folder), "student": "gru-S", "student_options": SMALL, "evaluate": False}
+    options |= {"dataset": small_tones.path, "batch_size": 4, "accelerator": "cpu", "progress": False}
+    distill(**options, steps=1, out=tmp_path / "run")
+    last = tmp_path / "run" / "checkpoints" / "last.ckpt"
+    content = torch.load(last, weights_only=True)
+    begun = content["identity"]
+    begun["teacher_draws"] = begun.pop("teacher_noise_seeds")
+    for name in ("init_from", "teacher_reverb", "synth_learning_rate"):  # it knew none of these where they are off
+        del begun[name]
+    torch.save(content, last)
+    assert distill(**options, steps=2, out=tmp_path / "run", resume=True).steps == 2
+
+
 def test_resuming_a_finished_run_finishes_it_again(small_tones, tmp_path):
     options = {**QUICK, "dataset": small_tones.path, "batch_size": 4, "out": tmp_path / "run", "steps": 2}
     train(**options)

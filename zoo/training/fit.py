@@ -164,6 +164,7 @@ class Fit:
         if own := rank():  # dropout is to differ from process to process
             torch.manual_seed(self.task.seed * 1_000_003 + self.task.step * count() + own)
         self._saved = self._clock = time.monotonic()
+        self._progress.begin()
 
     def _after_step(self, loss: float) -> bool:
         """Count the step; validate and save when it is time; give whether the run is over."""

@@ -66,6 +66,10 @@ class Progress:
         if self._shown and sys.stderr.isatty():
             self._bar = tqdm(total=steps, initial=start, unit="step", dynamic_ncols=True, smoothing=0.05)
 
+    def begin(self) -> None:
+        """The first step begins now."""
+        self._began = self._said = time.monotonic()
+
     def step(self, step: int, loss: float) -> None:
         """A step is done."""
         if self._bar is not None:
