@@ -56,8 +56,8 @@ def test_names_that_python_on_the_page_imports_exist(page):
 
 
 def test_training_of_the_readme_runs_as_shown(tmp_path, monkeypatch):
-    """As it stands, but for fewer steps, a smaller teacher, and recordings of two seconds."""
-    for recording in zoo.datasets.tones.tones(phrases=6, seconds=2.0):
+    """As it stands, but for fewer steps, a smaller teacher, and four short recordings."""
+    for recording in zoo.datasets.tones.tones(phrases=4, seconds=1.2):
         path = tmp_path / "recordings" / "flute" / f"{recording.id}.wav"
         zoo.features.write_wav(path, recording.load(16000), sample_rate=16000)
     blocks = re.findall(r"```python\n(.*?)```", (CHECKOUT / "README.md").read_text(), re.DOTALL)

@@ -24,6 +24,7 @@ def main(arguments: list[str]) -> int:
         "zoo synth",
         "Timbre transfer: play a recording's pitch and loudness on a model's instrument.",
         [
+            "zoo synth gru-S-violin demo violin.wav                     # a built-in melody",
             "zoo synth runs/my-flute voice.wav flute.wav",
             "zoo synth runs/my-flute voice.wav flute.wav --transpose -12 --loudness -6",
             "zoo synth runs/my-flute voice.wav flute.wav --fit off --level normalised",
