@@ -66,7 +66,8 @@ def test_json_holds_what_the_lines_say(capsys, tmp_path, monkeypatch):
     assert found["folders"]["datasets"].endswith("datasets (not there yet)")
     assert set(found) == {
         *("ok", "problems", "broken_plugins"),
-        *("versions", "optional", "devices", "kernels", "folders", "components", "pitch", "plugins", "hub"),
+        *("versions", "optional", "devices", "kernels", "folders", "golden audio"),
+        *("components", "pitch", "plugins", "hub"),
     }
     assert found["broken_plugins"] == []
     assert found["folders"]["hub cache"].startswith(os.environ["HF_HOME"])

@@ -152,7 +152,7 @@ def instance_of(
         built = build()
     subject.require(
         isinstance(built, base),
-        f"It derives from {base.__module__.removesuffix('.interface')}.{base.__name__}.",
+        f"It derives from {base.__module__.removesuffix('.base')}.{base.__name__}.",
         type(built).__mro__[1:-1],
     )
     return build

@@ -167,6 +167,8 @@ def _check_step(subject: Subject, synth: Synth) -> None:
 def _check_range(subject: Subject, synth: Synth) -> None:
     """Every pitch of `_inputs` is inside the first range, and under the second."""
     f0_hz, controls, noise = _inputs(synth)
+    # a rest has no pitch that could be inside: a synth that holds its phase there may be silenced
+    f0_hz = torch.where(f0_hz > 0, f0_hz, f0_hz.amax(dim=1, keepdim=True))
     whole = _render(subject, synth, f0_hz, controls, noise).audio
     with subject.promises("restrict takes a ModelRange, or None."):
         synth.restrict(_range_from(100.0))
