@@ -154,7 +154,7 @@ def checks_table(found: Sequence[Instrument]) -> str:
     for each in found:
         played = [one.following for one in each.played]
         again = each.resynthesis
-        asked = sum(one.asked_frames for one in played)
+        asked = sum(one.expected_frames for one in played)
         failures = len(each.failures())
         lines.append(
             (

@@ -10,7 +10,7 @@ transfer       phrases of other instruments are played on it, without a socket; 
 resynthesis    its own instrument's held-out recordings: the multi-scale spectral distance to them, by that of the same
                model before any training
 training       what its files say: sizes, steps, time, data, teacher, measures
-speed          as `python -m zoo bench` measures it
+speed          as `zoo bench` measures it
 
 Phrases come from a folder with an INDEX.tsv (columns path, instrument and, where there are other kinds, kind =
 "phrases"), or in which each instrument has a folder (with a folder `phrases`, where it has one). They are chosen evenly
@@ -40,7 +40,7 @@ from zoo_experiments.run_table import RunResult, result_of
 from zoo import metrics, resolve
 from zoo.datasets import Dataset, open_dataset
 from zoo.errors import ModelNotFoundError, ZooError, listing
-from zoo.metrics.transfer import SILENT_DB, Following, dbfs
+from zoo.metrics.transfer import SILENT_DB, TrackingError, dbfs
 from zoo.models.model import Model
 from zoo.storage import store
 from zoo.storage.config import read_config
@@ -72,7 +72,7 @@ class Played:
     instrument: str
     path: Path
     octaves: int
-    following: Following
+    following: TrackingError
 
     def failures(self) -> list[str]:
         """Which checks it fails, in words."""
@@ -82,7 +82,9 @@ class Played:
         if found.clips:
             said.append(f"clips (peak {dbfs(found.peak):+.1f} dBFS)")
         if found.pitch_frames < MIN_FRAMES:
-            said.append(f"has pitch in {found.pitch_frames} of {found.asked_frames} frames, {MIN_FRAMES} are the least")
+            said.append(
+                f"has pitch in {found.pitch_frames} of {found.expected_frames} frames, {MIN_FRAMES} are the least"
+            )
         elif not found.pitch_cents < MAX_CENTS:
             said.append(f"is {found.pitch_cents:.1f} cents from the pitch, {MAX_CENTS:.0f} is the limit")
         if not found.loudness_error_db < MAX_LOUDNESS_DB:
@@ -177,7 +179,7 @@ def transfer(model: Model, phrases: Phrases, span: tuple[float, float] | None, p
         model.feature_settings(), tracker="torchcrepe", tracker_options={"model": pitch_model}, voicing_threshold=None
     )
     for asked in phrases.for_model(model, span):
-        following = metrics.follows(
+        following = metrics.tracking_error(
             model.render(asked.features, level="normalised"),  # at the level that the loudness was asked at
             asked.features.f0_hz,
             asked.features.loudness_db,

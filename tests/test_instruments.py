@@ -10,13 +10,13 @@ import torch
 import zoo
 from zoo.datasets.tones import tones
 from zoo.features import FeatureSettings, write_wav
-from zoo.metrics import Following
+from zoo.metrics import TrackingError
 
 CHECKOUT = Path(__file__).parent.parent
-GOOD = Following(
+GOOD = TrackingError(
     pitch_cents=3.0,
     pitch_frames=100,
-    asked_frames=110,
+    expected_frames=110,
     heard_frames=400,
     loudness_error_db=2.0,
     loudness_offset_db=-1.0,

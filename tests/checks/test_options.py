@@ -227,7 +227,7 @@ def test_api_refuses_them_too(recording):
         (["bench", "gru-S", "--seconds", "inf"], "--seconds must be a number over 0 and of at most 3600, found inf"),
         (["bench", "gru-S", "--threads", "-1", "--steps", "0"], "--threads"),
         (["bench", "gru-S", "--csv", "/proc/no/x.csv"], "--csv /proc/no/x.csv cannot be written"),
-        (["compact", "gru-S-violin", "OUT", "--limit-db", "nan"], "--limit-db"),
+        (["half", "gru-S-violin", "OUT", "--limit-db", "nan"], "--limit-db"),
         (["compare", "--gin", "distill/gru-L-to-gru-S.gin", "--out", "OUT", "--seeds", "0"], "--seeds"),
         (["compare", "--gin", "quickstart.gin", "--out", "OUT", "--first-seed", str(2**32 - 1)], "The last seed"),
         (["compare", "--gin", "quickstart.gin", "--out", "OUT", "--set", "SEED=9999999999"], "seed must be"),

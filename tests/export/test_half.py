@@ -1,4 +1,4 @@
-"""`zoo compact`: what it copies, what it measures, and what it refuses."""
+"""`zoo half`: what it copies, what it measures, and what it refuses."""
 
 import json
 
@@ -10,7 +10,7 @@ from torch import nn
 import zoo
 from zoo.__main__ import main
 from zoo.cards import card_text, write_card
-from zoo.export.half import Phrases, compact, difference_db
+from zoo.export.half import Phrases, difference_db, halve
 from zoo.registry import paths
 from zoo.storage.checkpoint import weights_hash
 from zoo.storage.config import read_config
@@ -49,9 +49,9 @@ def run(model, tmp_path):
     return folder
 
 
-def test_compact_halves_the_weights_and_the_sound_stays(run, model, tmp_path, capsys):
+def test_half_halves_the_weights_and_the_sound_stays(run, model, tmp_path, capsys):
     out = tmp_path / "out"
-    assert main(["compact", str(run), str(out)]) == 0
+    assert main(["half", str(run), str(out)]) == 0
     said = capsys.readouterr().out
     config = read_config(out)
     difference = rounding_difference_db(config)
@@ -70,13 +70,13 @@ def test_compact_halves_the_weights_and_the_sound_stays(run, model, tmp_path, ca
     )
 
 
-def test_compact_measures_on_the_held_out_segments_of_data(run, small_tones, tmp_path, capsys):
-    assert main(["compact", str(run), str(tmp_path / "out"), "--data", str(small_tones.path)]) == 0
+def test_half_measures_on_the_held_out_segments_of_data(run, small_tones, tmp_path, capsys):
+    assert main(["half", str(run), str(tmp_path / "out"), "--data", str(small_tones.path)]) == 0
     assert "test segments of tones." in capsys.readouterr().out
 
 
 def test_copy_holds_what_is_for_others_and_no_path_of_this_machine(run, tmp_path):
-    compact(run, tmp_path / "out", limit_db=-60, samples=2)
+    halve(run, tmp_path / "out", limit_db=-60, samples=2)
     names = set(published_files(tmp_path / "out"))
     assert {path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.*")} == names
     assert names >= {"config.gin", "metrics.json", "samples/phrase1_student.wav", "samples/phrase2_student.wav"}
@@ -88,15 +88,15 @@ def test_copy_holds_what_is_for_others_and_no_path_of_this_machine(run, tmp_path
         "name": "gru-L-tones",
         "weights": "0" * 64,
     }
-    compact(run, tmp_path / "with-recordings", limit_db=-60, samples=1, recordings=True)
+    halve(run, tmp_path / "with-recordings", limit_db=-60, samples=1, recordings=True)
     assert (tmp_path / "with-recordings" / "samples" / "phrase1_recording.wav").is_file()
-    compact(run, tmp_path / "with-plots", limit_db=-60, samples=0, plots=True)
+    halve(run, tmp_path / "with-plots", limit_db=-60, samples=0, plots=True)
     names = set(published_files(tmp_path / "with-plots"))
     assert [name for name in names if "/" in name] == ["plots/loss.png"]
 
 
 def test_difference_over_the_limit_is_refused_and_nothing_is_left(run, tmp_path, capsys):
-    assert main(["compact", str(run), str(tmp_path / "new" / "out"), "--limit-db", "-100"]) == 2
+    assert main(["half", str(run), str(tmp_path / "new" / "out"), "--limit-db", "-100"]) == 2
     said = capsys.readouterr().err
     assert said.startswith("error: Nothing was written: with weights of float16, the sound of gru-S-tones differs by -")
     assert "the limit is -100 dB. Allow more with --limit-db -" in said
@@ -105,18 +105,18 @@ def test_difference_over_the_limit_is_refused_and_nothing_is_left(run, tmp_path,
 
 def test_what_is_there_stays_unless_it_is_a_model_and_force_is_given(run, tmp_path, capsys):
     out = tmp_path / "out"
-    assert main(["compact", str(run), str(out)]) == 0
+    assert main(["half", str(run), str(out)]) == 0
     card = out / "README.md"
     card.write_text(card.read_text().replace("<!-- end of", "Mine.\n<!-- end of"))
-    assert main(["compact", str(run), str(out)]) == 2
+    assert main(["half", str(run), str(out)]) == 2
     assert "holds a model already. Replace it with --force" in capsys.readouterr().err
-    assert main(["compact", str(run), str(out), "--force"]) == 0
+    assert main(["half", str(run), str(out), "--force"]) == 0
     assert "Mine." in card.read_text()
     (out / "diary.txt").write_text("precious")
-    assert main(["compact", str(run), str(out), "--force"]) == 2
+    assert main(["half", str(run), str(out), "--force"]) == 2
     assert "other files than a model's, which would be lost: diary.txt" in capsys.readouterr().err
     assert (out / "diary.txt").read_text() == "precious"
-    assert main(["compact", str(run), str(run), "--force"]) == 2
+    assert main(["half", str(run), str(run), "--force"]) == 2
     assert "is the run itself" in capsys.readouterr().err
 
 
@@ -124,16 +124,16 @@ def test_folder_that_ships_is_called_what_the_model_is_called(run, tmp_path, mon
     monkeypatch.setattr(paths, "model_card_folders", lambda: [tmp_path / "model_cards"])
     monkeypatch.setattr(paths, "origin_of", lambda folder: "ddsp-zoo-models" if folder.name == "gru-S-tones" else "?")
     with pytest.raises(zoo.errors.ConfigError, match=r"is called what the model is called: .*gru-S-tones, not flute"):
-        compact(run, tmp_path / "model_cards" / "flute", limit_db=-60)
-    made = compact(run, tmp_path / "model_cards" / "gru-S-tones", limit_db=-60)
+        halve(run, tmp_path / "model_cards" / "flute", limit_db=-60)
+    made = halve(run, tmp_path / "model_cards" / "gru-S-tones", limit_db=-60)
     text = (made.folder / "README.md").read_text()
     assert 'zoo.load("gru-S-tones")' in text
     assert "Both need ddsp-zoo and ddsp-zoo-models: `pip install ddsp-zoo ddsp-zoo-models`" in text
 
 
-def test_compacting_twice_keeps_the_first_record_and_the_same_weights(run, tmp_path):
-    first = compact(run, tmp_path / "first", limit_db=-60)
-    second = compact(first.folder, tmp_path / "second", limit_db=-60)
+def test_halving_twice_keeps_the_first_record_and_the_same_weights(run, tmp_path):
+    first = halve(run, tmp_path / "first", limit_db=-60)
+    second = halve(first.folder, tmp_path / "second", limit_db=-60)
     for name in ("config.json", "model.safetensors", "README.md"):
         assert (second.folder / name).read_bytes() == (first.folder / name).read_bytes()
 
@@ -143,7 +143,7 @@ def test_path_of_this_machine_in_notes_is_refused_by_its_line(run, tmp_path, mon
     card = run / "README.md"
     card.write_text(card.read_text().replace("<!-- end of", f"See {tmp_path / 'jane'}/mics\n<!-- end of"))
     with pytest.raises(zoo.errors.ConfigError, match=r"Nothing was written: README.md, line \d+, holds a path of this"):
-        compact(run, tmp_path / "out", limit_db=-60)
+        halve(run, tmp_path / "out", limit_db=-60)
     assert not (tmp_path / "out").exists()
 
 

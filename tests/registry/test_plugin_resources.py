@@ -153,7 +153,7 @@ def test_safe_mode_sees_no_plugin(site, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize(
-    ("requires", "said", "remedy"),
+    ("requires", "said", "fix"),
     [
         ("ddsp-zoo>=9", r"a newer zoo: it needs ddsp-zoo>=9, and this is 0\.1\.0", r'pip install -U "ddsp-zoo>=9"'),
         ("DDSP_Zoo[keops] ~= 9.1", r"a newer zoo: it needs ddsp-zoo~=9\.1", r'pip install -U "ddsp-zoo~=9\.1"'),
@@ -161,10 +161,10 @@ def test_safe_mode_sees_no_plugin(site, monkeypatch, capsys):
         ("ddsp-zoo<0.1", r"an older zoo: it needs ddsp-zoo<0\.1", "pip install -U zoo-kazoo"),
     ],
 )
-def test_component_made_for_another_zoo_is_refused_before_it_is_imported(site, requires, said, remedy):
+def test_component_made_for_another_zoo_is_refused_before_it_is_imported(site, requires, said, fix):
     files = {"kazoo.py": "raise RuntimeError('imported')"}
     lay_out(site, "zoo-kazoo", "1.2", "[zoo_decoders]\nbuzz = kazoo:Buzz\n", files, [requires])
-    with pytest.raises(PluginError, match=rf"decoder 'buzz' of zoo-kazoo 1\.2 is made for {said}.*{remedy}"):
+    with pytest.raises(PluginError, match=rf"decoder 'buzz' of zoo-kazoo 1\.2 is made for {said}.*{fix}"):
         registry.decoders.get("buzz")
     assert "kazoo" not in sys.modules
 

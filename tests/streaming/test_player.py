@@ -48,7 +48,9 @@ def test_shipped_instrument_is_played_by_numbers():
     player = zoo.Player(model)
     played = torch.cat([player.process(440.0, -20.0) for _ in range(250)])
     assert played.shape == (16000,)
-    found = zoo.metrics.follows(played, torch.full((250,), 440.0), torch.full((250,), -20.0), sample_rate=16000, hop=64)
+    found = zoo.metrics.tracking_error(
+        played, torch.full((250,), 440.0), torch.full((250,), -20.0), sample_rate=16000, hop=64
+    )
     assert found.pitch_cents < 20
     assert not found.silent
 

@@ -28,7 +28,7 @@ def whole_tones(tmp_path_factory):
 
 def test_shares_of_a_batch_make_it_up():
     whole = list(Stream(20, batch_size=7, seed=0, start=0, stop=4))
-    shares = [list(Stream(20, batch_size=7, seed=0, start=0, stop=4, share=lambda r=r: (r, 3))) for r in range(3)]
+    shares = [list(Stream(20, batch_size=7, seed=0, start=0, stop=4, shard=lambda r=r: (r, 3))) for r in range(3)]
     for batch, *parts in zip(whole, *shares, strict=True):
         assert sorted(batch) == sorted(i for part in parts for i in part)
 

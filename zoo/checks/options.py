@@ -85,13 +85,13 @@ def type_fault(name: str, value: object, types: type | tuple[type, ...], words: 
     return None if isinstance(value, types) else f"{name} must be {words}, found {shown(value)}."
 
 
-def writable_fault(path: str | Path, what: str, *, remedy: str = "Give another place.") -> str | None:
+def writable_fault(path: str | Path, what: str, *, fix: str = "Give another place.") -> str | None:
     """Whether a file or folder can be made at a place, tried in the nearest folder that is there; None where it can.
 
     Args:
         path: The file or folder; it need not be there.
         what: What messages call it, e.g. "--out".
-        remedy: What to do where it cannot.
+        fix: What to do where it cannot.
     """
     place = Path(path).expanduser()
     try:
@@ -99,11 +99,11 @@ def writable_fault(path: str | Path, what: str, *, remedy: str = "Give another p
             place = place.parent
         folder = place if place.is_dir() else place.parent
         if place.is_file() and place != Path(path).expanduser():
-            return f"{what} {path} cannot be made: {place} is a file. {remedy}"
+            return f"{what} {path} cannot be made: {place} is a file. {fix}"
         with tempfile.TemporaryFile(dir=folder):
             return None
     except OSError as error:
-        return f"{what} {path} cannot be written ({error.strerror or error}). {remedy}"
+        return f"{what} {path} cannot be written ({error.strerror or error}). {fix}"
 
 
 def output_file_fault(path: str | Path, what: str) -> str | None:
@@ -134,5 +134,5 @@ def device_fault(device: object) -> str | None:
         torch.empty(0, device=asked)
     except (RuntimeError, TypeError, AssertionError, NotImplementedError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0][:200].rstrip(".")
-        return f"device {device!r} cannot be used here ({reason}). Take 'cpu'; python -m zoo doctor says what there is."
+        return f"device {device!r} cannot be used here ({reason}). Take 'cpu'; zoo doctor says what there is."
     return None

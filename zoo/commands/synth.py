@@ -130,11 +130,11 @@ def _tracking(model: Model, result: Levelled, expected: Features, settings: Feat
     import math
 
     from zoo.features import sound_level_db
-    from zoo.metrics import follows
+    from zoo.metrics import tracking_error
     from zoo.metrics.transfer import dbfs
     from zoo.models.levelling import recording_level_db
 
-    found = follows(
+    found = tracking_error(
         result.audio,
         expected.f0_hz,
         expected.loudness_db,
@@ -147,7 +147,7 @@ def _tracking(model: Model, result: Levelled, expected: Features, settings: Feat
     pitch = (
         f"median {found.pitch_cents:.0f} cents from what was asked ({found.pitch_frames} frames)"
         if found.pitch_cents == found.pitch_cents
-        else f"cannot be told, only {found.pitch_frames} of {found.asked_frames} frames have one in both"
+        else f"cannot be told, only {found.pitch_frames} of {found.expected_frames} frames have one in both"
     )
     loudness = f"{found.loudness_error_db:.1f} dB off" if found.heard_frames else "silence was asked for"
     level_db = float(sound_level_db(result.audio[None], sample_rate=model.sample_rate)[0])

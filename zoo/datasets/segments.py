@@ -140,7 +140,7 @@ class Dataset:
             others = ", ".join(f"{other} ({len(entries)})" for other, entries in splits.items() if entries)
             raise DatasetError(
                 f"The split {name!r} of {self.path} is empty; it has: {others}. "
-                "Prepare it from more or longer recordings (python -m zoo.prepare RECORDINGS OUT), without --whole."
+                "Prepare it from more or longer recordings (zoo prepare RECORDINGS OUT), without --whole."
             )
         return Segments(self.path, splits[name], hop=self.hop, segment_frames=self.segment_frames)
 
@@ -153,7 +153,7 @@ def open_dataset(path_or_name: str | Path, *, verify: bool = True) -> Dataset:
     torch.Size([1000])
 
     Args:
-        path_or_name: A folder made by `python -m zoo.prepare`; or "tones" (where no such folder is): phrases made by
+        path_or_name: A folder made by `zoo prepare`; or "tones" (where no such folder is): phrases made by
             rule, which are made once and kept under the user's data folder.
         verify: Compare every shard with its stored hash. Without it only sizes are compared.
 
@@ -177,7 +177,7 @@ def open_dataset(path_or_name: str | Path, *, verify: bool = True) -> Dataset:
 
 
 def _read_index(path: Path) -> bytes:
-    make = "Make one with: python -m zoo.prepare RECORDINGS OUT"
+    make = "Make one with: zoo prepare RECORDINGS OUT"
     if not path.exists():
         raise DatasetError(
             f"There is no folder {path}. {make} (or use the dataset 'tones', which needs no recordings)."
@@ -204,7 +204,7 @@ def parse_index(content: bytes, path: Path) -> dict[str, Any]:
     Raises:
         DatasetError: It is damaged, or of another version.
     """
-    again = "Prepare the dataset again: python -m zoo.prepare RECORDINGS OUT --force"
+    again = "Prepare the dataset again: zoo prepare RECORDINGS OUT --force"
     try:
         info = strict_json.parse(content.decode("utf-8-sig"))
     except ValueError as error:  # UnicodeDecodeError is one
@@ -231,7 +231,7 @@ def _check_names(info: Mapping[str, Any], path: Path, again: str) -> None:
     """What a dataset.json calls its files and its instrument: a dataset may come from somebody else."""
     entries = [entry for split in info["splits"].values() for entry in split]
     for shard in {**info["shards"], **{entry["shard"]: None for entry in entries}}:
-        check_path_name(shard, f"{path}: the shard", error=DatasetError, remedy=again)
+        check_path_name(shard, f"{path}: the shard", error=DatasetError, fix=again)
         if shard not in info["shards"]:
             raise DatasetError(f"{path} is damaged: it does not describe the shard {shard!r} of its segments. {again}")
     if info["instrument"] is not None:
@@ -260,8 +260,7 @@ def _check_shard(path: Path, facts: Mapping[str, Any], verify: bool) -> None:
 
 def _damaged(path: Path, why: str) -> DatasetError:
     return DatasetError(
-        f"{path} is damaged: {why}. Copy it again, or prepare the dataset again: "
-        "python -m zoo.prepare RECORDINGS OUT --force"
+        f"{path} is damaged: {why}. Copy it again, or prepare the dataset again: zoo prepare RECORDINGS OUT --force"
     )
 
 

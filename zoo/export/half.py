@@ -58,7 +58,7 @@ _LEVELS_DB = (-50.0, -35.0, -20.0)
 
 
 @dataclass(frozen=True)
-class Compacted:
+class HalfCopy:
     """What was written.
 
     Attributes:
@@ -78,7 +78,7 @@ class Compacted:
     bytes_after: int
 
 
-def compact(
+def halve(
     run: str | Path,
     out: str | Path,
     *,
@@ -88,7 +88,7 @@ def compact(
     plots: bool = False,
     recordings: bool = False,
     force: bool = False,
-) -> Compacted:
+) -> HalfCopy:
     """Copy what of a run is for others, with its weights stored as float16.
 
     Args:
@@ -104,7 +104,7 @@ def compact(
     Raises:
         ConfigError: The difference is larger; the folder is taken; something would give away a path of this machine.
         CheckpointError: The run's files are damaged.
-        InUseError: Another process compacts into the same folder.
+        InUseError: Another process copies into the same folder.
         ModelNotFoundError: There is no such run.
         DatasetError: There is no such data.
     """
@@ -113,18 +113,18 @@ def compact(
         raise ConfigError(f"{run} is on the Hub. Fetch it first: zoo fetch {run} --name NAME")
     out = Path(out).expanduser()
     advice = "give another folder"
-    with hold_name(out, doing="compacting a run", advice=advice), TemporaryDirectory() as place:
+    with hold_name(out, doing="halving the weights of a run", advice=advice), TemporaryDirectory() as place:
         load_folder(found.folder)  # what is wrong with it is told of the run, not of the copy
         copy = Path(place) / found.folder.resolve().name
         copy.mkdir()
         copy_run(found.folder, copy)  # one version, whatever else is saved there meanwhile
         options = _Options(data, limit_db, samples, plots, recordings, force)
-        return _compact(run, found.folder, copy, out, options)
+        return _halve(run, found.folder, copy, out, options)
 
 
 @dataclass(frozen=True)
 class _Options:
-    """What `compact` was asked for; see there."""
+    """What `halve` was asked for; see there."""
 
     data: str | None
     limit_db: float
@@ -134,7 +134,7 @@ class _Options:
     force: bool
 
 
-def _compact(run: str | Path, source: Path, copy: Path, out: Path, options: _Options) -> Compacted:
+def _halve(run: str | Path, source: Path, copy: Path, out: Path, options: _Options) -> HalfCopy:
     data, limit_db, samples = options.data, options.limit_db, options.samples
     public = public_files(copy)
     check = partial(_check_target, out, source, public.config, force=options.force)
@@ -162,7 +162,7 @@ def _compact(run: str | Path, source: Path, copy: Path, out: Path, options: _Opt
         if leak := find_leak(dict(published_files(folder)), HubClient()):
             raise ConfigError(f"Nothing was written: {leak}. Take it out of {source} and try again.")
     sizes = [(place / WEIGHTS).stat().st_size for place in (copy, out)]
-    return Compacted(out, config, difference, measured_on, *sizes)
+    return HalfCopy(out, config, difference, measured_on, *sizes)
 
 
 @torch.no_grad()

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from zoo.errors import ConfigError, ZooError, listing, near_matches
 from zoo.gin_config.bounds import check_expansion, check_numbers
-from zoo.gin_config.files import REQUIRED, Binding, Import, Macro, Reference, inner_values, read_files, read_set
+from zoo.gin_config.files import REQUIRED, Binding, GinReference, Import, Macro, inner_values, read_files, read_set
 from zoo.gin_config.names import Names, parameters_of, shared_by
 from zoo.gin_config.older import with_new_names
 
@@ -186,7 +186,7 @@ def _used_names(bound: Sequence[Binding]) -> dict[str, str]:
         if binding.parameter:
             used.setdefault(binding.name, binding.where)
         for value in inner_values(binding.value):
-            if isinstance(value, Reference):
+            if isinstance(value, GinReference):
                 used.setdefault(value.name.rsplit("/", 1)[-1], binding.where)
     return used
 
@@ -195,7 +195,7 @@ def _check(bound: Sequence[Binding], selectors: Mapping[str, str], names: Names)
     referenced, scoped = set(), set()
     for binding in bound:
         for value in inner_values(binding.value):
-            if isinstance(value, Reference):
+            if isinstance(value, GinReference):
                 if not value.evaluate:
                     raise ConfigError(f"{binding.where}: write @{value.name}(), with brackets: it is to be built.")
                 if value.name in names.functions:
@@ -264,7 +264,7 @@ def _bind(bound: Sequence[Binding], selectors: Mapping[str, str], names: Names) 
     import gin
 
     def to_gin(value: Any) -> Any:  # noqa: ANN401 - a gin value is any plain data
-        if isinstance(value, Reference):
+        if isinstance(value, GinReference):
             return gin.config.ConfigurableReference(value.name, True)
         if isinstance(value, Macro):
             return gin.config.ConfigurableReference(f"{value.name}/gin.macro", True)

@@ -84,12 +84,12 @@ class PitchErrors:
 
     Attributes:
         median_cents: `[batch]`: median of the absolute error in cents.
-        share_over_50: `[batch]`: share of the voiced frames that are off by over 50 cents, octave errors included.
+        fraction_over_50: `[batch]`: share of the voiced frames that are off by over 50 cents, octave errors included.
         voiced_frames: int64 `[batch]`: how many frames were compared.
     """
 
     median_cents: Tensor
-    share_over_50: Tensor
+    fraction_over_50: Tensor
     voiced_frames: Tensor
 
 

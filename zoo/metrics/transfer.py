@@ -1,4 +1,4 @@
-"""Whether a sound follows the pitch and the loudness that it was asked for: what timbre transfer is to do."""
+"""The tracking error of timbre transfer: how far a sound is from the pitch and the loudness that it should have."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ SILENT_DB = -60.0
 
 
 @dataclass(frozen=True)
-class Following:
+class TrackingError:
     """How a sound keeps to what it was asked for.
 
     Attributes:
         pitch_cents: Median of the absolute error in cents, over the frames that are voiced in both; NaN where they are
             fewer than asked for.
         pitch_frames: How many frames that is.
-        asked_frames: How many of the frames that were looked at are voiced in what was asked for.
+        expected_frames: How many of the frames that were looked at are voiced in what was asked for.
         heard_frames: How many frames were not asked to be a pause.
         loudness_error_db: Mean absolute difference of loudness, over those frames; NaN without any.
         loudness_offset_db: Median of that difference with its sign: over 0 where the sound is too loud.
@@ -42,7 +42,7 @@ class Following:
 
     pitch_cents: float
     pitch_frames: int
-    asked_frames: int
+    expected_frames: int
     heard_frames: int
     loudness_error_db: float
     loudness_offset_db: float
@@ -64,7 +64,7 @@ class Following:
         return self.peak >= 1.0
 
 
-def follows(
+def tracking_error(
     audio: Tensor,
     f0_hz: Tensor,
     loudness_db: Tensor,
@@ -76,12 +76,12 @@ def follows(
     recording: Tensor | None = None,
     every: int = 4,
     min_frames: int = 20,
-) -> Following:
-    """Compare the pitch and the loudness of a sound with those that it was asked to have.
+) -> TrackingError:
+    """Compare the pitch and the loudness of a sound with those that it was meant to have.
 
     Example:
         >>> asked = model.analyse("voice.wav")  # doctest: +SKIP
-        >>> found = follows(  # doctest: +SKIP
+        >>> found = tracking_error(  # doctest: +SKIP
         ...     model.render(asked, level="normalised"),
         ...     asked.f0_hz,
         ...     asked.loudness_db,
@@ -141,10 +141,10 @@ def follows(
     away = _loudness_away(level, loudness_db.cpu(), sample_rate, hop, settings)
     offset = float(away.median()) if len(away) else math.nan
     levels = {} if recording is None else _levels(level, recording[None].cpu(), sample_rate, hop)
-    return Following(
+    return TrackingError(
         pitch_cents=float(pitch.median_cents[0]),
         pitch_frames=int(pitch.voiced_frames[0]),
-        asked_frames=int((f0_hz[::every] > 0).sum()),
+        expected_frames=int((f0_hz[::every] > 0).sum()),
         heard_frames=len(away),
         loudness_error_db=float(away.abs().mean()),
         loudness_offset_db=offset,

@@ -60,6 +60,6 @@ def check_golden(folder: str | Path) -> str | None:
         raise CheckpointError(
             f"The model in {folder} does not make the audio here that it made where it was saved: they differ by "
             f"{difference:.2g} of the peak, and {golden.tolerance:g} is allowed. Find out which library computes "
-            "otherwise: python -m zoo doctor"
+            "otherwise: zoo doctor"
         )
     return f"{difference:.1g} of the peak"

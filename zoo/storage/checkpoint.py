@@ -63,7 +63,7 @@ def save(model: Model, folder: str | Path, *, weights_dtype: str | None = None, 
         model: The model.
         folder: Made when missing.
         weights_dtype: "float16" rounds the parameters in the file, but for those of under 1024 values, and no buffers:
-            half the size, and a sound that differs a little (`python -m zoo compact` measures by how much). All stay as
+            half the size, and a sound that differs a little (`zoo half` measures by how much). All stay as
             they are by default, whatever the model was loaded from.
         golden: Whether to write golden.safetensors, for which a second of audio is rendered. Without it, one that lies
             there is taken away: it is of other weights.

@@ -196,11 +196,11 @@ def read_config(folder: str | Path) -> ModelConfig:
     path = Path(folder) / CONFIG
     if not path.exists():
         raise CheckpointError(
-            f"{folder} has no {CONFIG}, so it is no model. A model is a folder that zoo.save, python -m zoo.train or "
-            "python -m zoo.distill wrote."
+            f"{folder} has no {CONFIG}, so it is no model. A model is a folder that zoo.save, zoo train or "
+            "zoo distill wrote."
         )
-    remedy = "Copy or download the model again."
-    text = read_bounded(path, most_bytes=MAX_CONFIG_BYTES, error=CheckpointError, remedy=remedy)
+    fix = "Copy or download the model again."
+    text = read_bounded(path, most_bytes=MAX_CONFIG_BYTES, error=CheckpointError, fix=fix)
     return ModelConfig.from_json(text, where=str(path))
 
 
@@ -214,10 +214,10 @@ def check_instrument(instrument: object, where: str) -> None:
     Raises:
         ConfigError: It cannot.
     """
-    remedy = "An instrument is a word such as flute or electric_guitar."
-    name = check_path_name(instrument, where, remedy=remedy)
+    fix = "An instrument is a word such as flute or electric_guitar."
+    name = check_path_name(instrument, where, fix=fix)
     if not _INSTRUMENT.fullmatch(name):
-        raise ConfigError(f"{where} {name!r} is refused: it is no instrument's name. {remedy}")
+        raise ConfigError(f"{where} {name!r} is refused: it is no instrument's name. {fix}")
 
 
 def _check_texts(config: ModelConfig, where: str) -> None:

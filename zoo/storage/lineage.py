@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from zoo.storage.config import ModelConfig
 
 COMPACTED = "compacted"
-"""What `python -m zoo compact` records: the hash of the `weights` that it rounded, and the sound's `difference_db`."""
+"""What `zoo half` records: the hash of the `weights` that it rounded, and the sound's `difference_db`."""
 
 
 def teachers_of(config: ModelConfig) -> list[Mapping[str, Any]]:
@@ -55,16 +55,16 @@ def public_reference(teacher: Mapping[str, Any]) -> str:
 
 
 def weights_before_rounding(config: ModelConfig) -> str | None:
-    """The hash of the weights that a compacted model's were rounded from (`python -m zoo compact`); None for others.
+    """The hash of the weights that a model in half precision's were rounded from (`zoo half`); None for others.
 
-    A student whose lineage names those weights has the compacted model as its teacher too.
+    A student whose lineage names those weights has the model in half precision as its teacher too.
     """
     weights = _mapping(config.lineage.get(COMPACTED)).get("weights")
     return weights if isinstance(weights, str) else None
 
 
 def rounding_difference_db(config: ModelConfig) -> float | None:
-    """By how much the sound of a compacted model differs from that of the weights before, in dB; None for others."""
+    """By how much the sound differs from that of the weights before they were halved, in dB; None for others."""
     difference = _mapping(config.lineage.get(COMPACTED)).get("difference_db")
     return float(difference) if isinstance(difference, int | float) else None
 

@@ -113,7 +113,7 @@ def read_metrics(path: Path) -> dict[str, dict[str, Measure]]:
     fix = "Measure again: zoo evaluate"
     if not path.exists():
         return {}
-    results: Any = read_json(path, error=CheckpointError, remedy=fix)
+    results: Any = read_json(path, error=CheckpointError, fix=fix)
     if not isinstance(results, dict):
         raise CheckpointError(f"{path} is not {{system: {{metric: {{mean, std, n}}}}}}. {fix}")
     for system, measures in results.items():
@@ -297,7 +297,7 @@ def read_seeds(path: Path) -> dict[str, SeedResults]:
         CheckpointError: It is damaged, or holds something else.
     """
     fix = "Give zoo compare's command again."
-    content: Any = read_json(path, error=CheckpointError, remedy=fix)
+    content: Any = read_json(path, error=CheckpointError, fix=fix)
     try:
         return {name: _seeds_of(value) for name, value in content.items()}
     except (AttributeError, TypeError, ValueError):

@@ -33,8 +33,8 @@ class Stream(Sampler[list[int]]):
         seed: Of the order.
         start: First batch.
         stop: One past the last.
-        share: Of each batch give every so many-th segment alone, from which on: `(first, every)`, asked when it is
-            iterated. Processes that train together share batches so.
+        shard: Of each batch give every so many-th segment alone, from which on: `(first, every)`, asked when it is
+            iterated. Processes that train together shard batches so.
     """
 
     def __init__(
@@ -45,14 +45,14 @@ class Stream(Sampler[list[int]]):
         seed: int,
         start: int,
         stop: int,
-        share: Callable[[], tuple[int, int]] = lambda: (0, 1),
+        shard: Callable[[], tuple[int, int]] = lambda: (0, 1),
     ) -> None:
         self.segments = segments
         self.size = min(batch_size, segments)
         self.seed = seed
         self.start = start
         self.stop = stop
-        self.share = share
+        self.shard = shard
 
     def epoch(self, step: int) -> int:
         """Whole epochs seen after `step` batches."""
@@ -63,7 +63,7 @@ class Stream(Sampler[list[int]]):
 
     def __iter__(self) -> Iterator[list[int]]:
         epoch, order = -1, torch.empty(0, dtype=torch.int64)
-        first, every = self.share()
+        first, every = self.shard()
         for step in range(self.start, self.stop):
             batch = []
             for place in range(step * self.size, (step + 1) * self.size):

@@ -35,7 +35,7 @@ _TYPES: dict[str, Any] = {"int": int, "float": (int, float), "list": list, "dict
 
 
 @dataclass
-class State:
+class RunState:
     """Where a run is.
 
     Attributes:
@@ -73,7 +73,7 @@ class State:
     rng: dict[str, Any]
 
 
-def save_state(state: State, run: Path) -> None:
+def save_state(state: RunState, run: Path) -> None:
     """Write a run's last.ckpt, whole or not at all."""
     content = {"format": _FORMAT, **{f.name: getattr(state, f.name) for f in fields(state)}}
     with beside(run / LAST) as temporary:
@@ -83,7 +83,7 @@ def save_state(state: State, run: Path) -> None:
             raise OSError(f"{run / LAST} could not be written (is the disk full?): {error}") from error
 
 
-def load_state(run: Path) -> State:
+def load_state(run: Path) -> RunState:
     """Read a run's last.ckpt; plain types and tensors only, never code.
 
     Raises:
@@ -100,19 +100,19 @@ def load_state(run: Path) -> State:
             f"{path} is damaged or no checkpoint ({reason}). Start anew, with another --out; "
             "the best weights so far are in model.safetensors."
         ) from error
-    names = {f.name for f in fields(State)}
+    names = {f.name for f in fields(RunState)}
     if not isinstance(content, dict) or content.get("format") != _FORMAT or set(content) != {*names, "format"}:
         raise CheckpointError(f"{path} is not of this version of zoo, or of another program. Start anew.")
-    for f in fields(State):
+    for f in fields(RunState):
         expected = _TYPES[str(f.type).partition("[")[0]]
         if not isinstance(content[f.name], expected) or isinstance(content[f.name], bool):
             raise CheckpointError(
                 f"{path} is damaged: {f.name} is {type(content[f.name]).__name__}. Start anew, with another --out."
             )
-    return State(**{name: content[name] for name in names})
+    return RunState(**{name: content[name] for name in names})
 
 
-def check_identity(state: State, identity: dict[str, Any], run: Path) -> None:
+def check_identity(state: RunState, identity: dict[str, Any], run: Path) -> None:
     """Make sure that a run goes on with what it began with.
 
     Raises:
@@ -184,19 +184,19 @@ def read_history(path: Path, *, most_rows: int | None = None) -> list[Row]:
     Raises:
         CheckpointError: It is damaged, or no history at all.
     """
-    remedy = "Copy the run again, or take that file out: it is only shown."
+    fix = "Copy the run again, or take that file out: it is only shown."
     try:
         if path.is_dir():
-            raise CheckpointError(f"{path} is a folder, where a table belongs. {remedy}")
+            raise CheckpointError(f"{path} is a folder, where a table belongs. {fix}")
         if (size := path.stat().st_size) > _MOST_BYTES:
-            raise CheckpointError(f"{path} has {size:,} bytes; a history never has over {_MOST_BYTES:,}. {remedy}")
+            raise CheckpointError(f"{path} has {size:,} bytes; a history never has over {_MOST_BYTES:,}. {fix}")
         with path.open(newline="", encoding="utf-8-sig") as file:
             return _read(file, most_rows)
     except UnicodeDecodeError:
         read_text(path, error=CheckpointError)  # says what it is instead
         raise
     except (ValueError, csv.Error) as error:
-        raise CheckpointError(f"{path} is damaged ({str(error)[:200]}). {remedy}") from None
+        raise CheckpointError(f"{path} is damaged ({str(error)[:200]}). {fix}") from None
 
 
 def _read(file: Iterable[str], most_rows: int | None) -> list[Row]:

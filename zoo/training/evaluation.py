@@ -164,7 +164,7 @@ def _pitch_error(
         valid_samples=batch["valid_frames"] * model.hop,
         **options,
     )
-    return {"f0_error_cents": errors.median_cents, "f0_over_50_cents": errors.share_over_50}
+    return {"f0_error_cents": errors.median_cents, "f0_over_50_cents": errors.fraction_over_50}
 
 
 @torch.no_grad()

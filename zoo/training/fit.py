@@ -28,7 +28,7 @@ from zoo.errors import ConfigError
 from zoo.models.model import Model
 from zoo.storage import checkpoint
 from zoo.training.batches import Batch, Stream, any_of_all, count, in_order, is_main, rank, training_loader
-from zoo.training.checkpoints import History, Row, State, restore_rng, rng_states, save_state
+from zoo.training.checkpoints import History, Row, RunState, restore_rng, rng_states, save_state
 from zoo.training.config import TrainerConfig
 from zoo.training.progress import Progress, StopRequest, duration
 from zoo.training.task import Task
@@ -52,7 +52,7 @@ _LARGEST = 2**31 - 1  # mallopt takes an int
 
 @dataclass
 class Counts:
-    """Where a run is, in numbers: those of `State`."""
+    """Where a run is, in numbers: those of `RunState`."""
 
     step: int = 0
     seconds: float = 0.0
@@ -90,7 +90,7 @@ class Fit:
             seed=config.seed,
             start=self.began_at,
             stop=max(self.began_at, config.steps),
-            share=lambda: (rank(), count()),
+            shard=lambda: (rank(), count()),
         )
         every = config.trainer.validate_every
         self.validate_every = every or default_interval(self.stream.segments, self.stream.size, config.steps)
@@ -247,7 +247,7 @@ class Fit:
         if rank():
             return
         save_state(
-            State(
+            RunState(
                 **asdict(self.counts),
                 history=self.history.rows,
                 identity=self.setup.identity,
@@ -261,7 +261,7 @@ class Fit:
             self.setup.folder,
         )
 
-    def _restore(self, state: State) -> None:
+    def _restore(self, state: RunState) -> None:
         self.task.model.load_state_dict(state.model)
         self.task.losses.load_state_dict(state.losses)
         self._optimizer.load_state_dict(state.optimizer)

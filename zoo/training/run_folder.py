@@ -97,7 +97,7 @@ def is_done(folder: Path, *, steps: int = 0) -> bool:
         steps: It must have been asked for that many at least.
     """
     try:
-        known = read_json(folder / _DONE, error=CheckpointError, remedy="")
+        known = read_json(folder / _DONE, error=CheckpointError, fix="")
         return isinstance(known, dict) and int(known["asked"]) >= steps
     except (CheckpointError, ValueError, TypeError, KeyError):
         return False

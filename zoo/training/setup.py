@@ -27,7 +27,7 @@ from zoo.storage.checkpoint import weights_hash
 from zoo.synths import Reverb
 from zoo.training import evaluation, report
 from zoo.training.batches import is_main
-from zoo.training.checkpoints import LAST, State, check_identity, load_state
+from zoo.training.checkpoints import LAST, RunState, check_identity, load_state
 from zoo.training.config import DistillConfig, RunConfig, TrainConfig, resolve_precision
 from zoo.training.run_folder import claimed_folder
 from zoo.training.teacher import Teacher, find_teacher
@@ -67,8 +67,8 @@ class Destination:
         if isinstance(self.out, str | Path):
             found.append(writable_fault(self.out, "--out"))
         if isinstance(self.name, str):
-            remedy = "Type: export ZOO_HOME=FOLDER, with a folder of yours, or leave --name out."
-            found.append(writable_fault(paths.store_folder(), "The local store", remedy=remedy))
+            fix = "Type: export ZOO_HOME=FOLDER, with a folder of yours, or leave --name out."
+            found.append(writable_fault(paths.store_folder(), "The local store", fix=fix))
         return found
 
 
@@ -97,7 +97,7 @@ class Setup:
     student: Model
     teacher: Teacher | None
     losses: list[Loss]
-    resumed: State | None
+    resumed: RunState | None
     identity: dict[str, Any]
 
 
@@ -129,7 +129,7 @@ def set_up(config: TrainConfig | DistillConfig, to: Destination, stack: ExitStac
     for loss in losses:
         loss.begin(config.steps)
     resumed = load_state(folder) if to.resume else None
-    begin_with = _InitialWeights.find(config, student, teacher)
+    initial_weights = _InitialWeights.find(config, student, teacher)
     identity = {
         **config.identity(),
         "precision": precision,
@@ -138,21 +138,21 @@ def set_up(config: TrainConfig | DistillConfig, to: Destination, stack: ExitStac
         "teacher": teacher.hash if teacher is not None else None,
         "dataset": dataset.hash,
         "losses": [loss.describe() for loss in losses],
-        "init_from": begin_with.hash,
+        "init_from": initial_weights.hash,
     }
     if resumed is not None:
         check_identity(resumed, identity, folder)
     lineage = {"dataset": lineage_of(dataset)}
     if teacher is not None:
         lineage["teacher"] = teacher.lineage()
-    if begin_with.lineage is not None:
-        lineage["start"] = begin_with.lineage
+    if initial_weights.lineage is not None:
+        lineage["start"] = initial_weights.lineage
     student.config = student.config.with_changes(lineage=lineage)
     splits = _splits(dataset)
     student.set_range(range_of(splits["train"]))
     _announce(student, teacher, dataset, splits, resumed)
     if resumed is None:
-        begin_with.give(student)
+        initial_weights.give(student)
     return Setup(config, precision, folder, dataset, splits, student, teacher, losses, resumed, identity)
 
 
@@ -369,7 +369,7 @@ def _attribution(dataset: Dataset) -> list[str]:
 
 
 def _announce(
-    student: Model, teacher: Teacher | None, dataset: Dataset, splits: dict[str, Any], resumed: State | None
+    student: Model, teacher: Teacher | None, dataset: Dataset, splits: dict[str, Any], resumed: RunState | None
 ) -> None:
     frames = sum(segment["valid_frames"] for segment in dataset.info["splits"]["train"])
     minutes = frames * dataset.hop / dataset.sample_rate / 60

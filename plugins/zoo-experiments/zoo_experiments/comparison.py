@@ -27,7 +27,7 @@ from zoo.storage import (
     write_seeds,
 )
 from zoo.training import DistillConfig, Finished, Records, distill, train
-from zoo_experiments.jobs import Job, State, Status, run_jobs
+from zoo_experiments.jobs import Job, JobState, Status, run_jobs
 from zoo_experiments.run_table import write_csv
 
 PARTS = ("distilled", "baseline")
@@ -134,7 +134,7 @@ def compare(
     ]
     with hold(out, doing="a comparison", advice="take another --out"):
         statuses = run_jobs(todo, logs=out / "logs", at_once=jobs, retries=retries, show=show)
-        if failed := [status for status in statuses if status.state is State.FAILED]:
+        if failed := [status for status in statuses if status.state is JobState.FAILED]:
             reasons = "\n".join(f"  {status.job.name}: {status.reason} (log: {status.log})" for status in failed)
             raise TrainingError(f"Some runs failed; the same command tries them again.\n{reasons}")
         return collect(out, seeds)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from zoo.errors import ConfigError, TrainingError
 from zoo.storage import check_instrument, hold, write_atomically
-from zoo_experiments.jobs import Job, State, Status, run_jobs
+from zoo_experiments.jobs import Job, JobState, Status, run_jobs
 from zoo_experiments.run_table import RunResult, markdown, result_of, write_csv
 
 
@@ -130,7 +130,7 @@ def _run(
     rows = [row for cell in cells if (row := result_of(out / cell.name, name=cell.name)) is not None]
     write_csv([row.columns() for row in rows], out / "results.csv")
     write_atomically(out / "results.md", markdown(rows))
-    if failed := [status for status in statuses if status.state is State.FAILED]:
+    if failed := [status for status in statuses if status.state is JobState.FAILED]:
         reasons = "\n".join(f"  {status.job.name}: {status.reason} (log: {status.log})" for status in failed)
         raise TrainingError(
             f"{len(failed)} of {len(statuses)} runs failed:\n{reasons}\nThe others are in {out / 'results.md'}. "

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from zoo.checks import one_line, write_controls
 from zoo.storage import text_table
 from zoo.training import duration
-from zoo_experiments.jobs import State, Status
+from zoo_experiments.jobs import JobState, Status
 
 _REDRAW_SECONDS = 2.0
 _LOG_SECONDS = 60.0
@@ -21,7 +21,7 @@ class JobTable:
     def __init__(self) -> None:
         self._terminal = sys.stderr.isatty()
         self._drawn = 0
-        self._states: Sequence[State | None] = []
+        self._states: Sequence[JobState | None] = []
         self._last = 0.0
 
     def __call__(self, statuses: Sequence[Status]) -> None:
@@ -41,7 +41,7 @@ class JobTable:
         else:
             before = self._states or [None] * len(states)
             for status, old in zip(statuses, before, strict=True):
-                if status.state != old or status.state is State.RUNNING:
+                if status.state != old or status.state is JobState.RUNNING:
                     sys.stderr.write(f"{_line(status)}\n")
         sys.stderr.flush()
         self._states = states
@@ -60,7 +60,7 @@ def _cells(status: Status) -> tuple[str, ...]:
         f"{step} of {status.job.steps}",
         "" if loss is None else f"{loss:.4f}",
         duration(status.seconds) if status.seconds else "",
-        f"{one_line(status.reason)} (all of it: {status.log})" if status.state is State.FAILED else "",
+        f"{one_line(status.reason)} (all of it: {status.log})" if status.state is JobState.FAILED else "",
     )
 
 

@@ -34,7 +34,7 @@ _POLL_SECONDS = 0.5
 _USER_ERROR = 2  # exit code: trying again cannot help
 
 
-class State(str, Enum):
+class JobState(str, Enum):
     """Where a job is."""
 
     WAITING = "waiting"
@@ -77,7 +77,7 @@ class Status:
 
     job: Job
     log: Path
-    state: State = State.WAITING
+    state: JobState = JobState.WAITING
     tries: int = 0
     seconds: float = 0.0
     reason: str = ""
@@ -120,28 +120,28 @@ def run_jobs(
     statuses = [Status(job, logs / f"{job.name}.log") for job in jobs]
     for status in statuses:
         if is_done(status.job.folder, steps=status.job.steps):
-            status.state = State.DONE
+            status.state = JobState.DONE
     try:
         with StopRequest() as stop:
-            while any(status.state in (State.WAITING, State.RUNNING) for status in statuses):
-                for status in _in_state(State.RUNNING, statuses):
+            while any(status.state in (JobState.WAITING, JobState.RUNNING) for status in statuses):
+                for status in _in_state(JobState.RUNNING, statuses):
                     _poll(status, retries)
-                free = at_once - len(_in_state(State.RUNNING, statuses))
-                for status in [s for s in _in_state(State.WAITING, statuses) if not _waits_for_others(s)][:free]:
+                free = at_once - len(_in_state(JobState.RUNNING, statuses))
+                for status in [s for s in _in_state(JobState.WAITING, statuses) if not _waits_for_others(s)][:free]:
                     _start(status, at_once)
                 show(statuses)
                 time.sleep(_POLL_SECONDS)
                 if stop.asked:
                     raise KeyboardInterrupt
     except KeyboardInterrupt:
-        _stop(_in_state(State.RUNNING, statuses))
+        _stop(_in_state(JobState.RUNNING, statuses))
         show(statuses)
         raise
     show(statuses)
     return statuses
 
 
-def _in_state(state: State, statuses: Sequence[Status]) -> list[Status]:
+def _in_state(state: JobState, statuses: Sequence[Status]) -> list[Status]:
     return [status for status in statuses if status.state is state]
 
 
@@ -154,7 +154,7 @@ def _waits_for_others(status: Status) -> bool:
             _log.warning("%s waits for %s", status.job.name, holder)
         return True
     if is_done(status.job.folder, steps=status.job.steps):
-        status.state = State.DONE  # that process has made it
+        status.state = JobState.DONE  # that process has made it
         return True
     return False
 
@@ -168,7 +168,7 @@ def _start(status: Status, at_once: int) -> None:
         shutil.rmtree(folder)  # it failed before there was anything to resume
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     environment = ends_with_parent({"OMP_NUM_THREADS": str(max(1, cores // at_once)), **os.environ})
-    status.state, status.waiting_for = State.RUNNING, ""
+    status.state, status.waiting_for = JobState.RUNNING, ""
     status.tries += 1
     status._began = time.monotonic()
     with status.log.open("ab") as log:
@@ -183,11 +183,11 @@ def _poll(status: Status, retries: int) -> None:
         return
     status.seconds += time.monotonic() - status._began
     if code == 0:
-        status.state = State.DONE
+        status.state = JobState.DONE
         return
     status.reason = _last_line(status.log)
     again = code != _USER_ERROR and status.tries <= retries
-    status.state = State.WAITING if again else State.FAILED
+    status.state = JobState.WAITING if again else JobState.FAILED
     if again:
         _log.warning("%s ended with code %d and is started again: %s", status.job.name, code, status.reason)
 
@@ -201,7 +201,7 @@ def _stop(running: Sequence[Status]) -> None:
             with suppress(KeyboardInterrupt):
                 status._process.wait()
         status.seconds += time.monotonic() - status._began
-        status.state = State.STOPPED
+        status.state = JobState.STOPPED
 
 
 def _last_line(log: Path) -> str:

@@ -16,7 +16,7 @@ Role = Literal["recording", "teacher", "run"]
 
 
 class _Source(NamedTuple):
-    """What a player is made of; see `Player`."""
+    """What a player is made of; see `PhrasePlayer`."""
 
     role: Role
     title: str
@@ -41,7 +41,7 @@ class _Teacher:
 
 
 @dataclass(frozen=True)
-class Player:
+class PhrasePlayer:
     """A sound with its picture.
 
     Attributes:
@@ -80,18 +80,18 @@ class PhraseView:
     """
 
     title: str
-    players: Sequence[Player]
+    players: Sequence[PhrasePlayer]
     notes: Sequence[str]
     time_ticks: Sequence[Tick]
     frequency_ticks: Sequence[Tick]
 
     @property
-    def reference(self) -> Player | None:
+    def reference(self) -> PhrasePlayer | None:
         """The recording."""
         return next((player for player in self.players if player.role == "recording"), None)
 
     @property
-    def candidates(self) -> list[Player]:
+    def candidates(self) -> list[PhrasePlayer]:
         """What can be compared with the recording."""
         return [player for player in self.players if player is not self.reference]
 
@@ -114,7 +114,7 @@ def view_phrase(phrase: Phrase, runs: Sequence[Run], *, place: int) -> PhraseVie
     pictures = [levels_db(source.sound, seconds=seconds) for source in sources]
     top = max([SILENCE_DB, *(float(levels.max()) for levels in pictures)])
     players = [
-        Player(
+        PhrasePlayer(
             f"p{place}-{number}",
             source.role,
             source.title,

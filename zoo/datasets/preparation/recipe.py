@@ -225,7 +225,7 @@ def _source(component: Callable[..., Any], dataset: str, recordings: str | Path 
         if inspect.signature(component).parameters["path"].default is inspect.Parameter.empty:
             raise ConfigError(
                 f"The dataset {dataset} needs two paths, the recordings and the folder to make: "
-                f"python -m zoo.prepare RECORDINGS {out}"
+                f"zoo prepare RECORDINGS {out}"
             )
         return None
     if Path(recordings).resolve() == Path(out).resolve():

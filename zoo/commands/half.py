@@ -13,13 +13,13 @@ _LIMIT_DB = -60.0  # a thousandth of the amplitude: far under the noise that any
 def main(arguments: list[str]) -> int:
     """Run the command and give its exit code."""
     parser = cli.parser(
-        "zoo compact",
+        "zoo half",
         "Copy what of a run is for others (no checkpoints, no paths of this machine) with its weights stored as "
         "float16, at half the size, and make its card anew. Before, the run and the copy are both played with the same "
         "noise; where they differ by more than the limit, nothing is written.",
         [
-            "zoo compact runs/gru-L-flute model_cards/gru-L-flute --samples 2",
-            "zoo compact runs/my-flute shipped/gru-S-flute --data data/flute --limit-db -50 --plots",
+            "zoo half runs/gru-L-flute model_cards/gru-L-flute --samples 2",
+            "zoo half runs/my-flute shipped/gru-S-flute --data data/flute --limit-db -50 --plots",
         ],
     )
     parser.add_argument("run", help="a run's folder, or a name")
@@ -46,7 +46,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--force", action="store_true", help="replace a model that is in the folder already")
     options = parser.parse_args(arguments)
     from zoo.checks.options import number_fault, refuse, whole_fault, writable_fault
-    from zoo.export.half import compact
+    from zoo.export.half import halve
 
     refuse(
         (
@@ -55,7 +55,7 @@ def main(arguments: list[str]) -> int:
             writable_fault(options.out, "The folder"),
         )
     )
-    made = compact(
+    made = halve(
         options.run,
         options.out,
         data=options.data,
