@@ -38,6 +38,7 @@ def test_run_has_every_file(small_tones, teacher_folder, tmp_path):
     files = {p.relative_to(done.folder).as_posix() for p in done.folder.rglob("*") if p.is_file()}
     assert files == {
         "model.safetensors",
+        "golden.safetensors",
         "config.json",
         "README.md",
         "metrics.json",
