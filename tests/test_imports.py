@@ -34,6 +34,11 @@ def test_listing_imports_nothing_heavy(code):
     assert heavy_modules_after(code) == ""
 
 
+def test_loading_a_model_imports_neither_torchs_compiler_nor_sympy():
+    code = "import sys, zoo; zoo.load('gru-M-tones'); print({'torch._dynamo', 'sympy'} & set(sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"
+
+
 def test_check_for_heavy_imports_can_fail():
     assert "torch" in heavy_modules_after("import zoo.models.model").split(",")
 

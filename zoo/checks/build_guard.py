@@ -19,7 +19,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-import torch
+import numpy as np
 from torch import Tensor, nn
 from torch.nn.modules import module as torch_module
 from torch.overrides import TorchFunctionMode
@@ -271,7 +271,7 @@ _EXACT: dict[str, Callable[[Arguments, Keywords], float]] = {
 def _broadcast(tensors: Sequence[Tensor]) -> int:
     if len(tensors) == 1:
         return tensors[0].numel()
-    try:
-        return math.prod(torch.broadcast_shapes(*(tensor.shape for tensor in tensors)))  # type: ignore[no-untyped-call] # torch does not annotate it
-    except RuntimeError:
+    try:  # torch.broadcast_shapes imports a system for symbolic algebra, which takes seconds
+        return math.prod(np.broadcast_shapes(*(tuple(tensor.shape) for tensor in tensors)))
+    except ValueError:
         return 0

@@ -72,6 +72,11 @@ class OwnNumbers(TorchDispatchMode):  # type: ignore[no-untyped-call] # torch do
     it drew meanwhile. What is drawn here is the same each time.
     """
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """No: to be left alone by torch's compiler, it would have to be imported first, which takes seconds."""
+        return False
+
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call] # as above
         self._generators: dict[torch.device, torch.Generator] = {}
