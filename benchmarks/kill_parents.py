@@ -38,10 +38,9 @@ from pathlib import Path
 
 import soundfile
 import torch
-from zoo.training.data_range import range_of
-from zoo.training.done import is_done
 
 from zoo.datasets import Preparation, open_dataset, prepare_dataset
+from zoo.datasets.data_range import range_of
 from zoo.datasets.preparation.analysis import read_analysis
 from zoo.datasets.segments import WORK_NAME
 from zoo.datasets.tones import tones
@@ -49,6 +48,7 @@ from zoo.features import FeatureSettings
 from zoo.models.model import create
 from zoo.storage import checkpoint
 from zoo.storage.locks import IN_USE
+from zoo.training.run_folder import is_done
 
 MARK = "ZOO_TRIAL"
 PATIENCE_SECONDS = 5.0
@@ -206,7 +206,7 @@ def workloads(folder: Path, steps: int) -> list[Workload]:
         "VALIDATE_EVERY": 5,
         "DATASET": repr(str(folder / "tones")),
         "distill.student_options": {"hidden_size": 8, "reverb_length": 200},
-        "distill.accelerator": "'cpu'",
+        "trainer.accelerator": "'cpu'",
     }
     sets = [word for name, value in settings.items() for word in ("--set", f"{name}={value}")]
     a, b, c = (str(folder / f"{name}.gin") for name in "abc")

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 import torch
 
 from zoo import registry
-from zoo.decoders import Decoder, State
+from zoo.decoders import Decoder, DecoderState
 from zoo.models.model import Model, create
 
 STRETCH = 50
@@ -42,7 +42,7 @@ class Player:
     model: Model
     features: torch.Tensor
     setup: float
-    state: State
+    state: DecoderState
     seconds: list[float] = field(default_factory=list)
     played: list[torch.Tensor] = field(default_factory=list)
 
