@@ -72,8 +72,8 @@ class OptimizerConfig(Config):
         synth_learning_rate: The same, of the synth's own parameters: its reverb, for one. A wide network wants a small
             rate, at which two numbers that say how long and how loud the reverb is hardly move. `learning_rate` where
             None.
-        lr_decay: Factor on it,
-        lr_decay_steps: every so many steps.
+        lr_decay: The learning rate is multiplied by this,
+        lr_decay_steps: each time after so many steps.
         gradient_clip: Largest norm of the gradient; None for no clipping.
     """
 
