@@ -21,12 +21,13 @@ _LINE_EVERY = 30.0
 class StopRequest:
     """Ctrl-C and SIGTERM as a wish to stop at the next whole step, rather than an exception in the middle of one.
 
-    While entered, a first SIGINT or SIGTERM sets `asked`; a second SIGINT interrupts at once. Outside of the main
-    thread, where Python allows no handlers, signals are left as they are.
+    While entered, a first SIGINT or SIGTERM sets `asked`; a second SIGINT interrupts at once. SIGTERM sets `urgent`:
+    who sends it, a machine that shuts down for one, will not wait for long. Outside of the main thread, where Python
+    allows no handlers, signals are left as they are.
     """
 
     def __init__(self) -> None:
-        self.asked = False
+        self.asked = self.urgent = False
         self._previous: dict[int, Any] = {}
 
     def __enter__(self) -> StopRequest:
@@ -46,6 +47,7 @@ class StopRequest:
         if self.asked and number == signal.SIGINT:
             raise KeyboardInterrupt
         self.asked = True
+        self.urgent |= number == signal.SIGTERM
 
 
 class Progress:

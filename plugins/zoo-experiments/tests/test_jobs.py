@@ -99,6 +99,25 @@ def test_signal_stops_what_runs_after_its_step(tmp_path, number):
     assert (tmp_path / "logs" / "a.log").read_text() == "ended well\n"
 
 
+def test_sigterm_does_not_wait_long_for_a_run_that_does_not_end(tmp_path):
+    code = (
+        "import pathlib, signal, sys, time; signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        "pathlib.Path(sys.argv[1]).touch(); time.sleep(60)"
+    )
+    asked = []
+
+    def interrupt():
+        while not (tmp_path / "ready").exists():
+            time.sleep(0.05)
+        asked.append(time.monotonic())
+        _thread.interrupt_main(signal.SIGTERM)
+
+    threading.Thread(target=interrupt).start()
+    with pytest.raises(KeyboardInterrupt):
+        run_jobs([job(tmp_path, "a", code, str(tmp_path / "ready"))], logs=tmp_path / "logs")
+    assert time.monotonic() - asked[0] < 10
+
+
 def test_numbers_that_make_no_sense_are_refused(tmp_path):
     with pytest.raises(ConfigError, match="--jobs"):
         run_jobs([], logs=tmp_path, at_once=0)

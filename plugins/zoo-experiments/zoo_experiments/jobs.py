@@ -5,7 +5,7 @@ Requirements it meets:
 - a run that is done is not started again, and one that was begun goes on: the same command continues whatever stopped;
 - one whose folder another process still has is waited for;
 - one that fails by itself is started again some times; one that asks for what cannot be is not;
-- Ctrl-C and SIGTERM stop all of them after the step that they are computing;
+- Ctrl-C and SIGTERM stop all of them after the step that they are computing, SIGTERM at most 2 s later;
 - they end when this process is killed.
 """
 
@@ -24,7 +24,7 @@ from enum import Enum
 from pathlib import Path
 
 from zoo.errors import ConfigError, ZooError
-from zoo.executors import ends_with_parent
+from zoo.executors import PATIENCE, ends_with_parent
 from zoo.storage import holder_of
 from zoo.training import StopRequest, can_resume, has_begun, is_done, read_history
 
@@ -121,8 +121,9 @@ def run_jobs(
     for status in statuses:
         if is_done(status.job.folder, steps=status.job.steps):
             status.state = JobState.DONE
+    stop = StopRequest()
     try:
-        with StopRequest() as stop:
+        with stop:
             while any(status.state in (JobState.WAITING, JobState.RUNNING) for status in statuses):
                 for status in _in_state(JobState.RUNNING, statuses):
                     _poll(status, retries)
@@ -134,7 +135,7 @@ def run_jobs(
                 if stop.asked:
                     raise KeyboardInterrupt
     except KeyboardInterrupt:
-        _stop(_in_state(JobState.RUNNING, statuses))
+        _stop(_in_state(JobState.RUNNING, statuses), patience=PATIENCE if stop.urgent else None)
         show(statuses)
         raise
     show(statuses)
@@ -192,13 +193,18 @@ def _poll(status: Status, retries: int) -> None:
         _log.warning("%s ended with code %d and is started again: %s", status.job.name, code, status.reason)
 
 
-def _stop(running: Sequence[Status]) -> None:
+def _stop(running: Sequence[Status], *, patience: float | None) -> None:
     for status in running:
         if status._process is not None:
             status._process.terminate()  # they end after the step that they are computing, and can be resumed
+    until = None if patience is None else time.monotonic() + patience
     for status in running:
         if status._process is not None:
-            with suppress(KeyboardInterrupt):
+            try:
+                with suppress(KeyboardInterrupt):
+                    status._process.wait(None if until is None else max(0.0, until - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                status._process.kill()  # it goes on from its last checkpoint
                 status._process.wait()
         status.seconds += time.monotonic() - status._began
         status.state = JobState.STOPPED
