@@ -40,7 +40,7 @@ class Measures:
     Args:
         also: Registered names of further measures, each with its own options.
         sample_rate: Of what is measured, in Hz.
-        hop: Samples a frame.
+        hop: Samples per frame.
 
     Raises:
         ConfigError: There is no such measure or option, or the measure cannot be taken with these options.
