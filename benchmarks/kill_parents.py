@@ -52,7 +52,7 @@ from zoo.training.run_folder import is_done
 
 MARK = "ZOO_TRIAL"
 PATIENCE_SECONDS = 5.0
-RECORDINGS, RECORDING_SECONDS = 8, 30.0
+RECORDINGS, RECORDING_SECONDS = 8, 90.0
 _SIGNALS = (signal.SIGTERM, signal.SIGKILL)
 _MOST_SECONDS = 600.0
 # Columns of a table that no two runs have in common.
