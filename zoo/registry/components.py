@@ -344,7 +344,7 @@ metrics = Registry("metrics", "metric")
 # models are named in text ("gru-S"), resolved by zoo.models.naming
 models = Registry("models", "model", in_gin=False)
 commands = Registry("commands", "command", in_gin=False)
-executors = Registry("executors", "executor", in_gin=False)
+executors = Registry("executors", "executor", base="zoo.executors.base:Executor", in_gin=False)
 
 KINDS: dict[str, Registry] = {
     r.kind: r

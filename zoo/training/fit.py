@@ -25,12 +25,13 @@ from typing import TYPE_CHECKING
 import torch
 
 from zoo.errors import ConfigError
+from zoo.executors.stopping import StopRequest
 from zoo.models.model import Model
 from zoo.storage import checkpoint
 from zoo.training.batches import Batch, Stream, any_of_all, count, in_order, is_main, rank, training_loader
 from zoo.training.checkpoints import History, Row, RunState, restore_rng, rng_states, save_state
 from zoo.training.config import TrainerConfig
-from zoo.training.progress import Progress, StopRequest, duration
+from zoo.training.progress import Progress, duration
 from zoo.training.task import Task
 
 if TYPE_CHECKING:
