@@ -5,7 +5,6 @@ import sys
 import pytest
 from flat_calls import train
 from zoo_experiments.runs import Run, run_all
-from zoo_experiments.runs import run_all
 
 from zoo.errors import CheckpointError, ConfigError, InUseError
 from zoo.models.model import create

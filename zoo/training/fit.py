@@ -33,6 +33,7 @@ from zoo.training.checkpoints import History, Row, RunState, restore_rng, rng_st
 from zoo.training.config import TrainerConfig
 from zoo.training.progress import Progress, duration
 from zoo.training.task import Task
+from zoo.training.watching import Watchers
 
 if TYPE_CHECKING:
     from lightning.fabric import Fabric
@@ -128,6 +129,9 @@ class Fit:
                 self._optimizer, config.optimizer.lr_decay_steps, gamma=config.optimizer.lr_decay
             )
             module, optimizer = fabric.setup(self.task, self._optimizer)
+            self._watchers = None if rank() else Watchers(self.setup, self.task, step=self.began_at)
+            if self._watchers is not None:
+                stack.callback(self._watchers.close)
             self._begin()
             for batch in training_loader(
                 self.setup.splits["train"], self.stream, num_workers=config.trainer.num_workers
@@ -222,6 +226,8 @@ class Fit:
                 self._save_best()
             self.history.write(self.setup.folder / "history.csv")
         self._save()
+        if self._watchers is not None:
+            self._watchers.validated(row, [group["lr"] for group in self._optimizer.param_groups])
         self._progress.validated(counts.step, total, best=best)
 
     def _save_best(self) -> None:

@@ -70,7 +70,7 @@ def main(arguments: list[str]) -> int:
     def part_of(part: str, seed: int) -> list[str | Path]:
         # the whole of it in one file, which another machine can be given
         write_atomically(recipe := out / "recipe.gin", configuration.config)
-        command = ["-m", "zoo", "compare", "--gin", recipe, "--out", out]
+        command: list[str | Path] = ["-m", "zoo", "compare", "--gin", recipe, "--out", out]
         return [*command, "--part", part, "--first-seed", str(seed)]
 
     found = comparison.compare(

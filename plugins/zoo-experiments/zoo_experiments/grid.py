@@ -1,4 +1,4 @@
-"""A grid: many pairs, on several instruments and with several settings, each a run; and what they reached, in a table."""
+"""A grid: many pairs, on several instruments, with several settings; and what they reached, in a table."""
 
 from __future__ import annotations
 

@@ -40,13 +40,17 @@ class Ray(Executor):
             raise PluginError(
                 f"The executor ray needs Ray ({error}). Type: pip install 'ddsp-zoo-experiments[ray]'"
             ) from error
-        self._ray = ray
+        self._ray: Any = ray  # its types know no generators
         self._own = not ray.is_initialized()
         if self._own:
             address = config.address or os.environ.get("RAY_ADDRESS") or "local"
-            here = {"include_dashboard": False} if address == "local" else {}
             try:
-                ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **here)
+                ray.init(
+                    address=address,
+                    include_dashboard=False if address == "local" else None,
+                    log_to_driver=False,
+                    logging_level=logging.ERROR,
+                )
             except (ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
                 raise ConfigError(
                     f"No Ray cluster was found at {address!r} ({str(error)[:200]}). Start one (ray start "

@@ -60,7 +60,9 @@ def work(order: Order) -> Generator[tuple[Any, ...], None, None]:
     Args:
         order: The task.
     """
-    import ray
+    import ray as untyped
+
+    ray: Any = untyped
 
     missing = [n for n, (_, it) in enumerate(order.described) if n not in order.sent and not parcels.is_here(it)]
     if missing:
