@@ -1,7 +1,7 @@
 """The stored form of a prepared dataset: dataset.json and shards of segments, and reading them.
 
-Requirements: an item is read without loading its shard, and memory does not grow with what was read; reading works in any number of worker processes; a damaged
-or missing file is named; padding is not stored, but added on reading.
+Requirements: an item is read without loading its shard, and memory does not grow with what was read; reading works in
+any number of worker processes; a damaged or missing file is named; padding is not stored, but added on reading.
 """
 
 from __future__ import annotations

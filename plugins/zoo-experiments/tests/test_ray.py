@@ -40,8 +40,8 @@ def lose_a_node(cluster):
 def pair(folder, dataset, teacher):
     recipe = folder / "pair.gin"
     recipe.write_text(
-        f"include 'distill/gru-L-to-gru-S.gin'\nTEACHER = {str(teacher)!r}\nDATASET = {str(dataset)!r}\nBATCH_SIZE = 4\n"
-        f"STEPS = {STEPS}\nVALIDATE_EVERY = 10\ndistill.evaluate = False\ntrainer.accelerator = 'cpu'\n"
+        f"include 'distill/gru-L-to-gru-S.gin'\nTEACHER = {str(teacher)!r}\nDATASET = {str(dataset)!r}\n"
+        f"BATCH_SIZE = 4\nSTEPS = {STEPS}\nVALIDATE_EVERY = 10\ndistill.evaluate = False\ntrainer.accelerator = 'cpu'\n"
         "distill.student_options = {'hidden_size': 8, 'reverb_length': 200}\n"
     )
     return recipe
