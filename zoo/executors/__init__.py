@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from zoo.executors.base import Executor as Executor
     from zoo.executors.base import ExecutorConfig as ExecutorConfig
     from zoo.executors.base import Running as Running
+    from zoo.executors.local import ended_with as ended_with
+    from zoo.executors.local import start_program as start_program
     from zoo.executors.parent_watch import PATIENCE as PATIENCE
     from zoo.executors.parent_watch import ends_with_parent as ends_with_parent
     from zoo.executors.stopping import StopRequest as StopRequest
@@ -32,8 +34,10 @@ _MODULES = {
     "Status": "tasks",
     "StopRequest": "stopping",
     "Task": "tasks",
+    "ended_with": "local",
     "ends_with_parent": "parent_watch",
     "run_tasks": "tasks",
+    "start_program": "local",
 }
 __all__ = sorted(_MODULES)
 

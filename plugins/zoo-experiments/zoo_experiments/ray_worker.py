@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from zoo.executors import PATIENCE
+from zoo.executors import PATIENCE, ended_with, start_program
 from zoo_experiments import parcels
 
 LOOK_SECONDS = 0.5
@@ -105,8 +105,6 @@ def _call(order: Order, places: Mapping[str, Path], writes: Path) -> Generator[t
 def _program(
     order: Order, places: Mapping[str, Path], writes: Path, scratch: Path
 ) -> Generator[tuple[Any, ...], None, None]:
-    from zoo.executors.local import ended_with, start_program
-
     words = [str(word) for word in parcels.unpack_value(order.words, places)]
     home = {}  # what stands in texts here, and what is to stand there
     for name, number in order.settings.items():
