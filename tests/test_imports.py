@@ -52,7 +52,7 @@ LAYERS = [
     {"hub", "cards"},
     {"streaming"},
     {"models"},
-    {"storage", "features", "decoders", "synths", "losses", "datasets", "metrics", "executors"},
+    {"storage", "features", "decoders", "synths", "losses", "datasets", "metrics", "executors", "loggers"},
     {"registry"},
     {"checks"},
     {"errors"},

@@ -11,6 +11,7 @@ from zoo.datasets import prepare_dataset
 from zoo.datasets.folder import folder
 from zoo.datasets.preparation.outcome import notes_of
 from zoo.errors import DatasetError
+from zoo.executors import ExecutorConfig
 
 RATE = 16000
 
@@ -32,7 +33,7 @@ def test_folder_with_odd_files_is_prepared_from_the_others(tmp_path, yin):
     soundfile.write(recordings / "short.wav", sound(0.001), RATE)
     (recordings / "g0.wav").rename(recordings / os.fsdecode(b"g\xf6.wav"))
     out = tmp_path / "out"
-    (outcome,) = prepare_dataset(folder(recordings), out, yin, jobs=2)
+    (outcome,) = prepare_dataset(folder(recordings), out, yin, execution=ExecutorConfig(jobs=2))
     assert outcome.recordings == 4
     assert {skipped.source for skipped in outcome.skipped} == {
         "pipe.wav", "dangling.wav", "folder.wav", "short.wav"

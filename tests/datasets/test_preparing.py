@@ -213,9 +213,11 @@ def test_processes_give_the_same_bytes_as_one(tmp_path):
 import sys
 from zoo.datasets import Preparation, prepare_dataset
 from zoo.datasets.tones import tones
+from zoo.executors import ExecutorConfig
 if __name__ == "__main__":
     for jobs in (1, 2):
-        prepare_dataset(tones(phrases=3, seconds=2.0), f"{sys.argv[1]}/{jobs}/o", Preparation(), jobs=jobs)
+        execution = ExecutorConfig(jobs=jobs)
+        prepare_dataset(tones(phrases=3, seconds=2.0), f"{sys.argv[1]}/{jobs}/o", Preparation(), execution=execution)
 """
     (tmp_path / "script.py").write_text(script)
     subprocess.run([sys.executable, tmp_path / "script.py", tmp_path], check=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from zoo_experiments.jobs import Job, run_jobs
+from zoo_experiments.runs import Run, run_all
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds children in Linux's /proc")
 ENDINGS = [signal.SIGTERM, signal.SIGKILL]
@@ -81,9 +81,11 @@ CHILD = "import sys, time; from zoo.commands import cli; cli.run(lambda _: {body
 PARENT = """
 import sys
 from pathlib import Path
-from zoo_experiments.jobs import Job, run_jobs
+from zoo.executors import ExecutorConfig
+from zoo_experiments.runs import Run, run_all
 folder = Path(sys.argv[1])
-run_jobs([Job(name, ("-c", sys.argv[2]), folder / name, 1) for name in ("a", "b")], logs=folder / "logs", at_once=2)
+runs = [Run(name, folder / name, ("-c", sys.argv[2]), folder / "logs" / name, 1) for name in ("a", "b")]
+run_all(runs, ExecutorConfig(jobs=2))
 """
 
 
@@ -114,13 +116,13 @@ def test_run_that_will_not_stop_ends_all_the_same(tmp_path):
 
 def test_runs_in_the_middle_of_nothing_keep_running_while_their_parent_lives(tmp_path):
     child = CHILD.format(body="time.sleep(2)")
-    (status,) = run_jobs([Job("a", ("-c", child), tmp_path / "a", 1)], logs=tmp_path / "logs")
+    (status,) = run_all([Run("a", tmp_path / "a", ("-c", child), tmp_path / "logs" / "log", 1)])
     assert (status.state, status.tries) == ("done", 1)
 
 
 def test_what_a_run_starts_in_turn_does_not_wait_for_its_input(tmp_path):
     body = "sys.exit('ZOO_ENDS_WITH_STDIN' in __import__('os').environ)"
-    (status,) = run_jobs([Job("a", ("-c", CHILD.format(body=body)), tmp_path / "a", 1)], logs=tmp_path / "logs")
+    (status,) = run_all([Run("a", tmp_path / "a", ("-c", CHILD.format(body=body)), tmp_path / "logs" / "log", 1)])
     assert status.state == "done"
 
 

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 from flat_calls import train
-from zoo_experiments.jobs import Job, run_jobs
+from zoo_experiments.runs import Run, run_all
 
 from zoo.errors import CheckpointError, ConfigError, InUseError
 from zoo.models.model import create
@@ -138,14 +138,14 @@ def test_two_runs_without_a_folder_of_their_own_get_two(tmp_path, monkeypatch):
 
 def test_grid_waits_for_a_run_that_outlived_its_grid(held, tmp_path):
     folder, process = held
-    job = Job("a", ("-c", "raise SystemExit(1)"), folder, steps=5)
+    run = Run("a", folder, ("-c", "raise SystemExit(1)"), tmp_path / "logs" / "a.log", steps=5)
 
     def let_it_end(statuses):
         if not process.stdin.closed:
             assert f"process {process.pid}" in statuses[0].waiting_for
             process.stdin.close()
 
-    (status,) = run_jobs([job], logs=tmp_path / "logs", show=let_it_end)
+    (status,) = run_all([run], show=let_it_end)
     assert (status.state, status.tries) == ("done", 0)
 
 
@@ -157,4 +157,4 @@ def test_grids_and_comparisons_of_one_folder_take_turns(tmp_path):
         with pytest.raises(InUseError):
             grid(recipes=["distill/gru-L-to-gru-S.gin"], out=tmp_path / "out")
         with pytest.raises(InUseError):
-            compare(out=tmp_path / "out", seeds=[0], steps=1, job_arguments=lambda part, seed: ["-c", "pass"])
+            compare(out=tmp_path / "out", seeds=[0], config=None, arguments=lambda part, seed: ["-c", "pass"])

@@ -7,11 +7,16 @@ import errno
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
+from zoo import registry
 from zoo.checks.plain_text import one_line, shown_plainly
 from zoo.commands.streams import usable_streams
 from zoo.errors import ZooError
 from zoo.executors.parent_watch import watch_parent
+
+if TYPE_CHECKING:
+    from zoo.executors.base import ExecutorConfig
 
 
 def parser(prog: str, description: str, examples: Sequence[str] = ()) -> argparse.ArgumentParser:
@@ -35,6 +40,36 @@ def add_hub_options(parser: argparse.ArgumentParser) -> None:
     """Add `--token` and `--endpoint`, for commands that speak with the Hub."""
     parser.add_argument("--token", help="of your Hub account (default: the saved login, see: hf auth login)")
     parser.add_argument("--endpoint", metavar="URL", help="another Hub than huggingface.co (default: $HF_ENDPOINT)")
+
+
+def add_executor_options(parser: argparse.ArgumentParser, what: str) -> None:
+    """Add what `zoo.executors.ExecutorConfig` is made of.
+
+    Args:
+        parser: A command's.
+        what: Its tasks, e.g. "runs".
+    """
+    add = parser.add_argument
+    add("--jobs", type=int, metavar="N", help=f"{what} at a time (default: 1; on a cluster as many as it has room for)")
+    add("--executor", default="local", help=f"what runs them: {', '.join(registry.executors)} (default: local)")
+    add("--address", help='of the Ray cluster to use, e.g. "auto" (default: Ray is started on this machine)')
+    add("--cpus-per-task", type=int, default=1, metavar="N", help="cores and threads of each (default: 1)")
+    add("--gpus-per-task", type=float, default=0.0, metavar="N", help="GPUs of each, on a cluster (default: 0)")
+
+
+def execution_of(options: argparse.Namespace) -> ExecutorConfig:
+    """What `add_executor_options` gave.
+
+    Raises:
+        ConfigError: Something does not fit.
+    """
+    from zoo.executors.base import ExecutorConfig
+
+    names = ExecutorConfig.settings()
+    execution = ExecutorConfig(**{name: getattr(options, name) for name in names})
+    execution.check()
+    registry.executors.entry(execution.executor)
+    return execution
 
 
 def write_table(rows: Sequence[Sequence[str]]) -> None:

@@ -85,12 +85,7 @@ def _parser() -> argparse.ArgumentParser:
         help="centre analysis windows on their frame; the thesis's begin there")  # fmt: skip
     add("--whole", action="store_true", help="keep each recording whole, nothing cut or dropped, for testing")
     add("--split-seed", type=int, default=defaults["split_seed"], help="another number splits otherwise (default: 0)")
-    add("--jobs", type=int, default=defaults["jobs"], help="recordings that are analysed at a time (default: 1)")
-    add(
-        "--executor",
-        default=defaults["executor"],
-        help=f"what runs them: {', '.join(registry.executors)} (default: local)",
-    )
+    cli.add_executor_options(parser, "recordings that are analysed")
     add("--device", default=defaults["device"], help="where torchcrepe runs: cpu or cuda (default: cpu)")
     gin_program.add_gin_options(parser)
     add("--force", action="store_true", help="replace a dataset made with other settings or recordings")
@@ -105,7 +100,7 @@ def main(argv: list[str]) -> int:
     config = PrepareConfig.from_flat(**given)
 
     def starting(todo: Sequence[Recording], preparation: Preparation) -> None:
-        _announce(todo, preparation, config.jobs)
+        _announce(todo, preparation, config.execution.jobs or 1)
 
     with _progress() as progress:
         outcomes = prepare(config, starting=starting, progress=progress)

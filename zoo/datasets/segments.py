@@ -1,7 +1,7 @@
 """The stored form of a prepared dataset: dataset.json and shards of segments, and reading them.
 
-Requirements: an item is read without loading its shard; reading works in any number of worker processes; a damaged
-or missing file is named; padding is not stored, but added on reading.
+Requirements: an item is read without loading its shard, and memory does not grow with what was read; reading works in
+any number of worker processes; a damaged or missing file is named; padding is not stored, but added on reading.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ INDEX_NAME = "dataset.json"
 WORK_NAME = ".work"
 _TONES = "tones"
 _MOST_INDEX_BYTES = 200 * 2**20
+_MOST_OPEN = 2  # shards: what was read of one counts as this process's memory as long as it is mapped
 
 
 class Segments(torch.utils.data.Dataset[dict[str, Tensor]]):
@@ -81,6 +82,8 @@ class Segments(torch.utils.data.Dataset[dict[str, Tensor]]):
     def _read(self, shard: str, key: str, part: slice) -> Tensor:
         try:
             if shard not in self._open:
+                while len(self._open) >= _MOST_OPEN:
+                    del self._open[next(iter(self._open))]
                 self._open[shard] = safe_open(self._folder / shard, framework="pt")
             found: Tensor = self._open[shard].get_slice(key)[part]
         except (SafetensorError, OSError) as error:

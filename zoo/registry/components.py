@@ -344,9 +344,23 @@ metrics = Registry("metrics", "metric")
 # models are named in text ("gru-S"), resolved by zoo.models.naming
 models = Registry("models", "model", in_gin=False)
 commands = Registry("commands", "command", in_gin=False)
-executors = Registry("executors", "executor", in_gin=False)
+executors = Registry("executors", "executor", base="zoo.executors.base:Executor", in_gin=False)
+loggers = Registry("loggers", "logger", base="zoo.loggers.base:Logger", in_gin=False)
 
 KINDS: dict[str, Registry] = {
     r.kind: r
-    for r in (decoders, synths, losses, loss_weights, datasets, pitch, loudness, metrics, models, commands, executors)
+    for r in (
+        decoders,
+        synths,
+        losses,
+        loss_weights,
+        datasets,
+        pitch,
+        loudness,
+        metrics,
+        models,
+        commands,
+        executors,
+        loggers,
+    )
 }

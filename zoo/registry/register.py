@@ -21,12 +21,14 @@ metric = registry.metrics.register
 model = registry.models.register
 command = registry.commands.register
 executor = registry.executors.register
+logger = registry.loggers.register
 
 __all__ = [
     "command",
     "dataset",
     "decoder",
     "executor",
+    "logger",
     "loss",
     "loss_weight",
     "loudness",

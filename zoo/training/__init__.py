@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from zoo.training.loop import Finished as Finished
     from zoo.training.loop import distill as distill
     from zoo.training.loop import train as train
-    from zoo.training.progress import StopRequest as StopRequest
     from zoo.training.progress import duration as duration
     from zoo.training.run_folder import can_resume as can_resume
     from zoo.training.run_folder import has_begun as has_begun
@@ -31,7 +30,6 @@ _MODULES = {
     "Records": "setup",
     "Row": "checkpoints",
     "RunConfig": "config",
-    "StopRequest": "progress",
     "TeacherConfig": "config",
     "TrainConfig": "config",
     "TrainerConfig": "config",

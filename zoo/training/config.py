@@ -29,6 +29,7 @@ from zoo.checks.settings import (
     setting,
     whole,
 )
+from zoo.errors import listing, near_matches
 
 if TYPE_CHECKING:
     from zoo.losses.base import Loss
@@ -61,6 +62,18 @@ def _names_fault(name: str, value: object) -> str | None:
     if isinstance(value, list | tuple) and all(isinstance(one, str) for one in value):
         return None
     return f"{name} must be a list of architectures, e.g. ['gru-M'], found {shown(value)}."
+
+
+def _loggers_fault(name: str, value: object) -> str | None:
+    if not isinstance(value, list | tuple) or not all(isinstance(one, str) for one in value):
+        return f"{name} must be a list of loggers, e.g. ['tensorboard'], found {shown(value)}."
+    from zoo import registry
+
+    for one in value:
+        if one not in registry.loggers:
+            known = listing(registry.loggers)
+            return f"There is no logger named {one!r}.{near_matches(one, registry.loggers)} Installed loggers: {known}."
+    return None if len(set(value)) == len(value) else f"{name} names a logger twice: {shown(value)}."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,6 +114,8 @@ class TrainerConfig(Config):
         num_nodes: Machines that train together, started by a launcher such as torchrun.
         num_workers: Processes that load segments; 0 is fastest while the data is in memory.
         cuda_graphs: On a GPU, record the network's work once and replay it.
+        loggers: Where losses and sounds are shown beside history.csv, e.g. ["tensorboard"]: components of the kind
+            `loggers`.
     """
 
     validate_every: int | None = setting(None, or_none(whole(least=1)))
@@ -111,6 +126,7 @@ class TrainerConfig(Config):
     num_nodes: int = setting(1, whole(least=1))
     num_workers: int = setting(0, whole(least=0))
     cuda_graphs: bool = setting(False, YES_OR_NO)
+    loggers: Sequence[str] = setting((), _loggers_fault)
 
     def faults(self) -> list[str]:
         """See `Config.faults`."""

@@ -25,13 +25,15 @@ from typing import TYPE_CHECKING
 import torch
 
 from zoo.errors import ConfigError
+from zoo.executors.stopping import StopRequest
 from zoo.models.model import Model
 from zoo.storage import checkpoint
 from zoo.training.batches import Batch, Stream, any_of_all, count, in_order, is_main, rank, training_loader
 from zoo.training.checkpoints import History, Row, RunState, restore_rng, rng_states, save_state
 from zoo.training.config import TrainerConfig
-from zoo.training.progress import Progress, StopRequest, duration
+from zoo.training.progress import Progress, duration
 from zoo.training.task import Task
+from zoo.training.watching import Watchers
 
 if TYPE_CHECKING:
     from lightning.fabric import Fabric
@@ -127,6 +129,9 @@ class Fit:
                 self._optimizer, config.optimizer.lr_decay_steps, gamma=config.optimizer.lr_decay
             )
             module, optimizer = fabric.setup(self.task, self._optimizer)
+            self._watchers = None if rank() else Watchers(self.setup, self.task, step=self.began_at)
+            if self._watchers is not None:
+                stack.callback(self._watchers.close)
             self._begin()
             for batch in training_loader(
                 self.setup.splits["train"], self.stream, num_workers=config.trainer.num_workers
@@ -221,6 +226,8 @@ class Fit:
                 self._save_best()
             self.history.write(self.setup.folder / "history.csv")
         self._save()
+        if self._watchers is not None:
+            self._watchers.validated(row, [group["lr"] for group in self._optimizer.param_groups])
         self._progress.validated(counts.step, total, best=best)
 
     def _save_best(self) -> None:

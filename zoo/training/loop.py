@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zoo.errors import TrainingError
+from zoo.executors.stopping import StopRequest
 from zoo.storage.files import write_atomically
 from zoo.training.checkpoints import LAST
 from zoo.training.config import DistillConfig, RunConfig, TrainConfig
@@ -168,7 +169,6 @@ def _fit_and_finish(setup: Setup, to: Destination) -> Finished:
     from zoo.training import report
     from zoo.training.batches import is_main
     from zoo.training.fit import Fit
-    from zoo.training.progress import StopRequest
     from zoo.training.setup import use_teacher_cache
 
     main, folder, steps = is_main(), setup.folder, setup.config.steps

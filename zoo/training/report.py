@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -45,7 +46,11 @@ _FLOOR_DB = -80.0
 
 
 def play_segments(
-    models: Mapping[str, Model | Teacher], segments: torch.utils.data.Dataset[Batch], *, hop: int
+    models: Mapping[str, Model | Teacher],
+    segments: torch.utils.data.Dataset[Batch],
+    *,
+    hop: int,
+    device: torch.device | None = None,
 ) -> list[dict[str, Tensor]]:
     """Render a few held-out segments with each model, without padding.
 
@@ -53,6 +58,7 @@ def play_segments(
         models: By what they are called: teacher, student.
         segments: A split; those at `sample_positions` are taken.
         hop: Samples per frame.
+        device: Where the models are; the CPU by default.
 
     Returns:
         For each segment the audio `[samples]` of the recording and of each model, by name, at one common level that
@@ -64,8 +70,9 @@ def play_segments(
         batch = torch.utils.data.default_collate([segments[position]])
         samples = int(batch["valid_frames"][0]) * hop
         audio = {"recording": batch["audio"][0, :samples]}
+        there = batch if device is None else {name: value.to(device) for name, value in batch.items()}
         for name, model in models.items():
-            audio[name] = play(model, batch, 0)[0, :samples]
+            audio[name] = play(model, there, 0)[0, :samples]
         peak = max(1.0, *(float(a.abs().max()) for a in audio.values()))
         played.append({name: a / peak for name, a in audio.items()})
     return played
@@ -124,6 +131,18 @@ def plot_spectrograms(audio: Mapping[str, Tensor], path: Path, *, sample_rate: i
         path: The picture to write.
         sample_rate: In Hz.
     """
+    _save(_spectrograms(audio, sample_rate), path)
+
+
+def spectrogram_pixels(audio: Mapping[str, Tensor], *, sample_rate: int) -> np.ndarray:
+    """The picture of `plot_spectrograms`, as uint8 `[height, width, 3]`."""
+    figure = _spectrograms(audio, sample_rate)
+    figure.canvas.draw()
+    pixels = np.asarray(figure.canvas.buffer_rgba())  # type: ignore[attr-defined]  # of the canvas that _figure gives it
+    return pixels[..., :3].copy()
+
+
+def _spectrograms(audio: Mapping[str, Tensor], sample_rate: int) -> Figure:
     size, step = 1024, 128
     window = torch.hann_window(size)
     levels = {}
@@ -149,7 +168,7 @@ def plot_spectrograms(audio: Mapping[str, Tensor], path: Path, *, sample_rate: i
         axes.set_xlabel("time (s)")
     panels[0].set_ylabel("frequency (Hz)")
     figure.colorbar(image, ax=list(panels), label="level (dB under the loudest)")
-    _save(figure, path)
+    return figure
 
 
 def _figure(width: float, height: float) -> Figure:

@@ -35,11 +35,12 @@ def test_grid_that_makes_no_sense_is_refused(options, message):
         cells_of(**options)
 
 
-def test_shipped_grid_is_the_thesis_one():
-    from zoo_experiments.grid_command import _check, _wanted
+def test_shipped_grid_is_the_thesis_one(tmp_path):
+    from zoo_experiments.grid import _runs, cells_of
+    from zoo_experiments.grid_command import _wanted
 
     wanted = _wanted(["grid/thesis.gin"])
-    steps = _check(wanted)
+    steps = {run.name: run.steps for run in _runs(cells_of(**wanted), tmp_path)}
     assert len(steps) == 18
     assert {"gru-L-to-gru-M-flute", "s4-L-to-s4-S-trumpet"} <= set(steps)
     assert set(steps.values()) == {120_000}

@@ -9,6 +9,7 @@ from zoo.checks import refuse, seed_fault, whole_fault, writable_fault
 from zoo.commands import cli, gin_program
 from zoo.errors import ConfigError
 from zoo.gin_config import configure
+from zoo.storage import write_atomically
 
 
 def main(arguments: list[str]) -> int:
@@ -28,7 +29,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--seeds", type=int, default=3, metavar="N", help="how many (default 3)")
     parser.add_argument("--first-seed", type=int, default=0, metavar="N", help="the first of them (default 0)")
     parser.add_argument("--out", required=True, metavar="FOLDER", help="for the runs, their logs and the results")
-    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="runs at a time (default 1)")
+    cli.add_executor_options(parser, "runs")
     parser.add_argument("--retries", type=int, default=2, metavar="N", help="start a failed run again so often")
     parser.add_argument("--part", choices=("distilled", "baseline"), help="train this alone, with the first seed")
     parser.add_argument("--resume", action="store_true", help="with --part: go on with its run")
@@ -41,14 +42,14 @@ def main(arguments: list[str]) -> int:
             whole_fault("--seeds", options.seeds, least=options.seeds, most=10_000),
             seed_fault("--first-seed", options.first_seed),
             seed_fault("The last seed", options.first_seed + options.seeds - 1) if options.seeds > 0 else None,
-            whole_fault("--jobs", options.jobs, least=1, most=1024),
             whole_fault("--retries", options.retries, least=0, most=1000),
             writable_fault(options.out, "--out"),
         )
     )
     from zoo_experiments import comparison
-    from zoo_experiments.job_table import JobTable
+    from zoo_experiments.progress import RunTable
 
+    execution = cli.execution_of(options)
     gin_program.show_messages()
     configuration = configure(options.gin, options.bindings, functions=gin_program.main_functions())
     config = configuration.make("distill")
@@ -65,21 +66,21 @@ def main(arguments: list[str]) -> int:
             records=lambda own: gin_program.records_of(own, configuration, command, given=given),
         )
         return 0
-    recipe = [word for f in options.gin for word in ("--gin", f)]
-    recipe += [word for binding in options.bindings for word in ("--set", binding)]
 
-    def job(part: str, seed: int) -> list[str]:
-        command = ["-m", "zoo", "compare", *recipe, "--out", str(out)]
+    def part_of(part: str, seed: int) -> list[str | Path]:
+        # the whole of it in one file, which another machine can be given
+        write_atomically(recipe := out / "recipe.gin", configuration.config)
+        command: list[str | Path] = ["-m", "zoo", "compare", "--gin", recipe, "--out", out]
         return [*command, "--part", part, "--first-seed", str(seed)]
 
     found = comparison.compare(
         out=out,
         seeds=range(options.first_seed, options.first_seed + options.seeds),
-        steps=config.steps,
-        job_arguments=job,
-        jobs=options.jobs,
+        config=config,
+        arguments=part_of,
+        execution=execution,
         retries=options.retries,
-        show=JobTable(),
+        show=RunTable(),
     )
     sys.stdout.write(found.markdown())
     return 0

@@ -13,6 +13,7 @@ from typing import Any
 
 from zoo.cards import write_card
 from zoo.errors import ConfigError, TrainingError, ZooError
+from zoo.executors import ExecutorConfig
 from zoo.storage import (
     SPEED,
     Results,
@@ -27,8 +28,8 @@ from zoo.storage import (
     write_seeds,
 )
 from zoo.training import DistillConfig, Finished, Records, distill, train
-from zoo_experiments.jobs import Job, JobState, Status, run_jobs
 from zoo_experiments.run_table import write_csv
+from zoo_experiments.runs import Run, Show, failures, run_all
 
 PARTS = ("distilled", "baseline")
 """What is trained, of each seed."""
@@ -99,22 +100,22 @@ def compare(
     *,
     out: str | Path,
     seeds: Sequence[int],
-    steps: int,
-    job_arguments: Callable[[str, int], Sequence[str]],
-    jobs: int = 1,
+    config: DistillConfig,
+    arguments: Callable[[str, int], Sequence[str | Path]],
+    execution: ExecutorConfig | None = None,
     retries: int = 2,
-    show: Callable[[Sequence[Status]], None] = lambda _: None,
+    show: Show = lambda _: None,
 ) -> Comparison:
-    """Train student and baseline, each seed of each in a process of its own, and compare what they reach.
+    """Train student and baseline, each seed of each a run of its own, and compare what they reach.
 
     The baseline also enters the distilled runs' metrics.json and cards.
 
     Args:
         out: The folder of all of it; `compare.csv`, `compare.md` and `compare.json` are written there.
         seeds: As many different numbers.
-        steps: How many each run is to take.
-        job_arguments: Gives the arguments of Python that run a part (one of `PARTS`) with a seed.
-        jobs: How many run at a time.
+        config: Of the distillation.
+        arguments: Gives the arguments of Python that run a part (one of `PARTS`) with a seed.
+        execution: What makes the runs, how many at a time.
         retries: How often a run that failed is started again.
         show: Called now and then with where all runs are.
 
@@ -127,16 +128,21 @@ def compare(
     if not seeds or len(set(seeds)) != len(seeds):
         raise ConfigError(f"There must be at least one seed, and each once; found {list(seeds)}.")
     out = Path(out)
-    todo = [
-        Job(f"{part}-seed{seed}", tuple(job_arguments(part, seed)), part_folder(out, part, seed), steps)
-        for seed in seeds
-        for part in PARTS
-    ]
     with hold(out, doing="a comparison", advice="take another --out"):
-        statuses = run_jobs(todo, logs=out / "logs", at_once=jobs, retries=retries, show=show)
-        if failed := [status for status in statuses if status.state is JobState.FAILED]:
-            reasons = "\n".join(f"  {status.job.name}: {status.reason} (log: {status.log})" for status in failed)
-            raise TrainingError(f"Some runs failed; the same command tries them again.\n{reasons}")
+        todo = [
+            Run(
+                f"{part}-seed{seed}",
+                part_folder(out, part, seed),
+                tuple(arguments(part, seed)),
+                out / "logs" / f"{part}-seed{seed}.log",
+                config.steps,
+                config,
+            )
+            for seed in seeds
+            for part in PARTS
+        ]
+        if failed := failures(run_all(todo, execution, retries=retries, show=show)):
+            raise TrainingError(f"Some runs failed; the same command tries them again.\n{failed}")
         return collect(out, seeds)
 
 

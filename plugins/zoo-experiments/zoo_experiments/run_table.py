@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -33,12 +33,14 @@ class RunResult:
         info: Its model.
         steps: How many it took.
         seconds: What they took; None where that is not recorded.
+        values: Of settings that are swept over, by setting.
     """
 
     name: str
     info: ModelInfo
     steps: int
     seconds: float | None
+    values: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def training(self) -> Mapping[str, Any]:
@@ -59,6 +61,7 @@ class RunResult:
             "student": config.architecture,
             "teacher": config.lineage.get("teacher", {}).get("name", ""),
             "instrument": config.instrument,
+            **self.values,
             "parameters": self.info.parameters,
             "steps": self.steps,
             "best_step": self.training.get("best_step"),
@@ -71,12 +74,13 @@ class RunResult:
         return found
 
 
-def result_of(folder: Path, *, name: str) -> RunResult | None:
+def result_of(folder: Path, *, name: str, values: Mapping[str, str] | None = None) -> RunResult | None:
     """What a run reached; None when it has not come to its end.
 
     Args:
         folder: The run.
         name: What the table calls it.
+        values: Of settings that are swept over, by setting.
     """
     try:
         info = describe_folder(folder)
@@ -85,7 +89,7 @@ def result_of(folder: Path, *, name: str) -> RunResult | None:
         return None
     if not history:
         return None
-    return RunResult(name, info, int(history[-1]["step"] or 0), history[-1].get("seconds"))
+    return RunResult(name, info, int(history[-1]["step"] or 0), history[-1].get("seconds"), values or {})
 
 
 def write_csv(rows: Sequence[Mapping[str, object]], path: Path) -> None:

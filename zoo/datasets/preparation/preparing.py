@@ -29,7 +29,8 @@ from zoo.datasets.preparation.work import analyse_all
 from zoo.datasets.recordings import Recording
 from zoo.datasets.segments import FORMAT, INDEX_NAME, VERSION, WORK_NAME, ShardWriter, parse_index
 from zoo.datasets.tones import tones
-from zoo.errors import ConfigError, DatasetError
+from zoo.errors import DatasetError
+from zoo.executors.base import ExecutorConfig
 from zoo.features.frontend import FeatureSettings
 from zoo.storage.config import check_instrument
 from zoo.storage.files import new_folder, write_atomically
@@ -60,8 +61,7 @@ def prepare_dataset(
     *,
     dataset: str = "folder",
     name: str | None = None,
-    jobs: int = 1,
-    executor: str = "local",
+    execution: ExecutorConfig | None = None,
     force: bool = False,
     starting: Callable[[Sequence[Recording]], None] | None = None,
     progress: ProgressCallback | None = None,
@@ -74,8 +74,7 @@ def prepare_dataset(
         preparation: The settings.
         dataset: The component's name, to be stored.
         name: What to call the dataset; its folder's name where None.
-        jobs: How many recordings are analysed at a time.
-        executor: What runs that, by its name.
+        execution: What analyses them, how many at a time; one after the other in this process where None.
         force: Replace a dataset that was made with other settings or recordings.
         starting: Called before analysis with the recordings that are yet to be analysed, if there are any.
         progress: Called after each recording with how many are done, how many there are, and its id.
@@ -91,9 +90,9 @@ def prepare_dataset(
         OSError: The result cannot be written.
     """
     out = Path(out)
-    if jobs < 1:
-        raise ConfigError(f"--jobs must be 1 or more, not {jobs}.")
-    registry.executors.entry(executor)
+    execution = execution or ExecutorConfig()
+    execution.check()
+    registry.executors.entry(execution.executor)
     preparation = (preparation or Preparation()).resolved()
     definitions(preparation)  # a wrong name or option of the loudness shows here, not after the first recording
     plans = [_plan(out / subset, group, preparation, dataset) for subset, group in _by_subset(recordings).items()]
@@ -110,7 +109,7 @@ def prepare_dataset(
         # another process may have made it since
         outcomes = {plan.path: _already_there(plan, force) for plan in plans}
         if missing := [plan for plan in plans if outcomes[plan.path] is None]:
-            outcomes |= _make(missing, out / WORK_NAME, preparation, name, jobs, executor, starting, progress)
+            outcomes |= _make(missing, out / WORK_NAME, preparation, name, execution, starting, progress)
     return [outcome for outcome in outcomes.values() if outcome is not None]
 
 
@@ -119,8 +118,7 @@ def _make(
     work: Path,
     preparation: Preparation,
     name: str | None,
-    jobs: int,
-    executor: str,
+    execution: ExecutorConfig,
     starting: Callable[[Sequence[Recording]], None] | None,
     progress: ProgressCallback | None,
 ) -> dict[Path, Outcome]:
@@ -132,7 +130,7 @@ def _make(
         for plan in missing
         for recording, digest in zip(plan.recordings, plan.digests, strict=True)
     }
-    analyse_all(todo, preparation, jobs=jobs, executor=executor, starting=starting, progress=progress)
+    analyse_all(todo, preparation, execution=execution, starting=starting, progress=progress)
     try:
         outcomes = {plan.path: _assemble(plan, preparation, work, name) for plan in missing}
     except DatasetError:

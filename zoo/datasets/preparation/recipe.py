@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo import registry
-from zoo.checks.options import device_fault, is_finite, whole_fault, writable_fault
+from zoo.checks.options import device_fault, is_finite, writable_fault
 from zoo.checks.settings import DICTIONARY, PLACE, REQUIRED, TEXT, YES_OR_NO, Config, group, or_none, setting
 from zoo.datasets.preparation.analysis import Preparation
 from zoo.datasets.preparation.outcome import Outcome
@@ -18,16 +18,10 @@ from zoo.datasets.preparation.picture import draw_dataset
 from zoo.datasets.preparation.preparing import ProgressCallback, prepare_dataset
 from zoo.datasets.recordings import Recording
 from zoo.errors import ConfigError, DatasetError, near_matches
+from zoo.executors.base import ExecutorConfig
 from zoo.features.frontend import FeatureSettings
 from zoo.features.pitch import quick_options
 from zoo.storage.config import check_instrument
-
-_MOST_JOBS = 1024
-
-
-def _jobs_fault(name: str, value: object) -> str | None:
-    return whole_fault(f"--{name}", value, least=1, most=_MOST_JOBS)
-
 
 Starting = Callable[[Sequence[Recording], Preparation], None]
 
@@ -122,11 +116,10 @@ class PrepareConfig(Config):
         instrument: What plays; the component's own word by default.
         attribution: Who made the recordings, and under which licence.
         device: Where torchcrepe runs.
-        jobs: How many recordings are analysed at a time.
-        executor: What runs that, by its name.
         force: Replace a dataset made with other settings or recordings.
         segments: What is cut out of them.
         features: How features are measured.
+        execution: What analyses the recordings, how many at a time.
     """
 
     out: str | Path = setting(REQUIRED, PLACE)
@@ -136,11 +129,10 @@ class PrepareConfig(Config):
     instrument: str | None = setting(None, or_none(TEXT))
     attribution: str | None = setting(None, or_none(TEXT))
     device: str = setting("cpu", TEXT)
-    jobs: int = setting(1, _jobs_fault)
-    executor: str = setting("local", TEXT)
     force: bool = setting(False, YES_OR_NO)
     segments: SegmentConfig = group(SegmentConfig)
     features: FeatureConfig = group(FeatureConfig)
+    execution: ExecutorConfig = group(ExecutorConfig)
 
     def faults(self) -> list[str]:
         """See `Config.faults`."""
@@ -208,8 +200,7 @@ def prepare(
         config.out,
         preparation,
         dataset=config.dataset,
-        jobs=config.jobs,
-        executor=config.executor,
+        execution=config.execution,
         force=config.force,
         starting=None if starting is None else lambda todo: starting(todo, preparation),
         progress=progress,

@@ -1,4 +1,4 @@
-"""Analysing many recordings, in this process or in several, so that stopping loses at most those in progress."""
+"""Analysing many recordings as tasks of an executor, so that stopping loses at most those in progress."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 
-from zoo import registry
 from zoo.datasets.preparation.analysis import Preparation, analyse_to_file, read_analysis
 from zoo.datasets.recordings import Recording
-from zoo.errors import DatasetError
+from zoo.errors import DatasetError, WorkerLostError
+from zoo.executors.base import ExecutorConfig
+from zoo.executors.tasks import Call, State, run_tasks
 
 _ROUNDS = 3
 
@@ -18,8 +19,7 @@ def analyse_all(
     todo: Mapping[Path, Recording],
     preparation: Preparation,
     *,
-    jobs: int,
-    executor: str,
+    execution: ExecutorConfig,
     starting: Callable[[Sequence[Recording]], None] | None,
     progress: Callable[[int, int, str], None] | None,
 ) -> None:
@@ -28,8 +28,7 @@ def analyse_all(
     Args:
         todo: Recordings by their work file.
         preparation: The settings.
-        jobs: How many at a time.
-        executor: What runs them, by its name.
+        execution: What runs them, how many at a time.
         starting: Called with the recordings that are yet to be analysed, if there are any.
         progress: Called after each recording with how many are done, how many there are, and its id.
 
@@ -39,7 +38,7 @@ def analyse_all(
         DatasetError: Something else takes the work files away.
     """
     for _ in range(_ROUNDS):
-        _analyse_missing(todo, preparation, jobs=jobs, executor=executor, starting=starting, progress=progress)
+        _analyse_missing(todo, preparation, execution=execution, starting=starting, progress=progress)
         if not (lost := [path for path in todo if read_analysis(path) is None]):
             return
     raise DatasetError(
@@ -52,8 +51,7 @@ def _analyse_missing(
     todo: Mapping[Path, Recording],
     preparation: Preparation,
     *,
-    jobs: int,
-    executor: str,
+    execution: ExecutorConfig,
     starting: Callable[[Sequence[Recording]], None] | None,
     progress: Callable[[int, int, str], None] | None,
 ) -> None:
@@ -63,11 +61,16 @@ def _analyse_missing(
         starting(list(missing.values()))
     if done and progress:
         progress(done, len(todo), "")
-    run = registry.executors.get(executor)
-    recordings = list(missing.values())
-    tasks = [(recording, preparation, path) for path, recording in missing.items()]
-    with closing(run(analyse_to_file, tasks, jobs=jobs)) as finished:  # whatever stops this, stops them
-        for place in finished:
+    if not missing:
+        return
+    tasks = [
+        Call(recording.id, path, analyse_to_file, (recording, preparation, path)) for path, recording in missing.items()
+    ]
+    # whatever stops this, stops them
+    with execution.open() as executor, closing(run_tasks(tasks, executor)) as finished:
+        for status in finished:
+            if status.state is State.FAILED:
+                raise status.error or WorkerLostError(f"{status.task.name}: {status.reason}")
             done += 1
             if progress:
-                progress(done, len(todo), recordings[place].id)
+                progress(done, len(todo), status.task.name)

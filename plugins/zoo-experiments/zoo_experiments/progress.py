@@ -7,21 +7,22 @@ import time
 from collections.abc import Sequence
 
 from zoo.checks import one_line, write_controls
+from zoo.executors import State, Status
 from zoo.storage import text_table
 from zoo.training import duration
-from zoo_experiments.jobs import JobState, Status
+from zoo_experiments.runs import Run
 
 _REDRAW_SECONDS = 2.0
 _LOG_SECONDS = 60.0
 
 
-class JobTable:
-    """Shows jobs; to be called with where they are."""
+class RunTable:
+    """Shows runs; to be called with where they are."""
 
     def __init__(self) -> None:
         self._terminal = sys.stderr.isatty()
         self._drawn = 0
-        self._states: Sequence[JobState | None] = []
+        self._states: Sequence[State | None] = []
         self._last = 0.0
 
     def __call__(self, statuses: Sequence[Status]) -> None:
@@ -33,7 +34,7 @@ class JobTable:
             return
         self._last = now
         if self._terminal:
-            table = job_table(statuses)
+            table = run_table(statuses)
             # up to where the table began, and clear from there
             write_controls(sys.stderr, f"\x1b[{self._drawn}A\x1b[J" if self._drawn else "")
             sys.stderr.write(f"{table}\n")
@@ -41,26 +42,29 @@ class JobTable:
         else:
             before = self._states or [None] * len(states)
             for status, old in zip(statuses, before, strict=True):
-                if status.state != old or status.state is JobState.RUNNING:
+                if status.state != old or status.state is State.RUNNING:
                     sys.stderr.write(f"{_line(status)}\n")
         sys.stderr.flush()
         self._states = states
 
 
-def job_table(statuses: Sequence[Status]) -> str:
-    """The table, one job per line."""
+def run_table(statuses: Sequence[Status]) -> str:
+    """The table, one run per line."""
     return text_table([("run", "state", "step", "validation loss", "time", ""), *map(_cells, statuses)])
 
 
 def _cells(status: Status) -> tuple[str, ...]:
-    step, loss = status.progress()
+    run = status.task
+    if not isinstance(run, Run):
+        raise TypeError(f"{run.name} is no run")
+    step, loss = run.progress()
     return (
-        status.job.name,
+        run.name,
         status.state.value,
-        f"{step} of {status.job.steps}",
+        f"{step} of {run.steps}",
         "" if loss is None else f"{loss:.4f}",
         duration(status.seconds) if status.seconds else "",
-        f"{one_line(status.reason)} (all of it: {status.log})" if status.state is JobState.FAILED else "",
+        f"{one_line(status.reason)} (all of it: {run.log})" if status.state is State.FAILED else "",
     )
 
 
