@@ -15,6 +15,8 @@ import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from zoo_thesis import import_thesis as import_thesis
+
     from zoo import errors as errors
     from zoo import features as features
     from zoo import losses as losses
@@ -29,7 +31,6 @@ if TYPE_CHECKING:
     from zoo.resolve import push as push
     from zoo.storage.checkpoint import save as save
     from zoo.streaming.player import Player as Player
-    from zoo.thesis.checkpoints import import_thesis as import_thesis
 
 if "ZOO_WORKER_OF" in os.environ:  # a worker of `prepare`, which is to end with it
     from zoo.executors.parent_watch import watch_from_the_beginning
@@ -42,7 +43,6 @@ _HOME = {
     "Rendering": "zoo.models.rendering",
     "create": "zoo.models.model",
     "fetch": "zoo.resolve",
-    "import_thesis": "zoo.thesis.checkpoints",
     "info": "zoo.listing",
     "list_models": "zoo.listing",
     "load": "zoo.resolve",
@@ -77,11 +77,24 @@ def __getattr__(name: str) -> Any:  # noqa: ANN401 - whatever the name is
         return getattr(importlib.import_module(_HOME[name]), name)
     if name in _SUBPACKAGES:
         return importlib.import_module("zoo.registry.register" if name == "register" else f"zoo.{name}")
+    if name == "import_thesis":
+        return _plugin("zoo_thesis", "zoo.import_thesis", "ddsp-zoo-thesis").import_thesis
     if name == "__version__":
         from importlib.metadata import version
 
         return version("ddsp-zoo")
     raise AttributeError(f"module 'zoo' has no attribute {name!r}")
+
+
+def _plugin(module: str, what: str, distribution: str) -> Any:  # noqa: ANN401 - the module
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        from zoo.errors import PluginError
+
+        raise PluginError(
+            f"{what} comes with {distribution}, which is not installed. Type: pip install {distribution}"
+        ) from error
 
 
 def __dir__() -> list[str]:

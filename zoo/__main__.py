@@ -20,7 +20,12 @@ from zoo.checks.plain_text import one_line
 from zoo.commands import cli
 from zoo.errors import ConfigError
 
-OF_PLUGINS = {"compare": "ddsp-zoo-experiments", "grid": "ddsp-zoo-experiments", "report": "ddsp-zoo-report"}
+OF_PLUGINS = {
+    "compare": "ddsp-zoo-experiments",
+    "grid": "ddsp-zoo-experiments",
+    "import-thesis": "ddsp-zoo-thesis",
+    "report": "ddsp-zoo-report",
+}
 """Commands of this project that come with a distribution of their own."""
 
 

@@ -117,7 +117,6 @@ def test_synthesize_gives_the_recordings_level_back(model, recording):
         (["synth", "MODEL", "RECORDING", "out.mp3"], "out.wav"),
         (["synth", "MODEL", "RECORDING", "RECORDING"], "another name"),
         (["synth", "MODEL", "RECORDING", "OUT", "--pitch", "yinn"], "Did you mean yin"),
-        (["import-thesis", "nothing.ckpt", "--model", "gru-S", "--out", "OUT"], "no file nothing.ckpt"),
     ],
 )
 def test_users_mistake_gives_one_message_and_exit_code_2(arguments, message, model, recording, tmp_path, capsys):
@@ -135,18 +134,6 @@ def test_every_command_has_help_with_examples(command):
     done = subprocess.run([sys.executable, "-m", "zoo", command, "--help"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "examples:" in done.stdout
-
-
-def test_import_thesis_writes_a_folder_that_loads(tmp_path, capsys):
-    from pathlib import Path
-
-    checkpoint = Path(__file__).parents[1] / "data" / "thesis-gru-S.safetensors"
-    arguments = ["import-thesis", str(checkpoint), "--model", "gru-S-flute", "--out", str(tmp_path / "run")]
-    assert main(arguments) == 0
-    assert zoo.load(tmp_path / "run").name == "gru-S-flute"
-    assert "gru-S-flute" in (tmp_path / "run" / "README.md").read_text()
-    assert main(arguments) == 2
-    assert "already holds a model" in capsys.readouterr().err
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from hypothesis import strategies as st
 from zoo_kernels import fast_fft_size
 
 from zoo.synths.filtered_noise import full_filtered_noise, windowed_response
-from zoo.thesis.synth import CroppedNoisePart
 
 
 def plain_filtered_noise(noise, magnitudes, hop):
@@ -41,11 +40,6 @@ def test_full_filter_equals_plain_convolution(batch, frames, bands, hop):
 def test_flat_bands_pass_the_noise_unchanged():
     noise = torch.rand(2, 640) * 2 - 1
     assert torch.allclose(ours(noise, torch.ones(2, 10, 65), 64), noise, atol=1e-5)
-
-
-def test_thesis_filter_is_silent_for_flat_bands():
-    noise = torch.rand(1, 640) * 2 - 1
-    assert CroppedNoisePart(65, hop=64)(torch.ones(1, 10, 65), noise).abs().max() < 1e-6
 
 
 def test_full_filter_has_the_gradient_of_its_value():

@@ -11,7 +11,6 @@ from zoo.synths.harmonic_noise import HarmonicNoise
 from zoo.synths.oscillators import fundamental_phase, phase_between
 from zoo.synths.reverb import Reverb
 from zoo.testing.synths import step_through
-from zoo.thesis.synth import ThesisHarmonicNoise
 
 EVERY_SYNTH = registry.synths.names()
 
@@ -57,14 +56,6 @@ def test_blocks_are_the_whole_clip_with_other_options(options, frames):
         synth.latency
         == {"noise_bands": 4, "hop": 2}.get(next(iter(options)), 1) - (options.get("noise_bands") == 9) * 3
     )
-    assert_steps_are_the_whole(synth, clip(synth, frames))
-
-
-@pytest.mark.parametrize("frames", [1, 2, 3, 40])
-@pytest.mark.parametrize("options", [{}, {"unvoiced": "mute", "above_nyquist": "zero"}, {"noise_filter": "full"}])
-def test_blocks_are_the_whole_clip_with_the_quirks_of_the_thesis(options, frames):
-    synth = ThesisHarmonicNoise(reverb_length=300, **options)
-    assert synth.latency == 1
     assert_steps_are_the_whole(synth, clip(synth, frames))
 
 

@@ -6,7 +6,6 @@ import torch
 from zoo.storage.model_range import PROBABILITIES, ModelRange, Quantiles
 from zoo.synths.harmonic_noise import HarmonicNoise
 from zoo.testing.synths import step_through
-from zoo.thesis.synth import ThesisHarmonicNoise
 
 LEVELS = Quantiles((-30.0,) * len(PROBABILITIES))
 
@@ -44,14 +43,6 @@ def test_low_note_has_no_harmonics_that_were_never_trained(options):
     torch.testing.assert_close(distribution.sum(-1), torch.ones(1, 60))
 
 
-def test_thesis_leaves_as_much_of_them_as_of_those_over_nyquist():
-    synth = ThesisHarmonicNoise(reverb_length=0)
-    given = clip(synth, 130.0)
-    synth.restrict(range_from(260.0))
-    assert high_over_whole_db(synth, given) < -30
-    assert 0 < synth(*given).scaled_controls["harmonic_distribution"][..., 30:].sum(-1).max() < 1e-3
-
-
 def test_what_is_played_inside_the_range_stays_bit_for_bit():
     synth = HarmonicNoise(reverb_length=100)
     given = clip(synth, 260.0)
@@ -70,9 +61,8 @@ def test_everything_sounds_again_when_no_range_is_known():
     assert torch.equal(synth(*given).audio, before)
 
 
-@pytest.mark.parametrize("kind", [HarmonicNoise, ThesisHarmonicNoise])
-def test_steps_of_a_low_note_are_the_whole_clip(kind):
-    synth = kind(reverb_length=100)
+def test_steps_of_a_low_note_are_the_whole_clip():
+    synth = HarmonicNoise(reverb_length=100)
     synth.restrict(range_from(260.0))
     given = clip(synth, 130.0)
     with torch.no_grad():

@@ -11,13 +11,10 @@ from safetensors import SafetensorError
 from safetensors import torch as safetensors_torch
 from torch import Tensor
 
-from zoo import registry
+from zoo import Model, create, registry
 from zoo.errors import CheckpointError, ConfigError, ModelNotFoundError, ZooError, listing
 from zoo.features import FeatureSettings
-from zoo.models import ComponentConfig, architectures
-from zoo.models.model import Model, create
-from zoo.storage.header import describe_damage
-from zoo.storage.initialisation import OwnNumbers
+from zoo.models import ComponentConfig
 
 # Thesis name -> our name, tried in order on each name. Where ours is a buffer that is not saved, the checkpoint must
 # hold the same numbers.
@@ -86,16 +83,19 @@ def import_thesis(path: str | Path, *, model: str) -> Model:
         CheckpointError: The file cannot be read, or holds another model; it says which one.
     """
     path = Path(path).expanduser()
-    with OwnNumbers():
-        try:
-            made = _as_the_thesis_had_it(model)
-        except ConfigError as error:
-            raise ModelNotFoundError(f"{model} is not an architecture of the thesis: {error}") from None
+    with torch.random.fork_rng(devices=()):  # the weights that it begins with are not the user's
+        return _import(path, model)
+
+
+def _import(path: Path, model: str) -> Model:
+    try:
+        made = _as_the_thesis_had_it(model)
+    except ConfigError as error:
+        raise ModelNotFoundError(f"{model} is not an architecture of the thesis: {error}") from None
     raw = _read(path)
     tensors = _rename(raw, path)
     if (frames := _kernel_frames(raw, path)) is not None:
-        with OwnNumbers():
-            made = _as_the_thesis_had_it(model, kernel_frames=frames)
+        made = _as_the_thesis_had_it(model, kernel_frames=frames)
     expected = made.state_dict()
     _check(tensors, made, path, model)
     state, _ = _split(tensors, made)
@@ -106,7 +106,7 @@ def import_thesis(path: str | Path, *, model: str) -> Model:
 
 
 def _as_the_thesis_had_it(name: str, **options: Any) -> Model:  # noqa: ANN401 - as `create`'s
-    preset = architectures.config_of(name)
+    preset = create(name).config
     synth, quirks = _SYNTHS.get(preset.synth.name, (preset.synth.name, {}))
     config = preset.with_changes(synth=ComponentConfig(synth, {**preset.synth.args, **quirks}))
     return create(config, **options)
@@ -132,7 +132,9 @@ def _read(path: Path) -> dict[str, Tensor]:
         try:
             state = safetensors_torch.load_file(path)
         except (SafetensorError, OSError) as error:
-            raise CheckpointError(describe_damage(path, error)) from None
+            raise CheckpointError(
+                f"{path} is not a safetensors file, or is damaged or cut short ({error}). Copy or download it again."
+            ) from None
     if not isinstance(state, dict):
         raise CheckpointError(f"{path} holds no state_dict.")
     tensors = {str(name): value for name, value in state.items() if isinstance(value, Tensor)}
@@ -227,8 +229,7 @@ def _numbers(tensor: Tensor) -> str:
 
 def _fits(name: str, tensors: dict[str, Tensor]) -> bool:
     try:
-        with OwnNumbers():
-            other = create(name)
+        other = create(name)
     except ZooError:  # of a plugin that is broken
         return False
     state, constants = _split(tensors, other)

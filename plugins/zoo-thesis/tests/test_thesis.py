@@ -7,15 +7,16 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from zoo_thesis import ThesisHarmonicNoise
 
 import zoo
+from zoo.__main__ import main
 from zoo.errors import CheckpointError, ModelNotFoundError
 from zoo.features import FeatureSettings
 from zoo.models import ComponentConfig
 from zoo.models.model import Model
-from zoo.thesis.synth import ThesisHarmonicNoise
 
-DATA = Path(__file__).parents[1] / "data"
+DATA = Path(__file__).parent / "data"
 MODELS = ["gru-S", "s4-S", "tcn-S"]
 
 
@@ -42,7 +43,7 @@ def test_imported_model_reproduces_the_thesis(name):
 @pytest.mark.parametrize("name", [f"{kind}-{size}" for kind in ("gru", "s4", "tcn") for size in "SML"])
 def test_every_size_survives_a_lightning_checkpoint(name, tmp_path):
     """Names of another size are those of S; each size's own weights go out under them and come back."""
-    from zoo.thesis import checkpoints as thesis
+    from zoo_thesis import checkpoints as thesis
 
     options = {"kernel_frames": 77} if name.startswith("s4") else {}
     model = thesis._as_the_thesis_had_it(name, **options)
@@ -164,3 +165,18 @@ def test_damaged_missing_and_foreign_files_are_explained(tmp_path):
         zoo.import_thesis(tmp_path / "nothing.ckpt", model="gru-S")
     with pytest.raises(ModelNotFoundError):
         zoo.import_thesis(reference("gru-S"), model="gru-XS")
+
+
+def test_command_writes_a_folder_that_loads(tmp_path, capsys):
+    arguments = ["import-thesis", str(reference("gru-S")), "--model", "gru-S-flute", "--out", str(tmp_path / "run")]
+    assert main(arguments) == 0
+    assert zoo.load(tmp_path / "run").name == "gru-S-flute"
+    assert "gru-S-flute" in (tmp_path / "run" / "README.md").read_text()
+    assert main(arguments) == 2
+    assert "already holds a model" in capsys.readouterr().err
+
+
+def test_command_says_in_one_message_that_there_is_no_file(tmp_path, capsys):
+    assert main(["import-thesis", "nothing.ckpt", "--model", "gru-S", "--out", str(tmp_path / "out")]) == 2
+    assert "no file nothing.ckpt" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []

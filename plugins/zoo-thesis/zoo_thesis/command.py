@@ -21,7 +21,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--model", required=True, help="what it is, e.g. gru-S or gru-S-flute")
     parser.add_argument("--out", type=Path, required=True, help="the folder to write")
     options = parser.parse_args(arguments)
-    from zoo.storage.locks import hold
+    from zoo.storage import hold
 
     with hold(options.out, doing="importing a model", advice="choose another folder"):
         return _import(options)
@@ -30,12 +30,11 @@ def main(arguments: list[str]) -> int:
 def _import(options: argparse.Namespace) -> int:
     if (options.out / "config.json").exists():
         raise ConfigError(f"{options.out} already holds a model; choose another folder.")
+    import zoo
     from zoo.cards import write_card
-    from zoo.storage.checkpoint import save
-    from zoo.thesis.checkpoints import import_thesis
 
-    model = import_thesis(options.checkpoint, model=options.model)
-    save(model, options.out)
+    model = zoo.import_thesis(options.checkpoint, model=options.model)
+    zoo.save(model, options.out)
     write_card(options.out)
     sys.stdout.write(
         f"{options.out}: {model.name}, {model.num_parameters:,} parameters\n"

@@ -6,6 +6,7 @@ trace, and unvoiced frames hold the phase.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 
 import torch
@@ -44,14 +45,10 @@ class ThesisHarmonicNoise(HarmonicNoise):
     def __init__(
         self,
         *,
-        sample_rate: int = 16000,
-        hop: int = 64,
-        harmonics: int = 100,
-        noise_bands: int = 65,
-        reverb_length: int = 16000,
         unvoiced: str = "hold",
         noise_filter: str = "thesis",
         above_nyquist: str = "thesis",
+        **options: int,
     ) -> None:
         for option, value, known in (
             ("noise_filter", noise_filter, NOISE_FILTERS),
@@ -59,17 +56,10 @@ class ThesisHarmonicNoise(HarmonicNoise):
         ):
             if value not in known:
                 raise ConfigError(f"{type(self).__name__} has no {option}={value!r}; it knows {listing(known)}.")
-        super().__init__(
-            sample_rate=sample_rate,
-            hop=hop,
-            harmonics=harmonics,
-            noise_bands=noise_bands,
-            reverb_length=reverb_length,
-            unvoiced=unvoiced,
-        )
+        super().__init__(unvoiced=unvoiced, **options)
         self.leaves_trace = above_nyquist == "thesis"
         if noise_filter == "thesis":
-            self.noise_part = CroppedNoisePart(noise_bands, hop=hop)
+            self.noise_part = CroppedNoisePart(self.control_sizes["noise_bands"], hop=self.hop)
 
     def scaled_controls(self, f0_hz: Tensor, controls: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """See `HarmonicNoise.scaled_controls`."""
@@ -88,6 +78,16 @@ class ThesisHarmonicNoise(HarmonicNoise):
         if self.unvoiced == "mute":
             amplitudes = amplitudes * (f0_hz > 0)[..., None]
         return harmonic_oscillators(phases[:, 0], amplitudes, hop=self.hop, active=None)
+
+
+def _with_inherited_options() -> inspect.Signature:
+    """What the constructor takes, by name: what `**options` stands for is in the signature too."""
+    own, inherited = (inspect.signature(kind).parameters for kind in (ThesisHarmonicNoise, HarmonicNoise))
+    named = {name: one for name, one in own.items() if one.kind is one.KEYWORD_ONLY}
+    return inspect.Signature(list({**inherited, **named}.values()))
+
+
+ThesisHarmonicNoise.__signature__ = _with_inherited_options()  # type: ignore[attr-defined] # inspect reads it
 
 
 class CroppedNoisePart(NoisePart):

@@ -1,1 +1,0 @@
-"""The master's thesis that this project reimagines: reading its checkpoints."""
