@@ -43,7 +43,8 @@ def test_every_patch_is_an_architecture_with_the_thesis_count(name):
 
 
 def test_patches_of_six_operators_have_the_wiring_of_the_instrument():
-    graphs = {name: zoo.create(f"ddx7-{name}", reverb_length=0).synth.graph for name in ("flute", "brass", "strings")}
+    names = ("flute", "brass", "strings", "piano")
+    graphs = {name: zoo.create(f"ddx7-{name}", reverb_length=0).synth.graph for name in names}
     edges = {
         name: {(modulator + 1, i + 1) for i, numbers in enumerate(graph.modulators) for modulator in numbers}
         for name, graph in graphs.items()
@@ -51,7 +52,9 @@ def test_patches_of_six_operators_have_the_wiring_of_the_instrument():
     assert edges["flute"] == {(6, 5), (5, 1), (4, 3), (3, 1), (2, 1)}
     assert edges["brass"] == {(6, 5), (5, 4), (4, 1), (3, 1), (2, 1)}
     assert edges["strings"] == {(6, 5), (5, 4), (4, 3), (2, 1)}
-    assert {name: graph.carriers for name, graph in graphs.items()} == {"flute": (0,), "brass": (0,), "strings": (0, 2)}
+    assert edges["piano"] == {(3, 2), (2, 1), (6, 4), (6, 5)}
+    carriers = {"flute": (0,), "brass": (0,), "strings": (0, 2), "piano": (0, 3, 4)}
+    assert {name: graph.carriers for name, graph in graphs.items()} == carriers
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from zoo_ddx7.patches import PATCHES
 flute = PATCHES["flute"].model("flute")
 brass = PATCHES["brass"].model("brass")
 strings = PATCHES["strings"].model("strings")
+piano = PATCHES["piano"].model("piano")
 ablated_brass = PATCHES["ablated-brass"].model("ablated-brass")
 ablated_flute = PATCHES["ablated-flute"].model("ablated-flute")
 one_stack_of_2 = PATCHES["1stack2"].model("1stack2")

@@ -75,10 +75,11 @@ PATCHES: dict[str, Patch] = {
     "flute": Patch("6>5>1, 4>3>1, 2>1", ratios=(1, 1, 1, 2, 2, 1.5)),
     "brass": Patch("6>5>4>1, 3>1, 2>1", ratios=(1, 1, 1, 1, 3.2, 8.5)),
     "strings": Patch("6>5>4>3, 2>1", ratios=(1, 1, 1, 1, 3, 14)),
+    "piano": Patch("3>2>1, 6>4, 6>5", ratios=(1, 1, 3, 1, 1.58, 1)),
     "ablated-brass": Patch("4>3>1, 2>1", ratios=(1, 1, 1, 3.2)),
     "ablated-flute": Patch("4>3>1, 2>1", ratios=(1, 1, 1, 2)),
     "1stack2": Patch("2>1", ratios=(1, 1), max_ol_for={"trumpet": 1.0}),
     "1stack4": Patch("4>3>2>1", ratios=(1, 1, 3, 14)),
     "2stack2": Patch("4>3, 2>1", ratios=(1, 1, 1, 1)),
 }
-"""The patches of DDX7 (Caspe et al., ISMIR 2022) and of the thesis, by name."""
+"""The patches of DDX7 (Caspe et al., ISMIR 2022) and of the thesis, and one of a piano, by name."""
