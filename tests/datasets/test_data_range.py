@@ -7,6 +7,7 @@ import torch
 from safetensors.torch import save_file
 
 import zoo
+from zoo.datasets import data_range
 from zoo.datasets.data_range import range_of
 from zoo.datasets.segments import Segments
 from zoo.storage.config import read_config
@@ -61,6 +62,13 @@ def test_troughs_of_the_lowest_notes_vibrato_are_under_the_lowest_pitch(segments
 
 def test_data_without_any_pitch_has_no_range(segments_of):
     assert range_of(segments_of(torch.zeros(250), torch.full((250,), -30.0))) is None
+
+
+def test_range_of_more_frames_than_are_counted_is_that_of_some_from_all_segments(segments_of, monkeypatch):
+    monkeypatch.setattr(data_range, "_MOST", 100)  # of 750: every eighth
+    f0_hz = torch.cat([torch.linspace(200, 400, 501), torch.zeros(249)])
+    found = range_of(segments_of(f0_hz, torch.full((750,), -30.0)))
+    assert found.f0_hz.values == pytest.approx((200, 202, 210, 250, 300, 350, 390, 398, 400), abs=4)
 
 
 def test_every_checkpoint_of_a_run_has_the_range_of_its_training_split(small_tones, tmp_path):

@@ -104,4 +104,4 @@ def test_default_file_binds_each_value_once():
     bound = [line.partition("=")[0].strip() for line in lines if "=" in line]
     settings = [name.rpartition(".")[2] for name in bound if "." in name]
     assert len(bound) == len(set(bound))
-    assert len(settings) == len(set(settings)) == 8
+    assert len(settings) == len(set(settings)) == 9

@@ -68,16 +68,24 @@ class Segments(torch.utils.data.Dataset[dict[str, Tensor]]):
             "index": torch.tensor(index, dtype=torch.int64),
         }
 
-    def all_frames(self, feature: str) -> Tensor:
+    @property
+    def frames(self) -> int:
+        """Of all segments, without padding."""
+        return sum(valid for _, _, valid, _ in self._entries)
+
+    def all_frames(self, feature: str, *, every: int = 1) -> Tensor:
         """A feature of all segments in a row, without padding and without reading any audio.
 
         Args:
             feature: "f0_hz" or "loudness_db".
+            every: Of each segment take every so many-th frame.
 
         Returns:
             `[frames]`, float32.
         """
-        return torch.cat([self._read(shard, feature, slice(o, o + valid)) for shard, o, valid, _ in self._entries])
+        parts = (self._read(shard, feature, slice(o, o + valid)) for shard, o, valid, _ in self._entries)
+        # copied: a view would keep all frames
+        return torch.cat([part[::every].clone() if every > 1 else part for part in parts])
 
     def _read(self, shard: str, key: str, part: slice) -> Tensor:
         try:

@@ -30,7 +30,8 @@ class Trackio(Logger):
 
     def sound(self, name: str, samples: np.ndarray, step: int, *, sample_rate: int) -> None:
         """See `Logger.sound`."""
-        self._run.log({name: self._client.Audio(samples, sample_rate=sample_rate)}, step=step)
+        pcm = (np.clip(samples, -1.0, 1.0) * 32767).astype(np.int16)
+        self._run.log({name: self._client.Audio(pcm, sample_rate=sample_rate)}, step=step)
 
     def picture(self, name: str, pixels: np.ndarray, step: int) -> None:
         """See `Logger.picture`."""

@@ -28,7 +28,7 @@ from zoo.errors import ConfigError
 from zoo.executors.stopping import StopRequest
 from zoo.models.model import Model
 from zoo.storage import checkpoint
-from zoo.training.batches import Batch, Stream, any_of_all, count, in_order, is_main, rank, training_loader
+from zoo.training.batches import Stream, any_of_all, count, in_order, is_main, rank, training_loader
 from zoo.training.checkpoints import History, Row, RunState, restore_rng, rng_states, save_state
 from zoo.training.config import TrainerConfig
 from zoo.training.progress import Progress, duration
@@ -96,7 +96,7 @@ class Fit:
         )
         every = config.trainer.validate_every
         self.validate_every = every or default_interval(self.stream.segments, self.stream.size, config.steps)
-        self.validation: list[Batch] = list(in_order(setup.splits["validation"], batch_size=self.stream.size))
+        self.validation = in_order(setup.splits["validation"], batch_size=self.stream.size)  # read anew each time
         self.task = Task(
             setup.student, setup.losses, setup.teacher, seed=config.seed, epoch_of=self.stream.epoch
         ).train()
@@ -164,7 +164,7 @@ class Fit:
         else:
             self._validate()
         if self.setup.config.trainer.cuda_graphs:
-            frames = self.validation[0]["f0_hz"].shape[-1]
+            frames = self.setup.splits["validation"][0]["f0_hz"].shape[-1]
             graph_decoder(self.task.model, batch_size=self.stream.size, frames=frames)
         if own := rank():  # dropout is to differ from process to process
             torch.manual_seed(self.task.seed * 1_000_003 + self.task.step * count() + own)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -131,7 +131,7 @@ class Task(nn.Module):
         return {f"weight_{label}": loss.factor for label, loss in pairs if loss.changes}
 
     @torch.no_grad()
-    def evaluate_losses(self, batches: Sequence[Batch]) -> tuple[float, list[float]]:
+    def evaluate_losses(self, batches: Iterable[Batch]) -> tuple[float, list[float]]:
         """The weighted sum and each loss on held-out batches: in eval mode, with noise that is always the same.
 
         The weights are those of the run's end (`Loss.final_factor`), so that sums at any step can be compared.
