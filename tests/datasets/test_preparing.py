@@ -222,3 +222,41 @@ if __name__ == "__main__":
     (tmp_path / "script.py").write_text(script)
     subprocess.run([sys.executable, tmp_path / "script.py", tmp_path], check=True)
     assert files(tmp_path / "1") == files(tmp_path / "2")
+
+
+def test_further_inputs_are_cut_with_the_sound_and_padded(tmp_path, notes, yin):
+    class Bowed(notes):
+        def known_inputs(self, sample_rate, hop):
+            frames = len(self.load(sample_rate)) // hop
+            return {"pressure": torch.arange(frames) / 10000}
+
+    recordings = [Bowed(name, notes=((1.0, 0.0), (2.0, 330.0))) for name in "abc"]
+    with pytest.raises(DatasetError, match="must give the same names for all recordings"):
+        prepare_dataset([*recordings, notes("d", notes=((4.0, 300.0),))], tmp_path / "mixed", yin)
+    prepare_dataset(recordings, tmp_path / "out", yin)
+    data = open_dataset(tmp_path / "out")
+    assert data.inputs == ("pressure",)
+    entry = data.info["splits"]["train"][0]
+    item, valid = data.split("train")[0], entry["valid_frames"]
+    first = entry["start"] // 64
+    torch.testing.assert_close(item["pressure"][:valid], torch.arange(first, first + valid) / 10000)
+    assert not item["pressure"][valid:].any()
+    assert item["pressure"].shape == (1000,)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        ({"f0_hz": torch.zeros(250)}, "cannot be named 'f0_hz'"),
+        ({"Bow pressure": torch.zeros(250)}, "cannot be named"),
+        ({"pressure": torch.zeros(249)}, r"must be \[frames\] = \[250\]"),
+        ({"pressure": torch.full((250,), torch.nan)}, "finite"),
+    ],
+)
+def test_inputs_that_nothing_could_use_are_refused(tmp_path, notes, yin, inputs, message):
+    class Wrong(notes):
+        def known_inputs(self, sample_rate, hop):
+            return inputs
+
+    with pytest.raises(ConfigError, match=message):
+        prepare_dataset([Wrong("a", notes=((1.0, 330.0),))], tmp_path / "out", replace(yin, whole=True))

@@ -60,6 +60,15 @@ class Recording:
         """Give the pitch at samples `frame * hop`, `[frames]`, 0 where unvoiced; None where it must be tracked."""
         return None
 
+    def known_inputs(self, sample_rate: int, hop: int) -> dict[str, Tensor]:
+        """Give what else drives a model, beside pitch and loudness: velocity, an onset, which string; none by default.
+
+        Names are words such as `velocity`, the same for all recordings of a dataset. Each is `[frames]` float32 at
+        samples `frame * hop`, as the decoder takes it: about 0 to 1. Where they are no matter of the audio alone,
+        `digest` must tell them apart too.
+        """
+        return {}
+
     def seconds(self) -> float | None:
         """Give the length without loading, for the estimate of the time; None where that is not known."""
         return None

@@ -41,15 +41,25 @@ _MOST_OPEN = 2  # shards: what was read of one counts as this process's memory a
 class Segments(torch.utils.data.Dataset[dict[str, Tensor]]):
     """The segments of one split; an item is a dict of tensors.
 
-    `audio` `[samples]`, `f0_hz` and `loudness_db` `[frames]` (float32), `valid_frames` and `index` (int64 scalars).
-    After `valid_frames` there is padding: audio 0, f0 0, loudness -80. `index` is unique in the whole dataset.
+    `audio` `[samples]`, `f0_hz`, `loudness_db` and the dataset's further inputs `[frames]` (float32), `valid_frames`
+    and `index` (int64 scalars). After `valid_frames` there is padding: loudness -80, all else 0. `index` is unique in
+    the whole dataset.
     """
 
-    def __init__(self, folder: Path, entries: Sequence[Mapping[str, Any]], *, hop: int, segment_frames: int) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        entries: Sequence[Mapping[str, Any]],
+        *,
+        hop: int,
+        segment_frames: int,
+        inputs: Sequence[str] = (),
+    ) -> None:
         self._folder = folder
         self._entries = [(e["shard"], e["offset"], e["valid_frames"], e["index"]) for e in entries]
         self._hop = hop
         self._frames = segment_frames
+        self._inputs = tuple(inputs)
         self._open: dict[str, Any] = {}
 
     def __len__(self) -> int:
@@ -64,6 +74,7 @@ class Segments(torch.utils.data.Dataset[dict[str, Tensor]]):
             "audio": F.pad(self._read(shard, "audio", samples), (0, missing * self._hop)),
             "f0_hz": F.pad(self._read(shard, "f0_hz", frames), (0, missing)),
             "loudness_db": F.pad(self._read(shard, "loudness_db", frames), (0, missing), value=FLOOR_DB),
+            **{name: F.pad(self._read(shard, name, frames), (0, missing)) for name in self._inputs},
             "valid_frames": torch.tensor(valid, dtype=torch.int64),
             "index": torch.tensor(index, dtype=torch.int64),
         }
@@ -116,6 +127,7 @@ class Dataset:
         hop: Samples per frame.
         segment_frames: Frames of every item, padding included.
         features: How the features were measured.
+        inputs: What else there is for each frame, beside pitch and loudness, by name.
     """
 
     def __init__(self, path: Path, info: dict[str, Any], content_hash: str) -> None:
@@ -128,6 +140,7 @@ class Dataset:
         self.hop: int = info["hop"]
         self.segment_frames: int = info["segment_frames"]
         self.features = FeatureSettings.from_dict(info["features"])
+        self.inputs: tuple[str, ...] = tuple(info.get("inputs", ()))
 
     def __repr__(self) -> str:
         sizes = ", ".join(f"{name} {len(entries)}" for name, entries in self.info["splits"].items())
@@ -153,7 +166,8 @@ class Dataset:
                 f"The split {name!r} of {self.path} is empty; it has: {others}. "
                 "Prepare it from more or longer recordings (zoo prepare RECORDINGS OUT), without --whole."
             )
-        return Segments(self.path, splits[name], hop=self.hop, segment_frames=self.segment_frames)
+        sizes = {"hop": self.hop, "segment_frames": self.segment_frames}
+        return Segments(self.path, splits[name], **sizes, inputs=self.inputs)
 
 
 def open_dataset(path_or_name: str | Path, *, verify: bool = True) -> Dataset:
@@ -373,6 +387,10 @@ def _check(info: Mapping[str, Any], where: str) -> None:
         ("sources", _objects(info.get("sources", []))),
         ("skipped", _objects(info.get("skipped", []))),
         ("notes", isinstance(info.get("notes", []), list)),
+        (
+            "inputs",
+            isinstance(info.get("inputs", []), list) and all(isinstance(i, str) for i in info.get("inputs", [])),
+        ),
         ("request", isinstance(info.get("request", {}), dict)),
     ):
         need(right, key, "an object" if key == "request" else "a list of what prepare writes", info.get(key))

@@ -9,6 +9,8 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,6 +35,8 @@ _MOST_RATE = 1_000_000
 _NO_RECORDING = "cannot be read as a recording"
 _MOST_SECONDS = 86400.0
 TENSORS = ("audio", "f0_hz", "loudness_db", "periodicity")
+_OTHER_FEATURES = ("f0", "loudness", "noise", "index", "valid_frames")
+_INPUT_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
 
 @dataclass(frozen=True)
@@ -200,8 +204,8 @@ def analyse(recording: Recording, preparation: Preparation) -> tuple[Analysis, d
         preparation: The settings, resolved.
 
     Returns:
-        The analysis, and the tensors of the parts laid end to end: `audio` `[frames * hop]`, `f0_hz`, `loudness_db`
-        and `periodicity` `[frames]`.
+        The analysis, and the tensors of the parts laid end to end: `audio` `[frames * hop]`, `f0_hz`, `loudness_db`,
+        `periodicity` and the recording's further inputs `[frames]`.
     """
     try:
         audio, notes = recording.read(preparation.sample_rate)
@@ -225,7 +229,10 @@ def _analyse_audio(recording: Recording, audio: Tensor, preparation: Preparation
             return _nothing(seconds, 0, f"shorter than one frame ({len(audio)} samples)")
         features = _measure(recording, audio, preparation)
         whole = [Part(0, frames, _mean(features.periodicity))]
-        return Analysis(seconds, whole, [], _noise(audio, features, preparation)), _tensors(features, whole, hop)
+        inputs = _known_inputs(recording, frames, preparation)
+        return Analysis(seconds, whole, [], _noise(audio, features, preparation)), _tensors(
+            features, inputs, whole, hop
+        )
     if frames < preparation.min_frames:
         return _nothing(
             seconds, frames, f"too short: {seconds:.2f} s, and --min-seconds is {preparation.min_seconds:g}"
@@ -249,7 +256,8 @@ def _analyse_audio(recording: Recording, audio: Tensor, preparation: Preparation
         else:
             parts.append(Part(span.start, span.frames, periodicity))
     dropped.sort(key=lambda span: span.start)
-    return Analysis(seconds, parts, dropped, noise), _tensors(features, parts, hop)
+    inputs = _known_inputs(recording, frames, preparation)
+    return Analysis(seconds, parts, dropped, noise), _tensors(features, inputs, parts, hop)
 
 
 def _cut(audio: Tensor, preparation: Preparation) -> tuple[list[Span], list[Span]]:
@@ -278,6 +286,18 @@ def _measure(recording: Recording, audio: Tensor, preparation: Preparation) -> F
     )
 
 
+def _known_inputs(recording: Recording, frames: int, preparation: Preparation) -> dict[str, Tensor]:
+    inputs = recording.known_inputs(preparation.sample_rate, preparation.hop)
+    for name, values in inputs.items():
+        if not _INPUT_NAME.fullmatch(name) or name in (*TENSORS, *_OTHER_FEATURES):
+            raise ConfigError(f"{recording.id}: an input cannot be named {name!r}. Use a word such as velocity.")
+        if values.shape != (frames,) or not bool(torch.isfinite(values).all()):
+            raise ConfigError(
+                f"{recording.id}: the input {name} must be [frames] = [{frames}], finite; found {list(values.shape)}."
+            )
+    return inputs
+
+
 def _noise(audio: Tensor, features: Features, preparation: Preparation) -> Noise:
     return estimate_noise(audio, features.f0_hz, sample_rate=preparation.sample_rate, hop=preparation.hop)
 
@@ -288,7 +308,7 @@ def _too_noisy(sound: Tensor, noise: Noise, min_snr: float | None) -> bool:
     return snr_db(float(sound.double().square().mean()), 10.0 ** (noise.floor_db / 10.0)) < min_snr
 
 
-def _tensors(features: Features, parts: list[Part], hop: int) -> dict[str, Tensor]:
+def _tensors(features: Features, inputs: Mapping[str, Tensor], parts: list[Part], hop: int) -> dict[str, Tensor]:
     if not parts:
         return _no_tensors()
 
@@ -301,6 +321,7 @@ def _tensors(features: Features, parts: list[Part], hop: int) -> dict[str, Tenso
         "f0_hz": take(features.f0_hz, 1),
         "loudness_db": take(features.loudness_db, 1),
         "periodicity": take(features.periodicity, 1),
+        **{name: take(values, 1) for name, values in inputs.items()},
     }
 
 

@@ -252,8 +252,8 @@ def _assemble(plan: _DatasetPlan, preparation: Preparation, work: Path, name: st
     else:
         groups = [recording.group or recording.id for recording in plan.recordings]
         division = assign(parts, groups, seed=preparation.split_seed, guard_frames=preparation.segment_frames)
-    writers = _write_shards(plan, preparation, files, analyses, division)
-    info = _describe(plan, preparation, analyses, division, writers)
+    writers, inputs = _write_shards(plan, preparation, files, analyses, division)
+    info = _describe(plan, preparation, analyses, division, writers, inputs)
     info["name"] = name or plan.path.resolve().name
     index = plan.path / INDEX_NAME
     old = set(_known_shards(index))
@@ -285,15 +285,23 @@ def _without_copies(plan: _DatasetPlan, analyses: list[Analysis]) -> list[Analys
 
 def _write_shards(
     plan: _DatasetPlan, preparation: Preparation, files: list[Path], analyses: list[Analysis], division: Assignment
-) -> dict[str, ShardWriter]:
+) -> tuple[dict[str, ShardWriter], list[str]]:
     hop = preparation.hop
     writers = {name: ShardWriter(plan.path, name, frames_per_shard=_FRAMES_PER_SHARD) for name in SPLITS}
     index = 0
+    names: list[str] = []
     for name in SPLITS:
         last, tensors = -1, {}
         for recording, k in sorted(division.splits[name]):
             if recording != last:
                 last, tensors = recording, load_file(files[recording])
+                own = sorted(tensors.keys() - TENSORS)
+                if index and own != names:
+                    raise DatasetError(
+                        f"{plan.recordings[recording].id} has the inputs {own}, and other recordings {names}: "
+                        "known_inputs must give the same names for all recordings of a dataset."
+                    )
+                names = own
             parts = analyses[recording].parts
             offset, part = sum(p.frames for p in parts[:k]), parts[k]
             entry = {
@@ -303,14 +311,14 @@ def _write_shards(
                 "valid_frames": part.frames,
                 "periodicity": part.periodicity,
             }
-            sizes = {key: hop if key == "audio" else 1 for key in TENSORS}
+            sizes = {key: hop if key == "audio" else 1 for key in tensors}
             writers[name].add(
                 entry,
                 {key: tensors[key][offset * size : (offset + part.frames) * size] for key, size in sizes.items()},
             )
             index += 1
         writers[name].close()
-    return writers
+    return writers, names
 
 
 def _describe(
@@ -319,6 +327,7 @@ def _describe(
     analyses: list[Analysis],
     division: Assignment,
     writers: dict[str, ShardWriter],
+    inputs: list[str],
 ) -> dict[str, Any]:
     hop = preparation.hop
     used = [k for k, analysis in enumerate(analyses) if analysis.parts]
@@ -334,6 +343,8 @@ def _describe(
         "hop": hop,
         "segment_frames": frames,
         "features": preparation.features.to_dict(),
+        # other datasets keep their bytes
+        **({"inputs": inputs} if inputs else {}),
         "definitions": definitions(preparation),
         "splits": {name: writers[name].entries for name in SPLITS},
         "statistics": describe_splits(plan.path, {name: writers[name].entries for name in SPLITS}),
