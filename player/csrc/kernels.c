@@ -6,7 +6,7 @@
 
 typedef float v8 __attribute__((vector_size(32)));
 typedef double d4 __attribute__((vector_size(32)));
-typedef int32_t i8 __attribute__((vector_size(32)));
+typedef uint32_t u8 __attribute__((vector_size(32)));
 
 #define ZP_NAME(name) name##_base
 #define ZP_TARGET
@@ -16,6 +16,7 @@ typedef int32_t i8 __attribute__((vector_size(32)));
 
 #if defined(__x86_64__) && !defined(ZP_BASELINE)
 #include <cpuid.h>
+#include <immintrin.h>
 
 #define ZP_NAME(name) name##_avx2
 #define ZP_TARGET __attribute__((target("avx2,fma,f16c")))

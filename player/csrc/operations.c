@@ -8,8 +8,12 @@
 #define A(i) (operation->a[i])
 
 static int registers_fit(const zp_context *context, uint32_t first, uint64_t count) {
-    return first % 8 == 0 && count <= ZP_MAX_REGISTERS && first + zp_up((size_t)count, 8) <= context->header->registers;
+    return first % 8 == 0 && count <= ZP_MAX_REGISTERS && first + zp_up(count, 8) <= context->header->registers;
 }
+
+#define ACTIVATION_COST 16u /* multiply-adds that one value of an activation costs */
+
+static uint64_t product(uint32_t a, uint32_t b) { return (uint64_t)a * b; }
 
 static int size_fits(uint32_t n) { return n > 0 && n <= ZP_MAX_SIZE; }
 
@@ -73,6 +77,14 @@ static int fm_fits(const zp_context *context, uint32_t index, uint32_t operators
     return 1;
 }
 
+/* How many modulations a graph that fits has. */
+static uint64_t fm_modulators(const zp_context *context, uint32_t index, uint32_t operators) {
+    const uint32_t *words = (const uint32_t *)(context->file + context->tensors[index].offset);
+    uint64_t count = 0;
+    for (uint32_t i = 0; i < operators; i++) count += words[FM_WORDS * i + FM_MODULATORS];
+    return count;
+}
+
 /* ---- states ---- */
 
 typedef struct {
@@ -100,7 +112,7 @@ static reverb_shape reverb_of(uint32_t taps, uint32_t hop) {
 
 int zp_check_operation(const zp_operation *operation, zp_context *context, zp_needs *needs) {
     const uint32_t hop = context->header->hop;
-    needs->state = needs->constants = needs->scratch = 0;
+    *needs = (zp_needs){.work = 16}; /* an operation's own cost */
     switch (operation->code) {
         case ZP_INPUT: /* destination, input, transform */
             REQUIRE(registers_fit(context, A(0), 1) && A(1) < context->header->inputs && A(2) < ZP_TRANSFORMS);
@@ -110,42 +122,51 @@ int zp_check_operation(const zp_operation *operation, zp_context *context, zp_ne
             REQUIRE(registers_fit(context, A(1), A(3)) && matrix_fits(context, A(4), A(2), A(3)));
             REQUIRE(bias_fits(context, A(5), A(2)) && A(6) < ZP_ACTIVATIONS);
             needs->scratch = zp_up(A(2), 8);
+            needs->work += product(A(2), A(3)) + ACTIVATION_COST * A(2);
             return 0;
         case ZP_LAYER_NORM: /* destination, source, n, weight, bias, epsilon's bits, activation */
             REQUIRE(size_fits(A(2)) && registers_fit(context, A(0), A(2)) && registers_fit(context, A(1), A(2)));
             REQUIRE(table_fits(context, A(3), A(2)) && table_fits(context, A(4), A(2)) && A(6) < ZP_ACTIVATIONS);
             REQUIRE(zp_finite(zp_bits(A(5))) && zp_bits(A(5)) > 0);
+            needs->work += ACTIVATION_COST * A(2);
             return 0;
         case ZP_COPY: /* destination, source, n: may begin anywhere, to join and split vectors */
             REQUIRE(size_fits(A(2)) && (uint64_t)A(0) + A(2) <= context->header->registers);
             REQUIRE((uint64_t)A(1) + A(2) <= context->header->registers);
+            needs->work += A(2);
             return 0;
         case ZP_ADD: /* destination, a, b, n */
         case ZP_MULTIPLY:
             REQUIRE(size_fits(A(3)) && registers_fit(context, A(0), A(3)) && registers_fit(context, A(1), A(3)));
             REQUIRE(registers_fit(context, A(2), A(3)));
+            needs->work += A(3);
             return 0;
         case ZP_SKIP: /* destination, a, b, n, weight: a + weight b */
             REQUIRE(size_fits(A(3)) && registers_fit(context, A(0), A(3)) && registers_fit(context, A(1), A(3)));
             REQUIRE(registers_fit(context, A(2), A(3)) && table_fits(context, A(4), A(3)));
+            needs->work += A(3);
             return 0;
         case ZP_GLU: /* destination, source, n: source has 2 n */
             REQUIRE(size_fits(A(2)) && registers_fit(context, A(0), A(2)));
             REQUIRE(registers_fit(context, A(1), 2 * (uint64_t)A(2)));
+            needs->work += ACTIVATION_COST * A(2);
             return 0;
         case ZP_ACTIVATE: /* destination, source, n, activation, add's bits, times' bits */
             REQUIRE(size_fits(A(2)) && registers_fit(context, A(0), A(2)) && registers_fit(context, A(1), A(2)));
             REQUIRE(A(3) < ZP_ACTIVATIONS && zp_finite(zp_bits(A(4))) && zp_finite(zp_bits(A(5))));
+            needs->work += ACTIVATION_COST * A(2);
             return 0;
         case ZP_SOFTMAX: /* destination, source, n */
             REQUIRE(size_fits(A(2)) && registers_fit(context, A(0), A(2)) && registers_fit(context, A(1), A(2)));
+            needs->work += ACTIVATION_COST * A(2);
             return 0;
         case ZP_GRU: /* destination, source (3 n, the input's part), n, matrix, bias */
             REQUIRE(size_fits(A(2)) && A(2) <= ZP_MAX_SIZE / 3 && registers_fit(context, A(0), A(2)));
             REQUIRE(registers_fit(context, A(1), 3 * (uint64_t)A(2)) && matrix_fits(context, A(3), 3 * A(2), A(2)));
             REQUIRE(bias_fits(context, A(4), 3 * A(2)));
             needs->state = sizeof(float) * zp_up(A(2), 8);
-            needs->scratch = zp_up(3 * (size_t)A(2), 8);
+            needs->scratch = zp_up(3 * (uint64_t)A(2), 8);
+            needs->work += 3 * product(A(2), A(2)) + 3 * ACTIVATION_COST * A(2);
             return 0;
         case ZP_CONVOLUTION: /* destination, source, rows, inputs, kernel, dilation, matrix, bias, activation */
             REQUIRE(size_fits(A(2)) && size_fits(A(3)) && size_fits(A(4)) && size_fits(A(5)));
@@ -153,8 +174,9 @@ int zp_check_operation(const zp_operation *operation, zp_context *context, zp_ne
             REQUIRE(registers_fit(context, A(0), A(2)) && registers_fit(context, A(1), A(3)));
             REQUIRE(matrix_fits(context, A(6), A(2), A(3) * A(4)) && bias_fits(context, A(7), A(2)));
             REQUIRE(A(8) < ZP_ACTIVATIONS);
-            needs->state = sizeof(float) * ((size_t)(A(4) - 1) * A(5) + 1) * A(3);
-            needs->scratch = zp_up((size_t)A(3) * A(4), 8);
+            needs->state = sizeof(float) * (product(A(4) - 1, A(5)) + 1) * A(3);
+            needs->scratch = zp_up(product(A(3), A(4)), 8);
+            needs->work += product(A(2), A(3) * A(4)) + 8 * A(4) + ACTIVATION_COST * A(2);
             return 0;
         case ZP_SSM_LOW_RANK: /* destination, source, channels, modes, constants */
         case ZP_SSM_DIAGONAL:
@@ -162,12 +184,14 @@ int zp_check_operation(const zp_operation *operation, zp_context *context, zp_ne
             REQUIRE(registers_fit(context, A(1), A(2)));
             REQUIRE(table_fits(context, A(4),
                                (uint64_t)A(2) * zp_up(A(3), 8) * (operation->code == ZP_SSM_LOW_RANK ? 12 : 6)));
-            needs->state = sizeof(float) * 2 * (size_t)A(2) * zp_up(A(3), 8);
+            needs->state = sizeof(float) * 2 * A(2) * zp_up(A(3), 8);
+            needs->work += A(2) * (16 * zp_up(A(3), 8));
             return 0;
         case ZP_DELAY: /* destination, source, n, frames, repeat: whether the first one stands for those before it */
             REQUIRE(size_fits(A(2)) && registers_fit(context, A(0), A(2)) && registers_fit(context, A(1), A(2)));
             REQUIRE(A(3) > 0 && A(3) <= 1024 && A(4) <= 1);
-            needs->state = sizeof(float) * (size_t)A(2) * A(3);
+            needs->state = sizeof(float) * product(A(2), A(3));
+            needs->work += A(4) ? product(A(2), A(3)) : A(2);
             return 0;
         case ZP_PITCH: /* f0, pitch before, pitch, pitch after, gate (hop), source, mute, multiples, their table */
             for (int i = 0; i < 4; i++) REQUIRE(registers_fit(context, A(i), 1));
@@ -175,20 +199,24 @@ int zp_check_operation(const zp_operation *operation, zp_context *context, zp_ne
             REQUIRE(A(7) > 0 && A(7) <= ZP_MAX_PHASES && table_fits(context, A(8), A(7)) && context->phases == 0);
             context->phases = A(7);
             needs->state = sizeof(pitch_state);
+            needs->work += 8 * product(A(7) + 2, hop);
             return 0;
         case ZP_DISTRIBUTION: /* destination, source, n, f0, ceiling, floor's bits: gains that sum to 1 below Nyquist */
             REQUIRE(size_fits(A(2)) && registers_fit(context, A(0), A(2)) && registers_fit(context, A(1), A(2)));
             REQUIRE(registers_fit(context, A(3), 1) && zp_finite(zp_bits(A(5))) && zp_bits(A(5)) >= 0);
+            needs->work += ACTIVATION_COST * A(2);
             return 0;
         case ZP_HARMONICS: /* destination (hop), amplitudes, n, gain */
             REQUIRE(registers_fit(context, A(0), hop) && size_fits(A(2)) && registers_fit(context, A(1), A(2)));
             REQUIRE(registers_fit(context, A(3), 1) && context->phases > 0);
+            needs->work += product(A(2) + 16, hop + 8);
             return 0;
         case ZP_FM: /* destination (hop), levels before, levels, levels after, operators, graph, times' bits */
             REQUIRE(registers_fit(context, A(0), hop) && A(4) <= FM_MOST && fm_fits(context, A(5), A(4)));
             for (int i = 1; i < 4; i++) REQUIRE(registers_fit(context, A(i), A(4)));
             REQUIRE(zp_finite(zp_bits(A(6))));
-            needs->scratch = ((size_t)A(4) + 2) * zp_up(hop, 8);
+            needs->scratch = (A(4) + 2) * zp_up(hop, 8);
+            needs->work += (uint64_t)hop * (ACTIVATION_COST * A(4) + fm_modulators(context, A(5), A(4)));
             return 0;
         case ZP_WAVETABLE: /* destination (hop), weights, tables, sines, cosines, harmonics, amplitude, f0,
                             * pitch before, pitch, pitch after, ceiling, mute */
@@ -197,29 +225,34 @@ int zp_check_operation(const zp_operation *operation, zp_context *context, zp_ne
             REQUIRE(table_fits(context, A(4), (uint64_t)A(2) * A(5)) && context->phases > 0 && A(12) <= 1);
             for (int i = 6; i < 11; i++) REQUIRE(registers_fit(context, A(i), 1));
             needs->scratch = 2 * zp_up(A(5), 8);
+            needs->work += 2 * product(A(2), A(5)) + 16 * A(5) + 2 * product(A(5) + 16, hop + 8);
             return 0;
         case ZP_NOISE: /* destination (hop), magnitudes, bands, design [bands][bands - 1], frames late */
             REQUIRE(registers_fit(context, A(0), hop) && A(2) >= 2 && size_fits(A(2)));
             REQUIRE(registers_fit(context, A(1), A(2)) && matrix_fits(context, A(3), A(2) - 1, A(2)));
             REQUIRE(A(4) <= 1024 && (uint64_t)A(4) * hop >= A(2) - 1);
-            needs->state = sizeof(float) * zp_up((size_t)A(4) * hop + hop + A(2) - 1, 8);
-            needs->scratch = zp_up(A(2), 8) + zp_up(2 * (size_t)A(2), 8);
+            needs->state = sizeof(float) * zp_up(product(A(4), hop) + hop + A(2) - 1, 8);
+            needs->scratch = zp_up(A(2), 8) + zp_up(2 * (uint64_t)A(2), 8);
+            needs->work += product(A(2), A(2)) + 2 * product(A(2), hop) + product(A(4), hop);
             return 0;
         case ZP_NOISE_CROPPED: /* destination (hop), magnitudes, bands, design [bands][hop] */
             REQUIRE(registers_fit(context, A(0), hop) && A(2) >= 2 && size_fits(A(2)));
             REQUIRE(registers_fit(context, A(1), A(2)) && matrix_fits(context, A(3), hop, A(2)));
             needs->scratch = zp_up(hop, 8);
+            needs->work += product(hop, A(2)) + product(hop, hop);
             return 0;
         case ZP_SILENCE: /* destination, n, frames: zero in the first frames */
             REQUIRE(size_fits(A(1)) && registers_fit(context, A(0), A(1)));
+            needs->work += A(1);
             return 0;
         case ZP_REVERB: { /* destination (hop), source (hop), taps, impulse response */
             REQUIRE(registers_fit(context, A(0), hop) && registers_fit(context, A(1), hop));
             REQUIRE(A(2) > 0 && A(2) <= (1u << 20) && table_fits(context, A(3), A(2)));
             reverb_shape shape = reverb_of(A(2), hop);
-            needs->constants = sizeof(float) * (shape.size + 2 * (size_t)shape.padded * shape.pieces);
-            needs->state = sizeof(float) * (zp_up(hop, 8) + 2 * (size_t)shape.padded * shape.pieces + 8);
-            needs->scratch = 2 * (size_t)shape.size + 2 * (size_t)shape.padded;
+            needs->constants = sizeof(float) * (shape.size + 2 * product(shape.padded, shape.pieces));
+            needs->state = sizeof(float) * (zp_up(hop, 8) + 2 * product(shape.padded, shape.pieces) + 8);
+            needs->scratch = 2 * (uint64_t)shape.size + 2 * (uint64_t)shape.padded;
+            needs->work += 4 * product(shape.padded, shape.pieces) + 64 * (uint64_t)shape.size;
             return 0;
         }
         default:
@@ -486,7 +519,7 @@ static float square_root(float x) {
 static uint32_t under_nyquist(float before, float pitch, float after, uint32_t most, uint32_t sample_rate) {
     float neighbour = before > after ? before : after, highest = (pitch + neighbour) / 2;
     highest = pitch > highest ? pitch : highest;
-    if (highest <= 0) return most;
+    if (!(highest > 0)) return most; /* NaN, too: it must not become an integer */
     float ratio = (float)sample_rate / 2 / highest;
     if (ratio > (float)most + 1) return most;
     uint32_t count = (uint32_t)ratio;

@@ -2,12 +2,12 @@
 #include "zp_internal.h"
 #include "zp_math.h"
 
-#define MOST_BYTES ((size_t)1 << 30) /* of a file, and of a player */
+#define MOST_BYTES ((uint64_t)1 << 30) /* of a file, and of a player */
 
 typedef struct {
     zp_context context;
     const zp_operation *operations;
-    size_t state, constants, scratch; /* bytes per voice, bytes, floats */
+    uint64_t state, constants, scratch; /* bytes per voice, bytes, floats */
 } layout;
 
 /* Two sums over words of eight bytes, one of them by their places: a file that was damaged is told from a sound one. */
@@ -82,11 +82,16 @@ static int examine(const void *data, size_t file_bytes, layout *found) {
     if (!part_fits(h->operations_offset, (uint64_t)h->operations * sizeof(zp_operation), file_bytes))
         return ZOO_ERROR_LAYOUT;
     const zp_tensor *tensors = (const zp_tensor *)(file + h->tensors_offset);
-    for (uint32_t i = 0; i < h->tensors; i++)
+    uint64_t numbers = 0;
+    for (uint32_t i = 0; i < h->tensors; i++) {
         if (!tensor_fits(tensors + i, file_bytes)) return ZOO_ERROR_LAYOUT;
+        numbers += tensors[i].bytes;
+        if (numbers > file_bytes) return ZOO_ERROR_LAYOUT; /* they overlap: reading them could take for ever */
+    }
     for (uint32_t i = 0; i < h->tensors; i++)
         if (!numbers_are_finite(tensors + i, file)) return ZOO_ERROR_NOT_FINITE;
-    *found = (layout){{h, tensors, file, 0}, (const zp_operation *)(file + h->operations_offset), 0, 0, 8};
+    *found = (layout){{h, tensors, file, 0}, (const zp_operation *)(file + h->operations_offset), 0, 0, 16};
+    uint64_t work = 0;
     for (uint32_t i = 0; i < h->operations; i++) {
         zp_needs needs;
         int error = zp_check_operation(found->operations + i, &found->context, &needs);
@@ -94,7 +99,10 @@ static int examine(const void *data, size_t file_bytes, layout *found) {
         found->state += zp_up(needs.state, 64);
         found->constants += zp_up(needs.constants, 64);
         if (zp_up(needs.scratch, 16) > found->scratch) found->scratch = zp_up(needs.scratch, 16);
-        if (found->state > MOST_BYTES || found->constants > MOST_BYTES) return ZOO_ERROR_TOO_LARGE;
+        work += needs.work;
+        if (found->state > MOST_BYTES || found->constants > MOST_BYTES || found->scratch > MOST_BYTES / 4 ||
+            work > ZP_MAX_WORK)
+            return ZOO_ERROR_TOO_LARGE;
     }
     return ZOO_OK;
 }
@@ -134,18 +142,18 @@ const char *zoo_error_text(int code) {
 
 /* Where the parts of a player lie behind it. */
 typedef struct {
-    size_t places, generators, registers, noise, phases, scratch, constants, states, bytes;
+    uint64_t places, generators, registers, noise, phases, scratch, constants, states, bytes;
 } map;
 
 static map map_of(const layout *found, uint32_t voices) {
     const zp_header *h = found->context.header;
     map m;
     m.places = zp_up(sizeof(zoo_player), 64);
-    m.generators = m.places + zp_up(sizeof(struct zp_place) * h->operations, 64);
-    m.registers = m.generators + zp_up(sizeof(uint64_t) * voices, 64);
-    m.noise = m.registers + zp_up(sizeof(float) * h->registers, 64);
+    m.generators = m.places + zp_up(sizeof(struct zp_place) * (uint64_t)h->operations, 64);
+    m.registers = m.generators + zp_up(sizeof(uint64_t) * (uint64_t)voices, 64);
+    m.noise = m.registers + zp_up(sizeof(float) * (uint64_t)h->registers, 64);
     m.phases = m.noise + zp_up(sizeof(float) * h->hop, 64);
-    m.scratch = m.phases + zp_up(sizeof(double) * ZP_MAX_PHASES * h->hop, 64);
+    m.scratch = m.phases + zp_up(sizeof(double) * (uint64_t)found->context.phases * h->hop, 64);
     m.constants = m.scratch + zp_up(sizeof(float) * found->scratch, 64);
     m.states = m.constants + found->constants;
     m.bytes = m.states + voices * found->state;
@@ -164,7 +172,7 @@ static int measure(const void *file, size_t file_bytes, uint32_t voices, layout 
 size_t zoo_player_bytes(const void *file, size_t file_bytes, uint32_t voices) {
     layout found;
     map m;
-    return measure(file, file_bytes, voices, &found, &m) ? 0 : m.bytes;
+    return measure(file, file_bytes, voices, &found, &m) ? 0 : (size_t)m.bytes;
 }
 
 zoo_player *zoo_player_init(void *memory, size_t bytes, const void *file, size_t file_bytes, uint32_t voices,
@@ -187,7 +195,7 @@ zoo_player *zoo_player_init(void *memory, size_t bytes, const void *file, size_t
                            .kernels = zp_choose_kernels(),
                            .voices = voices,
                            .seed = seed,
-                           .state_bytes = found.state,
+                           .state_bytes = (size_t)found.state,
                            .places = places,
                            .generators = (uint64_t *)(base + m.generators),
                            .noise = (float *)(base + m.noise),
@@ -196,13 +204,13 @@ zoo_player *zoo_player_init(void *memory, size_t bytes, const void *file, size_t
                            .scratch = (float *)(base + m.scratch),
                            .constants = base + m.constants,
                            .states = base + m.states};
-    size_t state = 0, constants = 0;
+    uint64_t state = 0, constants = 0;
     found.context.phases = 0;
     for (uint32_t i = 0; i < player->header->operations; i++) {
         const zp_operation *operation = found.operations + i;
         zp_needs needs;
         zp_check_operation(operation, &found.context, &needs);
-        places[i] = (struct zp_place){state, constants};
+        places[i] = (struct zp_place){(size_t)state, (size_t)constants};
         zp_prepare_operation(&found.context, operation, player->constants + constants, player->scratch);
         state += zp_up(needs.state, 64);
         constants += zp_up(needs.constants, 64);

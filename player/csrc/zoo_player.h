@@ -27,6 +27,15 @@
 extern "C" {
 #endif
 
+/* The functions below are the only symbols that the library shows. ZOO_BUILDING is defined while it is compiled. */
+#if defined(_WIN32) && defined(ZOO_BUILDING)
+#define ZOO_API __declspec(dllexport)
+#elif defined(__GNUC__)
+#define ZOO_API __attribute__((visibility("default")))
+#else
+#define ZOO_API
+#endif
+
 #define ZOO_FORMAT_VERSION 1
 #define ZOO_MAX_INPUTS 16
 
@@ -57,21 +66,21 @@ typedef struct {
 typedef struct zoo_player zoo_player;
 
 /* Check a file in full. `info` may be NULL. Returns 0 or an error. */
-int zoo_check(const void *file, size_t file_bytes, zoo_info *info);
+ZOO_API int zoo_check(const void *file, size_t file_bytes, zoo_info *info);
 
 /* What an error means, in English; never NULL. */
-const char *zoo_error_text(int code);
+ZOO_API const char *zoo_error_text(int code);
 
 /* Memory for a player of so many voices; 0 where the file is not sound or `voices` is 0. */
-size_t zoo_player_bytes(const void *file, size_t file_bytes, uint32_t voices);
+ZOO_API size_t zoo_player_bytes(const void *file, size_t file_bytes, uint32_t voices);
 
 /* Make a player in memory of the caller's, at a multiple of 64 bytes. The file must stay as and where it is.
  * NULL where something is wrong; then *error says what (error may be NULL). */
-zoo_player *zoo_player_init(void *memory, size_t bytes, const void *file, size_t file_bytes, uint32_t voices,
-                            uint64_t seed, int *error);
+ZOO_API zoo_player *zoo_player_init(void *memory, size_t bytes, const void *file, size_t file_bytes, uint32_t voices,
+                                    uint64_t seed, int *error);
 
 /* Begin anew, in silence, with the same noise. */
-void zoo_player_reset(zoo_player *player);
+ZOO_API void zoo_player_reset(zoo_player *player);
 
 /* Play the next frames.
  *
@@ -79,10 +88,10 @@ void zoo_player_reset(zoo_player *player);
  * noise:  [voices][frames * hop], uniform in [-1, 1); NULL: drawn from the seed.
  * frames: any number, 0 too.
  * audio:  [voices][frames * hop], written. */
-int zoo_player_process(zoo_player *player, const float *const *inputs, const float *noise, size_t frames,
-                       float *audio);
+ZOO_API int zoo_player_process(zoo_player *player, const float *const *inputs, const float *noise, size_t frames,
+                               float *audio);
 
-uint32_t zoo_player_voices(const zoo_player *player);
+ZOO_API uint32_t zoo_player_voices(const zoo_player *player);
 
 #ifdef __cplusplus
 }

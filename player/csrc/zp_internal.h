@@ -18,6 +18,7 @@
 #define ZP_MAX_SIZE 65536u /* channels, harmonics, bands, taps of a kernel: what a number in an operation may be */
 #define ZP_MAX_HOP 8192u
 #define ZP_MAX_PHASES 32u
+#define ZP_MAX_WORK (1ull << 28) /* multiply-adds per frame and voice, roughly: a hostile file must not hang a caller */
 #define ZP_ARGUMENTS 15
 #define ZP_NONE 0xffffffffu
 
@@ -121,7 +122,7 @@ struct zoo_player {
     uint64_t *generators; /* of noise, one per voice */
     float *noise;         /* [hop] */
     float *registers;   /* for one frame of one voice at a time */
-    double *phases;     /* [ZP_MAX_PHASES][hop], in turns */
+    double *phases;     /* [as many as there are][hop], in turns */
     float *scratch;
     unsigned char *constants; /* what the weights alone give, for all voices */
     unsigned char *states;    /* [voices][state_bytes] */
@@ -144,7 +145,8 @@ typedef struct {
 
 /* What an operation needs, found out while its numbers are checked. */
 typedef struct {
-    size_t state, constants, scratch; /* bytes, bytes, floats */
+    uint64_t state, constants, scratch; /* bytes, bytes, floats */
+    uint64_t work;                      /* multiply-adds per frame, roughly */
 } zp_needs;
 
 typedef struct {
@@ -154,7 +156,8 @@ typedef struct {
     uint32_t phases; /* that an operation before has worked out */
 } zp_context;
 
-static inline size_t zp_up(size_t size, size_t to) { return (size + to - 1) / to * to; }
+/* In 64 bits everywhere: what a file asks for may exceed the 32 bits of a small machine's size_t. */
+static inline uint64_t zp_up(uint64_t size, uint64_t to) { return (size + to - 1) / to * to; }
 
 /* Check an operation; 0 or an error. */
 int zp_check_operation(const zp_operation *operation, zp_context *context, zp_needs *needs);

@@ -32,12 +32,14 @@ static inline double zp_round_double(double x) {
 }
 
 static inline float zp_exp(float x) {
-    x = x > 88.0f ? 88.0f : (x < -87.0f ? -87.0f : x);
-    float n = zp_round(x * 1.44269504f);
+    x = x > -87.0f ? x : -87.0f; /* in this order NaN becomes -87 */
+    x = x < 88.0f ? x : 88.0f;
+    float moved = x * 1.44269504f + 12582912.0f; /* as in zp_round: the integer is in the low bits, too */
+    float n = moved - 12582912.0f;
     float r = x - n * 0.693145752f - n * 1.42860677e-6f;
     float p = 1.0f +
               r * (1.0f + r * (0.5f + r * (0.16666667f + r * (0.0416666667f + r * (0.00833336f + r * 0.00139485808f)))));
-    return p * zp_bits((uint32_t)((int32_t)n + 127) << 23);
+    return p * zp_bits((zp_word(moved) + 127u) << 23);
 }
 
 /* log(1 + z) for z in [0, 1], with relative precision near 0. */
