@@ -2,6 +2,16 @@
 #include "zp_internal.h"
 #include "zp_math.h"
 
+/* The fuzz test has gaps between the parts of a player, which the sanitizer watches. */
+#ifdef ZP_FUZZ
+#include <sanitizer/asan_interface.h>
+#define GAP 64u
+#define WATCH(end) __asan_poison_memory_region((end) - GAP, GAP)
+#else
+#define GAP 0u
+#define WATCH(end) ((void)(end))
+#endif
+
 #define MOST_BYTES ((uint64_t)1 << 30) /* of a file, and of a player */
 
 typedef struct {
@@ -96,8 +106,8 @@ static int examine(const void *data, size_t file_bytes, layout *found) {
         zp_needs needs;
         int error = zp_check_operation(found->operations + i, &found->context, &needs);
         if (error) return error;
-        found->state += zp_up(needs.state, 64);
-        found->constants += zp_up(needs.constants, 64);
+        found->state += zp_up(needs.state, 64) + GAP;
+        found->constants += zp_up(needs.constants, 64) + GAP;
         if (zp_up(needs.scratch, 16) > found->scratch) found->scratch = zp_up(needs.scratch, 16);
         work += needs.work;
         if (found->state > MOST_BYTES || found->constants > MOST_BYTES || found->scratch > MOST_BYTES / 4 ||
@@ -148,13 +158,13 @@ typedef struct {
 static map map_of(const layout *found, uint32_t voices) {
     const zp_header *h = found->context.header;
     map m;
-    m.places = zp_up(sizeof(zoo_player), 64);
-    m.generators = m.places + zp_up(sizeof(struct zp_place) * (uint64_t)h->operations, 64);
-    m.registers = m.generators + zp_up(sizeof(uint64_t) * (uint64_t)voices, 64);
-    m.noise = m.registers + zp_up(sizeof(float) * (uint64_t)h->registers, 64);
-    m.phases = m.noise + zp_up(sizeof(float) * h->hop, 64);
-    m.scratch = m.phases + zp_up(sizeof(double) * (uint64_t)found->context.phases * h->hop, 64);
-    m.constants = m.scratch + zp_up(sizeof(float) * found->scratch, 64);
+    m.places = zp_up(sizeof(zoo_player), 64) + GAP;
+    m.generators = m.places + zp_up(sizeof(struct zp_place) * (uint64_t)h->operations, 64) + GAP;
+    m.registers = m.generators + zp_up(sizeof(uint64_t) * (uint64_t)voices, 64) + GAP;
+    m.noise = m.registers + zp_up(sizeof(float) * (uint64_t)h->registers, 64) + GAP;
+    m.phases = m.noise + zp_up(sizeof(float) * h->hop, 64) + GAP;
+    m.scratch = m.phases + zp_up(sizeof(double) * (uint64_t)found->context.phases * h->hop, 64) + GAP;
+    m.constants = m.scratch + zp_up(sizeof(float) * found->scratch, 64) + GAP;
     m.states = m.constants + found->constants;
     m.bytes = m.states + voices * found->state;
     return m;
@@ -212,8 +222,16 @@ zoo_player *zoo_player_init(void *memory, size_t bytes, const void *file, size_t
         zp_check_operation(operation, &found.context, &needs);
         places[i] = (struct zp_place){(size_t)state, (size_t)constants};
         zp_prepare_operation(&found.context, operation, player->constants + constants, player->scratch);
-        state += zp_up(needs.state, 64);
-        constants += zp_up(needs.constants, 64);
+        state += zp_up(needs.state, 64) + GAP;
+        constants += zp_up(needs.constants, 64) + GAP;
+    }
+    const uint64_t ends[] = {m.places, m.generators, m.registers, m.noise, m.phases, m.scratch, m.constants};
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) WATCH(base + ends[i]);
+    for (uint32_t i = 0; i < player->header->operations; i++) {
+        const int last = i + 1 == player->header->operations;
+        WATCH(player->constants + (last ? constants : places[i + 1].constants));
+        for (uint32_t voice = 0; voice < voices; voice++)
+            WATCH(player->states + voice * player->state_bytes + (last ? state : places[i + 1].state));
     }
     zoo_player_reset(player);
     return player;
@@ -228,9 +246,15 @@ static uint64_t mixed(uint64_t x) { /* splitmix64's finaliser (Steele, Lea, Floo
 void zoo_player_reset(zoo_player *player) {
     if (!player) return;
     player->frame = 0;
-    for (size_t i = 0; i < player->voices * player->state_bytes; i++) player->states[i] = 0;
-    for (uint32_t voice = 0; voice < player->voices; voice++)
+    const uint32_t operations = player->header->operations;
+    for (uint32_t voice = 0; voice < player->voices; voice++) {
+        unsigned char *state = player->states + voice * player->state_bytes;
+        for (uint32_t i = 0; i < operations; i++) {
+            const size_t end = i + 1 < operations ? player->places[i + 1].state : player->state_bytes;
+            for (size_t at = player->places[i].state; at < end - GAP; at++) state[at] = 0;
+        }
         player->generators[voice] = mixed(player->seed + 0x9e3779b97f4a7c15ull * (voice + 1));
+    }
 }
 
 uint32_t zoo_player_voices(const zoo_player *player) { return player ? player->voices : 0; }

@@ -18,7 +18,9 @@
 #define ZP_MAX_SIZE 65536u /* channels, harmonics, bands, taps of a kernel: what a number in an operation may be */
 #define ZP_MAX_HOP 8192u
 #define ZP_MAX_PHASES 32u
+#ifndef ZP_MAX_WORK
 #define ZP_MAX_WORK (1ull << 28) /* multiply-adds per frame and voice, roughly: a hostile file must not hang a caller */
+#endif
 #define ZP_ARGUMENTS 15
 #define ZP_NONE 0xffffffffu
 
