@@ -20,16 +20,21 @@ typedef struct {
     uint64_t state, constants, scratch; /* bytes per voice, bytes, floats */
 } layout;
 
-/* Two sums over words of eight bytes, one of them by their places: a file that was damaged is told from a sound one. */
+static uint64_t mixed(uint64_t x) { /* splitmix64's finaliser (Steele, Lea, Flood, OOPSLA 2014) */
+    x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ull;
+    x = (x ^ (x >> 27)) * 0x94d049bb133111ebull;
+    return x ^ (x >> 31);
+}
+
+/* The sum of all words of eight bytes, each mixed with its place: a file that was damaged is told from a sound one. */
 static uint64_t checksum(const unsigned char *p, size_t n) {
-    uint64_t plain = 0, weighted = 0;
+    uint64_t sum = 0;
     for (size_t i = 0; i < n / 8; i++) {
         uint64_t word;
         __builtin_memcpy(&word, p + 8 * i, sizeof word);
-        plain += word;
-        weighted += word * (2 * (uint64_t)i + 1);
+        sum += mixed(word + 0x9e3779b97f4a7c15ull * ((uint64_t)i + 1));
     }
-    return plain * 0x9e3779b97f4a7c15ull + weighted;
+    return sum;
 }
 
 static int part_fits(uint64_t offset, uint64_t bytes, uint64_t file_bytes) {
@@ -68,7 +73,7 @@ static int numbers_are_finite(const zp_tensor *t, const unsigned char *file) {
 
 static int examine(const void *data, size_t file_bytes, layout *found) {
     if (!data) return ZOO_ERROR_ARGUMENT;
-    if ((uintptr_t)data % 16) return ZOO_ERROR_ALIGNMENT;
+    if ((uintptr_t)data % 8) return ZOO_ERROR_ALIGNMENT;
     const unsigned char *file = data;
     const zp_header *h = data;
     if (file_bytes < sizeof h->magic) return ZOO_ERROR_TOO_SHORT;
@@ -145,7 +150,7 @@ const char *zoo_error_text(int code) {
         case ZOO_ERROR_NOT_FINITE: return "the file holds weights that are no numbers: export another checkpoint";
         case ZOO_ERROR_TOO_LARGE: return "the instrument is larger than this player is made for";
         case ZOO_ERROR_ARGUMENT: return "a call has a wrong argument: a null pointer, no voices or too little memory";
-        case ZOO_ERROR_ALIGNMENT: return "a file must begin at a multiple of 16 bytes in memory, a player at one of 64";
+        case ZOO_ERROR_ALIGNMENT: return "a file must begin at a multiple of 8 bytes in memory, a player at one of 64";
         default: return "an unknown error";
     }
 }
@@ -235,12 +240,6 @@ zoo_player *zoo_player_init(void *memory, size_t bytes, const void *file, size_t
     }
     zoo_player_reset(player);
     return player;
-}
-
-static uint64_t mixed(uint64_t x) { /* splitmix64's finaliser (Steele, Lea, Flood, OOPSLA 2014) */
-    x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ull;
-    x = (x ^ (x >> 27)) * 0x94d049bb133111ebull;
-    return x ^ (x >> 31);
 }
 
 void zoo_player_reset(zoo_player *player) {

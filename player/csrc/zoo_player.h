@@ -50,7 +50,7 @@ enum {
     ZOO_ERROR_NOT_FINITE = 7, /* weights that are no numbers */
     ZOO_ERROR_TOO_LARGE = 8,  /* more than this library is made for */
     ZOO_ERROR_ARGUMENT = 9,   /* of a call: a null pointer, no voices, too little memory */
-    ZOO_ERROR_ALIGNMENT = 10  /* file or memory do not begin at a multiple of 16 bytes */
+    ZOO_ERROR_ALIGNMENT = 10  /* a file does not begin at a multiple of 8 bytes, or a player at one of 64 */
 };
 
 typedef struct {

@@ -14,21 +14,21 @@
 
 static uint64_t random_state;
 
-static uint32_t draw(uint32_t below) {
-    random_state += 0x9e3779b97f4a7c15ull;
-    uint64_t x = random_state;
+static uint64_t mixed(uint64_t x) {
     x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ull;
     x = (x ^ (x >> 27)) * 0x94d049bb133111ebull;
-    return (uint32_t)((x ^ (x >> 31)) >> 16) % below;
+    return x ^ (x >> 31);
 }
 
+static uint32_t draw(uint32_t below) { return (uint32_t)(mixed(random_state += 0x9e3779b97f4a7c15ull) >> 16) % below; }
+
 static uint64_t checksum(const unsigned char *p, size_t n) {
-    uint64_t plain = 0, weighted = 0, word;
+    uint64_t sum = 0, word;
     for (size_t i = 0; i < n / 8; i++) {
         memcpy(&word, p + 8 * i, 8);
-        plain += word, weighted += word * (2 * (uint64_t)i + 1);
+        sum += mixed(word + 0x9e3779b97f4a7c15ull * ((uint64_t)i + 1));
     }
-    return plain * 0x9e3779b97f4a7c15ull + weighted;
+    return sum;
 }
 
 static uint32_t extreme(uint32_t now) {
@@ -87,7 +87,11 @@ static void alter(unsigned char *file, size_t *size) {
         }
         case 9: one->code = draw(ZP_OPERATION_END + 2); break;
         case 10: one->a[draw(ZP_ARGUMENTS)] = other->a[draw(ZP_ARGUMENTS)]; break;
-        case 11: memmove(file + draw((uint32_t)*size), file + draw((uint32_t)*size), 1 + draw(16)); break;
+        case 11: {
+            const uint32_t bytes = 1 + draw(16), room = (uint32_t)*size - bytes;
+            memmove(file + draw(room), file + draw(room), bytes);
+            break;
+        }
         case 12: { /* a whole section elsewhere */
             uint64_t *offset = draw(2) ? &h->tensors_offset : &h->operations_offset;
             *offset += 16 * ((uint64_t)draw(9) - 4);

@@ -26,6 +26,7 @@ _HEADER = struct.Struct("<8sII QQ IIII II II QQ QQ")
 _TENSOR = struct.Struct("<IIII QQ")
 _OPERATION = struct.Struct("<16I")
 _NONE = 0xFFFFFFFF
+_GOLDEN = 0x9E3779B97F4A7C15
 _OPERATIONS = (
     "input linear layer_norm copy add multiply skip glu activate softmax gru convolution ssm_low_rank ssm_diagonal "
     "delay pitch distribution harmonics fm wavetable noise noise_cropped silence reverb"
@@ -384,12 +385,15 @@ class Program:
 
 
 def checksum_of(data: bytes) -> int:
-    """The checksum of an instrument file, whose parts are whole words of eight bytes, modulo 2 ** 64."""
-    words = np.frombuffer(data, "<u8")
+    """The checksum of an instrument file: the sum of its words of eight bytes, each mixed with its place.
+
+    The mixing is splitmix64's (Steele, Lea, Flood, OOPSLA 2014): any change of any bits alters the sum.
+    """
     with np.errstate(over="ignore"):
-        plain = words.sum(dtype=np.uint64)
-        weighted = (words * np.arange(1, 2 * len(words), 2, dtype=np.uint64)).sum(dtype=np.uint64)
-        return int(plain * np.uint64(0x9E3779B97F4A7C15) + weighted)
+        words = np.frombuffer(data, "<u8") + np.arange(1, len(data) // 8 + 1, dtype=np.uint64) * np.uint64(_GOLDEN)
+        for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+            words = (words ^ (words >> np.uint64(shift))) * np.uint64(factor)
+        return int((words ^ (words >> np.uint64(31))).sum(dtype=np.uint64))
 
 
 def _array(values: Any) -> NDArray[Any]:  # noqa: ANN401 - numbers as torch, numpy or Python have them
