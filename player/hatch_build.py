@@ -31,7 +31,8 @@ class CompiledLibrary(BuildHookInterface):
         build_data["force_include"][str(library)] = f"zoo_player/{library.name}"
         build_data["pure_python"] = False
         # The library uses nothing of a Python, so one wheel does for all of them.
-        build_data["tag"] = f"py3-none-{next(tag for tag in platform_tags() if 'linux_' not in tag or tag[:5] == 'linux')}"
+        platform = next(tag for tag in platform_tags() if "manylinux" not in tag and "musllinux" not in tag)
+        build_data["tag"] = f"py3-none-{platform}"
 
     def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:
         """Remove what was compiled, now that it is in the wheel."""
@@ -40,8 +41,10 @@ class CompiledLibrary(BuildHookInterface):
 
     def _compiling(self) -> ModuleType:
         """`zoo_player.build`, by its path: the package needs numpy, which a build has not."""
-        spec = importlib.util.spec_from_file_location("zoo_player_build", Path(self.root) / "zoo_player" / "build.py")
-        assert spec is not None and spec.loader is not None  # noqa: S101 - for mypy; the file is there
+        path = Path(self.root) / "zoo_player" / "build.py"
+        spec = importlib.util.spec_from_file_location("zoo_player_build", path)
+        if spec is None or spec.loader is None:
+            raise FileNotFoundError(path)
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
         return module

@@ -69,7 +69,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"error: cannot write {str(chosen.out)!r}: {error}\n")
         return 1
     seconds = len(audio) / instrument.sample_rate
-    sys.stdout.write(f"{chosen.out}: {seconds:.2f} s at {instrument.sample_rate} Hz, {instrument.latency} samples late\n")
+    sys.stdout.write(
+        f"{chosen.out}: {seconds:.2f} s at {instrument.sample_rate} Hz, {instrument.latency} samples late\n"
+    )
     return 0
 
 

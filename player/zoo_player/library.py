@@ -26,7 +26,7 @@ class PlayerError(ValueError):
 class Info(ctypes.Structure):
     """`zoo_info`."""
 
-    _fields_ = [  # noqa: RUF012 - ctypes reads it so
+    _fields_ = [
         ("sample_rate", ctypes.c_uint32),
         ("hop", ctypes.c_uint32),
         ("latency", ctypes.c_uint32),
@@ -37,7 +37,7 @@ class Info(ctypes.Structure):
     ]
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def library(path: Path | None = None) -> ctypes.CDLL:
     """The library beside this file, or another build of it.
 

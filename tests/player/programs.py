@@ -14,8 +14,14 @@ from zoo.streaming.program import Program, checksum_of
 
 SMALL = {
     "gru": ("gru-S", {"hidden_size": 4, "harmonics": 5, "noise_bands": 9, "reverb_length": 100}),
-    "tcn": ("tcn-S", {"input_size": 4, "channels": 5, "output_size": 4, "blocks": 2, "harmonics": 3, "reverb_length": 0}),
-    "s4": ("s4-S", {"model_size": 4, "blocks": 1, "state_size": 8, "harmonics": 4, "noise_bands": 9, "reverb_length": 1}),
+    "tcn": (
+        "tcn-S",
+        {"input_size": 4, "channels": 5, "output_size": 4, "blocks": 2, "harmonics": 3, "reverb_length": 0},
+    ),
+    "s4": (
+        "s4-S",
+        {"model_size": 4, "blocks": 1, "state_size": 8, "harmonics": 4, "noise_bands": 9, "reverb_length": 1},
+    ),
     "s4d": ("s4d-S", {"model_size": 4, "blocks": 1, "state_size": 8, "harmonics": 4, "noise_bands": 9}),
     "ddx7": ("ddx7-violin", {"channels": 8, "blocks": 2, "noise_bands": 9, "reverb_length": 70}),
     "wavetable": ("gru-wavetable-S", {"tables": 3, "table_size": 24, "noise_bands": 9, "reverb_length": 64}),
@@ -30,13 +36,9 @@ def mlp(p, x, layers):
 
 def convolutions(p, x, blocks):
     for block in blocks:
-        y = p.convolution(
-            x, block.first.weight(), block.first.bias, dilation=block.first.dilation, activation="relu"
-        )
+        y = p.convolution(x, block.first.weight(), block.first.bias, dilation=block.first.dilation, activation="relu")
         last = "identity" if block.last else "relu"
-        y = p.convolution(
-            y, block.second.weight(), block.second.bias, dilation=block.second.dilation, activation=last
-        )
+        y = p.convolution(y, block.second.weight(), block.second.bias, dilation=block.second.dilation, activation=last)
         if block.residual is not None:
             y = p.add(y, p.linear(x, block.residual.weight[..., 0], block.residual.bias))
         x = y
@@ -48,7 +50,9 @@ def s4_tables(kernel):
     step = s4._one_step(s4._real_matrix(poles, low_rank))
     identity = torch.eye(step.shape[-1], dtype=step.dtype)
     read = s4._real_row(torch.view_as_complex(kernel.read.double()))
-    read = torch.linalg.solve(identity - torch.linalg.matrix_power(step, kernel.frames), read[:, None], left=False)[:, 0]
+    read = torch.linalg.solve(identity - torch.linalg.matrix_power(step, kernel.frames), read[:, None], left=False)[
+        :, 0
+    ]
     r = LowRankRecurrence(poles, low_rank, drive, s4._complex_row(read))
     return [r._ahead, r._inverse, r.low_rank, r.drive, r._correction, r.read]
 

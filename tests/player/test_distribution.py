@@ -150,7 +150,9 @@ def test_unknown_target_and_missing_compiler_are_plain_errors(tmp_path):
     assert unknown.returncode == 2
     assert "invalid choice" in unknown.stderr
     code = "import sys; sys.modules['ziglang'] = None; from zoo_player.build import main; sys.exit(main(sys.argv[1:]))"
-    hidden = "import importlib.util as u; old = u.find_spec; u.find_spec = lambda n, *a: n != 'ziglang' and old(n, *a); "
+    hidden = (
+        "import importlib.util as u; old = u.find_spec; u.find_spec = lambda n, *a: n != 'ziglang' and old(n, *a); "
+    )
     missing = run(sys.executable, "-c", hidden + code, "--target", "wasm32", "--out", tmp_path)
     assert missing.returncode == 1
     assert "pip install ziglang" in missing.stderr

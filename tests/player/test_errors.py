@@ -72,8 +72,16 @@ def test_signs_of_two_numbers_are_not_changed_unnoticed():
 
 @pytest.mark.parametrize(
     ("at", "value"),
-    [(VERSION, 0), (SAMPLE_RATE, 0), (HOP, 0), (HOP, 8193), (LATENCY, 1025), (REGISTERS, 7), (REGISTERS, 1 << 31)]
-    + [(OUTPUT, 4), (OUTPUT, 1 << 30), (TENSORS_OFFSET, 8), (TENSORS_OFFSET, 1 << 30), (OPERATIONS_OFFSET, 0xFFFFFFF0)],
+    [
+        *((VERSION, 0), (SAMPLE_RATE, 0), (HOP, 0), (HOP, 8193), (LATENCY, 1025), (REGISTERS, 7), (REGISTERS, 1 << 31)),
+        *(
+            (OUTPUT, 4),
+            (OUTPUT, 1 << 30),
+            (TENSORS_OFFSET, 8),
+            (TENSORS_OFFSET, 1 << 30),
+            (OPERATIONS_OFFSET, 0xFFFFFFF0),
+        ),
+    ],
 )
 def test_header_that_contradicts_itself_is_refused(at, value):
     assert code_of(changed(small_file("gru"), at, value)) == LAYOUT

@@ -92,7 +92,10 @@ def test_loudness_that_is_no_number_has_a_meaning(odd, meant):
 def test_no_frames_give_no_audio():
     instrument = zoo_player.Instrument(small_file("gru"))
     assert instrument.process([], []).shape == (0,)
-    assert zoo_player.Instrument(small_file("gru"), voices=2).process(np.zeros((2, 0)), np.zeros((2, 0))).shape == (2, 0)
+    assert zoo_player.Instrument(small_file("gru"), voices=2).process(np.zeros((2, 0)), np.zeros((2, 0))).shape == (
+        2,
+        0,
+    )
 
 
 def test_instrument_lives_on_when_its_file_is_gone(tmp_path):

@@ -13,7 +13,13 @@ ODD = {
     "gru that holds its pitch": ("gru-S", {"hidden_size": 8, "unvoiced": "hold", "reverb_length": 64}),
     "gru of the thesis": (
         "gru-S",
-        {"hidden_size": 8, "noise_filter": "thesis", "above_nyquist": "thesis", "unvoiced": "hold", "reverb_length": 65},
+        {
+            "hidden_size": 8,
+            "noise_filter": "thesis",
+            "above_nyquist": "thesis",
+            "unvoiced": "hold",
+            "reverb_length": 65,
+        },
     ),
     "tcn": ("tcn-S", {"hop": 50, "sample_rate": 44100, "channels": 7, "noise_bands": 9, "reverb_length": 1600}),
     "s4": ("s4-S", {"model_size": 5, "state_size": 10, "hop": 256, "sample_rate": 32000}),
@@ -21,7 +27,10 @@ ODD = {
     "ddx7": ("ddx7-violin", {"channels": 9, "blocks": 2, "hop": 50, "reverb_length": 63, "unvoiced": "hold"}),
     "ddx7 with noise": ("ddx7-violin", {"channels": 8, "blocks": 2, "noise_bands": 129, "sample_rate": 48000}),
     "wavetable": ("gru-wavetable-S", {"tables": 5, "table_size": 33, "noise_bands": 9, "hop": 50, "reverb_length": 65}),
-    "wavetable that holds": ("gru-wavetable-S", {"tables": 2, "table_size": 3, "unvoiced": "hold", "sample_rate": 8000}),
+    "wavetable that holds": (
+        "gru-wavetable-S",
+        {"tables": 2, "table_size": 3, "unvoiced": "hold", "sample_rate": 8000},
+    ),
 }
 
 
@@ -38,7 +47,9 @@ def test_player_gives_what_models_of_odd_sizes_give(name):
     assert difference(model, file_of(model), *phrase(300)) < 1e-5
 
 
-@pytest.mark.parametrize("f0", [[0.0] * 40, [0.0] * 20 + [300.0] * 20, [300.0] + [0.0] * 39, [9000.0] * 40, [20.0] * 40])
+@pytest.mark.parametrize(
+    "f0", [[0.0] * 40, [0.0] * 20 + [300.0] * 20, [300.0] + [0.0] * 39, [9000.0] * 40, [20.0] * 40]
+)
 @pytest.mark.parametrize("kind", ["gru", "ddx7", "wavetable"])
 def test_player_gives_what_the_model_gives_at_borders_of_voicing(kind, f0):
     model = small_model(kind)

@@ -28,9 +28,10 @@ _OPERATION = struct.Struct("<16I")
 _NONE = 0xFFFFFFFF
 _GOLDEN = 0x9E3779B97F4A7C15
 _OPERATIONS = (
-    "input linear layer_norm copy add multiply skip glu activate softmax gru convolution ssm_low_rank ssm_diagonal "
-    "delay pitch distribution harmonics fm wavetable noise noise_cropped silence reverb"
-).split()
+    *("input", "linear", "layer_norm", "copy", "add", "multiply", "skip", "glu"),
+    *("activate", "softmax", "gru", "convolution", "ssm_low_rank", "ssm_diagonal", "delay", "pitch"),
+    *("distribution", "harmonics", "fm", "wavetable", "noise", "noise_cropped", "silence", "reverb"),
+)
 _CODES = {name: code for code, name in enumerate(_OPERATIONS, 1)}
 _ACTIVATIONS = ("identity", "relu", "leaky_relu", "gelu", "sigmoid", "tanh", "scale")
 _TRANSFORMS = ("raw", "f0_hz", "f0_midi", "loudness")
@@ -128,7 +129,7 @@ class Program:
     # networks
 
     def input(self, name: str, transform: str = "raw") -> Register:
-        """A named input of this frame: "raw", or cleaned as "f0_hz", "f0_midi" (MIDI / 127) or "loudness" (dB / 80 + 1)."""
+        """A named input: "raw", or cleaned as "f0_hz", "f0_midi" (MIDI / 127) or "loudness" (dB / 80 + 1)."""
         made = self._register(1)
         self._add("input", made, self.inputs.index(name), _TRANSFORMS.index(transform))
         return made
@@ -214,7 +215,7 @@ class Program:
     def convolution(
         self, x: Register, weight: Tensor, bias: Tensor | None, *, dilation: int, activation: str = "identity"
     ) -> Register:
-        """A causal convolution over frames, with `weight` `[outputs, inputs, kernel]` and zeros before the first frame."""
+        """A causal convolution over frames, zeros before the first; `weight` is `[outputs, inputs, kernel]`."""
         outputs, inputs, kernel = weight.shape
         made = self._register(outputs)
         flat = weight.detach().transpose(1, 2).reshape(outputs, kernel * inputs)
@@ -286,7 +287,14 @@ class Program:
         words, lists = [], []
         for number in order:
             begin = 6 * len(order) + len(lists)
-            words += [phases[number], multiples[number], int(number in carriers), len(modulators[number]), begin, number]
+            words += [
+                phases[number],
+                multiples[number],
+                int(number in carriers),
+                len(modulators[number]),
+                begin,
+                number,
+            ]
             lists += list(modulators[number])
         made = self._register(self.hop)
         self._add("fm", made, *levels, len(order), self._words([*words, *lists]), _bits(times))
