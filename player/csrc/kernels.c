@@ -7,6 +7,8 @@
 typedef float v8 __attribute__((vector_size(32)));
 typedef double d4 __attribute__((vector_size(32)));
 typedef uint32_t u8 __attribute__((vector_size(32)));
+typedef uint16_t h8 __attribute__((vector_size(16)));
+typedef int8_t b8 __attribute__((vector_size(8)));
 
 #define ZP_NAME(name) name##_base
 #define ZP_TARGET
