@@ -6,9 +6,10 @@
 
 typedef float v8 __attribute__((vector_size(32)));
 typedef double d4 __attribute__((vector_size(32)));
-typedef uint32_t u8 __attribute__((vector_size(32)));
-typedef uint16_t h8 __attribute__((vector_size(16)));
-typedef int8_t b8 __attribute__((vector_size(8)));
+typedef float v4 __attribute__((vector_size(16)));
+typedef uint32_t u4 __attribute__((vector_size(16)));
+typedef uint16_t h4 __attribute__((vector_size(8)));
+typedef int8_t b4 __attribute__((vector_size(4)));
 
 #define ZP_NAME(name) name##_base
 #define ZP_TARGET
