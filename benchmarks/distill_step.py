@@ -34,9 +34,8 @@ from zoo.models.loading import load_folder
 from zoo.models.model import create
 from zoo.storage import checkpoint
 from zoo.training.batches import Stream
-from zoo.training.devices import resolve_precision
-from zoo.training.memory import keep_freed_memory
-from zoo.training.settings import Settings
+from zoo.training.config import OptimizerConfig, resolve_precision
+from zoo.training.fit import keep_freed_memory
 from zoo.training.task import Task
 from zoo.training.teacher import Teacher
 from zoo.training.teacher_cache import Part
@@ -77,24 +76,23 @@ class ZooStep:
         self.stream = Stream(len(segments), batch_size=batch_size, seed=0, start=0, stop=1000)
         begin = time.perf_counter()
         needs = frozenset(need for loss in losses for need in loss.needs)
-        parts = [Part("train", segments, range(len(segments)), needs, self.teacher.draws)]
+        parts = [Part("train", segments, range(len(segments)), needs, self.teacher.noise_seeds)]
         self.teacher.use_cache(data, parts, visits=10**9)
         self.filling = (time.perf_counter() - begin) / len(segments)
-        settings = Settings(1000, batch_size, 1e-3, 0.98, 10_000, 3.0, None, None, 0, "cpu", "32-true", 0)
         self.bfloat16 = resolve_precision(precision, "cpu", model.num_parameters) == "bf16-mixed"
-        self.task = Task(model.train(), losses, settings, self.teacher, epoch_of=self.stream.epoch)
-        self.optimizer = self.task.configure_optimizers()["optimizer"]
+        self.task = Task(model.train(), losses, self.teacher, epoch_of=self.stream.epoch)
+        self.optimizer = self.task.optimizer(OptimizerConfig())
 
     def __call__(self, batch: Mapping[str, Tensor]) -> float:
         """Take the step."""
         with torch.autocast("cpu", torch.bfloat16, enabled=self.bfloat16):  # as Lightning does it
-            loss = self.task.training_step(dict(batch), 0)
+            loss, value = self.task(dict(batch))
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.task.parameters(), 3.0)
         self.optimizer.step()
         self.task.step += 1
-        return float(loss.detach())
+        return value
 
 
 def measure(pair: str, data: Dataset, *, batch_size: int, steps: int, folder: Path, precision: str) -> dict[str, float]:
@@ -107,8 +105,8 @@ def measure(pair: str, data: Dataset, *, batch_size: int, steps: int, folder: Pa
     busy: dict[str, list[float]] = {"plain": [], "zoo": []}
     forms: list[tuple[str, Callable[[Mapping[str, Tensor]], float], int]] = [("plain", plain, 1), ("zoo", own, 3)]
     batches = iter(own.stream)
-    # The first epochs of a run, in which every draw of the teacher comes for the first time and its spectra are kept.
-    for _ in range(-(-own.teacher.draws * len(segments) // batch_size)):
+    # The first epochs of a run, in which every rendering of the teacher is new and its spectra are kept.
+    for _ in range(-(-own.teacher.noise_seeds * len(segments) // batch_size)):
         own(torch.utils.data.default_collate([segments[i] for i in next(batches)]))
     for _ in range(steps + 1):
         for name, step, times in forms:

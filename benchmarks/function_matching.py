@@ -36,10 +36,10 @@ from zoo.features import measure_loudness
 from zoo.metrics.transfer import QUIET_DB
 from zoo.models.loading import load_folder
 from zoo.models.model import Model
+from zoo.storage import MAIN_METRIC, markdown_table, read_metrics
 from zoo.storage.files import write_atomically
 from zoo.storage.lineage import teacher_reference
-from zoo.training.history import read_history
-from zoo.training.results import METRIC, metrics_of, table
+from zoo.training.checkpoints import read_history
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ def dry(model: Model, asked: Asked) -> torch.Tensor:
 
 def away_db(model: Model, asked: Asked) -> float:
     """How far a model's loudness is from what a phrase asks for, on average but for pauses."""
-    audio = model.play(asked.features, level="normalised")[None]
+    audio = model.render(asked.features, level="normalised")[None]
     found = measure_loudness(audio, sample_rate=model.sample_rate, hop=model.hop, settings=model.feature_settings())
     wanted = asked.features.loudness_db
     heard = wanted > wanted.max() - QUIET_DB
@@ -122,7 +122,7 @@ def examine(run: Path, phrases: Phrases, data: str) -> tuple[str, float, Found]:
         away.append(away_db(student, asked))
         distance = metrics.multi_scale_spectral_distance(dry(student, asked), dry(teacher, asked))
         likeness.append(float(distance[0]))
-    found = Found(float(metrics_of(run)["student"][METRIC]["mean"]), away, likeness)
+    found = Found(float(read_metrics(run / "metrics.json")["student"][MAIN_METRIC]["mean"]), away, likeness)
     return student.name, weight_of(run), found
 
 
@@ -143,20 +143,20 @@ def page(lines: Sequence[Line], options: argparse.Namespace) -> str:
         "from the teacher",
     )  # fmt: skip
     text = f"""
-        Phrases of other instruments, {options.seconds:g} s of each at most, played on students that were distilled with
-        the loss `function_matching`, by its weight, and without it; all else is the same. "Held out" is the multi-scale
-        spectral distance to held-out recordings of the student's own instrument. "Loudness" is how far that of the
-        result is from what was asked for, the mean over frames that were not asked to be a pause and over phrases; the
-        worst phrase, and how many are {MAX_LOUDNESS_DB:g} dB off or more, are given for each seed. "From the teacher"
-        is the multi-scale spectral distance between what student and teacher make of the same phrase, before the
-        reverb, the mean over phrases. Lower is better; ± is the spread over seeds.
+        Students that were distilled with and without the loss `function_matching` play phrases of other instruments, at
+        most {options.seconds:g} s of each. "Weight" is that of the loss; everything else is the same. "Held out" is the
+        multi-scale spectral distance to held-out recordings of the student's own instrument. "Loudness" is the error of
+        the result's loudness, as a mean over phrases and over frames that are no pauses in the phrase; the worst
+        phrase, and the number of phrases with an error of {MAX_LOUDNESS_DB:g} dB or more, are given for each seed.
+        "From the teacher" is the multi-scale spectral distance between the student's and the teacher's result for the
+        same phrase, before the reverb, as a mean over phrases. Lower is better; ± is the spread over seeds.
     """
     parts = [
         "# Function matching",
         "`python benchmarks/function_matching.py RUNS --phrases PHRASES --data DATA` wrote this page.",
         f"Machine: {machine()}.",
         textwrap.fill(" ".join(text.split()), 120, break_long_words=False, break_on_hyphens=False),
-        table([head, *(line.cells() for line in lines)]),
+        markdown_table([head, *(line.cells() for line in lines)]),
     ]
     return "\n\n".join(parts) + "\n"
 

@@ -15,11 +15,13 @@ from pathlib import Path
 
 from zoo.cards import write_card
 from zoo.datasets import open_dataset
+from zoo.datasets.data_range import range_of
 from zoo.errors import DatasetError, ZooError
+from zoo.models.loading import load_folder
 from zoo.storage.config import read_config
 from zoo.storage.files import write_atomically
+from zoo.storage.golden import write_golden
 from zoo.storage.run_files import CONFIG
-from zoo.training.data_range import range_of
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -40,6 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             config = read_config(folder)
             same = dataset.hash == config.lineage.get("dataset", {}).get("hash")
             write_atomically(folder / CONFIG, config.with_changes(range=trained).to_json())
+            write_golden(load_folder(folder), folder)  # a range keeps harmonics silent
             write_card(folder)
             highest = trained.harmonics_under(config.sample_rate / 2)
             print(

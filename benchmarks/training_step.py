@@ -28,7 +28,7 @@ from zoo.decoders import blocks, s4, state_space
 from zoo.losses.distillation import Loss, OutputAudio, Reconstruction, compute
 from zoo.models.model import create
 from zoo.models.rendering import Rendering
-from zoo.training.memory import keep_freed_memory
+from zoo.training.fit import keep_freed_memory
 
 FORMS = ("zoo", "direct sums", "textbook")
 
@@ -62,7 +62,7 @@ def measure(name: str, *, teacher: str | None, batch_size: int, seconds: float, 
     """Median seconds of each part of a step."""
     torch.manual_seed(0)
     student = create(name)
-    master = create(teacher).eval().requires_grad_(False) if teacher else None
+    teacher_model = create(teacher).eval().requires_grad_(False) if teacher else None
     frames = round(seconds * student.sample_rate / student.hop)
     # A melody of long notes: what an oscillator bank costs depends on how many harmonics lie below Nyquist.
     notes = 200 + 300 * torch.rand(batch_size, -(-frames // 125))
@@ -72,16 +72,18 @@ def measure(name: str, *, teacher: str | None, batch_size: int, seconds: float, 
         "audio": 0.2 * torch.randn(batch_size, frames * student.hop),
         "valid_frames": torch.full((batch_size,), frames),
     }
-    losses: list[Loss] = [Reconstruction()] if master is None else [Reconstruction(weight=0.5), OutputAudio(weight=0.5)]
+    losses: list[Loss] = (
+        [Reconstruction()] if teacher_model is None else [Reconstruction(weight=0.5), OutputAudio(weight=0.5)]
+    )
     for loss in losses:
-        loss.bind(student, master)
+        loss.bind(student, teacher_model)
     optimizer = torch.optim.AdamW(
         [*student.decoder.param_groups(), {"params": list(student.synth.parameters())}], lr=1e-3
     )
     controls = None
-    if master is not None:
+    if teacher_model is not None:
         with torch.no_grad():
-            controls = master(batch["f0_hz"], batch["loudness_db"]).controls
+            controls = teacher_model(batch["f0_hz"], batch["loudness_db"]).controls
     times: dict[str, list[float]] = {}
 
     def clock(part: str, since: float) -> float:
@@ -92,9 +94,9 @@ def measure(name: str, *, teacher: str | None, batch_size: int, seconds: float, 
     for _ in range(steps + 2):
         began = since = time.perf_counter()
         target = None
-        if master is not None and controls is not None:
+        if teacher_model is not None and controls is not None:
             with torch.no_grad():
-                played = master.synth(batch["f0_hz"], controls)
+                played = teacher_model.synth(batch["f0_hz"], controls)
             target = Rendering(played.audio, played.dry, None, None, controls, played.audio)
             since = clock("teacher", since)
         rendering = student(batch["f0_hz"], batch["loudness_db"])

@@ -160,7 +160,7 @@ def play(model: Model, features: Features, options: argparse.Namespace) -> Tenso
     """As `model.synthesize` does, whose first half, but for the fit, was measured once for all models."""
     if options.fit == "auto" and model.config.range is not None:
         features = into_range(features, model.config.range, sample_rate=model.sample_rate, hop=model.hop)
-    return model.play(features)
+    return model.render(features)
 
 
 def added(known: Gaussian | None, audio: Tensor, level_db: float, sample_rate: int) -> Gaussian | None:
@@ -220,22 +220,23 @@ def among(earlier: Sequence[Tally], tallies: Sequence[Tally]) -> list[Tally]:
     return kept
 
 
-PAGE = """# Timbre transfer, measured from outside
+PAGE = """# Timbre transfer, measured independently
 
-Each phrase goes through each shipped model of another instrument as `model.synthesize` does by default. What comes out
-is measured with definitions that no model was trained with.
+This page measures timbre transfer independently of zoo's own definitions: each shipped model plays phrases of other
+instruments, as `model.synthesize` does by default, and the results are measured with definitions that no model was
+trained with.
 
 - **Level** is the A-weighted RMS level, by the standard's filter in the time domain and frames of 50 ms: the median
-  over the frames within 30 dB of the loudest one. The table says how far the result's is from the phrase's.
-- **Pitch** is the median distance in cents, octaves aside, between the phrase's pitch, where pYIN and YIN agree on one,
-  and that which YIN hears in the result; fewer than {frames} frames count as a miss. Only of monophonic phrases: those
-  in which the two agree within {agree:.0f} cents in {agreement:.0f} % of the frames within 30 dB of the loudest one.
+  over the frames within 30 dB of the loudest one. The table has its difference from the phrase's level.
+- **Pitch** is the median distance in cents, apart from octaves, between the pitch of the phrase where pYIN and YIN
+  agree, and that of YIN in the result. Fewer than {frames} frames count as a failure. It is measured only for
+  monophonic phrases, in which the two trackers agree within {agree:.0f} cents in {agreement:.0f} % of the frames within
+  30 dB of the loudest one.
 - **Over full scale** counts results with a sample over 1.
-- **Fréchet** is the distance of log-mel frames to recordings of the model's own instrument, all at one level. It counts
-  which notes are played too: compare one model before and after, not two models.
+- **Fréchet** is the distance of log-mel frames to recordings of the model's own instrument, all at one level. It also
+  depends on which notes are played: it can compare one model before and after a change, but not two models.
 
-Phrases are pieces of at most {seconds:g} s, at most {pieces} of a recording{chosen}.
-Made by
+Phrases are pieces of at most {seconds:g} s, at most {pieces} per recording{chosen}. The command was
 
 ```
 python benchmarks/transfer_pairs.py RECORDINGS --cache CACHE{command}
@@ -254,15 +255,15 @@ def page(tallies: Sequence[Tally], earlier: Sequence[Tally], options: argparse.N
         agreement=100 * AGREEMENT,
         seconds=options.seconds,
         pieces=PIECES,
-        chosen="" if options.all else f"; {options.count} of each instrument, chosen by chance",
+        chosen="" if options.all else f"; {options.count} of each instrument, chosen at random",
         command=f"{command}{'' if options.fit == 'auto' else f' --fit {options.fit}'} --out docs/results/transfer.md",
         table=table(tallies),
     )
     if earlier:
         text += (
-            "\n## Before\n\nThe same phrases before results had the A-weighted level of the recording, were moved into "
-            "the model's\nrange, and were held to the recording's level in pauses, and before the search for pitch "
-            "began anew after silence.\n\n"
+            "\n## Before\n\nThese are the same phrases with an older zoo. It did not give results the A-weighted level "
+            "of the recording, did not move them\ninto the model's range, did not hold pauses to the recording's level "
+            "and did not start the pitch search anew after silence.\n\n"
             f"{table(among(earlier, tallies))}\n"
         )
     return text

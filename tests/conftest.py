@@ -1,5 +1,11 @@
 import os
+import sys
 import tempfile
+from pathlib import Path
+
+# A child process imports a test's module by its name, tests.storage.test_reading for one. The checkout comes last on
+# the path: what is installed is found before what lies here.
+sys.path.append(str(Path(__file__).parents[1]))
 
 # Tests run in several processes. Threads of one that wait for work keep the cores from the others: one thread each.
 if "PYTEST_XDIST_WORKER" in os.environ:

@@ -2,6 +2,7 @@
 
 import doctest
 import importlib
+import json
 import pkgutil
 import re
 from pathlib import Path
@@ -12,9 +13,10 @@ import zoo_kernels
 from building import PLUGINS
 
 import zoo
+import zoo.datasets.tones
+import zoo.features
 import zoo.registry
 import zoo.registry.paths
-from zoo.__main__ import COMMANDS
 
 CHECKOUT = Path(__file__).parent.parent
 RUNNABLE = [CHECKOUT / "docs" / "streaming.md"]  # their Python runs as it stands, from top to bottom
@@ -46,6 +48,28 @@ def test_python_on_the_page_runs_as_shown(page):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(CHECKOUT)))
+def test_names_that_python_on_the_page_imports_exist(page):
+    blocks = re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)
+    for line in (line for block in blocks for line in block.splitlines()):
+        if re.match(r"(from|import) (zoo|zoo_kernels)\b", line) and not line.endswith("("):
+            exec(line, {})
+
+
+def test_training_of_the_readme_runs_as_shown(tmp_path, monkeypatch):
+    """As it stands, but for fewer steps, a smaller teacher, and four short recordings."""
+    for recording in zoo.datasets.tones.tones(phrases=4, seconds=1.2):
+        path = tmp_path / "recordings" / "flute" / f"{recording.id}.wav"
+        zoo.features.write_wav(path, recording.load(16000), sample_rate=16000)
+    blocks = re.findall(r"```python\n(.*?)```", (CHECKOUT / "README.md").read_text(), re.DOTALL)
+    (block,) = (block for block in blocks if "from zoo.training import" in block)
+    block, counts = re.subn(r"steps=[\d_]+", "steps=2", block.replace("gru-L", "gru-S"))
+    assert counts == 2
+    monkeypatch.chdir(tmp_path)
+    exec(block, {})
+    assert set(json.loads((tmp_path / "runs" / "flute-S" / "metrics.json").read_text())) >= {"teacher", "student"}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(CHECKOUT)))
 def test_links_within_the_checkout_lead_somewhere(page):
     links = re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text())
     missing = [link for link in links if "://" not in link and not (page.parent / link).exists()]
@@ -54,14 +78,16 @@ def test_links_within_the_checkout_lead_somewhere(page):
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(CHECKOUT)))
 def test_commands_on_the_pages_exist(page):
-    commands = set(re.findall(r"python -m zoo[. ]([a-z][a-z-]*)", page.read_text()))
-    assert commands <= set(COMMANDS)
+    text = page.read_text()
+    typed = [*"\n".join(code_in(text)).splitlines(), *re.findall(r"`(zoo [^`]+)`", text)]
+    commands = {found[1] for line in typed if (found := re.match(r"(?:python -m zoo[. ]|zoo )([a-z][a-z-]*)", line))}
+    assert commands <= set(zoo.registry.commands)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(CHECKOUT)))
 def test_gin_files_on_the_pages_exist(page):
     named = re.findall(r"--gin ([\w./-]+\.gin)", page.read_text())
-    shipped = [name for name in named if name.split("/")[0] in ("train", "distill", "quickstart.gin")]
+    shipped = [name for name in named if name.split("/")[0] not in ("runs", "my")]
     folders = [CHECKOUT / "gin", *CHECKOUT.glob("plugins/*/*/gin")]
     assert [name for name in shipped if not any((folder / name).is_file() for folder in folders)] == []
 
@@ -139,7 +165,7 @@ def test_plugin_guide_s_notebook_runs_as_shown_and_its_messages_are_real():
 
 
 def test_plugin_guide_names_every_group_and_every_check():
-    brought = section(PLUGINS_PAGE, "## What a plugin can bring")
+    brought = section(PLUGINS_PAGE, "## What a plugin can add")
     groups = {kind.group for kind in zoo.registry.KINDS.values()} | {zoo.registry.paths.RESOURCES}
     assert set(re.findall(r"`(zoo_\w+)`", brought)) == groups
     assert set(re.findall(r"`(check_\w+)`", brought)) == set(zoo.testing.__all__)

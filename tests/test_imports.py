@@ -1,6 +1,7 @@
 """What is imported when, and which way imports point."""
 
 import ast
+import importlib
 import subprocess
 import sys
 from pathlib import Path
@@ -33,6 +34,11 @@ def test_listing_imports_nothing_heavy(code):
     assert heavy_modules_after(code) == ""
 
 
+def test_loading_a_model_imports_neither_torchs_compiler_nor_sympy():
+    code = "import sys, zoo; zoo.load('gru-M-tones'); print({'torch._dynamo', 'sympy'} & set(sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"
+
+
 def test_check_for_heavy_imports_can_fail():
     assert "torch" in heavy_modules_after("import zoo.models.model").split(",")
 
@@ -40,7 +46,7 @@ def test_check_for_heavy_imports_can_fail():
 # Lower layers may not import higher ones, wherever in a module the import stands.
 LAYERS = [
     {"__main__", "commands", "prepare", "train", "distill", "evaluate"},
-    {"gin_config", "testing", "thesis"},
+    {"gin_config", "testing", "thesis", "export"},
     {"training", "report"},
     {"resolve", "listing"},
     {"hub", "cards"},
@@ -105,6 +111,44 @@ def test_check_of_layers_can_fail(tmp_path):
 def test_kernels_know_nothing_of_zoo():
     kernels = PACKAGE.parent / "kernels" / "zoo_kernels"
     assert [path for path in kernels.rglob("*.py") if list(imports_of(path))] == []
+
+
+PLUGINS = sorted(PACKAGE.parent.glob("plugins/zoo-*/zoo_*"))
+
+
+def reached_into(path):
+    """What a file imports of zoo that no package of zoo exports."""
+    found = []
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names = [(alias.name, "") for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names = [(node.module or "", alias.name) for alias in node.names]
+        else:
+            continue
+        for module, name in names:
+            if module.split(".")[0] == "zoo" and not is_exported(module, name):
+                found.append(f"{path.name}: {module} {name}".rstrip())
+    return found
+
+
+def is_exported(module, name):
+    """A folder's own name, or one that its `__init__` gives to others; of single files `errors` alone is for others."""
+    parts = module.split(".")
+    if len(parts) > 2 or (len(parts) == 2 and not (PACKAGE / parts[1]).is_dir() and parts[1] != "errors"):
+        return False
+    return not name or (not name.startswith("_") and hasattr(importlib.import_module(module), name))
+
+
+@pytest.mark.parametrize("plugin", PLUGINS, ids=lambda path: path.name)
+def test_plugins_import_exported_names_only(plugin):
+    assert [line for path in plugin.rglob("*.py") for line in reached_into(path)] == []
+
+
+def test_check_of_exported_names_can_fail(tmp_path):
+    path = tmp_path / "synth.py"
+    path.write_text("from zoo.synths.pitched import PitchedSynth\nfrom zoo.synths import Nothing, PitchedSynth as P\n")
+    assert reached_into(path) == ["synth.py: zoo.synths.pitched PitchedSynth", "synth.py: zoo.synths Nothing"]
 
 
 @pytest.mark.parametrize("folder", ["gin", "kernels"])

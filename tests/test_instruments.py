@@ -10,13 +10,13 @@ import torch
 import zoo
 from zoo.datasets.tones import tones
 from zoo.features import FeatureSettings, write_wav
-from zoo.metrics import Following
+from zoo.metrics import TrackingError
 
 CHECKOUT = Path(__file__).parent.parent
-GOOD = Following(
+GOOD = TrackingError(
     pitch_cents=3.0,
     pitch_frames=100,
-    asked_frames=110,
+    expected_frames=110,
     heard_frames=400,
     loudness_error_db=2.0,
     loudness_offset_db=-1.0,
@@ -115,7 +115,7 @@ def test_model_that_passes_all_checks_is_tabulated_so(benchmark, tmp_path):
     )
     assert tables.remarks([found]) == "All checks passed."
     (row,) = tables.training_table([found]).splitlines()[2:]
-    assert row.startswith("| gru-M-tones | 437,212 | 1.75 | tones |  | 2,000 (2,000) | 24 min 48 s | 4.520 ± 0.232 |")
+    assert row.startswith("| gru-M-tones | 437,212 | 1.75 | tones |  | 2,000 (2,000) | 24 min 48 s | 4.52 ± 0.23 |")
 
 
 @pytest.mark.parametrize(

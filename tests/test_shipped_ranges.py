@@ -61,7 +61,7 @@ def test_player_keeps_the_same_harmonics_silent_as_the_whole_clip(name):
         whole = model(f0_hz, loudness_db, noise).audio[0]
     player = zoo.Player(model)
     blocks = [
-        player.play(f0_hz[0, i : i + 8], loudness_db[0, i : i + 8], noise[:, i * model.hop : (i + 8) * model.hop])
+        player.process(f0_hz[0, i : i + 8], loudness_db[0, i : i + 8], noise[:, i * model.hop : (i + 8) * model.hop])
         for i in range(0, FRAMES, 8)
     ]
     played = torch.cat([*blocks, player.finish()])[player.latency :]

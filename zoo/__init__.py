@@ -49,7 +49,7 @@ _HOME = {
     "push": "zoo.resolve",
     "save": "zoo.storage.checkpoint",
 }
-_SUBPACKAGES = ("errors", "features", "losses", "metrics", "register", "testing")
+_SUBPACKAGES = ("errors", "features", "losses", "metrics", "register", "resolve", "testing")
 
 __all__ = [
     "Model",

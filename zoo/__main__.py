@@ -1,46 +1,55 @@
-"""The command line: `python -m zoo COMMAND`, or `zoo COMMAND`."""
+"""The command line: `zoo COMMAND`, or `python -m zoo COMMAND`.
+
+Commands are components like everything else: a package adds one by an entry point of the group `zoo_commands` that
+leads to a function `main(arguments: list[str]) -> int`. What `zoo --help` says of it is the first line of the docstring
+of the function's module, which is read from its source, so that no command is imported for it.
+"""
 
 from __future__ import annotations
 
 import argparse
-import importlib
+import ast
+import importlib.util
 import logging
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
+from zoo import registry
+from zoo.checks.plain_text import one_line
 from zoo.commands import cli
-from zoo.errors import ConfigError, listing, near_matches
+from zoo.errors import ConfigError
 
-COMMANDS = {
-    "bench": ("zoo.commands.bench", "measure what models cost: to keep, to play, to train"),
-    "card": ("zoo.commands.card", "make a run's card anew"),
-    "compact": ("zoo.commands.compact", "copy what of a run is for others, with weights of half the size"),
-    "compare": ("zoo.commands.compare", "find out whether distillation helps: three arms, several seeds"),
-    "distill": ("zoo.distill", "train a small student from a large teacher"),
-    "doctor": ("zoo.commands.doctor", "say what is installed, what works here, and where things lie"),
-    "evaluate": ("zoo.evaluate", "measure a model on held-out recordings"),
-    "fetch": ("zoo.commands.fetch", "get a model from the Hugging Face Hub"),
-    "grid": ("zoo.commands.grid", "distil many pairs, and compare what they reach"),
-    "import-thesis": ("zoo.commands.import_thesis", "convert a checkpoint of the thesis"),
-    "info": ("zoo.commands.info", "show what is known of a model"),
-    "list": ("zoo.commands.list", "list models: architectures, and trained ones here or on the Hub"),
-    "new-plugin": ("zoo.commands.new_plugin", "write a plugin package to begin with"),
-    "plugins": ("zoo.commands.plugins", "say what plugin packages bring, and which of them are broken"),
-    "prepare": ("zoo.prepare", "turn recordings into a dataset of segments"),
-    "push": ("zoo.commands.push", "send a run to the Hugging Face Hub"),
-    "report": ("zoo.commands.report", "show runs side by side on a page: sounds, spectrograms, losses, a blind test"),
-    "reproduce": ("zoo.commands.reproduce", "train a model again, by the gin file inside its run or repo"),
-    "synth": ("zoo.commands.synth", "timbre transfer: play a recording on a model's instrument"),
-    "train": ("zoo.train", "train a model on a dataset (a teacher, for one)"),
-}
-"""Command -> the module whose `main` runs it, and a summary."""
+OF_PLUGINS = {"compare": "ddsp-zoo-experiments", "grid": "ddsp-zoo-experiments", "report": "ddsp-zoo-report"}
+"""Commands of this project that come with a distribution of their own."""
+
+
+def summary(command: registry.Entry) -> str:
+    """What a command does, in one line; empty where its source cannot be read. Imports nothing."""
+    top, *below = command.module.split(".")
+    try:
+        found = importlib.util.find_spec(top)  # of a top-level name, this imports nothing
+        if found is None or found.origin is None:
+            return ""
+        source = Path(found.origin)
+        if below:
+            source = source.parent.joinpath(*below)
+            source = source / "__init__.py" if source.is_dir() else source.with_suffix(".py")
+        text = ast.get_docstring(ast.parse(source.read_text(encoding="utf-8"))) or ""
+    except (ImportError, OSError, ValueError, SyntaxError):
+        return ""
+    return one_line(text.partition("\n")[0].rstrip("."))
 
 
 def _usage() -> argparse.ArgumentParser:
-    width = max(map(len, COMMANDS))
-    commands = "\n".join(f"  {name.ljust(width)}  {text}" for name, (_, text) in sorted(COMMANDS.items()))
+    offers = registry.commands.entries()
+    lines = {name: summary(found[0]) for name, found in offers.items()}
+    if not registry.safe_mode():
+        lines |= {name: f"(pip install {package})" for name, package in OF_PLUGINS.items() if name not in offers}
+    width = max(map(len, lines), default=0)
+    commands = "\n".join(f"  {name.ljust(width)}  {text}".rstrip() for name, text in sorted(lines.items()))
     parser = argparse.ArgumentParser(
-        prog="python -m zoo",
+        prog="zoo",
         description="Small neural audio synthesizers: train, distil, measure, play.",
         epilog=f"commands:\n{commands}\n\n"
         "Each has its own --help with examples. Begin with:\n  python -m zoo.distill --gin quickstart.gin",
@@ -56,11 +65,12 @@ def _usage() -> argparse.ArgumentParser:
 def _main(arguments: list[str]) -> int:
     # What stands before the command is ours; everything after it is the command's.
     position = next((i for i, word in enumerate(arguments) if not word.startswith("-")), len(arguments))
-    rest = arguments[position + 1 :]
+    if position == 0 and arguments:
+        return _command(arguments[0])(arguments[1:])
     options, unknown = _usage().parse_known_args(arguments[: position + 1])
     unknown = [word for word in unknown if word != "--debug"]
     if unknown:
-        raise ConfigError(f"There is no option {unknown[0]}. python -m zoo --help shows what there is.")
+        raise ConfigError(f"There is no option {unknown[0]}. zoo --help shows what there is.")
     if options.verbose:
         logging.basicConfig(level=logging.INFO, format="%(message)s")
     if options.version:
@@ -71,18 +81,31 @@ def _main(arguments: list[str]) -> int:
     if options.command is None:
         _usage().print_help()
         return 0
-    if options.command in COMMANDS:
-        command: Callable[[list[str]], int] = importlib.import_module(COMMANDS[options.command][0]).main
-        return command(rest)
-    raise ConfigError(
-        f"There is no command {options.command!r}.{near_matches(options.command, COMMANDS)} "
-        f"Commands: {listing(COMMANDS)}."
-    )
+    return _command(options.command)(arguments[position + 1 :])
+
+
+def _command(name: str) -> Callable[[list[str]], int]:
+    if name in OF_PLUGINS and name not in registry.commands:
+        package = OF_PLUGINS[name]
+        if registry.safe_mode():
+            raise ConfigError(f"zoo {name} comes with {package}, and {registry.SAFE_MODE} is set. Unset it to use it.")
+        raise ConfigError(f"zoo {name} comes with {package}, which is not installed. Type: pip install {package}")
+    command: Callable[[list[str]], int] = registry.commands.get(name)
+    return command
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run a command; returns its exit code."""
     return cli.run(_main, argv)
+
+
+def program(command: str) -> Callable[..., int]:
+    """A `main` that runs one command: `python -m zoo.distill` is `zoo distill`."""
+
+    def run(argv: list[str] | None = None) -> int:
+        return main([command, *(sys.argv[1:] if argv is None else argv)])
+
+    return run
 
 
 if __name__ == "__main__":

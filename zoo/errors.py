@@ -62,6 +62,12 @@ class InUseError(ZooError, RuntimeError):
     exit_code: ClassVar[int] = 1
 
 
+class WorkerLostError(ZooError, RuntimeError):
+    """A process or machine that did a part of the work is gone; the same command goes on where it was."""
+
+    exit_code: ClassVar[int] = 1
+
+
 class TrainingError(ZooError, RuntimeError):
     """A training went wrong by itself: a loss became NaN, for one."""
 

@@ -14,7 +14,7 @@ from zoo.models import architectures
 from zoo.registry import paths
 from zoo.resolve import find
 from zoo.storage import store
-from zoo.storage.info import ModelInfo, describe_folder
+from zoo.storage.store import ModelInfo, describe_folder
 
 
 def list_models(

@@ -294,9 +294,9 @@ def fetch(
     """
     client = HubClient(cache_dir, local_files_only, token, endpoint)
     if name is not None:
-        remedy = "Type: export ZOO_HOME=FOLDER, with a folder of yours, or leave the name out."
-        check_path_name(name, "--name", remedy="Call it architecture-instrument, e.g. gru-L-flute.")
-        refuse([writable_fault(paths.store_folder(), "The local store", remedy=remedy)])
+        fix = "Type: export ZOO_HOME=FOLDER, with a folder of yours, or leave the name out."
+        check_path_name(name, "--name", fix="Call it architecture-instrument, e.g. gru-L-flute.")
+        refuse([writable_fault(paths.store_folder(), "The local store", fix=fix)])
     found = find(ref, revision=revision, client=client, every_file=True)
     config = read_config(found.folder)
     check_weights(found.folder / WEIGHTS, config)

@@ -9,8 +9,7 @@ import torch
 from torch import nn
 
 import zoo
-from zoo.checks.build_guard import BeyondBoundsError, BuildGuard
-from zoo.checks.result_sizes import result_size
+from zoo.checks.build_guard import BeyondBoundsError, BuildGuard, result_size
 from zoo.decoders import Decoded, Decoder
 from zoo.errors import ZooError
 

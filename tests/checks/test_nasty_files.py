@@ -11,7 +11,7 @@ import zoo
 from zoo.cards import card_text, hub_reference
 from zoo.datasets import open_dataset
 from zoo.errors import CheckpointError, ConfigError, DatasetError, ZooError
-from zoo.training.history import read_history
+from zoo.training.checkpoints import read_history
 
 
 @pytest.fixture(scope="module")

@@ -2,24 +2,22 @@
 
 import math
 import subprocess
-from dataclasses import replace
 
 import numpy as np
 import pytest
 import soundfile
 import torch
+from flat_calls import distill, train
 
 import zoo
 from zoo.__main__ import main
 from zoo.checks.options import number_fault, output_file_fault, refuse, shown, whole_fault, writable_fault
-from zoo.datasets import Preparation
-from zoo.datasets.preparation.recipe import prepare
+from zoo.datasets import Preparation, PrepareConfig, prepare
 from zoo.errors import ConfigError
 from zoo.features import FeatureSettings
 from zoo.losses.distillation import Reconstruction
+from zoo.training import DistillConfig, TrainConfig
 from zoo.training.evaluation import evaluate
-from zoo.training.loop import distill, train
-from zoo.training.settings import Settings
 
 NAN, INF, HUGE = math.nan, math.inf, 10**5000
 
@@ -81,7 +79,7 @@ def test_all_faults_of_a_training_are_told_together(tmp_path):
             dataset="nowhere",
             seed=2**70,
             losses=Reconstruction(),
-            teacher_draws=0,
+            teacher_noise_seeds=0,
             teacher_cache="no",
             learning_rate=NAN,
             out=tmp_path / "file" / "run",
@@ -93,7 +91,7 @@ def test_all_faults_of_a_training_are_told_together(tmp_path):
 
 
 def test_more_devices_than_there_are_is_refused(monkeypatch):
-    from zoo.training.devices import accelerator_fault
+    from zoo.training.config import accelerator_fault
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
@@ -103,11 +101,22 @@ def test_more_devices_than_there_are_is_refused(monkeypatch):
 
 
 def test_settings_tell_all_that_is_wrong():
-    good = Settings(8, 2, 1e-3, 0.98, 100, None, None, None, 0, "cpu", "32-true", 0)
+    good = {"model": "gru-S", "dataset": "tones", "batch_size": 2, "accelerator": "cpu"}
+    TrainConfig.from_flat(**good).check()
     with pytest.raises(ConfigError, match=r"steps .*\nseed .*\nlearning_rate .*\nprecision "):
-        replace(good, steps=0, seed=-1, learning_rate=INF, precision="x")
+        TrainConfig.from_flat(**good, steps=0, seed=-1, learning_rate=INF, precision="x").check()
     with pytest.raises(ConfigError, match="4 processes cannot share batches of 2"):
-        replace(good, devices=4)
+        TrainConfig.from_flat(**good, devices=4).check()
+
+
+def test_setting_that_is_not_there_or_missing_is_told():
+    with pytest.raises(ConfigError, match=r"no setting 'learning_rat'. Did you mean learning_rate"):
+        TrainConfig.from_flat(model="gru-S", dataset="tones", learning_rat=1)
+    with pytest.raises(ConfigError, match=r"DistillConfig needs .*dataset.*student"):
+        DistillConfig.from_flat(teacher="gru-L")
+    assert TrainConfig(model="a", dataset="b", optimizer=3).faults() == [
+        "optimizer must be a OptimizerConfig, found 3."
+    ]
 
 
 @pytest.fixture
@@ -137,7 +146,7 @@ def test_place_that_cannot_be_written_is_told_before_the_work(read_only, tmp_pat
         with pytest.raises(ConfigError, match=r"The local store .* cannot be written .*export ZOO_HOME=FOLDER"):
             call()
     with pytest.raises(ConfigError, match=r"OUT .* cannot be written"):
-        prepare(recordings="nowhere", out=place)
+        prepare(PrepareConfig(recordings="nowhere", out=place))
     with pytest.raises(ConfigError, match=r"--out .* cannot be written"):
         evaluate("nothing", data="nowhere", out=f"{place}.json")
 
@@ -165,7 +174,7 @@ def test_place_that_cannot_be_written_is_told_before_the_work(read_only, tmp_pat
 )
 def test_option_of_a_preparation_is_refused_before_recordings_are_read(options, message, tmp_path):
     with pytest.raises(ConfigError, match=message):
-        prepare(recordings=tmp_path, out=tmp_path / "out", **options)
+        prepare(PrepareConfig.from_flat(**{"recordings": tmp_path, "out": tmp_path / "out", **options}))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -209,7 +218,7 @@ def test_api_refuses_them_too(recording):
         model.synthesize(np.zeros(400), sample_rate=0)
     with pytest.raises(ConfigError, match="seed"):
         zoo.Player(model, seed=2**64)
-    assert zoo.Player(model, seed=2**64 - 1).play(440.0, -20.0).shape == (64,)
+    assert zoo.Player(model, seed=2**64 - 1).process(440.0, -20.0).shape == (64,)
 
 
 @pytest.mark.parametrize(
@@ -218,7 +227,7 @@ def test_api_refuses_them_too(recording):
         (["bench", "gru-S", "--seconds", "inf"], "--seconds must be a number over 0 and of at most 3600, found inf"),
         (["bench", "gru-S", "--threads", "-1", "--steps", "0"], "--threads"),
         (["bench", "gru-S", "--csv", "/proc/no/x.csv"], "--csv /proc/no/x.csv cannot be written"),
-        (["compact", "gru-S-violin", "OUT", "--limit-db", "nan"], "--limit-db"),
+        (["half", "gru-S-violin", "OUT", "--limit-db", "nan"], "--limit-db"),
         (["compare", "--gin", "distill/gru-L-to-gru-S.gin", "--out", "OUT", "--seeds", "0"], "--seeds"),
         (["compare", "--gin", "quickstart.gin", "--out", "OUT", "--first-seed", str(2**32 - 1)], "The last seed"),
         (["compare", "--gin", "quickstart.gin", "--out", "OUT", "--set", "SEED=9999999999"], "seed must be"),

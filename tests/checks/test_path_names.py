@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from zoo_experiments.grid import cells_of
 
 import zoo
 from zoo import registry
@@ -18,7 +19,6 @@ from zoo.hub.source import HubSource, read_source, write_source
 from zoo.models import architectures, naming
 from zoo.registry import components
 from zoo.storage.config import read_config
-from zoo.training.grid import cells_of
 
 OUT = ["../x", "..", ".", "/etc/x", "a/../../x", "..\\x", "C:x", "C:\\x", "\\\\host\\x", "a//b", "x/", "a\0b"]
 STRANGE = ["", "a\nb", "a\x1bb", "a\x85b", "a\u202eb", "a\ufeffb", "x.", "x ", " x", "-rf", "~root", "a?", "a*", "a|b"]

@@ -16,8 +16,8 @@ from zoo.cards import write_card
 from zoo.cards.markdown import inline
 from zoo.checks.plain_text import PlainStream, one_line, plain, write_controls
 from zoo.commands import cli
+from zoo.commands.cli import write_table
 from zoo.commands.gin_program import _Lines
-from zoo.commands.tables import write_table
 from zoo.errors import ConfigError
 
 BAD = ["\x1b[31m", "\x1b]0;title\x07", "\x9b2J", "a\rb", "\x08", "\u202egnp.exe", "\u2066x", "\u200bx", "\ufeffx"]

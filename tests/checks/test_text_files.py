@@ -12,7 +12,7 @@ from zoo.errors import CheckpointError, ConfigError, HubError, ZooError
 from zoo.gin_config.files import read_files, read_set
 from zoo.listing import info
 from zoo.storage.config import read_config
-from zoo.training.history import read_history
+from zoo.training.checkpoints import read_history
 
 GIN = "# a recipe\nINSTRUMENT = 'flute'\n\ntrain.model = 'gru-S'\n"
 MARK = codecs.BOM_UTF8

@@ -1,6 +1,7 @@
 """The command line as a user types it."""
 
 import dataclasses
+import os
 import re
 import subprocess
 import sys
@@ -10,7 +11,8 @@ import pytest
 import soundfile
 
 import zoo
-from zoo.__main__ import COMMANDS, main
+from zoo import registry
+from zoo.__main__ import main
 
 
 @pytest.fixture(scope="module")
@@ -84,9 +86,9 @@ def test_what_a_model_is_asked_can_be_changed_before_it_is_played(model, recordi
     asked = player.analyse(recording, pitch="yin", transpose=12)
     assert asked.f0_hz.median() == pytest.approx(660, rel=0.01)
     whole = player.synthesize(recording, pitch="yin", transpose=12)
-    assert np.array_equal(player.play(asked), whole)
+    assert np.array_equal(player.render(asked), whole)
     softer = dataclasses.replace(asked, loudness_db=asked.loudness_db - 20)
-    assert not np.allclose(player.play(softer), whole)
+    assert not np.allclose(player.render(softer), whole)
 
 
 def test_synthesize_gives_the_recordings_level_back(model, recording):
@@ -110,7 +112,7 @@ def test_synthesize_gives_the_recordings_level_back(model, recording):
         (["list", "nothing-*"], "No model is named like"),
         (["info", "gru-s"], "Did you mean gru-S"),
         (["synth", "gru-S", "in.wav", "out.wav"], "architecture, without trained weights"),
-        (["synth", "gru-S-oboe", "in.wav", "out.wav"], "python -m zoo.train"),
+        (["synth", "gru-S-oboe", "in.wav", "out.wav"], "--gin train/gru-S.gin"),
         (["synth", "MODEL", "nothing.wav", "out.wav"], "nothing.wav"),
         (["synth", "MODEL", "RECORDING", "out.mp3"], "out.wav"),
         (["synth", "MODEL", "RECORDING", "RECORDING"], "another name"),
@@ -128,7 +130,7 @@ def test_users_mistake_gives_one_message_and_exit_code_2(arguments, message, mod
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", registry.commands.names())
 def test_every_command_has_help_with_examples(command):
     done = subprocess.run([sys.executable, "-m", "zoo", command, "--help"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -145,3 +147,59 @@ def test_import_thesis_writes_a_folder_that_loads(tmp_path, capsys):
     assert "gru-S-flute" in (tmp_path / "run" / "README.md").read_text()
     assert main(arguments) == 2
     assert "already holds a model" in capsys.readouterr().err
+
+
+@pytest.fixture
+def plugin(tmp_path):
+    """A package with commands, laid out as an installer does; its folder."""
+    site = tmp_path / "site"
+    info = site / "zoo_kazoo-1.2.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: zoo-kazoo\nVersion: 1.2\n")
+    (info / "entry_points.txt").write_text(
+        "[zoo_commands]\nbuzz = zoo_kazoo.buzz:main\nhum = zoo_kazoo:main\nlost = zoo_kazoo.nowhere:main\n"
+    )
+    (site / "zoo_kazoo").mkdir()
+    (site / "zoo_kazoo" / "__init__.py").write_text(
+        '"""Hum.\n\nAt length."""\nimport sys; sys.stderr.write("imported")\n'
+    )
+    (site / "zoo_kazoo" / "buzz.py").write_text(
+        '"""Buzz about."""\ndef main(arguments):\n    print("buzz", *arguments)\n    return 3\n'
+    )
+    return site
+
+
+def zoo_with(plugin, *arguments, **environment):
+    return subprocess.run(
+        [sys.executable, "-m", "zoo", *arguments],
+        env={**os.environ, "PYTHONPATH": str(plugin), **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_plugins_commands_are_helped_without_importing_them_and_run(plugin):
+    done = zoo_with(plugin, "--help")
+    lines = [line.split(maxsplit=1) for line in done.stdout.splitlines()]
+    assert [line for line in lines if line[:1] in (["buzz"], ["hum"], ["lost"])] == [
+        ["buzz", "Buzz about"],
+        ["hum", "Hum"],
+        ["lost"],
+    ]
+    assert done.stderr == ""
+    done = zoo_with(plugin, "buzz", "--loud", "1")
+    assert (done.stdout, done.returncode) == ("buzz --loud 1\n", 3)
+
+
+def test_broken_command_of_a_plugin_names_it(plugin):
+    done = zoo_with(plugin, "lost")
+    assert done.returncode == 2
+    assert "zoo-kazoo 1.2" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_without_its_package_a_command_says_what_to_install(plugin):
+    done = zoo_with(plugin, "report", "runs/a", "--out", "page", ZOO_NO_PLUGINS="1")
+    assert done.returncode == 2
+    assert "ddsp-zoo-report" in done.stderr

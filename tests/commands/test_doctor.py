@@ -1,4 +1,4 @@
-"""`python -m zoo doctor`, on this machine as it is and on broken ones."""
+"""`zoo doctor`, on this machine as it is and on broken ones."""
 
 import http.server
 import json
@@ -66,7 +66,8 @@ def test_json_holds_what_the_lines_say(capsys, tmp_path, monkeypatch):
     assert found["folders"]["datasets"].endswith("datasets (not there yet)")
     assert set(found) == {
         *("ok", "problems", "broken_plugins"),
-        *("versions", "optional", "devices", "kernels", "folders", "components", "pitch", "plugins", "hub"),
+        *("versions", "optional", "devices", "kernels", "folders", "golden audio"),
+        *("components", "pitch", "plugins", "hub"),
     }
     assert found["broken_plugins"] == []
     assert found["folders"]["hub cache"].startswith(os.environ["HF_HOME"])
@@ -145,7 +146,7 @@ def test_broken_plugin_is_told_apart_and_is_no_problem_of_zoo(tmp_path, monkeypa
     assert main(["doctor"]) == 0
     out = capsys.readouterr().out
     assert "plugins: zoo-kazoo 1.2: broken: The decoder 'buzz' of zoo-kazoo 1.2 cannot be imported" in out
-    assert "broken plugins: zoo-kazoo (python -m zoo plugins says why)\n" in out
+    assert "broken plugins: zoo-kazoo (zoo plugins says why)\n" in out
     assert "All that zoo needs works here." in out
     assert main(["doctor", "--check", "--json"]) == 1
     found = json.loads(capsys.readouterr().out)

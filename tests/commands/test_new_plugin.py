@@ -1,4 +1,4 @@
-"""`python -m zoo new-plugin`: names, refusals, and that what it writes is the example with its names replaced."""
+"""`zoo new-plugin`: names, refusals, and that what it writes is the example with its names replaced."""
 
 import re
 

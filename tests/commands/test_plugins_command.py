@@ -1,10 +1,10 @@
-"""`python -m zoo plugins`, with distributions laid out as an installer does."""
+"""`zoo plugins`, with distributions laid out as an installer does."""
 
 import json
 import sys
 
 import pytest
-from test_plugin_resources import lay_out, lay_out_shipping
+from plugin_layout import lay_out, lay_out_shipping
 
 from zoo.__main__ import main
 

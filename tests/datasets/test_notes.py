@@ -174,7 +174,7 @@ def test_no_note_is_in_two_splits_and_all_are_used(tmp_path, split_seed):
 
 
 def test_what_was_joined_is_told_down_to_the_card(tmp_path, capsys):
-    from zoo.training.setup import _lineage
+    from zoo.training.setup import lineage_of
 
     folder = write_notes(tmp_path / "notes")
     settings = ["--set", "prepare.dataset_options={'uses': 1, 'shortest': 4.0, 'longest': 7.0}"]
@@ -182,7 +182,7 @@ def test_what_was_joined_is_told_down_to_the_card(tmp_path, capsys):
     assert main([str(folder), str(tmp_path / "out"), *gin]) == 0
     assert MADE in capsys.readouterr().out
     data = open_dataset(tmp_path / "out")
-    lineage = _lineage(data, None)["dataset"]
+    lineage = lineage_of(data)
     assert lineage["made"] == MADE
     assert lineage["attribution"] == ["Player 0, CC0, here", "Player 1, CC0, here"]
     assert str(tmp_path) not in json.dumps(data.info)

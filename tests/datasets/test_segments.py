@@ -74,9 +74,9 @@ def test_damage_is_named(tmp_path, harm):
 
 
 def test_a_wrong_path_says_how_to_make_a_dataset(tmp_path):
-    with pytest.raises(DatasetError, match=r"There is no folder.*python -m zoo.prepare"):
+    with pytest.raises(DatasetError, match=r"There is no folder.*zoo prepare"):
         open_dataset(tmp_path / "gone")
-    with pytest.raises(DatasetError, match=r"not a prepared dataset.*python -m zoo.prepare"):
+    with pytest.raises(DatasetError, match=r"not a prepared dataset.*zoo prepare"):
         open_dataset(tmp_path)
     (tmp_path / "violin").mkdir()
     (tmp_path / "violin" / "dataset.json").write_text("{}")

@@ -2,12 +2,12 @@ import pytest
 import torch
 from torch import nn
 
-from zoo.decoders.linear import Linear
+from zoo.decoders.linear import FastLinear
 
 
 def pair(inputs, outputs):
     torch.manual_seed(0)
-    ours, theirs = Linear(inputs, outputs), nn.Linear(inputs, outputs)
+    ours, theirs = FastLinear(inputs, outputs), nn.Linear(inputs, outputs)
     theirs.load_state_dict(ours.state_dict())
     return ours, theirs
 

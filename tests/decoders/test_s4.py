@@ -8,10 +8,9 @@ import torch
 from torch.autograd import gradcheck
 
 import zoo
-from zoo.decoders.hippo import legs
-from zoo.decoders.recurrence import DiagonalRecurrence, LowRankRecurrence
-from zoo.decoders.s4 import S4Decoder, S4Kernel
+from zoo.decoders.s4 import S4Decoder, S4Kernel, legs
 from zoo.decoders.s4d import S4DDecoder, S4DKernel
+from zoo.decoders.state_space import DiagonalRecurrence, LowRankRecurrence
 
 SIZES = {"amplitude": 1, "noise_bands": 5}
 

@@ -12,7 +12,7 @@ import zoo
 from zoo import registry
 from zoo.decoders import Decoded, Decoder
 from zoo.decoders.gru import GRUDecoder
-from zoo.decoders.tcn import Past, TCNDecoder
+from zoo.decoders.tcn import HistoryBuffer, TCNDecoder
 
 MODELS = registry.models.names()
 SMALL = [name for name in MODELS if not name.endswith(("-L", "-M"))]
@@ -139,9 +139,9 @@ def test_decoder_without_a_step_form_says_so():
             return Decoded({}, f0_scaled)
 
     decoder = WholeClips(control_sizes=SIZES)
-    with pytest.raises(NotImplementedError, match="WholeClips has no step form"):
+    with pytest.raises(NotImplementedError, match="WholeClips has no streaming interface"):
         decoder.initial_state(1)
-    with pytest.raises(NotImplementedError, match="WholeClips has no step form"):
+    with pytest.raises(NotImplementedError, match="WholeClips has no streaming interface"):
         decoder.step(torch.zeros(1, 2), None)
 
 
@@ -167,7 +167,7 @@ def test_tcn_state_takes_the_same_memory_after_any_time():
 def test_any_state_of_a_tree_of_continuations_stays_good(choices, make):
     sizes = {"hidden_size": 4} if make is GRUDecoder else {"input_size": 2, "channels": 3, "blocks": 2}
     decoder = make(control_sizes=SIZES, **sizes)
-    with mock.patch.object(Past, "ROOM", 3):
+    with mock.patch.object(HistoryBuffer, "ROOM", 3):
         leaves = [(torch.zeros(1, 0, 2), decoder.initial_state(1))]
         for choice in choices:
             before, state = leaves[choice % len(leaves)]

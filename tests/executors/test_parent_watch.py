@@ -10,8 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-
-from zoo.training.jobs import Job, run_jobs
+from zoo_experiments.jobs import Job, run_jobs
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds children in Linux's /proc")
 ENDINGS = [signal.SIGTERM, signal.SIGKILL]
@@ -82,7 +81,7 @@ CHILD = "import sys, time; from zoo.commands import cli; cli.run(lambda _: {body
 PARENT = """
 import sys
 from pathlib import Path
-from zoo.training.jobs import Job, run_jobs
+from zoo_experiments.jobs import Job, run_jobs
 folder = Path(sys.argv[1])
 run_jobs([Job(name, ("-c", sys.argv[2]), folder / name, 1) for name in ("a", "b")], logs=folder / "logs", at_once=2)
 """

@@ -5,7 +5,7 @@ import torch
 
 from zoo.errors import ConfigError
 from zoo.features import FeatureSettings
-from zoo.features.gaps import bridge_gaps
+from zoo.features.frontend import bridge_gaps
 
 GAP = slice(60, 66)  # frames: 24 ms
 

@@ -7,7 +7,8 @@ import scipy.signal
 import torch
 
 from zoo.errors import ConfigError
-from zoo.features import a_weighted_level_db, level, sound_level_db
+from zoo.features import a_weighted_level_db, sound_level_db
+from zoo.features import loudness as level
 
 POLES_HZ = [20.598997, 20.598997, 107.65265, 737.86223, 12194.217, 12194.217]
 

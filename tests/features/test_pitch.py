@@ -10,7 +10,7 @@ from zoo import register, registry
 from zoo.errors import ConfigError, PluginError
 from zoo.features import crepe, track_pitch
 from zoo.features.crepe import viterbi
-from zoo.features.pitch import default_thresholds
+from zoo.features.pitch import default_thresholds, quick_options
 
 pytestmark = pytest.mark.smoke
 
@@ -162,6 +162,7 @@ def test_a_plain_function_is_a_tracker_with_default_thresholds():
         f0_hz, _ = track_pitch(torch.zeros(1, 640), sample_rate=16000, hop=64, tracker="constant", hz=300.0)
         assert f0_hz.tolist() == [[300.0] * 10]
         assert default_thresholds("constant") == (0.5, 0.5)
+        assert quick_options("constant") == {}
     finally:
         registry.pitch.unregister("constant")
 
@@ -170,3 +171,4 @@ def test_torchcrepe_segments_have_the_thesis_threshold():
     assert default_thresholds("torchcrepe")[1] == 0.8
     assert default_thresholds("torchcrepe", {"model": "full"})[1] == 0.8
     assert default_thresholds("torchcrepe", {"model": "tiny"})[1] < 0.8
+    assert quick_options("torchcrepe") == {"model": "tiny"}

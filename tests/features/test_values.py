@@ -44,8 +44,8 @@ def test_model_and_player_take_curves_as_people_have_them(form, model):
     given = curves()
     as_had = [FORMS[form](curve) for curve in given]
     assert torch.equal(model(*as_had).audio, model(*given).audio)
-    expected = zoo.Player(model).play(given[0][0], given[1][0], given[2])
-    played = zoo.Player(model).play(as_had[0][0], as_had[1][0], as_had[2])
+    expected = zoo.Player(model).process(given[0][0], given[1][0], given[2])
+    played = zoo.Player(model).process(as_had[0][0], as_had[1][0], as_had[2])
     assert torch.equal(played, expected)
 
 
@@ -62,7 +62,7 @@ def test_model_in_half_precision_plays_what_its_weights_are(dtype, error, model)
         assert audio.dtype == torch.float32
         assert (audio - expected).norm() < error * expected.norm()
     player = zoo.Player(half)
-    assert torch.isfinite(player.play(given[0][0], given[1][0], given[2])).all()
+    assert torch.isfinite(player.process(given[0][0], given[1][0], given[2])).all()
     assert next(half.parameters()).dtype == dtype
 
 
@@ -90,7 +90,7 @@ def test_curves_that_do_not_go_together_say_what_is_wrong(f0_hz, loudness_db, me
 
 def test_player_says_which_curve_is_longer():
     with pytest.raises(ValueError, match=r"must be numbers.*found \[3\] and \[2\]\. They differ in frames"):
-        zoo.Player(zoo.create("gru-S")).play([440.0] * 3, [-20.0] * 2)
+        zoo.Player(zoo.create("gru-S")).process([440.0] * 3, [-20.0] * 2)
 
 
 def test_none_in_a_list_is_no_number_and_so_unvoiced():
@@ -119,7 +119,7 @@ def test_values_that_are_none_sound_as_what_they_mean(model):
     assert torch.isfinite(expected).all()
     assert torch.equal(model(strange_f0, strange_loudness, noise).audio, expected)
     players = [
-        zoo.Player(model).play(f[0], x[0], noise) for f, x in ((f0_hz, loudness_db), (strange_f0, strange_loudness))
+        zoo.Player(model).process(f[0], x[0], noise) for f, x in ((f0_hz, loudness_db), (strange_f0, strange_loudness))
     ]
     assert torch.equal(players[0], players[1])
     controls = model.decoder(scale_f0(f0_hz), scale_loudness(loudness_db)).controls

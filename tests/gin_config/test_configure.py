@@ -5,6 +5,7 @@ import sys
 import pytest
 
 from zoo import register, registry
+from zoo.commands.gin_program import main_functions
 from zoo.errors import ConfigError, PluginError
 from zoo.gin_config.configure import configure
 from zoo.losses.distillation import OutputAudio, Reconstruction
@@ -59,7 +60,7 @@ def test_config_is_whole_and_can_be_run_again(tmp_path):
     found = again.arguments("mix")
     assert found["steps"] == 7
     assert found["options"] == {"sizes": (1, 2), "deep": [None, True]}
-    assert found["losses"][0].spectral.fft_sizes == (512, 64)
+    assert found["losses"][0].settings.fft_sizes == (512, 64)
 
 
 def test_operative_says_what_was_used_defaults_included():
@@ -84,29 +85,11 @@ def test_direct_calls_are_not_configured():
 
 def test_includes_are_relative_to_the_file_then_to_shipped_folders(tmp_path):
     write(tmp_path / "deep" / "part.gin", "mix.data = 'beside'\n")
-    file = write(tmp_path / "deep" / "a.gin", "include 'part.gin'\ninclude 'train/default.gin'\nDATASET = 'd'\n")
-    functions = {**FUNCTIONS, "train": train_like, "distill": train_like}
+    file = write(tmp_path / "deep" / "a.gin", "include 'part.gin'\ninclude 'train/gru-S.gin'\nDATASET = 'd'\n")
+    functions = {**FUNCTIONS, **main_functions()}
     made = configure([file], functions=functions)
     assert made.arguments("mix")["data"] == "beside"
-    assert made.arguments("train")["dataset"] == "d"
-
-
-def train_like(
-    *,
-    instrument,
-    dataset,
-    steps,
-    batch_size,
-    seed,
-    learning_rate,
-    lr_decay,
-    lr_decay_steps,
-    gradient_clip,
-    early_stopping,
-    validate_every,
-    start_from=None,
-):
-    """Takes what train/default.gin sets."""
+    assert made.make("train").dataset == "d"
 
 
 @pytest.mark.parametrize(
@@ -256,7 +239,7 @@ def test_an_option_that_a_component_refuses_keeps_its_own_message():
 def test_library_code_does_not_import_gin():
     code = (
         "import sys, zoo, zoo.gin_config.configure, zoo.gin_config.files, zoo.losses.distillation\n"
-        "import zoo.training.loop, zoo.training.running, zoo.training.task\n"
+        "import zoo.training.loop, zoo.training.fit, zoo.training.setup\n"
         "raise SystemExit('gin' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,20 +1,20 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from zoo import registry
-from zoo.datasets.preparation.recipe import prepare
+from zoo.commands.gin_program import main_functions
+from zoo.datasets import PrepareConfig, prepare
 from zoo.errors import ConfigError, DatasetError
 from zoo.gin_config.configure import configure
 from zoo.gin_config.files import find_gin_file, shipped_gin_files
 from zoo.losses.distillation import bind_losses
 from zoo.models.model import create
 from zoo.registry import paths
-from zoo.training.evaluation import evaluate
-from zoo.training.loop import distill, train
-from zoo.training.settings import Settings
+from zoo.training import TrainConfig
 
-FUNCTIONS = {"train": train, "distill": distill, "prepare": prepare, "evaluate": evaluate}
+FUNCTIONS = main_functions()
 # plugins that are installed here test their own
 SHIPPED = [name for name in shipped_gin_files() if paths.origin_of(find_gin_file(name)) == registry.OWN_DISTRIBUTION]
 DATA = [name for name in SHIPPED if name.startswith("data/")]
@@ -43,8 +43,7 @@ def test_shipped_file_parses_and_its_models_are_built(name):
         assert arguments["teacher"].replace("{instrument}", "violin").endswith("-violin")
         architecture = arguments["teacher"].replace("-{instrument}", "")
         assert architecture in registry.models
-    given = {key: value for key, value in arguments.items() if key in Settings.__dataclass_fields__}
-    Settings(**{"accelerator": "cpu", "precision": "32-true", "num_workers": 0, **given})
+    FUNCTIONS[command].from_flat(**arguments).check()
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -73,7 +72,7 @@ def test_data_file_gives_what_prepare_takes(name, tmp_path):
     assert arguments["out"] == str(tmp_path / "out")
     if arguments.get("dataset") != "tones":
         with pytest.raises(DatasetError, match="nowhere"):
-            prepare(**arguments, recordings=tmp_path / "nowhere")
+            prepare(PrepareConfig.from_flat(**arguments, recordings=tmp_path / "nowhere"))
 
 
 @pytest.mark.parametrize("name", SHIPPED)
@@ -96,7 +95,7 @@ def test_quickstart_needs_nothing():
 
 
 def test_default_is_the_recipe_of_the_thesis():
-    arguments = configure(["train/gru-S.gin"], ["DATASET='x'"], functions=FUNCTIONS).arguments("train")
+    config = configure(["train/gru-S.gin"], ["DATASET='x'"], functions=FUNCTIONS).make("train")
     wanted = {
         "steps": 120_000,
         "batch_size": 16,
@@ -106,7 +105,12 @@ def test_default_is_the_recipe_of_the_thesis():
         "gradient_clip": 3.0,
         "early_stopping": 100,
     }
-    assert wanted.items() <= arguments.items()
+    assert wanted.items() <= config.to_flat().items()
+
+
+def test_macros_are_the_defaults_of_the_api():
+    made = configure(["train/gru-S.gin"], ["DATASET='x'"], functions=FUNCTIONS).make("train")
+    assert replace(made, losses=None) == TrainConfig(model="gru-S", dataset="x")
 
 
 @pytest.mark.parametrize("name", ["train/gru-S", "train/gru-S.gin"])

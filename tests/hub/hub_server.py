@@ -6,6 +6,9 @@
 
 It keeps everything in memory, speaks models, LFS and no Xet (set HF_HUB_DISABLE_XET=1), and can be told to go wrong
 (`hub.faults`). To try things by hand: `python tests/hub/hub_server.py --folder RUN --repo org/name`.
+
+It stands on `http.server`, not on pytest-httpserver: a WSGI server writes the status line and the headers itself, and
+half of the faults are in just these bytes (a header that drips, a connection that closes before or within it).
 """
 
 from __future__ import annotations

@@ -252,7 +252,7 @@ def test_cached_config_that_was_damaged_is_noticed_and_fetched_again(served, loa
     good = config.read_bytes()
     for damaged in (good.replace(b"flute", b"flube"), good[:-20], b"", b"{}"):
         config.resolve().write_bytes(damaged)
-        with pytest.raises(HubUnreachableError, match=r"has been damaged since it was fetched.*python -m zoo fetch"):
+        with pytest.raises(HubUnreachableError, match=r"has been damaged since it was fetched.*zoo fetch"):
             load(f"org/flute@{commit}", local_files_only=True)
         assert load(f"org/flute@{commit}").config == expected
         assert config.read_bytes() == good

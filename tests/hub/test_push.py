@@ -11,14 +11,15 @@ from huggingface_hub import ModelCard
 
 import zoo
 from zoo.errors import CheckpointError, ConfigError, HubError, HubUnreachableError, ModelNotFoundError
+from zoo.export.half import halve
 from zoo.hub.source import read_source
 from zoo.storage.checkpoint import weights_hash
-from zoo.training.compacting import compact
 
 SENT = {
     "README.md",
     "config.gin",
     "config.json",
+    "golden.safetensors",
     "history.csv",
     "metrics.json",
     "model.safetensors",
@@ -41,9 +42,9 @@ def test_push_sends_a_runs_public_files_in_one_commit(hub, run):
     assert pushed.reference == f"tester/flute@{pushed.commit}"
 
 
-def test_compacted_run_is_pushed_and_loads_as_it_is_here(hub, tmp_path, empty_cache):
+def test_run_in_half_precision_is_pushed_and_loads_as_it_is_here(hub, tmp_path, empty_cache):
     run = make_run(tmp_path / "runs" / "flute", hidden_size=44)
-    folder = compact(run, tmp_path / "compact", limit_db=-50).folder
+    folder = halve(run, tmp_path / "half", limit_db=-50).folder
     pushed = zoo.push(folder, "tester/flute", token=hub.token, endpoint=hub.endpoint)
     here, there = (
         zoo.load(place, endpoint=hub.endpoint, cache_dir=empty_cache) for place in (folder, pushed.reference)

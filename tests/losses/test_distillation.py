@@ -65,6 +65,18 @@ def test_a_loss_of_ones_own_takes_part(sounds):
     assert computed.total.requires_grad
 
 
+def test_spectral_loss_with_a_forward_of_its_own_is_computed_by_that(sounds):
+    class Halved(Reconstruction):
+        name = "halved"
+
+        def forward(self, student, teacher, batch):
+            return super().forward(student, teacher, batch) / 2
+
+    student, teacher, batch = sounds
+    whole, half = compute([Reconstruction(), Halved()], student, teacher, batch).values
+    torch.testing.assert_close(half, whole / 2)
+
+
 @pytest.mark.parametrize(("lengths", "which"), [((200, 200), "audio"), ((200, 400), "dry"), ((0, 200), "dry")])
 def test_output_audio_compares_dry_audio_where_reverbs_differ(sounds, lengths, which):
     student, teacher, batch = sounds

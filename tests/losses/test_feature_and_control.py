@@ -152,7 +152,8 @@ def test_control_leaves_out_what_differs_in_size(pair):
 
 def test_control_leaves_out_what_differs_in_meaning(pair):
     loss = Control()
-    loss.bind(create("gru-S", hidden_size=4, noise_filter="thesis"), pair[1])
+    thesis = replace(pair[0].config, synth=ComponentConfig("thesis_harmonic_noise"))
+    loss.bind(create(thesis), pair[1])
     assert loss.shared == ("amplitude", "harmonic_distribution")
 
 

@@ -8,7 +8,7 @@ from zoo.errors import ConfigError
 from zoo.losses.distillation import Control, Feature, FunctionMatching, OutputAudio, Reconstruction, bind_losses
 from zoo.losses.weights import Linear
 from zoo.models.model import create
-from zoo.training.comparison import losses_alone
+from zoo.training import DistillConfig
 
 FRAMES, HOP = 80, 64
 
@@ -49,7 +49,7 @@ def test_it_is_a_registered_component():
 def test_what_is_played_is_a_variation_of_the_segments(share, semitones, decibels, unvoiced, step):
     batch = a_batch()
     loss = FunctionMatching(share=share, semitones=semitones, decibels=decibels, unvoiced=unvoiced)
-    played = loss.imagine(batch, hop=HOP, step=step)
+    played = loss.sample_inputs(batch, hop=HOP, step=step)
     length = max(1, round(share * FRAMES))
     assert played["f0_hz"].shape == played["loudness_db"].shape == (3, length)
     assert played["noise"].shape == (3, length * HOP)
@@ -71,7 +71,7 @@ def test_pitch_and_loudness_come_from_different_places_of_a_segment():
     loss = FunctionMatching(semitones=0.0, decibels=0.0, unvoiced=0.0)
     apart = []
     for step in range(20):
-        played = loss.imagine(batch, hop=HOP, step=step)
+        played = loss.sample_inputs(batch, hop=HOP, step=step)
         assert played["f0_hz"].diff().allclose(torch.tensor(1.0))
         assert played["loudness_db"].diff().allclose(torch.tensor(0.25))
         apart.append(float((played["f0_hz"][0, 0] - 200) - (played["loudness_db"][0, 0] + 60) / 0.25))
@@ -82,12 +82,12 @@ def test_pitch_and_loudness_come_from_different_places_of_a_segment():
 def test_what_is_played_depends_on_the_step_and_the_segment_alone():
     loss, batch = FunctionMatching(), a_batch()
     torch.manual_seed(1)
-    first = loss.imagine(batch, hop=HOP, step=3)
+    first = loss.sample_inputs(batch, hop=HOP, step=3)
     torch.manual_seed(2)
     backwards = {name: value.flip(0) for name, value in batch.items()}
-    again = loss.imagine(backwards, hop=HOP, step=3)
+    again = loss.sample_inputs(backwards, hop=HOP, step=3)
     assert all(torch.equal(first[name], again[name].flip(0)) for name in first)
-    other = loss.imagine(batch, hop=HOP, step=4)
+    other = loss.sample_inputs(batch, hop=HOP, step=4)
     assert not torch.equal(first["f0_hz"], other["f0_hz"])
 
 
@@ -96,7 +96,7 @@ def test_value_is_that_of_the_loss_within_on_what_both_play(pair):
     loss.bind(*pair)
     loss.advance(7)
     value = loss(*rendered(pair, batch), batch)
-    played = loss.imagine(batch, hop=HOP, step=7)
+    played = loss.sample_inputs(batch, hop=HOP, step=7)
     control = Control(relative=True)
     control.bind(*pair)
     torch.testing.assert_close(value, control(*rendered(pair, played), played))
@@ -150,7 +150,8 @@ def test_validations_play_the_same_at_every_step_and_ask_the_teacher_once(pair):
 def test_without_a_teacher_it_is_refused(pair):
     with pytest.raises(ConfigError, match="function_matching compares with a teacher"):
         bind_losses([FunctionMatching()], pair[0], None)
-    assert [loss.label for loss in losses_alone([FunctionMatching(), Reconstruction()])] == ["reconstruction"]
+    config = DistillConfig(teacher="x", student="y", dataset="z", losses=[FunctionMatching(), Reconstruction()])
+    assert [loss.label for loss in config.baseline().losses] == ["reconstruction"]
 
 
 def test_loss_that_is_not_bound_says_so(pair):

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from zoo.losses import multi_scale_spectral
-from zoo.losses.spectra_cache import KeptSpectra
+from zoo.losses.spectra_cache import SpectraCache
 from zoo.losses.spectral import target_spectra
 
 SIZES, OVERLAP = (256, 64), 0.75
@@ -28,7 +28,7 @@ def audio():
 
 
 def test_rows_are_the_same_to_the_bit_in_whatever_batch_they_come(audio):
-    kept = KeptSpectra()
+    kept = SpectraCache()
     of(kept, audio[[3]])
     of(kept, audio[[5, 1]])
     for rows in ([0, 1, 2, 3, 4, 5], [4, 4, 2], [5]):
@@ -37,7 +37,7 @@ def test_rows_are_the_same_to_the_bit_in_whatever_batch_they_come(audio):
 
 
 def test_padding_makes_another_target(audio):
-    kept = KeptSpectra()
+    kept = SpectraCache()
     valid = torch.tensor([3000, 2000, 3000, 100, 3000, 1])
     of(kept, audio)
     found = of(kept, audio, valid)
@@ -51,7 +51,7 @@ def test_padding_makes_another_target(audio):
 
 
 def test_other_sizes_are_not_taken_for_these(audio):
-    kept = KeptSpectra()
+    kept = SpectraCache()
     of(kept, audio)
     other = kept.of(audio, fft_sizes=(128,), overlap=0.5, valid_samples=None)
     assert same(other, audio, sizes=(128,), overlap=0.5)
@@ -60,7 +60,7 @@ def test_other_sizes_are_not_taken_for_these(audio):
 @pytest.mark.parametrize("rows_of_room", [0, 2.5, 6])
 def test_no_more_is_kept_than_there_is_room_for_and_the_rest_is_right(audio, rows_of_room):
     row = sum(m.numel() * 4 for m in target_spectra(audio[:1], fft_sizes=SIZES, overlap=OVERLAP).magnitudes)
-    kept = KeptSpectra(limit=int(rows_of_room * row))
+    kept = SpectraCache(limit=int(rows_of_room * row))
     for _ in range(2):
         for rows in ([0, 1], [2, 3, 4], [5]):
             assert same(of(kept, audio[rows]), audio[rows])
@@ -69,6 +69,6 @@ def test_no_more_is_kept_than_there_is_room_for_and_the_rest_is_right(audio, row
 
 
 def test_target_that_has_a_gradient_is_not_kept(audio):
-    kept = KeptSpectra()
+    kept = SpectraCache()
     of(kept, audio.clone().requires_grad_())
     assert len(kept) == 0

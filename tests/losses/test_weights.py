@@ -4,49 +4,51 @@ import pytest
 import torch
 
 from zoo import registry
+from zoo.commands.gin_program import main_functions
 from zoo.errors import ConfigError
 from zoo.gin_config.configure import configure
 from zoo.losses.distillation import OutputAudio, Reconstruction, compute
-from zoo.losses.weights import Constant, Cosine, Linear, Step, Uncertainty, distil_first, then_supervise
+from zoo.losses.weights import Cosine, Linear, Step, Uncertainty
 from zoo.models.rendering import Rendering
 
 
 @pytest.mark.parametrize(
     ("schedule", "wanted"),
     [
-        (Constant(0.5), [0.5, 0.5, 0.5, 0.5, 0.5]),
         (Linear(1.0, 0.0), [1.0, 0.75, 0.5, 0.25, 0.0]),
         (Linear(0.0, 2.0, begin=0.25, end=0.75), [0.0, 0.0, 1.0, 2.0, 2.0]),
         (Linear(1.0, 3.0, begin=0.5, end=0.5), [1.0, 1.0, 3.0, 3.0, 3.0]),
         (Cosine(1.0, 0.0), [1.0, 0.5 + 0.25 * math.sqrt(2), 0.5, 0.5 - 0.25 * math.sqrt(2), 0.0]),
         (Step((1.0, 0.5, 0.0), (0.25, 0.75)), [1.0, 0.5, 0.5, 0.0, 0.0]),
-        (distil_first(weight=2.0, until=0.25, fade=0.5), [2.0, 2.0, 1.0, 0.0, 0.0]),
-        (then_supervise(weight=2.0, after=0.25, fade=0.5), [0.0, 0.0, 1.0, 2.0, 2.0]),
+        (Cosine(2.0, 0.0, begin=0.25, end=0.75), [2.0, 2.0, 1.0, 0.0, 0.0]),
+        (Cosine(0.0, 2.0, begin=0.25, end=0.75), [0.0, 0.0, 1.0, 2.0, 2.0]),
     ],
     ids=repr,
 )
-def test_schedule_gives_the_weight_at_each_share_of_the_run(schedule, wanted):
-    found = [schedule.at(share) for share in (0.0, 0.25, 0.5, 0.75, 1.0)]
+def test_schedule_gives_the_weight_at_each_place_of_the_run(schedule, wanted):
+    found = [schedule.at(place) for place in (0.0, 0.25, 0.5, 0.75, 1.0)]
     assert found == pytest.approx(wanted, abs=1e-12)
 
 
 def test_distilling_first_hands_over_to_supervision():
-    first, then = distil_first(), then_supervise()
-    assert all(first.at(share) + then.at(share) == pytest.approx(1.0) for share in (0.0, 0.4, 0.53, 0.6, 1.0))
+    files = ["distill/gru-L-to-gru-S.gin", "losses/distil-first.gin"]
+    made = configure(files, ["DATASET='x'"], functions=main_functions()).make("distill")
+    then, first = (loss.schedule for loss in made.losses)
+    assert (first.at(0.5), first.at(0.6)) == (1.0, 0.0)
+    assert all(first.at(place) + then.at(place) == pytest.approx(1.0) for place in (0.0, 0.4, 0.53, 0.6, 1.0))
 
 
 @pytest.mark.parametrize(
     ("make", "message"),
     [
         (lambda: Linear(start=-1.0), r"linear\.start"),
-        (lambda: Linear(begin=2000), "shares of the run"),
+        (lambda: Linear(begin=2000), "fractions of the run"),
         (lambda: Cosine(begin=0.6, end=0.4), "before it begins"),
         (lambda: Step((1.0,), (0.5,)), "one value more"),
         (lambda: Step((1.0, 0.0, 1.0), (0.5, 0.2)), "must rise"),
         (lambda: Step(1.0, 0.5), "must be lists"),
-        (lambda: distil_first(until=0.95), "over by its end"),
         (lambda: Uncertainty(start=0.0), "over 0"),
-        (lambda: Constant(float("inf")), r"constant\.value"),
+        (lambda: Linear(stop=float("inf")), r"linear\.stop"),
     ],
 )
 def test_what_is_no_schedule_is_refused(make, message):
@@ -63,15 +65,15 @@ def test_schedules_are_the_registered_components_and_gin_scopes_keep_them_apart(
         "pair.losses=[@reconstruction(), @output_audio(), @feature()]",
         "reconstruction.weight=@rise/linear()",
         "output_audio.weight=@fall/linear()",
-        "feature.weight=@distil_first()",
+        "feature.weight=@cosine()",
         "rise/linear.start=0.0",
         "rise/linear.stop=1.0",
         "fall/linear.stop=0.25",
-        "distil_first.until=0.75",
+        "cosine.begin=0.75",
     ]
     losses = configure([], bindings, functions={"pair": pair}).arguments("pair")["losses"]
     found = [loss.schedule for loss in losses]
-    assert found == [Linear(0.0, 1.0), Linear(1.0, 0.25), distil_first(until=0.75)]
+    assert found == [Linear(0.0, 1.0), Linear(1.0, 0.25), Cosine(begin=0.75)]
 
 
 def test_binding_in_a_scope_that_nothing_uses_is_warned_of(caplog):
@@ -138,7 +140,7 @@ def test_learned_variance_settles_at_the_size_of_its_loss(sounds):
 
 def test_loss_without_weight_is_left_out_where_that_is_asked_for(sounds):
     student, teacher, batch = sounds
-    losses = [Reconstruction(weight=0.5), OutputAudio(weight=then_supervise())]
+    losses = [Reconstruction(weight=0.5), OutputAudio(weight=Cosine(0.0, 1.0, begin=0.5))]
     skipped = compute(losses, student, teacher, batch, skip_weightless=True)
     whole = compute(losses, student, teacher, batch)
     assert skipped.values[1] == 0

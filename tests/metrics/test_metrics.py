@@ -185,7 +185,7 @@ def test_f0_error_is_small_where_the_sound_has_its_pitch(tracker):
     f0_hz = torch.linspace(300, 400, 250)[None]
     found = metrics.f0_error_cents(tone(f0_hz), f0_hz, sample_rate=16000, hop=64, tracker=tracker)
     assert found.median_cents.item() < 15
-    assert found.share_over_50.item() < 0.1
+    assert found.fraction_over_50.item() < 0.1
 
 
 def test_f0_error_counts_octaves_and_leaves_out_unvoiced_frames():
@@ -195,12 +195,12 @@ def test_f0_error_counts_octaves_and_leaves_out_unvoiced_frames():
     f0_hz[1, 125:] = 0.0
     f0_hz[2] = 0.0
     found = metrics.f0_error_cents(sound, f0_hz, sample_rate=16000, hop=64, tracker="yin")
-    assert found.share_over_50[0].item() == pytest.approx(0.6, abs=0.05)
+    assert found.fraction_over_50[0].item() == pytest.approx(0.6, abs=0.05)
     assert found.median_cents[0].item() == pytest.approx(1200, abs=10)
-    assert found.share_over_50[1].item() == 0
+    assert found.fraction_over_50[1].item() == 0
     assert found.voiced_frames.tolist()[1:] == [32, 0]
     assert found.median_cents[2].isnan()
-    assert found.share_over_50[2].isnan()
+    assert found.fraction_over_50[2].isnan()
 
 
 def test_f0_error_leaves_the_padding_out():
@@ -211,7 +211,7 @@ def test_f0_error_leaves_the_padding_out():
         sound, f0_hz, sample_rate=16000, hop=64, tracker="yin", valid_samples=torch.tensor([8000])
     )
     assert found.voiced_frames.item() == 31
-    assert found.share_over_50.item() < 0.1
+    assert found.fraction_over_50.item() < 0.1
 
 
 def test_f0_error_refuses_shapes_that_disagree():

@@ -4,18 +4,13 @@ import math
 
 import pytest
 import torch
+from ranges import SPAN
 
 from zoo.errors import ConfigError
 from zoo.features import Features
 from zoo.models.fit import Fit, check_fit, into_range, octaves_into, quiet_gain
-from zoo.storage.model_range import ModelRange, Quantiles
 
 RATE, HOP = 16000, 64
-SPAN = ModelRange(
-    Quantiles((250.0, 260.0, 270.0, 440.0, 650.0, 1300.0, 1700.0, 1750.0, 1800.0)),
-    Quantiles((-75.0, -60.0, -55.0, -48.0, -42.0, -38.0, -35.0, -33.0, -30.0)),
-    lowest_f0_hz=260.0,
-)
 
 
 def sine(hz, *, seconds=1.0, amplitude=0.5):
@@ -114,3 +109,12 @@ def test_result_that_is_as_quiet_by_itself_is_left_alone():
 def test_unknown_fit_is_refused():
     with pytest.raises(ConfigError, match="no fit 'best'; it is 'auto' or 'off'"):
         check_fit("best")
+
+
+def test_gain_of_a_long_sound_in_pieces_is_that_of_the_whole(monkeypatch):
+    level_db = -20.0 - 40.0 * (torch.arange(750) % 100 > 60)
+    dry = sine(440, seconds=3.0).float()
+    whole = quiet_gain(dry, level_db, sample_rate=RATE, hop=HOP)
+    assert 0.0 < float(whole.min()) < 0.1 < float(whole.max())
+    monkeypatch.setattr("zoo.models.fit._FRAMES", 70)
+    torch.testing.assert_close(quiet_gain(dry, level_db, sample_rate=RATE, hop=HOP), whole, rtol=0, atol=1e-5)

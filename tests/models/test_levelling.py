@@ -106,3 +106,10 @@ def test_silence_is_silence():
 def test_unknown_level_is_refused():
     with pytest.raises(ConfigError, match="no level 'loud'; it is 'recording' or 'normalised'"):
         check_level("loud")
+
+
+def test_limiter_gives_the_same_to_the_bit_a_piece_at_a_time(monkeypatch):
+    audio = torch.randn(20001)
+    whole = limit(audio, sample_rate=16000)
+    monkeypatch.setattr("zoo.models.levelling._SAMPLES", 777)
+    assert torch.equal(limit(audio, sample_rate=16000), whole)

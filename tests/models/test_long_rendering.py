@@ -89,7 +89,7 @@ def test_playing_a_long_phrase_leaves_the_model_in_its_mode(short_pieces):
     model = zoo.create("gru-S").train()
     f0_hz, loudness_db = phrase()
     asked = Features(f0_hz, loudness_db, torch.ones(FRAMES), torch.zeros(FRAMES * 64), 6.0)
-    made = model.play(asked, level="normalised", seed=1)
+    made = model.render(asked, level="normalised", seed=1)
     assert model.training
     expected = at_level(whole(model.eval(), f0_hz, loudness_db, seed=1), None, sample_rate=model.sample_rate)
     torch.testing.assert_close(made, expected.audio, atol=1e-5, rtol=0)

@@ -52,6 +52,25 @@ def test_model_renders_audio_of_whole_frames(name):
     assert torch.isfinite(made.audio).all()
 
 
+def test_decode_is_the_first_half_of_rendering_whatever_stands_in_the_curves():
+    model = zoo.create("gru-S").eval()
+    f0_hz, loudness_db = features()
+    f0_hz[0, 7], loudness_db[0, 8], loudness_db[1, 9] = float("nan"), float("-inf"), float("inf")
+    with torch.no_grad():
+        made, decoded = model(f0_hz, loudness_db), model.decode(f0_hz, loudness_db)
+    assert torch.equal(decoded.hidden, made.hidden)
+    assert all(torch.equal(decoded.controls[name], value) for name, value in made.controls.items())
+
+
+def test_model_can_be_created_from_a_config():
+    config = zoo.create("gru-S", instrument="flute", hidden_size=8).config
+    model = zoo.create(config, reverb_length=50)
+    assert model.name == "gru-S-flute"
+    assert model.config.decoder.args["hidden_size"] == 8
+    assert model.synth.reverb.length == 50
+    assert zoo.create(config, instrument="violin").name == "gru-S-violin"
+
+
 @pytest.mark.parametrize("name", ["gru-S", "s4-S", "s4d-S", "tcn-S"])
 def test_rendering_is_a_pure_function_when_noise_is_given(name):
     model = zoo.create(name).eval()
@@ -108,8 +127,8 @@ def test_create_refuses_what_it_does_not_know():
         zoo.create("gru-s")
     with pytest.raises(ConfigError, match="another"):
         zoo.create("gru-S-flute", instrument="violin")
-    with pytest.raises(ConfigError, match="noise_filter='thesys'"):
-        zoo.create("gru-S", noise_filter="thesys")
+    with pytest.raises(ConfigError, match="unvoiced='sing'; it knows hold, mute"):
+        zoo.create("gru-S", unvoiced="sing")
 
 
 def test_misfit_of_decoder_and_synth_is_said_when_the_model_is_built():

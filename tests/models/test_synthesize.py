@@ -1,14 +1,16 @@
 """Timbre transfer as a whole, on shipped models: level, full scale, silence, fit."""
 
 import math
+import re
 
 import pytest
 import soundfile
 import torch
-from test_fit import SPAN
+from ranges import SPAN
 
 import zoo
 from zoo.__main__ import main
+from zoo.errors import ConfigError
 from zoo.features import sound_level_db
 from zoo.models.fit import FittedFeatures
 
@@ -113,3 +115,20 @@ def test_command_says_that_a_loud_result_was_turned_down(flute, tmp_path, capsys
     assert "so as not to pass full scale" in capsys.readouterr().out.splitlines()[-1]
     audio, _ = soundfile.read(out)
     assert 0.9 < abs(audio).max() < 1.0
+
+
+def test_command_plays_a_built_in_melody_where_there_is_no_recording(tmp_path, capsys):
+    out = tmp_path / "flute.wav"
+    assert main(["synth", "gru-S-flute", "demo", str(out), "--pitch", "yin", "--check"]) == 0
+    said = capsys.readouterr().out
+    assert "8.00 s of gru-S-flute" in said
+    assert float(re.search(r"pitch: median (\d+) cents", said)[1]) < 20
+    assert level(torch.from_numpy(soundfile.read(out, dtype="float32")[0])) > -40
+
+
+def test_known_pitch_is_played_without_a_tracker(flute):
+    audio, f0_hz = melody(), torch.full((RATE // flute.hop,), 330.0)
+    asked = flute.analyse(audio, sample_rate=RATE, f0_hz=f0_hz, fit="off", pitch="no-tracker")
+    assert torch.equal(asked.f0_hz, f0_hz)
+    with pytest.raises(ConfigError, match="known pitch"):
+        flute.analyse(audio, sample_rate=RATE, f0_hz=f0_hz[1:])

@@ -44,7 +44,7 @@ def run(arguments, broken, error, folder):
     )
 
 
-PLAYS = "import zoo; assert zoo.Player(zoo.load('gru-S-violin')).play(440.0, -20.0).shape == (64,)"
+PLAYS = "import zoo; assert zoo.Player(zoo.load('gru-S-violin')).process(440.0, -20.0).shape == (64,)"
 
 
 @pytest.mark.parametrize("error", ["OSError('undefined symbol: torch_exception')", "ModuleNotFoundError('gone')"])

@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from test_plugin_resources import lay_out, lay_out_shipping
+from plugin_layout import lay_out, lay_out_shipping
 
 SHOW = """
 import sys
@@ -134,7 +134,7 @@ def test_import_without_end_is_told(site):
     bring(site, "[zoo_metrics]\nbuzz = kazoo:buzz\n", "while True: pass")
     found = say(
         site,
-        "(setattr(plugin_trials, 'TRIAL_SECONDS', 3), plugin_trials.try_components(['zoo-kazoo'])[0].said)[1]",
+        "(setattr(plugin_trials, 'TRIAL_SECONDS', 3), plugin_trials.try_components(['zoo-kazoo'])[0].problem)[1]",
     )
     assert "it takes longer than 3 s" in found
 

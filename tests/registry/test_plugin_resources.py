@@ -2,9 +2,10 @@
 
 import shutil
 import sys
-from pathlib import Path
 
 import pytest
+from building import MODELS
+from plugin_layout import lay_out, lay_out_model, lay_out_shipping
 
 import zoo
 from zoo import registry
@@ -12,34 +13,6 @@ from zoo.__main__ import main
 from zoo.errors import ConfigError, PluginError
 from zoo.gin_config.files import find_gin_file, shipped_gin_files
 from zoo.registry import paths
-
-CARDS = Path(__file__).parents[2] / "model_cards"
-
-
-def lay_out(folder, distribution, version, entry_points, files, requires=()):
-    """What an installer leaves: a dist-info folder, and the package's files."""
-    info = folder / f"{distribution.replace('-', '_')}-{version}.dist-info"
-    info.mkdir(parents=True)
-    lines = [f"Name: {distribution}", f"Version: {version}", *(f"Requires-Dist: {line}" for line in requires)]
-    (info / "METADATA").write_text("Metadata-Version: 2.1\n" + "\n".join(lines) + "\n")
-    (info / "entry_points.txt").write_text(entry_points)
-    for name, text in files.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text(text)
-
-
-def lay_out_shipping(folder, distribution, package, files):
-    lay_out(
-        folder,
-        distribution,
-        "1.2",
-        f"[zoo_resources]\n{package} = {package}\n",
-        {f"{package}/__init__.py": "raise RuntimeError('imported')", **{f"{package}/{k}": v for k, v in files.items()}},
-    )
-
-
-def lay_out_model(folder, package, name):
-    shutil.copytree(CARDS / "gru-M-tones", folder / package / "model_cards" / name)
 
 
 @pytest.fixture
@@ -109,7 +82,7 @@ def test_model_that_two_ship_is_listed_as_a_clash_and_refused(site, capsys):
 def test_models_of_this_project_are_read_from_the_checkout_where_there_is_one(site, tmp_path, monkeypatch, capsys):
     """An installed ddsp-zoo-models holds the same models, of another day: that is no clash."""
     checkout = tmp_path / "checkout"
-    shutil.copytree(CARDS / "gru-M-tones", checkout / "model_cards" / "gru-M-kazoo")
+    shutil.copytree(MODELS / "gru-M-tones", checkout / "model_cards" / "gru-M-kazoo")
     monkeypatch.setattr(paths, "_PACKAGE", checkout / "zoo")
     lay_out_shipping(site, "ddsp-zoo-models", "zoo_models", {})
     lay_out_model(site, "zoo_models", "gru-M-kazoo")
@@ -180,7 +153,7 @@ def test_safe_mode_sees_no_plugin(site, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize(
-    ("requires", "said", "remedy"),
+    ("requires", "said", "fix"),
     [
         ("ddsp-zoo>=9", r"a newer zoo: it needs ddsp-zoo>=9, and this is 0\.1\.0", r'pip install -U "ddsp-zoo>=9"'),
         ("DDSP_Zoo[keops] ~= 9.1", r"a newer zoo: it needs ddsp-zoo~=9\.1", r'pip install -U "ddsp-zoo~=9\.1"'),
@@ -188,10 +161,10 @@ def test_safe_mode_sees_no_plugin(site, monkeypatch, capsys):
         ("ddsp-zoo<0.1", r"an older zoo: it needs ddsp-zoo<0\.1", "pip install -U zoo-kazoo"),
     ],
 )
-def test_component_made_for_another_zoo_is_refused_before_it_is_imported(site, requires, said, remedy):
+def test_component_made_for_another_zoo_is_refused_before_it_is_imported(site, requires, said, fix):
     files = {"kazoo.py": "raise RuntimeError('imported')"}
     lay_out(site, "zoo-kazoo", "1.2", "[zoo_decoders]\nbuzz = kazoo:Buzz\n", files, [requires])
-    with pytest.raises(PluginError, match=rf"decoder 'buzz' of zoo-kazoo 1\.2 is made for {said}.*{remedy}"):
+    with pytest.raises(PluginError, match=rf"decoder 'buzz' of zoo-kazoo 1\.2 is made for {said}.*{fix}"):
         registry.decoders.get("buzz")
     assert "kazoo" not in sys.modules
 

@@ -108,7 +108,7 @@ def test_weights_of_another_model_are_refused(saved, tmp_path):
 
 
 def test_weights_of_another_setting_with_the_same_shapes_are_refused(saved, tmp_path):
-    other = zoo.save(zoo.create("gru-S", instrument="flute", noise_filter="thesis"), tmp_path / "other")
+    other = zoo.save(zoo.create("gru-S", instrument="flute", unvoiced="hold"), tmp_path / "other")
     (other / "model.safetensors").replace(saved / "model.safetensors")
     with pytest.raises(CheckpointError, match="another config"):
         zoo.load(saved)

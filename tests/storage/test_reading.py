@@ -11,7 +11,8 @@ from zoo.models.loading import load_folder
 from zoo.models.model import create
 from zoo.storage.checkpoint import save, weights_hash
 from zoo.storage.files import new_folder
-from zoo.storage.own_numbers import OwnNumbers
+from zoo.storage.golden import read_golden
+from zoo.storage.initialisation import OwnNumbers
 from zoo.storage.reading import copy_run
 
 SIZES = ({"hidden_size": 8, "reverb_length": 200}, {"hidden_size": 24, "reverb_length": 900})
@@ -47,7 +48,7 @@ def test_model_that_is_being_replaced_is_read_wholly_old_or_wholly_new(tmp_path,
     try:
         assert started.wait(120)
         seen = set()
-        for number in range(100):
+        for number in range(600):  # the other process may get little time
             seen.add(weights_hash(load_folder(target)))
             if number % 5 == 0:
                 known = info(target)
@@ -56,6 +57,7 @@ def test_model_that_is_being_replaced_is_read_wholly_old_or_wholly_new(tmp_path,
                 copy.mkdir()
                 copy_run(target, copy)
                 assert weights_hash(load_folder(copy)) in wholes
+                read_golden(copy)  # of these weights, or none
             if len(seen) == 2 and number >= 10:
                 break
     finally:

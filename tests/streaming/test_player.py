@@ -34,7 +34,7 @@ def test_blocks_of_any_length_are_the_whole(name):
     blocks = []
     for start, stop in ((0, 1), (1, 8), (8, 8), (8, 31), (31, FRAMES)):
         given = f0_hz[0, start:stop], loudness_db[0, start:stop], noise[:, 64 * start : 64 * stop]
-        blocks.append(player.play(*given))
+        blocks.append(player.process(*given))
         assert blocks[-1].shape == (64 * (stop - start),)
     played = torch.cat([*blocks, player.finish()])
     assert not played[: player.latency].any()
@@ -46,9 +46,11 @@ def test_blocks_of_any_length_are_the_whole(name):
 def test_shipped_instrument_is_played_by_numbers():
     model = zoo.load(store.shipped_models()["gru-S-violin"])
     player = zoo.Player(model)
-    played = torch.cat([player.play(440.0, -20.0) for _ in range(250)])
+    played = torch.cat([player.process(440.0, -20.0) for _ in range(250)])
     assert played.shape == (16000,)
-    found = zoo.metrics.follows(played, torch.full((250,), 440.0), torch.full((250,), -20.0), sample_rate=16000, hop=64)
+    found = zoo.metrics.tracking_error(
+        played, torch.full((250,), 440.0), torch.full((250,), -20.0), sample_rate=16000, hop=64
+    )
     assert found.pitch_cents < 20
     assert not found.silent
 
@@ -57,24 +59,24 @@ def test_voices_are_played_at_once_and_do_not_hear_each_other():
     model = zoo.create("gru-S")
     f0_hz, loudness_db, noise = curves(voices=2)
     player = zoo.Player(model, voices=2)
-    both = torch.cat([player.play(f0_hz, loudness_db, noise), player.finish()], 1)
+    both = torch.cat([player.process(f0_hz, loudness_db, noise), player.finish()], 1)
     assert both.shape == (2, FRAMES * 64 + player.latency)
     alone = zoo.Player(model)
-    second = alone.play(f0_hz[1], loudness_db[1], noise[1:])
+    second = alone.process(f0_hz[1], loudness_db[1], noise[1:])
     torch.testing.assert_close(both[1, : FRAMES * 64], second, atol=1e-5, rtol=0)
 
 
 def test_noise_is_the_same_after_a_reset_and_with_the_same_seed():
     model = zoo.create("gru-S")
     player = zoo.Player(model, seed=3)
-    first = player.play([440.0] * 5, [-20.0] * 5)
-    assert not torch.equal(player.play([440.0] * 5, [-20.0] * 5), first)
+    first = player.process([440.0] * 5, [-20.0] * 5)
+    assert not torch.equal(player.process([440.0] * 5, [-20.0] * 5), first)
     player.reset()
-    assert torch.equal(player.play([440.0] * 5, [-20.0] * 5), first)
-    assert torch.equal(zoo.Player(model, seed=3).play([440.0] * 5, [-20.0] * 5), first)
-    assert not torch.equal(zoo.Player(model, seed=4).play([440.0] * 5, [-20.0] * 5), first)
+    assert torch.equal(player.process([440.0] * 5, [-20.0] * 5), first)
+    assert torch.equal(zoo.Player(model, seed=3).process([440.0] * 5, [-20.0] * 5), first)
+    assert not torch.equal(zoo.Player(model, seed=4).process([440.0] * 5, [-20.0] * 5), first)
     player.finish()
-    assert torch.equal(player.play([440.0] * 5, [-20.0] * 5), first)
+    assert torch.equal(player.process([440.0] * 5, [-20.0] * 5), first)
 
 
 @pytest.mark.parametrize(
@@ -90,8 +92,8 @@ def test_noise_is_the_same_after_a_reset_and_with_the_same_seed():
 def test_what_does_not_fit_is_refused_and_the_player_goes_on(given, message):
     player = zoo.Player(zoo.create("gru-S"))
     with pytest.raises(ValueError, match=message):
-        player.play(*given)
-    assert player.play(440.0, -20.0).shape == (64,)
+        player.process(*given)
+    assert player.process(440.0, -20.0).shape == (64,)
 
 
 def test_model_that_plays_whole_clips_only_is_refused():
@@ -101,7 +103,7 @@ def test_model_that_plays_whole_clips_only_is_refused():
 
     model = zoo.create("gru-S")
     model.decoder = Whole(control_sizes=model.synth.control_sizes)
-    with pytest.raises(NotImplementedError, match="Whole has no step form"):
+    with pytest.raises(NotImplementedError, match="Whole has no streaming interface"):
         zoo.Player(model)
     with pytest.raises(ValueError, match="at least 1"):
         zoo.Player(zoo.create("gru-S"), voices=0)

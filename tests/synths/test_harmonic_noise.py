@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from zoo.synths.harmonic_noise import HarmonicNoise, scale_control
-from zoo.synths.oscillators import carry_pitch, fundamental_phase, voicing_gate
+from zoo.synths.oscillators import forward_fill_f0, fundamental_phase, voicing_gate
 from zoo.synths.reverb import Reverb
 
 
@@ -79,7 +79,7 @@ def test_phase_stays_exact_over_ten_minutes():
 def test_pitch_is_carried_through_unvoiced_frames():
     f0_hz = torch.tensor([[0.0, 0.0, 200.0, 0.0, 300.0, 0.0], [0.0, 0.0, 0.0, 0.0, 0.0, 0.0]])
     expected = [[200.0, 200.0, 200.0, 200.0, 300.0, 300.0], [0.0] * 6]
-    assert carry_pitch(f0_hz).tolist() == expected
+    assert forward_fill_f0(f0_hz).tolist() == expected
 
 
 def test_gate_fades_over_the_voiced_frame_at_each_border():

@@ -11,6 +11,7 @@ from zoo.synths.harmonic_noise import HarmonicNoise
 from zoo.synths.oscillators import fundamental_phase, phase_between
 from zoo.synths.reverb import Reverb
 from zoo.testing.synths import step_through
+from zoo.thesis.synth import ThesisHarmonicNoise
 
 EVERY_SYNTH = registry.synths.names()
 
@@ -44,8 +45,6 @@ def test_blocks_are_the_whole_clip(name):
     "options",
     [
         {"unvoiced": "hold"},
-        {"noise_filter": "thesis"},
-        {"unvoiced": "hold", "noise_filter": "thesis", "above_nyquist": "thesis"},
         {"noise_bands": 200},  # reaches over four frames
         {"noise_bands": 9, "reverb_length": 0},
         {"reverb_length": 1},
@@ -58,6 +57,14 @@ def test_blocks_are_the_whole_clip_with_other_options(options, frames):
         synth.latency
         == {"noise_bands": 4, "hop": 2}.get(next(iter(options)), 1) - (options.get("noise_bands") == 9) * 3
     )
+    assert_steps_are_the_whole(synth, clip(synth, frames))
+
+
+@pytest.mark.parametrize("frames", [1, 2, 3, 40])
+@pytest.mark.parametrize("options", [{}, {"unvoiced": "mute", "above_nyquist": "zero"}, {"noise_filter": "full"}])
+def test_blocks_are_the_whole_clip_with_the_quirks_of_the_thesis(options, frames):
+    synth = ThesisHarmonicNoise(reverb_length=300, **options)
+    assert synth.latency == 1
     assert_steps_are_the_whole(synth, clip(synth, frames))
 
 
@@ -129,7 +136,7 @@ def test_synth_without_a_step_form_says_so():
         lambda: synth.step(torch.zeros(1), {}, torch.zeros(1, 64), None),
         lambda: synth.flush(None),
     ):
-        with pytest.raises(NotImplementedError, match=r"Whole has no step form.*PitchedSynth"):
+        with pytest.raises(NotImplementedError, match=r"Whole has no streaming interface.*PitchedSynth"):
             call()
 
 
@@ -146,3 +153,13 @@ def test_reverb_in_blocks_is_the_reverb(length, block, blocks, at_once):
         made, state = reverb.step(piece, state)
         found.append(made)
     torch.testing.assert_close(torch.cat(found, 1), whole, atol=2e-5, rtol=0)
+
+
+def test_reverb_of_a_long_sound_in_pieces_is_that_of_the_whole(monkeypatch):
+    reverb = Reverb(1600, sample_rate=16000)
+    audio = torch.randn(2, 20001)
+    whole = reverb(audio).detach()
+    monkeypatch.setattr("zoo.synths.reverb._WHOLE", 1000)
+    monkeypatch.setattr("zoo.synths.reverb._PIECE", 700)
+    with torch.no_grad():
+        torch.testing.assert_close(reverb(audio), whole, rtol=0, atol=1e-5)

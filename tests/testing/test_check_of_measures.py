@@ -38,7 +38,7 @@ def test_good_metric_passes():
 @pytest.mark.parametrize(
     ("metric", "promise", "found"),
     [
-        (mean_of_all, "one value a row", r"\[\]"),
+        (mean_of_all, "one value per row", r"\[\]"),
         (unlike_itself, "0 between equal sounds", "apart"),
         (relative_to_the_batch, "do not see each other", "apart"),
         (counts_padding, "after valid_samples", "apart"),

@@ -1,5 +1,6 @@
 """Parity with the thesis's models; row 1 of the reference arrays, with 20 unvoiced frames, is kept here."""
 
+import json
 import re
 from pathlib import Path
 
@@ -10,6 +11,9 @@ from safetensors.torch import load_file, save_file
 import zoo
 from zoo.errors import CheckpointError, ModelNotFoundError
 from zoo.features import FeatureSettings
+from zoo.models import ComponentConfig
+from zoo.models.model import Model
+from zoo.thesis.synth import ThesisHarmonicNoise
 
 DATA = Path(__file__).parents[1] / "data"
 MODELS = ["gru-S", "s4-S", "tcn-S"]
@@ -41,7 +45,7 @@ def test_every_size_survives_a_lightning_checkpoint(name, tmp_path):
     from zoo.thesis import checkpoints as thesis
 
     options = {"kernel_frames": 77} if name.startswith("s4") else {}
-    model = zoo.create(name, noise_filter="thesis", unvoiced="hold", above_nyquist="thesis", **options)
+    model = thesis._as_the_thesis_had_it(name, **options)
     inverse = {}
     for old in state_of(name[:-1] + "S").keys() - {"net.1.reverb.t"}:
         if not old.endswith("kernel.L"):
@@ -85,12 +89,31 @@ def test_imported_model_is_saved_and_loaded_with_its_quirks(tmp_path):
     model = zoo.import_thesis(reference("gru-S"), model="gru-S-flute")
     zoo.save(model, tmp_path)
     loaded = zoo.load(tmp_path)
-    assert (loaded.synth.noise_part.noise_filter, loaded.synth.unvoiced, loaded.synth.above_nyquist) == (
-        "thesis",
-        "hold",
-        "thesis",
-    )
+    assert type(loaded.synth) is ThesisHarmonicNoise
+    assert loaded.synth.unvoiced == "hold"
     assert loaded.feature_settings() == FeatureSettings(center=False, normalize="peak", loudness="mean_db")
+
+
+QUIRKS = {"noise_filter": "thesis", "unvoiced": "hold", "above_nyquist": "thesis"}
+
+
+@pytest.mark.parametrize("quirks", [QUIRKS, {"noise_filter": "thesis"}, {"above_nyquist": "thesis"}])
+def test_run_imported_by_an_earlier_version_plays_as_ever(tmp_path, quirks):
+    """Such a config gives the quirks to `harmonic_noise`, where options that are left out mean today's sound."""
+    imported = zoo.import_thesis(reference("gru-S"), model="gru-S-flute")
+    synth = ComponentConfig("harmonic_noise", {**zoo.create("gru-S").config.synth.args, **quirks})
+    config = imported.config.with_changes(synth=synth)
+    earlier = Model(config).eval()
+    earlier.load_state_dict(imported.state_dict())
+    zoo.save(earlier, tmp_path)
+    assert json.loads((tmp_path / "config.json").read_text())["synth"] == {"name": "harmonic_noise", "args": synth.args}
+    loaded = zoo.load(tmp_path)
+    f0_hz = torch.tensor([[300.0] * 10 + [0.0] * 10 + [500.0] * 10])
+    noise = torch.rand(1, f0_hz.shape[1] * 64) * 2 - 1
+    with torch.no_grad():
+        own, expected = (m(f0_hz, torch.full_like(f0_hz, -20.0), noise) for m in (loaded, imported))
+    assert torch.equal(own.noise, expected.noise) == (quirks.get("noise_filter") == "thesis")
+    assert torch.equal(own.harmonic, expected.harmonic) == (quirks == QUIRKS)
 
 
 def test_s4_keeps_the_length_its_kernels_were_made_for(tmp_path):

@@ -1,9 +1,9 @@
 import pytest
 import torch
 
+from zoo.datasets.data_range import range_of
 from zoo.models.model import create
 from zoo.storage import checkpoint
-from zoo.training.data_range import range_of
 
 
 @pytest.fixture(scope="session")

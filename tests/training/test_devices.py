@@ -1,11 +1,12 @@
 import pytest
 import torch
+from flat_calls import train
 
 from zoo.models.model import create
-from zoo.training import devices
-from zoo.training.devices import graph_decoder, resolve_precision
-from zoo.training.history import read_history
-from zoo.training.loop import train
+from zoo.training import config
+from zoo.training.checkpoints import read_history
+from zoo.training.config import resolve_precision
+from zoo.training.fit import graph_decoder
 
 SMALL = {"hidden_size": 8, "reverb_length": 200}
 
@@ -20,13 +21,13 @@ SMALL = {"hidden_size": 8, "reverb_length": 200}
     ],
 )
 def test_auto_takes_bfloat16_for_large_networks_where_the_processor_has_it(monkeypatch, amx, parameters, wanted):
-    monkeypatch.setattr(devices, "has_bfloat16", lambda: amx)
+    monkeypatch.setattr(config, "has_bfloat16", lambda: amx)
     assert resolve_precision("auto", "cpu", parameters) == wanted
     assert resolve_precision("32-true", "cpu", parameters) == "32-true"
 
 
 def test_bfloat16_that_is_emulated_is_warned_of(monkeypatch, caplog):
-    monkeypatch.setattr(devices, "has_bfloat16", lambda: False)
+    monkeypatch.setattr(config, "has_bfloat16", lambda: False)
     assert resolve_precision("bf16-mixed", "cpu", 1) == "bf16-mixed"
     assert "by way of float32" in caplog.text
 

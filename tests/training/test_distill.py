@@ -26,7 +26,7 @@ def test_distil_as_a_command_writes_everything_and_says_what_to_do_next(small_to
         "Distilling gru-S-tones",
         "teacher tcn-S-tones",
         "step 2 of 2: validation loss",
-        "zoo.evaluate",
+        "zoo evaluate",
         "zoo synth",
     ):
         assert said in done.stderr

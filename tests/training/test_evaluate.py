@@ -20,9 +20,9 @@ def test_evaluate_prints_a_table_and_writes_the_numbers(small_tones, tmp_path, c
     command = [str(tmp_path / "run"), "--data", str(small_tones.path), "--max-segments", "1", "--pitch", "yin"]
     assert main(command) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].split() == ["distance", "to", "the", "recording", "student", "noise", "floor"]
+    assert lines[0].split() == ["distance", "to", "the", "recordings", "student", "noise", "floor"]
     assert len(lines) == 12
-    assert any(line.startswith("A-weighted level (dB)") for line in lines)
+    assert any(line.startswith("A-weighted level error (dB)") for line in lines)
     assert json.loads((tmp_path / "run" / "metrics.json").read_text())["student"]["f0_error_cents"]["n"] == 1
 
 
@@ -34,7 +34,7 @@ def test_evaluate_measures_further_metrics_with_their_options(small_tones, tmp_p
     command = [str(tmp_path / "run"), "--data", str(small_tones.path), "--max-segments", "2", "--pitch", "yin"]
     also = ["--also", "frechet_audio_distance", f"weights={tmp_path / 'pairs.pt'}"]
     assert main([*command, *also, "--also", "clip_log_spectral_distance", "--set", "evaluate.seed=1"]) == 0
-    assert "frechet_audio_distance" in capsys.readouterr().out
+    assert "Fréchet audio distance" in capsys.readouterr().out
     found = json.loads((tmp_path / "run" / "metrics.json").read_text())
     assert found["student"]["level_error_db"]["mean"] > found["noise_floor"]["level_error_db"]["mean"] > 0
     assert "A-weighted level error (dB)" in (tmp_path / "run" / "README.md").read_text()

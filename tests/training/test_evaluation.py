@@ -102,5 +102,6 @@ def test_table_has_a_line_for_each_metric_and_no_trailing_blanks():
     ).splitlines()
     assert len(lines) == 3
     assert "1.5 ± 0.25" in lines[1]
-    assert "150.0 %" in lines[2]
+    assert "(%)" in lines[2]
+    assert "150 ± 25" in lines[2]
     assert not any(line != line.rstrip() for line in lines)

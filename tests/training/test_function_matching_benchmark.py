@@ -4,11 +4,11 @@ import importlib
 from pathlib import Path
 
 import pytest
+from flat_calls import distill, train
 
 from zoo.datasets.tones import tones
 from zoo.features import write_wav
 from zoo.losses.distillation import FunctionMatching, Reconstruction
-from zoo.training.loop import distill, train
 
 CHECKOUT = Path(__file__).parents[2]
 SMALL = {"hidden_size": 4, "reverb_length": 200}

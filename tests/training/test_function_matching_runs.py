@@ -2,12 +2,12 @@
 
 import pytest
 import torch
+from flat_calls import distill
 
 from zoo import distill as program
 from zoo.errors import ConfigError
 from zoo.losses.distillation import Control, FunctionMatching, Reconstruction
 from zoo.models.loading import load_folder
-from zoo.training.loop import distill
 
 
 @pytest.fixture

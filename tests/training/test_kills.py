@@ -8,8 +8,7 @@ import time
 
 import pytest
 import torch
-
-from zoo.training.loop import distill
+from flat_calls import distill
 
 ROWS = (1, 5, 9)  # of the history: a little after each of them a run is killed
 
@@ -37,7 +36,7 @@ def run(home, out, teacher, data, resume):
 def start(small_tones, teacher_folder, tmp_path):
     # its server imports everything once, so that each process begins at once
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["zoo.training.loop", "zoo.training.running", "zoo.training.fitting"])
+    context.set_forkserver_preload(["lightning.fabric", "zoo.training.setup", "zoo.training.fit"])
 
     def begin(out):
         resume = (out / "checkpoints" / "last.ckpt").is_file()

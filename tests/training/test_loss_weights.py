@@ -4,13 +4,13 @@ import csv
 
 import pytest
 import torch
+from flat_calls import distill
 from stopping import stopped_at
 
 from zoo.errors import ConfigError
 from zoo.losses.distillation import Control, Feature, OutputAudio, Reconstruction
-from zoo.losses.weights import Linear, Uncertainty, distil_first, then_supervise
+from zoo.losses.weights import Cosine, Linear, Uncertainty
 from zoo.models.loading import load_folder
-from zoo.training.loop import distill
 
 SMALL = {"hidden_size": 8, "reverb_length": 200}
 
@@ -37,7 +37,7 @@ def state_of(folder):
 
 
 def scheduled():
-    return [Reconstruction(weight=then_supervise(after=0.5, fade=0.5)), OutputAudio(weight=Linear(1.0, 0.0)), Feature()]
+    return [Reconstruction(weight=Cosine(0.0, 1.0, begin=0.5)), OutputAudio(weight=Linear(1.0, 0.0)), Feature()]
 
 
 def test_weights_that_change_are_columns_of_the_history(run, tmp_path):
@@ -101,6 +101,6 @@ def test_teacher_is_not_asked_while_no_loss_needs_it(run, tmp_path, monkeypatch)
         return original(self, batch, *rest)
 
     monkeypatch.setattr(Teacher, "render", watched)
-    losses = [Reconstruction(), OutputAudio(weight=distil_first(until=0.0, fade=0.25))]
+    losses = [Reconstruction(), OutputAudio(weight=Cosine(1.0, 0.0, end=0.25))]
     run(tmp_path / "run", losses=losses, steps=4, validate_every=4)
     assert sum(asked) == 1  # the first of four steps; validation asks without gradients

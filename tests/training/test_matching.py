@@ -1,6 +1,7 @@
 import logging
 
 import pytest
+from flat_calls import distill
 
 from zoo import resolve
 from zoo.datasets import open_dataset
@@ -10,8 +11,7 @@ from zoo.models.loading import load_folder
 from zoo.models.model import create
 from zoo.storage import checkpoint
 from zoo.training.evaluation import evaluate
-from zoo.training.loop import distill
-from zoo.training.matching import check_same_loudness
+from zoo.training.teacher import check_same_loudness
 
 OLD = FeatureSettings(tracker="yin", normalize="peak", loudness="mean_db")
 

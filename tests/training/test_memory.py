@@ -6,7 +6,7 @@ import pytest
 
 FAULTS = """
 import resource, sys, torch
-from zoo.training.memory import keep_freed_memory
+from zoo.training.fit import keep_freed_memory
 print(keep_freed_memory() if "keep" in sys.argv else "")
 torch.set_num_threads(1)
 def step():

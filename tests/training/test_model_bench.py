@@ -6,8 +6,7 @@ from zoo.__main__ import main
 from zoo.decoders.gru import GRUDecoder
 from zoo.models.model import create
 from zoo.storage import checkpoint
-from zoo.training.bench import block_seconds, measure_cost
-from zoo.training.operations import operations_per_second
+from zoo.training.bench import block_seconds, measure_cost, operations_per_second
 
 
 def test_operations_of_a_gru_are_two_for_each_weight_and_a_little():
@@ -26,10 +25,10 @@ def test_operations_grow_with_the_network(name):
 
 class NoSteps(GRUDecoder):
     def initial_state(self, batch):
-        raise self._no_step_form()
+        raise self._no_streaming()
 
 
-def test_decoder_without_a_step_form_is_counted_over_a_clip_and_has_no_blocks():
+def test_decoder_without_a_streaming_interface_is_counted_over_a_clip_and_has_no_blocks():
     options = {"control_sizes": {"amplitude": 1}, "hidden_size": 16}
     whole, stepped = (operations_per_second(cls(**options), frame_rate=250) for cls in (NoSteps, GRUDecoder))
     # the compiled recurrence of a clip is not seen by torch

@@ -4,11 +4,11 @@ import csv
 
 import pytest
 import torch
+from flat_calls import train
 
 from zoo import register, registry, resolve
 from zoo.decoders.gru import GRUDecoder
 from zoo.storage.config import ComponentConfig, ModelConfig
-from zoo.training.loop import train
 
 CEILING = 1e-3
 

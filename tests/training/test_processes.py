@@ -6,15 +6,14 @@ import sys
 
 import pytest
 import torch
+from flat_calls import distill, train
 
 from zoo.datasets import Preparation, open_dataset, prepare_dataset
 from zoo.datasets.tones import tones
 from zoo.distill import main
 from zoo.errors import ConfigError
 from zoo.features import FeatureSettings
-from zoo.training import processes
-from zoo.training.batches import Stream, step_noise
-from zoo.training.loop import distill, train
+from zoo.training.batches import Stream, is_main, step_noise
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +28,7 @@ def whole_tones(tmp_path_factory):
 
 def test_shares_of_a_batch_make_it_up():
     whole = list(Stream(20, batch_size=7, seed=0, start=0, stop=4))
-    shares = [list(Stream(20, batch_size=7, seed=0, start=0, stop=4, share=lambda r=r: (r, 3))) for r in range(3)]
+    shares = [list(Stream(20, batch_size=7, seed=0, start=0, stop=4, shard=lambda r=r: (r, 3))) for r in range(3)]
     for batch, *parts in zip(whole, *shares, strict=True):
         assert sorted(batch) == sorted(i for part in parts for i in part)
 
@@ -61,7 +60,7 @@ def test_first_process_is_known_by_the_environment(monkeypatch, environment, mai
         monkeypatch.delenv(name, raising=False)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    assert processes.is_main() == main
+    assert is_main() == main
 
 
 def command(data, teacher, out, *settings):
@@ -115,12 +114,12 @@ def test_numbers_that_do_not_go_together_are_refused(small_tones, tmp_path, opti
     assert not (tmp_path / "run").exists()
 
 
-def test_chain_of_several_processes_is_refused(small_tones, teacher_folder, tmp_path):
-    with pytest.raises(ConfigError, match="A chain trains in one process"):
+def test_assistants_of_several_processes_are_refused(small_tones, teacher_folder, tmp_path):
+    with pytest.raises(ConfigError, match="Assistants are trained in one process"):
         distill(
             teacher=str(teacher_folder),
             student="gru-S",
-            via=["gru-S"],
+            assistants=["gru-S"],
             dataset=small_tones.path,
             devices=2,
             out=tmp_path / "run",

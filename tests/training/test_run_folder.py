@@ -3,13 +3,13 @@ import subprocess
 import sys
 
 import pytest
+from flat_calls import train
+from zoo_experiments.jobs import Job, run_jobs
 
 from zoo.errors import CheckpointError, ConfigError, InUseError
 from zoo.models.model import create
 from zoo.storage import store
 from zoo.storage.locks import IN_USE, hold, hold_name
-from zoo.training.jobs import Job, run_jobs
-from zoo.training.loop import train
 from zoo.training.run_folder import claimed_folder
 
 HOLDER = """
@@ -142,7 +142,7 @@ def test_grid_waits_for_a_run_that_outlived_its_grid(held, tmp_path):
 
     def let_it_end(statuses):
         if not process.stdin.closed:
-            assert f"process {process.pid}" in statuses[0].reason
+            assert f"process {process.pid}" in statuses[0].waiting_for
             process.stdin.close()
 
     (status,) = run_jobs([job], logs=tmp_path / "logs", show=let_it_end)
@@ -150,8 +150,8 @@ def test_grid_waits_for_a_run_that_outlived_its_grid(held, tmp_path):
 
 
 def test_grids_and_comparisons_of_one_folder_take_turns(tmp_path):
-    from zoo.training.comparison import compare
-    from zoo.training.grid import grid
+    from zoo_experiments.comparison import compare
+    from zoo_experiments.grid import grid
 
     with hold(tmp_path / "out", doing="a grid", advice="wait"):
         with pytest.raises(InUseError):

@@ -1,5 +1,6 @@
 import pytest
 import torch
+from flat_calls import distill, train
 
 from zoo import resolve
 from zoo.cards import card_text
@@ -10,7 +11,6 @@ from zoo.models.model import create
 from zoo.storage import checkpoint
 from zoo.storage.config import read_config
 from zoo.storage.lineage import attributions
-from zoo.training.loop import distill, train
 
 SMALL = {"hidden_size": 8, "reverb_length": 200}
 
@@ -32,7 +32,7 @@ def begin(small_tones, out, start, **options):
         model_options=SMALL,
         dataset=small_tones.path,
         out=out,
-        start_from=str(start),
+        init_from=str(start),
         batch_size=4,
         evaluate=False,
         progress=False,
@@ -75,7 +75,7 @@ def test_student_may_begin_with_a_trained_model(small_tones, flute, teacher_fold
         teacher=str(teacher_folder),
         student="gru-S",
         student_options=SMALL,
-        start_from=str(flute),
+        init_from=str(flute),
         dataset=small_tones.path,
         out=tmp_path / "run",
         steps=1,
@@ -94,13 +94,13 @@ def test_student_may_begin_with_a_trained_model(small_tones, flute, teacher_fold
 def test_synth_and_dropout_may_be_others(small_tones, teacher_folder, tmp_path):
     options = {"input_size": 8, "channels": 8, "output_size": 8, "blocks": 2, "reverb_length": 100, "dropout": 0.0}
     common = {"dataset": small_tones.path, "steps": 1, "batch_size": 4, "evaluate": False, "progress": False}
-    done = train(model="tcn-S", model_options=options, out=tmp_path / "run", start_from=str(teacher_folder), **common)
+    done = train(model="tcn-S", model_options=options, out=tmp_path / "run", init_from=str(teacher_folder), **common)
     assert resolve.load(done.folder).synth.reverb.noise.numel() == 100
 
 
 def test_other_networks_are_refused_before_anything_is_written(small_tones, flute, tmp_path):
     with pytest.raises(ConfigError, match="built otherwise"):
-        train(model="gru-S", dataset=small_tones.path, out=tmp_path / "run", start_from=str(flute), steps=1)
+        train(model="gru-S", dataset=small_tones.path, out=tmp_path / "run", init_from=str(flute), steps=1)
     with pytest.raises(ModelNotFoundError):
         begin(small_tones, tmp_path / "run", "gru-S-nobody", steps=1)
     assert not (tmp_path / "run").exists()

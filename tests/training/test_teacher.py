@@ -1,4 +1,5 @@
 import pytest
+from flat_calls import distill
 from torch.utils.data import default_collate
 
 from zoo import resolve
@@ -7,25 +8,9 @@ from zoo.losses.distillation import OutputAudio, Reconstruction
 from zoo.models.loading import load_folder
 from zoo.models.model import create
 from zoo.storage import checkpoint
-from zoo.training.loop import distill
-from zoo.training.settings import Settings
+from zoo.training.config import OptimizerConfig
 from zoo.training.task import Task
 from zoo.training.teacher import Teacher, find_teacher
-
-SETTINGS = Settings(
-    steps=1,
-    batch_size=4,
-    learning_rate=1e-3,
-    lr_decay=0.98,
-    lr_decay_steps=10,
-    gradient_clip=3.0,
-    early_stopping=None,
-    validate_every=None,
-    seed=0,
-    accelerator="cpu",
-    precision="32-true",
-    num_workers=0,
-)
 
 
 @pytest.fixture
@@ -41,12 +26,12 @@ def batch(small_tones):
 
 def test_teacher_is_frozen_and_no_part_of_the_task(teacher):
     student = create("gru-S", hidden_size=8, reverb_length=200)
-    task = Task(student, [Reconstruction(), OutputAudio()], SETTINGS, teacher)
+    task = Task(student, [Reconstruction(), OutputAudio()], teacher)
     assert not teacher.model.training
     assert not any(p.requires_grad for p in teacher.model.parameters())
     mine = {id(p) for p in teacher.model.parameters()}
     assert not mine & {id(p) for p in task.parameters()}
-    grouped = task.configure_optimizers()["optimizer"].param_groups
+    grouped = task.optimizer(OptimizerConfig()).param_groups
     assert not mine & {id(p) for group in grouped for p in group["params"]}
     assert sum(p.numel() for group in grouped for p in group["params"]) == student.num_parameters
     assert not any("teacher" in name for name in task.state_dict())
@@ -56,7 +41,7 @@ def test_teacher_is_frozen_and_no_part_of_the_task(teacher):
 
 def test_student_is_in_eval_mode_while_it_is_validated(teacher, batch):
     student = create("tcn-S", channels=8, blocks=2, reverb_length=200)  # with dropout
-    task = Task(student, [Reconstruction(), OutputAudio()], SETTINGS, teacher).train()
+    task = Task(student, [Reconstruction(), OutputAudio()], teacher).train()
     first, second = task.evaluate_losses([batch]), task.evaluate_losses([batch])
     assert first == second
     assert task.training

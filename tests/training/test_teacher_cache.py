@@ -3,6 +3,7 @@ import multiprocessing
 
 import pytest
 import torch
+from flat_calls import distill
 from torch.utils.data import default_collate
 
 from zoo import resolve
@@ -11,12 +12,11 @@ from zoo.losses.distillation import Control, Feature, OutputAudio, Reconstructio
 from zoo.models.loading import load_folder
 from zoo.models.model import create
 from zoo.registry import paths
+from zoo.storage.cache_folder import LIMIT_VARIABLE
 from zoo.training.batches import fixed_noise
-from zoo.training.cache_folder import LIMIT_VARIABLE
-from zoo.training.history import read_history
-from zoo.training.loop import distill
+from zoo.training.checkpoints import read_history
 from zoo.training.teacher import Teacher
-from zoo.training.teacher_cache import ROWS, Part, draws_of
+from zoo.training.teacher_cache import ROWS, Part, noise_seeds_of
 
 FIELDS = frozenset({"audio", "dry", "hidden", "controls", "scaled_controls"})
 SMALL = {"hidden_size": 8, "reverb_length": 200}
@@ -27,9 +27,9 @@ def teacher(teacher_folder):
     return Teacher(load_folder(teacher_folder), found=resolve.find(teacher_folder))
 
 
-def parts(dataset, *, fields=FIELDS, draws=4):
+def parts(dataset, *, fields=FIELDS, noise_seeds=4):
     segments = dataset.split("train")
-    return [Part("train", segments, range(len(segments)), frozenset(fields), draws)]
+    return [Part("train", segments, range(len(segments)), frozenset(fields), noise_seeds)]
 
 
 def filled(teacher, dataset, **options):
@@ -78,13 +78,13 @@ def test_losses_are_the_same_with_and_without_the_cache(teacher, small_tones, ba
     torch.testing.assert_close(torch.stack(cached), torch.stack(plain), rtol=1e-5, atol=0)
 
 
-def test_draws_differ_and_are_taken_in_turns(teacher, small_tones, batch):
+def test_noises_differ_and_are_taken_in_turns(teacher, small_tones, batch):
     filled(teacher, small_tones)
     dry = [teacher.give(batch, {"dry"}, epoch=epoch).dry for epoch in range(5)]
     assert torch.equal(dry[0], dry[4])
     for epoch in (1, 2, 3):
         assert (dry[0] - dry[epoch]).abs().amax(1).min() > 1e-4
-    assert draws_of([0, 1, 7], 2, 4) == [2, 3, 1]
+    assert noise_seeds_of([0, 1, 7], 2, 4) == [2, 3, 1]
 
 
 def test_only_what_is_needed_is_kept_and_another_loss_adds_to_it(teacher, small_tones, batch):
@@ -100,7 +100,7 @@ def test_only_what_is_needed_is_kept_and_another_loss_adds_to_it(teacher, small_
     assert given.hidden.shape[:2] == batch["f0_hz"].shape
 
 
-def test_synth_without_noise_is_kept_in_one_draw(teacher, small_tones, batch):
+def test_synth_without_noise_is_kept_once(teacher, small_tones, batch):
     for name in ("noise_bands",):
         torch.nn.init.constant_(teacher.model.decoder.head.controls[name].bias, -1e4)
         torch.nn.init.zeros_(teacher.model.decoder.head.controls[name].weight)
@@ -240,12 +240,12 @@ def test_run_too_short_to_see_every_segment_computes_no_cache(small_tones, teach
 
 
 def test_full_disk_costs_the_cache_and_not_the_run(small_tones, teacher_folder, tmp_path, monkeypatch, caplog):
-    from zoo.training import cache_shards
+    from zoo.storage import tensor_shards
 
     def full(path, data):
         raise OSError(28, "No space left on device", str(path))
 
-    monkeypatch.setattr(cache_shards, "write_atomically", full)
+    monkeypatch.setattr(tensor_shards, "write_atomically", full)
     done = run(small_tones, teacher_folder, tmp_path / "run", steps=2, batch_size=100, evaluate=False)
     assert done.steps == 2
     assert "could not be completed" in caplog.text

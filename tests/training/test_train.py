@@ -9,7 +9,7 @@ import pytest
 from zoo import resolve
 from zoo.train import main
 
-SMALL = ["--set", "train.model_options={'hidden_size': 8, 'reverb_length': 200}", "--set", "train.progress=False"]
+SMALL = ["--set", "train.model_options={'hidden_size': 8, 'reverb_length': 200}", "--no-progress"]
 QUICK = ["--gin", "train/gru-S", "--set", "STEPS=2", "--set", "BATCH_SIZE=4", *SMALL, "--set", "train.evaluate=False"]
 
 
@@ -18,7 +18,7 @@ def test_train_writes_a_run_and_its_gin_files(small_tones, tmp_path, capsys):
     assert main([*QUICK, "--set", f"DATASET='{small_tones.path}'", "--out", str(out)]) == 0
     assert resolve.load(out).name == "gru-S-tones"
     assert f"DATASET = '{small_tones.path}'" in (out / "config.gin").read_text()
-    assert "train.precision = '32-true'" in (out / "operative.gin").read_text()
+    assert "trainer.precision = '32-true'" in (out / "operative.gin").read_text()
 
 
 def test_resume_needs_only_the_folder(small_tones, tmp_path):
@@ -72,7 +72,7 @@ def test_ctrl_c_leaves_a_run_that_can_be_resumed(small_tones, tmp_path):
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert f"python -m zoo.train --resume --out {out}" in said
+    assert f"zoo train --resume --out {out}" in said
     assert "Traceback" not in said
     assert "\x1b" not in said
     assert resolve.load(out).name == "gru-S-tones"
@@ -81,6 +81,6 @@ def test_ctrl_c_leaves_a_run_that_can_be_resumed(small_tones, tmp_path):
 def test_help_is_quick_and_has_examples():
     command = [sys.executable, "-X", "importtime", "-m", "zoo.train", "--help"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert "python -m zoo.train --gin train/" in done.stdout
+    assert "zoo train --gin train/" in done.stdout
     assert " torch\n" not in done.stderr
     assert "lightning" not in done.stderr

@@ -6,6 +6,7 @@ import threading
 
 import pytest
 import torch
+from flat_calls import distill, train
 from stopping import stopped_at
 
 from zoo import resolve
@@ -13,9 +14,8 @@ from zoo.errors import CheckpointError, ConfigError, DatasetError, ModelNotFound
 from zoo.losses.distillation import FunctionMatching, Loss, OutputAudio, Reconstruction
 from zoo.models.loading import load_folder
 from zoo.storage.config import read_config
-from zoo.training import fitting
-from zoo.training.loop import distill, train
-from zoo.training.running import default_interval
+from zoo.training import fit
+from zoo.training.fit import default_interval
 
 SMALL = {"hidden_size": 8, "reverb_length": 200}
 QUICK = {"model": "gru-S", "model_options": SMALL, "evaluate": False, "progress": False, "accelerator": "cpu"}
@@ -38,6 +38,7 @@ def test_run_has_every_file(small_tones, teacher_folder, tmp_path):
     files = {p.relative_to(done.folder).as_posix() for p in done.folder.rglob("*") if p.is_file()}
     assert files == {
         "model.safetensors",
+        "golden.safetensors",
         "config.json",
         "README.md",
         "metrics.json",
@@ -134,6 +135,20 @@ def test_resume_may_go_further_but_not_otherwise(small_tones, tmp_path):
         train(**{**options, "model_options": {**SMALL, "hidden_size": 9}}, steps=6, resume=True)
 
 
+def test_run_that_an_earlier_version_began_goes_on(small_tones, teacher_folder, tmp_path):
+    options = {"teacher": str(teacher_folder), "student": "gru-S", "student_options": SMALL, "evaluate": False}
+    options |= {"dataset": small_tones.path, "batch_size": 4, "accelerator": "cpu", "progress": False}
+    distill(**options, steps=1, out=tmp_path / "run")
+    last = tmp_path / "run" / "checkpoints" / "last.ckpt"
+    content = torch.load(last, weights_only=True)
+    begun = content["identity"]
+    begun["teacher_draws"] = begun.pop("teacher_noise_seeds")
+    for name in ("init_from", "teacher_reverb", "synth_learning_rate"):  # it knew none of these where they are off
+        del begun[name]
+    torch.save(content, last)
+    assert distill(**options, steps=2, out=tmp_path / "run", resume=True).steps == 2
+
+
 def test_resuming_a_finished_run_finishes_it_again(small_tones, tmp_path):
     options = {**QUICK, "dataset": small_tones.path, "batch_size": 4, "out": tmp_path / "run", "steps": 2}
     train(**options)
@@ -223,8 +238,8 @@ def test_full_disk_leaves_the_run_as_it_was(small_tones, tmp_path, monkeypatch):
             raise OSError(28, "No space left on device", str(run))
         return original(state, run)
 
-    original = fitting.save_state
-    monkeypatch.setattr(fitting, "save_state", full)
+    original = fit.save_state
+    monkeypatch.setattr(fit, "save_state", full)
     with pytest.raises(OSError, match="No space"):
         train(**QUICK, dataset=small_tones.path, steps=8, validate_every=2, out=tmp_path / "run")
     assert torch.load(tmp_path / "run/checkpoints/last.ckpt", weights_only=True)["step"] == 2
@@ -254,7 +269,7 @@ def test_training_stops_early_when_nothing_is_gained(small_tones, tmp_path):
         losses=[Rising()],
         out=tmp_path / "run",
     )
-    assert done.steps == fitting.PATIENT_VALIDATIONS
+    assert done.steps == fit.PATIENT_VALIDATIONS
     assert done.best_step == 0
 
 

@@ -8,11 +8,11 @@ from typing import Any
 import yaml
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
-from zoo.cards.labels import METRICS, SPEED
 from zoo.cards.safe_yaml import check_yaml, read_card
 from zoo.errors import CheckpointError
 from zoo.hub.client import LIBRARY
 from zoo.storage.config import ModelConfig
+from zoo.storage.results import SPEED, metric
 from zoo.storage.run_files import CARD
 
 OWN_KEY = "ddsp_zoo"
@@ -66,8 +66,8 @@ def _results(config: ModelConfig, metrics: dict[str, Any]) -> list[EvalResult]:
             dataset_type="recordings",
             dataset_name=dataset,
             metric_type=name,
-            metric_name={**METRICS, SPEED: "real-time factor (one thread)"}.get(name, name),
-            metric_value=round(float(value["mean"]), 4),
+            metric_name="real-time factor (one thread)" if name == SPEED else metric(name).title,
+            metric_value=round(metric(name).scale * float(value["mean"]), 4),
         )
         for name, value in metrics.get("student", {}).items()
     ]

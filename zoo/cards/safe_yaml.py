@@ -10,7 +10,7 @@ from pathlib import Path
 import yaml
 from huggingface_hub.repocard import REGEX_YAML_BLOCK
 
-from zoo.checks.bounded_files import read_bounded
+from zoo.checks.text_files import read_bounded
 from zoo.errors import CheckpointError
 
 MOST_CARD_BYTES = 2 * 2**20
@@ -26,8 +26,8 @@ def read_card(path: Path) -> str:
     Raises:
         CheckpointError: It is no UTF-8 text, a folder, or too large.
     """
-    remedy = "Save it as UTF-8, or remove it: python -m zoo card RUN writes it anew."
-    return read_bounded(path, most_bytes=MOST_CARD_BYTES, error=CheckpointError, remedy=remedy)
+    fix = "Save it as UTF-8, or remove it: zoo card RUN writes it anew."
+    return read_bounded(path, most_bytes=MOST_CARD_BYTES, error=CheckpointError, fix=fix)
 
 
 def check_yaml(card: str, *, where: str) -> None:

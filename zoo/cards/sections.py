@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from zoo import registry
-from zoo.cards.labels import ARMS, METRICS, OVER_THE_SET, SPEED
 from zoo.cards.markdown import address, code, inline
 from zoo.registry import paths
 from zoo.storage.config import ModelConfig
 from zoo.storage.lineage import attributions, public_reference, rounding_difference_db, teachers_of
+from zoo.storage.results import SPEED, SYSTEMS, Results, markdown_table, metric, rows_of, spread
 
 
 def is_shipped(folder: Path) -> bool:
@@ -26,7 +26,7 @@ def what(config: ModelConfig) -> str:
     text = (
         f"A small neural audio synthesizer that {plays}: a {inline(config.decoder.name)} network turns pitch and "
         f"loudness into the controls of a differentiable synth ({inline(config.synth.name)}). {config.sample_rate} Hz, "
-        f"{config.hop} samples a frame."
+        f"{config.hop} samples per frame."
     )
     if config.range is not None:
         text += f" It was trained on {config.range.in_words()} (98 % of the frames with a pitch)."
@@ -52,29 +52,23 @@ def needs(config: ModelConfig, *, shipped_in: Path | None = None) -> str:
     return f"Both need {packages}: `pip install {' '.join([registry.OWN_DISTRIBUTION, *plugins])}`."
 
 
-def measured(metrics: Mapping[str, Any], reference: str) -> str:
+def measured(metrics: Results, reference: str) -> str:
     """The table of measures."""
-    if not metrics:
-        return f"Not measured yet: `python -m zoo.evaluate {reference} --data DATASET`."
-    arms = [arm for arm in ARMS if metrics.get(arm)]
-    names = [*METRICS, *sorted({name for arm in arms for name in metrics[arm]} - {*METRICS, SPEED})]
-    rows = [["", *(ARMS[arm] for arm in arms)]]
-    for name in names:
-        cells = [_cell(metrics[arm].get(name)) for arm in arms]
-        if any(cells):
-            rows.append([inline(METRICS.get(name, name)), *cells])
-    counts = {value["n"] for arm in arms for name, value in metrics[arm].items() if name != SPEED}
+    labels = {**SYSTEMS, "student": "this model"}
+    shown = [measures for name, measures in metrics.items() if name in labels]
+    if not shown:
+        return f"Not measured yet: `zoo evaluate {reference} --data DATASET`."
+    rows = [[inline(cell) for cell in row] for row in rows_of(metrics, labels=labels)]
+    counts = {value["n"] for measures in shown for name, value in measures.items() if name != SPEED}
     note = (
         f"Mean ± standard deviation over {max(counts, default=0)} held-out segments; lower is better. The noise floor "
         "is the distance between two renderings of this model that differ only in their noise."
     )
-    if any(name in metrics[arm] for arm in arms for name in OVER_THE_SET):
+    if "baseline" in metrics:
+        note += " The baseline is the same model, trained without its teacher."
+    if any(metric(name).over_the_set for measures in shown for name in measures):
         note += " A Fréchet distance is one value over all segments, ± its standard error."
-    return f"{_table(rows)}\n\n{note}"
-
-
-def _cell(value: Mapping[str, Any] | None) -> str:
-    return f"{value['mean']:.3g} ± {value['std']:.2g}" if value else ""
+    return f"{markdown_table(rows)}\n\n{note}"
 
 
 def samples(folder: Path) -> str:
@@ -89,9 +83,9 @@ def samples(folder: Path) -> str:
 
 def _sample_order(path: Path) -> tuple[str, int, str]:
     """By phrase, and in it the recording, the teacher, the student: as one compares them."""
-    phrase, _, arm = path.stem.rpartition("_")
+    phrase, _, system = path.stem.rpartition("_")
     order = ("recording", "teacher", "student")
-    return phrase, order.index(arm) if arm in order else len(order), arm
+    return phrase, order.index(system) if system in order else len(order), system
 
 
 def pictures(folder: Path) -> str:
@@ -111,7 +105,7 @@ def size(parameters: int | None, size_bytes: int | None, config: ModelConfig, me
     )
     if speed := metrics.get("student", {}).get(SPEED):
         text += (
-            f" Rendering took {speed['mean']:.3g} ± {speed['std']:.1g} of the audio's own duration (whole clips, one "
+            f" Rendering took {spread(speed)} of the audio's own duration (whole clips, one "
             "thread of the machine that measured it)."
         )
     return text
@@ -150,13 +144,13 @@ def lineage(config: ModelConfig) -> str:
         f"- before that, {step} steps back: {inline(teacher.get('name'))} ({inline(public_reference(teacher))})"
         for step, teacher in enumerate(teachers_of(config)[1:], start=2)
     ]
-    files = "`config.gin` beside this card is the whole recipe; `python -m zoo reproduce` runs it again."
+    files = "`config.gin` beside this card is the whole recipe; `zoo reproduce` runs it again."
     return "\n".join(lines) + f"\n\n{files}"
 
 
 def licence(stated: str | None, config: ModelConfig) -> str:
     """The licence, and those who must be named."""
-    text = code(stated) if stated else "Not stated yet: `python -m zoo card RUN --licence cc-by-4.0`."
+    text = code(stated) if stated else "Not stated yet: `zoo card RUN --licence cc-by-4.0`."
     if authors := attributions(config):
         text += "\n\nMade from recordings by:\n\n" + "\n".join(f"- {inline(line)}" for line in authors)
     return text
@@ -168,9 +162,3 @@ def _plain(value: object) -> str:
     if isinstance(value, dict | list):
         return json.dumps(value, sort_keys=True)
     return str(value)
-
-
-def _table(rows: Iterable[list[str]]) -> str:
-    head, *rest = rows
-    lines = [head, ["---"] * len(head), *rest]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)

@@ -9,16 +9,17 @@ from huggingface_hub import ModelCard
 
 from zoo.cards import sections
 from zoo.cards.metadata import make_metadata, read_metadata
-from zoo.cards.notes import mark_notes, read_notes
 from zoo.cards.safe_yaml import read_card
 from zoo.hub.source import read_source
 from zoo.registry.requirements import library
 from zoo.storage.config import ModelConfig
 from zoo.storage.files import write_atomically
-from zoo.storage.info import describe_folder
 from zoo.storage.run_files import CARD
+from zoo.storage.store import describe_folder
 
 _TEMPLATE = Path(__file__).with_name("template.md")
+_BEGIN_NOTES = "<!-- your notes: what stands between these two lines stays when the card is made anew -->"
+_END_NOTES = "<!-- end of your notes -->"
 
 
 def write_card(folder: str | Path, *, licence: str | None = None) -> Path:
@@ -69,7 +70,7 @@ def card_text(
     own_card = read_card(path) if path.exists() else ""
     cards = [card for card in (own_card, *other_cards) if card]
     licence = licence or next(filter(None, (_stated_licence(card, str(path)) for card in cards)), None)
-    notes = next(filter(None, map(read_notes, cards)), "")
+    notes = next(filter(None, map(_notes_of, cards)), "")
     known = describe_folder(folder)
     config = config or known.config
     data = make_metadata(config, known.metrics, licence=licence, repo_id=repo_id)
@@ -82,7 +83,7 @@ def card_text(
         template_path=str(_TEMPLATE),
         name=config.name,
         what=sections.what(config),
-        notes=mark_notes(notes),
+        notes="\n".join(filter(None, (_BEGIN_NOTES, notes, _END_NOTES))),
         reference=reference,
         sample_rate=config.sample_rate,
         needs=sections.needs(config, shipped_in=shipped_in),
@@ -99,3 +100,10 @@ def card_text(
 def _stated_licence(card: str, where: str) -> str | None:
     stated = read_metadata(card, where=where).get("license")
     return stated if isinstance(stated, str) else None
+
+
+def _notes_of(card: str) -> str:
+    """What a person wrote between the markers of a card; empty for a card without them."""
+    _, begin, rest = card.partition(_BEGIN_NOTES)
+    text, end, _ = rest.partition(_END_NOTES)
+    return text.strip("\n") if begin and end else ""

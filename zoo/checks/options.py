@@ -85,13 +85,13 @@ def type_fault(name: str, value: object, types: type | tuple[type, ...], words: 
     return None if isinstance(value, types) else f"{name} must be {words}, found {shown(value)}."
 
 
-def writable_fault(path: str | Path, what: str, *, remedy: str = "Give another place.") -> str | None:
+def writable_fault(path: str | Path, what: str, *, fix: str = "Give another place.") -> str | None:
     """Whether a file or folder can be made at a place, tried in the nearest folder that is there; None where it can.
 
     Args:
         path: The file or folder; it need not be there.
         what: What messages call it, e.g. "--out".
-        remedy: What to do where it cannot.
+        fix: What to do where it cannot.
     """
     place = Path(path).expanduser()
     try:
@@ -99,11 +99,11 @@ def writable_fault(path: str | Path, what: str, *, remedy: str = "Give another p
             place = place.parent
         folder = place if place.is_dir() else place.parent
         if place.is_file() and place != Path(path).expanduser():
-            return f"{what} {path} cannot be made: {place} is a file. {remedy}"
+            return f"{what} {path} cannot be made: {place} is a file. {fix}"
         with tempfile.TemporaryFile(dir=folder):
             return None
     except OSError as error:
-        return f"{what} {path} cannot be written ({error.strerror or error}). {remedy}"
+        return f"{what} {path} cannot be written ({error.strerror or error}). {fix}"
 
 
 def output_file_fault(path: str | Path, what: str) -> str | None:
@@ -119,3 +119,20 @@ def shown(value: object) -> str:
         return "a whole number of more than 30 digits"
     text = repr(value)
     return text if len(text) <= 100 else f"{text[:97]}..."
+
+
+def device_fault(device: object) -> str | None:
+    """Why tensors cannot be on a device, as a sentence; None where they can.
+
+    Args:
+        device: "cpu", "cuda", "cuda:1", "mps".
+    """
+    import torch
+
+    try:
+        asked = torch.device(device)  # type: ignore[call-overload]  # whatever was given
+        torch.empty(0, device=asked)
+    except (RuntimeError, TypeError, AssertionError, NotImplementedError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:200].rstrip(".")
+        return f"device {device!r} cannot be used here ({reason}). Take 'cpu'; zoo doctor says what there is."
+    return None

@@ -22,7 +22,7 @@ _DEVICE = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³])\s
 
 
 def check_path_name(
-    name: object, what: str, *, nested: bool = False, error: type[ZooError] = ConfigError, remedy: str = ""
+    name: object, what: str, *, nested: bool = False, error: type[ZooError] = ConfigError, fix: str = ""
 ) -> str:
     """Make sure that a name from outside can be joined to a folder, and stays in it.
 
@@ -35,7 +35,7 @@ def check_path_name(
         what: What messages call it, e.g. "The revision".
         nested: Whether it may have several parts with `/` between them, as a branch or a file in a repo.
         error: What to raise.
-        remedy: What to do instead, as a sentence.
+        fix: What to do instead, as a sentence.
 
     Returns:
         The name.
@@ -48,7 +48,7 @@ def check_path_name(
         assert isinstance(name, str)  # noqa: S101 - anything else has a fault
         return name
     shown = repr(name if not isinstance(name, str) or len(name) <= 80 else f"{name[:77]}...")
-    raise error(f"{what} {shown} is refused: {fault}.{f' {remedy}' if remedy else ''}")
+    raise error(f"{what} {shown} is refused: {fault}.{f' {fix}' if fix else ''}")
 
 
 def path_fault(name: object, *, nested: bool = False) -> str | None:

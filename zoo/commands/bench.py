@@ -1,4 +1,4 @@
-"""`python -m zoo bench`: what models cost to keep, to play and to train."""
+"""Measure what models cost: to keep, to play, to train."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from zoo.checks.options import number_fault, output_file_fault, refuse, whole_fault
 from zoo.commands import cli
-from zoo.commands.tables import write_table
 
 if TYPE_CHECKING:
     from zoo.models.model import Model
@@ -44,14 +43,14 @@ _COLUMNS = (
 def main(arguments: list[str]) -> int:
     """Run the command and give its exit code."""
     parser = cli.parser(
-        "python -m zoo bench",
+        "zoo bench",
         "Measure what models cost: parameters, size of the weights, operations of the network for a second of audio, "
         "the time to render whole clips over their duration and the time for blocks of 1 and 8 frames (both on one "
         "thread, as in a plugin's host), and the time of a training step.",
         [
-            "python -m zoo bench gru-S tcn-S s4-S",
-            "python -m zoo bench runs/violin --no-training",
-            "python -m zoo bench gru-S gru-L --csv models.csv --markdown models.md",
+            "zoo bench gru-S tcn-S s4-S",
+            "zoo bench runs/violin --no-training",
+            "zoo bench gru-S gru-L --csv models.csv --markdown models.md",
         ],
     )
     parser.add_argument("models", nargs="+", metavar="MODEL", help="a name, a run's folder, a Hub id, an architecture")
@@ -96,14 +95,14 @@ def main(arguments: list[str]) -> int:
             )
         )
     rows = [TITLES, *(cells(cost) for cost in found)]
-    write_table(rows)
+    cli.write_table(rows)
     if options.csv:
         _write_csv(found, Path(options.csv))
     if options.markdown:
+        from zoo.storage import markdown_table
         from zoo.storage.files import write_atomically
-        from zoo.training.results import table
 
-        write_atomically(options.markdown, f"{_where()}\n\n{table(rows)}\n")
+        write_atomically(options.markdown, f"{_where()}\n\n{markdown_table(rows)}\n")
     return 0
 
 

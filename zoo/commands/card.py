@@ -1,4 +1,4 @@
-"""`python -m zoo card`: write a run's card."""
+"""Make a run's card anew."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from zoo.storage.locks import hold
 def main(arguments: list[str]) -> int:
     """Run the command and give its exit code."""
     parser = cli.parser(
-        "python -m zoo card",
+        "zoo card",
         "Make the card of a run anew (its README.md) from what is in its folder. What you wrote between the card's two "
         "comment lines stays, and so does its licence.",
-        ["python -m zoo card runs/my-flute", "python -m zoo card runs/my-flute --licence cc-by-4.0"],
+        ["zoo card runs/my-flute", "zoo card runs/my-flute --licence cc-by-4.0"],
     )
     parser.add_argument("run", help="a run's folder, or a name in your store")
     parser.add_argument("--licence", "--license", metavar="ID", help="state a licence: its identifier on the Hub")

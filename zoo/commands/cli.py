@@ -1,4 +1,4 @@
-"""What all commands share: parsers with examples, and errors without tracebacks."""
+"""What all commands share: parsers with examples, tables, and errors without tracebacks."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 
-from zoo.checks.plain_text import shown_plainly
+from zoo.checks.plain_text import one_line, shown_plainly
 from zoo.commands.streams import usable_streams
 from zoo.errors import ZooError
 from zoo.executors.parent_watch import watch_parent
@@ -18,7 +18,7 @@ def parser(prog: str, description: str, examples: Sequence[str] = ()) -> argpars
     """Make a command's parser, with `--debug` and its examples below the options.
 
     Args:
-        prog: What the user types, e.g. "python -m zoo.prepare".
+        prog: What the user types, e.g. "zoo prepare".
         description: What it does, in a sentence or a few.
         examples: Command lines that work.
     """
@@ -29,6 +29,23 @@ def parser(prog: str, description: str, examples: Sequence[str] = ()) -> argpars
     made.color = False  # type: ignore[attr-defined]  # of Python 3.14; what is written is plain
     made.add_argument("--debug", action="store_true", help="show the traceback of an error")
     return made
+
+
+def add_hub_options(parser: argparse.ArgumentParser) -> None:
+    """Add `--token` and `--endpoint`, for commands that speak with the Hub."""
+    parser.add_argument("--token", help="of your Hub account (default: the saved login, see: hf auth login)")
+    parser.add_argument("--endpoint", metavar="URL", help="another Hub than huggingface.co (default: $HF_ENDPOINT)")
+
+
+def write_table(rows: Sequence[Sequence[str]]) -> None:
+    """Write rows to stdout, columns aligned; nothing is cut, for other programs read it too.
+
+    A cell is one line, whatever text of others it holds: no row can be made up.
+    """
+    from zoo.storage import text_table
+
+    table = text_table([[one_line(cell) for cell in row] for row in rows])
+    sys.stdout.write(f"{table}\n")
 
 
 def run(main: Callable[[list[str]], int | None], argv: Sequence[str] | None = None) -> int:
@@ -55,15 +72,15 @@ def _run(main: Callable[[list[str]], int | None], arguments: list[str], *, debug
         sys.stdout.flush()  # what it finds is told here, not when Python ends
         return code
     except KeyboardInterrupt:
-        return _complain("Stopped.", 130)
+        return _fail("Stopped.", 130)
     except ZooError as error:
         if debug:
             sys.stderr.write(traceback.format_exc())
-        return _complain(f"error: {error}", error.exit_code)
+        return _fail(f"error: {error}", error.exit_code)
     except OSError as error:
         if debug:
             sys.stderr.write(traceback.format_exc())
-        return _complain(f"error: {_explain(error)}", 1)
+        return _fail(f"error: {_explain(error)}", 1)
 
 
 def _explain(error: OSError) -> str:
@@ -76,6 +93,6 @@ def _explain(error: OSError) -> str:
     return f"{error.strerror or error}{where}"
 
 
-def _complain(message: str, code: int) -> int:
+def _fail(message: str, code: int) -> int:
     sys.stderr.write(f"{message}\n")
     return code

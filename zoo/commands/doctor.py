@@ -1,4 +1,4 @@
-"""`python -m zoo doctor`: what is installed here, what works, and where things lie.
+"""Say what is installed, what works here, and where things lie.
 
 It must give an answer where zoo itself does not work, so nothing but the standard library and zoo's own light modules
 is imported before it is being examined, and whatever an examination raises is part of the answer.
@@ -28,8 +28,8 @@ from zoo.errors import ZooError, listing
 if TYPE_CHECKING:
     from zoo.commands.installed import Plugin
 
-PROG = "python -m zoo doctor"
-EXAMPLES = [PROG, f"{PROG} --json > doctor.json", f"{PROG} --check && python -m zoo.train --gin train/gru-S.gin"]
+PROG = "zoo doctor"
+EXAMPLES = [PROG, f"{PROG} --json > doctor.json", f"{PROG} --check && zoo train --gin train/gru-S.gin"]
 
 OWN = ("ddsp-zoo", "ddsp-zoo-kernels")
 
@@ -69,7 +69,7 @@ class Report:
         """Kind and name of plugins' components that cannot be had -> why."""
         return {which: why for plugin in self.plugins for which, why in plugin.failures.items()}
 
-    def blame(self, cause: str, problem: str) -> None:
+    def add_problem(self, cause: str, problem: str) -> None:
         """Add a problem, unless its cause is another one's already: what is broken breaks all that needs it."""
         if cause not in self._causes:
             self._causes.add(cause)
@@ -112,7 +112,7 @@ class Report:
     def _conclusion(self) -> Iterator[str]:
         yield from (f"problem: {problem}" for problem in self.problems)
         if self.broken_plugins:
-            yield f"broken plugins: {', '.join(self.broken_plugins)} (python -m zoo plugins says why)"
+            yield f"broken plugins: {', '.join(self.broken_plugins)} (zoo plugins says why)"
         if not self.problems:
             yield "All that zoo needs works here."
 
@@ -126,6 +126,7 @@ def examine() -> Report:
         "devices": _devices,
         "kernels": _kernels,
         "folders": environment.folders,
+        "golden audio": environment.golden_audio,
         "components": _components,
         "pitch": environment.pitch_trackers,
         "plugins": environment.plugins,
@@ -138,13 +139,15 @@ def examine() -> Report:
             try:
                 report.sections[section] = look(report)
             except Exception as error:  # noqa: BLE001 - whatever is broken here, the other sections are still of use
-                cause = _say(error)
+                cause = _describe(error)
                 report.sections[section] = {"failed": cause}
-                report.blame(cause, f"The {section} cannot be examined ({cause}). Type, {environment.INSTALL_OWN}")
+                report.add_problem(
+                    cause, f"The {section} cannot be examined ({cause}). Type, {environment.INSTALL_OWN}"
+                )
     return report
 
 
-def _say(error: BaseException) -> str:
+def _describe(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}"
 
 
@@ -200,20 +203,20 @@ def _state_of(name: str, wanted: str, report: Report) -> str:
         report.problems.append(f"{name} is not installed. Type: {install}")
         return "not installed"
     fits = SpecifierSet(wanted).contains(version, prereleases=True)
-    said = version if fits else f"{version}, but zoo needs {wanted}"
+    state = version if fits else f"{version}, but zoo needs {wanted}"
     problem = "" if fits else f"{name} {version} is not a version that zoo works with ({wanted}). Type: {install}"
     cause = f"the version of {name}"
     try:
         importlib.import_module(_IMPORT_NAMES.get(name, name.replace("-", "_")))
     except Exception as error:  # noqa: BLE001 - a native library that does not fit raises anything
-        cause = _say(error)
-        said = f"{said}, cannot be imported: {cause}"
+        cause = _describe(error)
+        state = f"{state}, cannot be imported: {cause}"
         if name in _NEVER_IMPORTED:
-            return f"{said}{_UNUSED}"
+            return f"{state}{_UNUSED}"
         problem = problem or f"{name} {version} cannot be imported ({cause}). Type: {install} --force-reinstall"
     if problem:
-        report.blame(cause, problem)
-    return said
+        report.add_problem(cause, problem)
+    return state
 
 
 def _optional(_: Report) -> dict[str, str]:
@@ -290,14 +293,14 @@ def _components(report: Report) -> dict[str, str]:
                 if (kind, name) in failures:
                     broken[f"{known.singular} {name}"] = failures[kind, name]
                     if any(offer.distribution == registry.OWN_DISTRIBUTION for offer in offers):  # a clash with zoo's
-                        report.blame(failures[kind, name], failures[kind, name])
+                        report.add_problem(failures[kind, name], failures[kind, name])
                 continue
             try:
                 known.get(name)
             except ZooError as error:
                 broken[f"{known.singular} {name}"] = str(error)
                 if any(offer.distribution == registry.OWN_DISTRIBUTION for offer in offers):
-                    report.blame(_say(error.__cause__ or error), str(error))
+                    report.add_problem(_describe(error.__cause__ or error), str(error))
     return {**{who: listing(names) for who, names in sorted(brought.items())}, **broken}
 
 

@@ -1,21 +1,20 @@
-"""`python -m zoo fetch`: get a model from the Hub."""
+"""Get a model from the Hugging Face Hub."""
 
 from __future__ import annotations
 
 import sys
 
 from zoo.commands import cli
-from zoo.commands.hub_options import add_hub_options
 
 
 def main(arguments: list[str]) -> int:
     """Run the command and give its exit code."""
     parser = cli.parser(
-        "python -m zoo fetch",
+        "zoo fetch",
         "Get all files of a model on the Hub, and say where they are. What was fetched once loads without a network.",
         [
-            "python -m zoo fetch org/gru-L-flute",
-            "python -m zoo fetch org/gru-L-flute@v1 --name gru-L-flute   # from then on: zoo.load('gru-L-flute')",
+            "zoo fetch org/gru-L-flute",
+            "zoo fetch org/gru-L-flute@v1 --name gru-L-flute   # from then on: zoo.load('gru-L-flute')",
         ],
     )
     parser.add_argument("model", help="org/name, or org/name@revision: a branch, tag or commit")
@@ -26,7 +25,7 @@ def main(arguments: list[str]) -> int:
         "--cache-dir", metavar="FOLDER", help="where fetched files are kept (default: the Hub's own cache)"
     )
     parser.add_argument("--offline", action="store_true", help="ask nobody, take what was fetched before")
-    add_hub_options(parser)
+    cli.add_hub_options(parser)
     options = parser.parse_args(arguments)
     from zoo.resolve import fetch
 

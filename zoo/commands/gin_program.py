@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import argparse
-import inspect
 import logging
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from zoo.commands import cli
 from zoo.errors import ConfigError
 from zoo.gin_config.files import shipped_gin_files
+
+if TYPE_CHECKING:
+    from zoo.checks.settings import Config
+    from zoo.gin_config.configure import Configuration
 
 
 def parser(prog: str, description: str, examples: Sequence[str]) -> argparse.ArgumentParser:
@@ -23,6 +26,7 @@ def parser(prog: str, description: str, examples: Sequence[str]) -> argparse.Arg
     made.add_argument("--resume", action="store_true", help="go on with the run in --out, exactly where it was")
     made.add_argument("--name", metavar="NAME", help="enter the finished run into the local store, e.g. as gru-L-flute")
     made.add_argument("--force", action="store_true", help="replace the model of that --name in the local store")
+    made.add_argument("--no-progress", dest="progress", action="store_const", const=False, help="show no progress")
     return made
 
 
@@ -48,30 +52,14 @@ def add_gin_options(parser: argparse.ArgumentParser) -> None:
 
 
 def main_functions() -> dict[str, Callable[..., Any]]:
-    """The functions that gin files set arguments of; every program knows all of them, so that files can be shared."""
-    from zoo.datasets.preparation.recipe import prepare
+    """What gin files set arguments of; every program knows all of it, so that files can be shared."""
+    from zoo.datasets import PrepareConfig
+    from zoo.training import config
     from zoo.training.evaluation import evaluate
-    from zoo.training.grid import grid
-    from zoo.training.loop import distill, train
 
-    return {"train": train, "distill": distill, "prepare": prepare, "evaluate": evaluate, "grid": grid}
-
-
-def check_run(command: str, arguments: Mapping[str, Any]) -> None:
-    """Check the arguments of a run that another process is going to make, before any is started.
-
-    Args:
-        command: "train" or "distill".
-        arguments: As gin files give them; the rest is the function's defaults.
-
-    Raises:
-        ConfigError: Some do not fit.
-    """
-    from zoo.training.arguments import check_arguments
-
-    parameters = inspect.signature(main_functions()[command]).parameters.values()
-    defaults = {p.name: p.default for p in parameters if p.default is not p.empty}
-    check_arguments({**defaults, **arguments})
+    shared = {"optimizer": config.OptimizerConfig, "trainer": config.TrainerConfig, "run": config.RunConfig}
+    runs = {"train": config.TrainConfig, "distill": config.DistillConfig}
+    return {**shared, **runs, "prepare": PrepareConfig, "evaluate": evaluate}
 
 
 def typed_arguments(
@@ -119,8 +107,9 @@ def run(command: str, options: argparse.Namespace, *, outside: bool = False) -> 
         outside: The gin files come from elsewhere; see `zoo.gin_config.configure.configure`.
 
     Raises:
-        ZooError: Whatever does not fit; see `zoo.gin_config.configure.configure` and `zoo.training.loop`.
+        ZooError: Whatever does not fit; see `zoo.gin_config.configure.configure` and `zoo.training`.
     """
+    from zoo import training
     from zoo.gin_config.configure import configure
 
     files = list(options.gin)
@@ -135,25 +124,47 @@ def run(command: str, options: argparse.Namespace, *, outside: bool = False) -> 
         shipped = ", ".join(name for name in shipped_gin_files() if name.startswith((command, "quickstart")))
         raise ConfigError(f"Say what to do: --gin FILE. Shipped files: {shipped}.")
     show_messages()
-    functions = main_functions()
-    configuration = configure(files, options.bindings, functions=functions, outside=outside)
-    # What the command line leaves open is left to the files.
-    given = {name: getattr(options, name) for name in ("out", "name") if getattr(options, name) is not None}
-    given |= {name: True for name in ("resume", "force") if getattr(options, name)}
-    arguments = configuration.arguments(command, **given)
-    arguments["records"] = {"config.gin": configuration.config, "operative.gin": configuration.operative}
-    functions[command](**arguments)
+    configuration = configure(files, options.bindings, functions=main_functions(), outside=outside)
+    config = configuration.make(command)
+    records = {"config.gin": configuration.config, "operative.gin": configuration.operative}
+    function: Any = {"train": training.train, "distill": training.distill}[command]
+    function(
+        config,
+        out=options.out,
+        name=options.name,
+        resume=options.resume,
+        force=options.force,
+        progress=options.progress,
+        records=lambda own: (
+            records if own == config else records_of(own, configuration, command, given=config.to_flat())
+        ),
+    )
     return 0
+
+
+def records_of(own: Config, configuration: Configuration, command: str, *, given: Mapping[str, Any]) -> dict[str, str]:
+    """The gin files of a run whose configuration was derived from what gin files gave.
+
+    Args:
+        own: The run's configuration.
+        configuration: What the files gave.
+        command: That trains it: "train" or "distill".
+        given: Settings of that command as the files gave them.
+    """
+    changed = {name: value for name, value in own.to_flat().items() if name not in given or value != given[name]}
+    derived = configuration.with_settings(command, changed)
+    derived.make(command)
+    return {"config.gin": derived.config, "operative.gin": derived.operative}
 
 
 def show_messages() -> None:
     """Show zoo's log messages on stderr, as plain lines."""
-    from zoo.training.processes import is_main
+    from zoo.training.batches import is_main
 
     logger = logging.getLogger("zoo")
     # of processes that train together, the first one speaks
     logger.setLevel(logging.INFO if is_main() else logging.ERROR)
-    # `python -m zoo --verbose train` shows messages by the root logger already
+    # `zoo --verbose train` shows messages by the root logger already
     if not logging.getLogger().handlers and not any(isinstance(handler, _Lines) for handler in logger.handlers):
         logger.addHandler(_Lines())
 

@@ -1,4 +1,4 @@
-"""`python -m zoo import-thesis`: convert a checkpoint of the thesis."""
+"""Convert a checkpoint of the thesis."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from zoo.errors import ConfigError
 def main(arguments: list[str]) -> int:
     """Run the command and give its exit code."""
     parser = cli.parser(
-        "python -m zoo import-thesis",
+        "zoo import-thesis",
         "Convert a checkpoint of the thesis (Lightning .ckpt or safetensors) to a folder that zoo.load reads.",
-        ["python -m zoo import-thesis flute.ckpt --model gru-S-flute --out runs/thesis-flute"],
+        ["zoo import-thesis flute.ckpt --model gru-S-flute --out runs/thesis-flute"],
     )
     parser.add_argument("checkpoint", type=Path, help="the file; its code is never run")
     parser.add_argument("--model", required=True, help="what it is, e.g. gru-S or gru-S-flute")
@@ -39,6 +39,6 @@ def _import(options: argparse.Namespace) -> int:
     write_card(options.out)
     sys.stdout.write(
         f"{options.out}: {model.name}, {model.num_parameters:,} parameters\n"
-        f"Try it: python -m zoo synth {options.out} RECORDING.wav OUT.wav\n"
+        f"Try it: zoo synth {options.out} RECORDING.wav OUT.wav\n"
     )
     return 0

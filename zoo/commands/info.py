@@ -1,4 +1,4 @@
-"""`python -m zoo info`: what is known of a model."""
+"""Show what is known of a model."""
 
 from __future__ import annotations
 
@@ -8,21 +8,29 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from zoo.commands import cli
-from zoo.commands.tables import write_table
-from zoo.storage.config import ModelConfig
-from zoo.storage.lineage import public_reference, teachers_of
+from zoo.storage import (
+    SPEED,
+    SYSTEMS,
+    ModelConfig,
+    metric,
+    metrics_in,
+    public_reference,
+    spread,
+    systems_in,
+    teachers_of,
+)
 
 
 def main(arguments: list[str]) -> int:
     """Run the command and give its exit code."""
     parser = cli.parser(
-        "python -m zoo info",
+        "zoo info",
         "Show what is known of a model: how it is built, its size, what it was made from, how it measures.",
         [
-            "python -m zoo info gru-S",
-            "python -m zoo info runs/my-flute",
-            "python -m zoo info org/gru-S-flute --lineage",
-            "python -m zoo info runs/my-flute --json",
+            "zoo info gru-S",
+            "zoo info runs/my-flute",
+            "zoo info org/gru-S-flute --lineage",
+            "zoo info runs/my-flute --json",
         ],
     )
     parser.add_argument("model", help="a name, a run's folder, or a Hub id")
@@ -45,7 +53,7 @@ def main(arguments: list[str]) -> int:
     rows.append(("instrument", config.instrument or "none (an architecture)"))
     for part, made_of in (("decoder", config.decoder), ("synth", config.synth)):
         rows.append((part, " ".join([made_of.name, *(f"{k}={v}" for k, v in sorted(made_of.args.items()))])))
-    rows.append(("audio", f"{config.sample_rate} Hz, {config.hop} samples a frame"))
+    rows.append(("audio", f"{config.sample_rate} Hz, {config.hop} samples per frame"))
     if config.range is not None:
         highest = config.range.harmonics_under(config.sample_rate / 2)
         rows.append(
@@ -64,10 +72,17 @@ def main(arguments: list[str]) -> int:
         if isinstance(value, dict):
             value = {name: fact for name, fact in value.items() if name != "lineage"}
         rows.append((f"lineage: {key}", value if isinstance(value, str) else json.dumps(value, sort_keys=True)))
-    for arm, measures in known.metrics.items():
-        for measure, value in measures.items():
-            rows.append((f"{arm}: {measure}", f"{value['mean']:.4g} ± {value['std']:.2g} (n = {value['n']})"))
-    write_table(rows)
+    for system in systems_in(known.metrics):
+        measures = known.metrics[system]
+        for name in [*metrics_in({system: measures}), *([SPEED] if SPEED in measures else [])]:
+            title = "real-time factor" if name == SPEED else metric(name).title
+            rows.append(
+                (
+                    f"{SYSTEMS.get(system, system)}: {title}",
+                    f"{spread(measures[name], name)} (n = {measures[name]['n']})",
+                )
+            )
+    cli.write_table(rows)
     return 0
 
 
@@ -86,7 +101,7 @@ def _write_lineage(config: ModelConfig) -> None:
                 _data(teacher.get("lineage", {})),
             )
         )
-    write_table(rows)
+    cli.write_table(rows)
 
 
 def _data(lineage: Mapping[str, Any]) -> str:

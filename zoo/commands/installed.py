@@ -14,7 +14,7 @@ from zoo import registry
 from zoo.commands.plugin_trials import Failure, try_components
 from zoo.errors import PluginError, listing, near_matches
 from zoo.registry import paths
-from zoo.registry.requirements import misfit, unmet
+from zoo.registry.requirements import missing_requirements, version_conflict
 from zoo.storage import store
 
 GIN_FILES = "gin files"
@@ -58,10 +58,10 @@ def examine_plugins() -> list[Plugin]:
     for plugin in found.values():
         _name_what_it_brings(plugin)
         own = [each for each in failures if each.name in plugin.brings.get(each.kind, [])]
-        plugin.failures = {(each.kind, each.name): each.said for each in own}
-        wrong = misfit(plugin.distribution)
+        plugin.failures = {(each.kind, each.name): each.problem for each in own}
+        wrong = version_conflict(plugin.distribution)
         if wrong is not None:
-            plugin.problems.append(f"It is made for {wrong.said}. Type: {wrong.remedy}")
+            plugin.problems.append(f"It is made for {wrong.problem}. Type: {wrong.fix}")
         else:
             plugin.problems += _causes(plugin, own)
         plugin.problems += _resource_problems(plugin)
@@ -101,10 +101,10 @@ def _causes(plugin: Plugin, failures: list[Failure]) -> Iterator[str]:
         lacking = lacking or each.of_import
         if each.cause not in told:
             told.add(each.cause)
-            yield each.said
+            yield each.problem
     if not lacking:  # else what it lacks has been told already, with the import that failed for it
-        for requirement in unmet(plugin.distribution):
-            yield f"It needs {requirement.said}. Type: {requirement.remedy}"
+        for requirement in missing_requirements(plugin.distribution):
+            yield f"It needs {requirement.problem}. Type: {requirement.fix}"
 
 
 def _resource_problems(plugin: Plugin) -> Iterator[str]:

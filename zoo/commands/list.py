@@ -1,32 +1,30 @@
-"""`python -m zoo list`: what models there are."""
+"""List models: architectures, and trained ones here or on the Hub."""
 
 from __future__ import annotations
 
 import argparse
 
 from zoo.commands import cli
-from zoo.commands.hub_options import add_hub_options
-from zoo.commands.tables import write_table
 from zoo.errors import ConfigError, ModelNotFoundError, near_matches
 
 
 def main(arguments: list[str]) -> int:
     """Run the command and give its exit code."""
     parser = cli.parser(
-        "python -m zoo list",
+        "zoo list",
         "List models: architectures that can be built, and trained models on this machine or on the Hub.",
         [
-            "python -m zoo list",
-            "python -m zoo list 'gru-*'",
-            "python -m zoo list --pretrained",
-            "python -m zoo list 'gru-*' --hub --org someone",
+            "zoo list",
+            "zoo list 'gru-*'",
+            "zoo list --pretrained",
+            "zoo list 'gru-*' --hub --org someone",
         ],
     )
     parser.add_argument("pattern", nargs="?", default="*", help="a name with the wildcards * and ? (quote it)")
     parser.add_argument("--pretrained", action="store_true", help="only models with weights on this machine")
     parser.add_argument("--hub", action="store_true", help="models on the Hugging Face Hub instead")
     parser.add_argument("--org", metavar="NAME", help="with --hub: only those of this account")
-    add_hub_options(parser)
+    cli.add_hub_options(parser)
     options = parser.parse_args(arguments)
     if options.hub:
         return _list_hub(options)
@@ -38,9 +36,9 @@ def main(arguments: list[str]) -> int:
     if not names:
         raise ModelNotFoundError(
             f"No {'trained ' if options.pretrained else ''}model is named like {options.pattern!r}."
-            f"{near_matches(options.pattern, list_models())} All of them: python -m zoo list"
+            f"{near_matches(options.pattern, list_models())} All of them: zoo list"
         )
-    write_table([("name", "status"), *statuses(names).items()])
+    cli.write_table([("name", "status"), *statuses(names).items()])
     return 0
 
 
@@ -52,10 +50,9 @@ def _list_hub(options: argparse.Namespace) -> int:
     if not found:
         whose = f" of {options.org}" if options.org else ""
         raise ModelNotFoundError(
-            f"The Hub has no model of zoo{whose} that is named like {options.pattern!r}. All of them: "
-            "python -m zoo list --hub"
+            f"The Hub has no model of zoo{whose} that is named like {options.pattern!r}. All of them: zoo list --hub"
         )
     rows = [("model", "downloads", "changed", "")]
     rows += [(m.repo_id, str(m.downloads), m.changed, "private" if m.private else "") for m in found]
-    write_table(rows)
+    cli.write_table(rows)
     return 0

@@ -1,4 +1,4 @@
-"""`python -m zoo new-plugin`: write a plugin package to begin with.
+"""Write a plugin package to begin with.
 
 There is one source of it, the package `plugins/zoo-example`, which the wheel carries as data: its files are copied with
 its names replaced, so what is written here is what that package's tests have tried.
@@ -21,7 +21,7 @@ from zoo.errors import ConfigError
 from zoo.registry import paths
 from zoo.storage.files import new_folder, write_atomically
 
-PROG = "python -m zoo new-plugin"
+PROG = "zoo new-plugin"
 
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 _PREFIXES = ("ddsp_zoo_", "zoo_")  # a package may be called after zoo; its components need not
@@ -159,5 +159,5 @@ def main(arguments: list[str]) -> int:
     folder = Path(options.out or options.name).expanduser()
     written = write_plugin(options.name, folder)
     sys.stdout.write("".join(f"{folder / file}\n" for file in written))
-    sys.stdout.write(f'Next:\n  pip install -e "{folder}[test]"\n  pytest "{folder}"\n  python -m zoo plugins\n')
+    sys.stdout.write(f'Next:\n  pip install -e "{folder}[test]"\n  pytest "{folder}"\n  zoo plugins\n')
     return 0

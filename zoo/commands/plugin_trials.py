@@ -39,14 +39,14 @@ class Failure:
     Attributes:
         kind: Of the component: "decoders".
         name: Its name.
-        said: The message.
+        problem: The message.
         cause: What several failures may have in common.
         of_import: Whether importing it fails, where else it is what was imported.
     """
 
     kind: str
     name: str
-    said: str
+    problem: str
     cause: str
     of_import: bool
 
@@ -75,11 +75,11 @@ def try_components(distributions: Iterable[str]) -> list[Failure]:
         entry = registry.KINDS[kind].entry(name)
         # the same module would end the next process too
         same = [each for each in todo[done:] if _module(each) == entry.module]
-        said = (
+        problem = (
             f"The {registry.KINDS[kind].singular} {name!r} of {entry.origin} cannot be imported ({entry.target}): "
             f"{end}. Tell its author, or remove that package: pip uninstall {entry.distribution}"
         )
-        found += [Failure(kind, name, said, f"{entry.module} {end}", True) for kind, name in same]
+        found += [Failure(kind, name, problem, f"{entry.module} {end}", True) for kind, name in same]
         todo = [each for each in todo[done:] if each not in same]
     return found
 
@@ -166,4 +166,4 @@ def _try(kind: str, name: str) -> Failure | None:
 
 def _cause(error: ZooError) -> str:
     cause = error.__cause__
-    return f"{type(cause).__name__}: {registry.said_by(cause)}" if cause else str(error)
+    return f"{type(cause).__name__}: {registry.message_of(cause)}" if cause else str(error)

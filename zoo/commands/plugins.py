@@ -1,4 +1,4 @@
-"""`python -m zoo plugins`: which plugin packages are installed, what they bring, and what is broken."""
+"""Say what plugin packages bring, and which of them are broken."""
 
 from __future__ import annotations
 
@@ -10,19 +10,18 @@ from dataclasses import asdict
 
 from zoo import registry
 from zoo.commands import cli
-from zoo.commands.tables import write_table
 
-NONE = "No plugins are installed. python -m zoo new-plugin NAME writes one to begin with."
+NONE = "No plugins are installed. zoo new-plugin NAME writes one to begin with."
 
 
 def main(arguments: list[str]) -> int:
     """Run the command and give its exit code."""
     parser = cli.parser(
-        "python -m zoo plugins",
+        "zoo plugins",
         "List the installed plugin packages: version, what each brings, and whether all of it can be used; if not, why "
         f"and what to type. Exits with 0 whatever it finds, unless --check is given. {registry.SAFE_MODE}=1 makes any "
         "command do without plugins.",
-        ["python -m zoo plugins", "python -m zoo plugins --check", "python -m zoo plugins --json"],
+        ["zoo plugins", "zoo plugins --check", "zoo plugins --json"],
     )
     parser.add_argument("--check", action="store_true", help="exit with 1 if a plugin is broken")
     parser.add_argument("--json", action="store_true", help="the same as JSON")
@@ -44,7 +43,7 @@ def main(arguments: list[str]) -> int:
         sys.stdout.write(f"{NONE}\n")
     else:
         rows = [("distribution", "version", "state", "brings")]
-        write_table(rows + [(each.distribution, each.version, each.state, each.describe()) for each in plugins])
+        cli.write_table(rows + [(each.distribution, each.version, each.state, each.describe()) for each in plugins])
         for each in plugins:
             for problem in each.problems:
                 sys.stdout.write(f"broken: {each.distribution} {each.version}: {problem}\n")

@@ -1,23 +1,22 @@
-"""`python -m zoo push`: send a run to the Hub."""
+"""Send a run to the Hugging Face Hub."""
 
 from __future__ import annotations
 
 import sys
 
 from zoo.commands import cli
-from zoo.commands.hub_options import add_hub_options
 
 
 def main(arguments: list[str]) -> int:
     """Run the command and give its exit code."""
     parser = cli.parser(
-        "python -m zoo push",
+        "zoo push",
         "Send a run, or a model of your store, to the Hugging Face Hub, in one commit: weights, config, card, "
         "measures, gin files, samples and plots. Checkpoints and this machine's paths stay here.",
         [
-            "python -m zoo push runs/my-flute org/gru-S-flute",
-            "python -m zoo push gru-S-flute org/gru-S-flute --private --message 'Train twice as long'",
-            "python -m zoo push runs/my-flute other/gru-S-flute --pull-request",
+            "zoo push runs/my-flute org/gru-S-flute",
+            "zoo push gru-S-flute org/gru-S-flute --private --message 'Train twice as long'",
+            "zoo push runs/my-flute other/gru-S-flute --pull-request",
         ],
     )
     parser.add_argument("run", help="a run's folder, or a name in your store")
@@ -28,7 +27,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--revision", metavar="BRANCH", help="commit to this branch; made if it is not there")
     parser.add_argument("--pull-request", action="store_true", help="open a pull request instead of committing")
     parser.add_argument("--message", help="the commit's title")
-    add_hub_options(parser)
+    cli.add_hub_options(parser)
     options = parser.parse_args(arguments)
     from zoo.resolve import push
 

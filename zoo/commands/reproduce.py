@@ -1,4 +1,4 @@
-"""`python -m zoo reproduce`: train a model again by the gin file inside its run or repo."""
+"""Train a model again, by the gin file inside its run or repo."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ _log = logging.getLogger("zoo")
 def main(arguments: list[str]) -> int:
     """Run the command and give its exit code."""
     parser = cli.parser(
-        "python -m zoo reproduce",
+        "zoo reproduce",
         "Train a model again, by the gin file inside its run or its repo on the Hub, from the very teacher that it was "
         "distilled from; then say whether the result is made the same way, and how both measure.",
         [
-            "python -m zoo reproduce org/gru-S-flute@v1 --data data/flute",
-            "python -m zoo reproduce runs/my-flute --data data/flute --out runs/my-flute-again",
-            "python -m zoo reproduce gru-M-tones --data tones",
+            "zoo reproduce org/gru-S-flute@v1 --data data/flute",
+            "zoo reproduce runs/my-flute --data data/flute --out runs/my-flute-again",
+            "zoo reproduce gru-M-tones --data tones",
         ],
     )
     parser.add_argument("model", help="a run's folder, a name, or a Hub id")
-    parser.add_argument("--data", required=True, help="the dataset: a folder that python -m zoo.prepare made, or tones")
+    parser.add_argument("--data", required=True, help="the dataset: a folder that zoo prepare made, or tones")
     parser.add_argument("--out", metavar="FOLDER", help="the new run's folder (default: runs/<model>-reproduced)")
     parser.add_argument("--teacher", help="take this teacher (default: the one that is recorded)")
     parser.add_argument("--resume", action="store_true", help="go on with the run in --out")
@@ -44,26 +44,23 @@ def main(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     from zoo.commands import gin_program
     from zoo.resolve import find
-    from zoo.storage.info import describe_folder
     from zoo.storage.lineage import teacher_reference
+    from zoo.storage.store import describe_folder
 
     gin_program.show_messages()
     found = find(options.model, every_file=True)
     config = read_config(found.folder)
     recipe = found.folder / _RECIPE
     if not recipe.is_file():
-        raise ConfigError(
-            f"{options.model} has no {_RECIPE}: it was not trained by python -m zoo.train or zoo.distill."
-        )
+        raise ConfigError(f"{options.model} has no {_RECIPE}: it was not trained by zoo train or zoo.distill.")
     describe_folder(found.folder)  # what is compared at the end must be readable before a training is spent on it
     teacher = options.teacher or teacher_reference(config)
     command = "distill" if teacher else "train"
     _compare_data(options.data, config.lineage.get("dataset", {}).get("hash"))
     # What a recipe from elsewhere says of places and of the store is not for this machine.
-    own = {"dataset": options.data, "name": None, "force": False, "resume": False, "progress": None}
-    own |= {"num_workers": 0, "devices": 1, "num_nodes": 1}
+    own = {"dataset": options.data, "num_workers": 0, "devices": 1, "num_nodes": 1}
     if teacher:
-        own |= {"teacher": teacher, "via": []}  # of a chain, the last link
+        own |= {"teacher": teacher, "assistants": []}  # it was the last assistant
     out = Path(options.out or Path("runs") / f"{config.name}-reproduced")
     done = gin_program.run(
         command,
@@ -74,6 +71,7 @@ def main(arguments: list[str]) -> int:
             name=None,
             resume=options.resume,
             force=False,
+            progress=None,
         ),
         outside=True,
     )
@@ -92,8 +90,8 @@ def _compare(original: Path, made: Path) -> str:
     """Whether both were made the same way, and how they measure."""
     from zoo.models.loading import load_folder
     from zoo.storage.checkpoint import weights_hash
-    from zoo.storage.info import describe_folder
     from zoo.storage.lineage import weights_before_rounding
+    from zoo.storage.store import describe_folder
 
     first, second = (read_config(folder) for folder in (original, made))
     lines = [f"original: {original}", f"reproduced: {made}"]

@@ -1,10 +1,10 @@
-"""`python -m zoo synth`: timbre transfer."""
+"""Timbre transfer: play a recording on a model's instrument."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from zoo.commands import cli
 from zoo.errors import ConfigError
@@ -14,22 +14,30 @@ if TYPE_CHECKING:
     from zoo.models.levelling import Levelled
     from zoo.models.model import Model
 
+DEMO = "demo"
+"""In place of a recording: the first of the synthetic phrases, whose pitch is known."""
+
 
 def main(arguments: list[str]) -> int:
     """Run the command and give its exit code."""
     parser = cli.parser(
-        "python -m zoo synth",
+        "zoo synth",
         "Timbre transfer: play a recording's pitch and loudness on a model's instrument.",
         [
-            "python -m zoo synth runs/my-flute voice.wav flute.wav",
-            "python -m zoo synth runs/my-flute voice.wav flute.wav --transpose -12 --loudness -6",
-            "python -m zoo synth runs/my-flute voice.wav flute.wav --fit off --level normalised",
-            "python -m zoo synth runs/my-flute voice.wav flute.wav --pitch yin",
-            "python -m zoo synth runs/my-flute voice.wav flute.wav --check",
+            "zoo synth gru-S-violin demo violin.wav                     # a built-in melody",
+            "zoo synth runs/my-flute voice.wav flute.wav",
+            "zoo synth runs/my-flute voice.wav flute.wav --transpose -12 --loudness -6",
+            "zoo synth runs/my-flute voice.wav flute.wav --fit off --level normalised",
+            "zoo synth runs/my-flute voice.wav flute.wav --pitch yin",
+            "zoo synth runs/my-flute voice.wav flute.wav --check",
         ],
     )
     parser.add_argument("model", help="a name, or a run's folder")
-    parser.add_argument("input", type=Path, help="a recording of one voice (wav, flac, ogg or mp3, any rate)")
+    parser.add_argument(
+        "input",
+        type=Path,
+        help="a recording of one voice (wav, flac, ogg or mp3, any rate); or: demo, a built-in melody of 8 s",
+    )
     parser.add_argument("output", type=Path, help="the wav file to write")
     parser.add_argument(
         "--fit",
@@ -65,9 +73,8 @@ def main(arguments: list[str]) -> int:
     if options.input.exists() and options.output.exists() and options.input.samefile(options.output):
         raise ConfigError(f"Input and output are both {options.input}; give the output another name.")
     from zoo.checks.options import output_file_fault, refuse, torch_seed_fault
-    from zoo.features import write_wav
-    from zoo.models.fit import FittedFeatures
-    from zoo.models.model import shift_faults
+    from zoo.features import quick_options, write_wav
+    from zoo.models.fit import FittedFeatures, shift_faults
     from zoo.resolve import load
 
     refuse(
@@ -80,8 +87,8 @@ def main(arguments: list[str]) -> int:
 
     model = load(options.model)
     features = model.config.features
-    full = features["tracker"] == "torchcrepe" and features["tracker_options"].get("model", "full") == "full"
-    if full and options.pitch is None and options.pitch_model is None and options.input.is_file():
+    own_tracker = options.pitch is None and options.pitch_model is None and options.input.is_file()
+    if own_tracker and not quick_options(features["tracker"]).items() <= features["tracker_options"].items():
         sys.stderr.write(
             "Pitch is tracked by torchcrepe's full network, as this model was made for: about ten seconds for each "
             "second of audio on a CPU. --pitch-model tiny is ten times as fast, --pitch yin faster still.\n"
@@ -90,49 +97,62 @@ def main(arguments: list[str]) -> int:
         "pitch": options.pitch,
         "pitch_options": {"model": options.pitch_model} if options.pitch_model else None,
     }
-    asked = model.analyse(
-        options.input, transpose=options.transpose, loudness_shift_db=options.loudness, fit=options.fit, **tracking
+    source = demo_phrase(model) if str(options.input) == DEMO else {"source": options.input}
+    expected = model.analyse(
+        **source, transpose=options.transpose, loudness_shift_db=options.loudness, fit=options.fit, **tracking
     )
-    made = model.play_levelled(asked, level=options.level, seed=options.seed)
-    write_wav(options.output, made.audio, sample_rate=model.sample_rate)
-    said = [f"{options.output}: {made.audio.numel() / model.sample_rate:.2f} s of {model.name}"]
-    if isinstance(asked, FittedFeatures):
-        said.append(asked.fit.describe(model.name))
-    said += [made.describe()] if made.describe() else []
+    result = model.render_levelled(expected, level=options.level, seed=options.seed)
+    write_wav(options.output, result.audio, sample_rate=model.sample_rate)
+    lines = [f"{options.output}: {result.audio.numel() / model.sample_rate:.2f} s of {model.name}"]
+    if isinstance(expected, FittedFeatures):
+        lines.append(expected.fit.describe(model.name))
+    lines += [result.describe()] if result.describe() else []
     if options.check:
-        said.append(_followed(model, made, asked, model.feature_settings(**tracking), level=options.level))
-    sys.stdout.write("\n".join([*said, ""]))
+        lines.append(_tracking(model, result, expected, model.feature_settings(**tracking), level=options.level))
+    sys.stdout.write("\n".join([*lines, ""]))
     return 0
 
 
-def _followed(model: Model, made: Levelled, asked: Features, settings: FeatureSettings, *, level: str) -> str:
+def demo_phrase(model: Model) -> dict[str, Any]:
+    """The built-in melody, as arguments of `Model.analyse`."""
+    from zoo.datasets.tones import tones
+
+    phrase = next(iter(tones(phrases=1)))
+    return {
+        "source": phrase.load(model.sample_rate),
+        "sample_rate": model.sample_rate,
+        "f0_hz": phrase.known_f0(model.sample_rate, model.hop),
+    }
+
+
+def _tracking(model: Model, result: Levelled, expected: Features, settings: FeatureSettings, *, level: str) -> str:
     """How a result follows what it was asked for, as a line."""
     import math
 
     from zoo.features import sound_level_db
-    from zoo.metrics import follows
+    from zoo.metrics import tracking_error
     from zoo.metrics.transfer import dbfs
     from zoo.models.levelling import recording_level_db
 
-    found = follows(
-        made.audio,
-        asked.f0_hz,
-        asked.loudness_db,
+    found = tracking_error(
+        result.audio,
+        expected.f0_hz,
+        expected.loudness_db,
         sample_rate=model.sample_rate,
         hop=model.hop,
         settings=settings,
-        level_db=made.gain_db - made.turned_down_db if math.isfinite(made.gain_db) else 0.0,
+        level_db=result.gain_db - result.turned_down_db if math.isfinite(result.gain_db) else 0.0,
         every=1,
     )
     pitch = (
         f"median {found.pitch_cents:.0f} cents from what was asked ({found.pitch_frames} frames)"
         if found.pitch_cents == found.pitch_cents
-        else f"cannot be told, only {found.pitch_frames} of {found.asked_frames} frames have one in both"
+        else f"cannot be told, only {found.pitch_frames} of {found.expected_frames} frames have one in both"
     )
     loudness = f"{found.loudness_error_db:.1f} dB off" if found.heard_frames else "silence was asked for"
-    level_db = float(sound_level_db(made.audio[None], sample_rate=model.sample_rate)[0])
+    level_db = float(sound_level_db(result.audio[None], sample_rate=model.sample_rate)[0])
     away = f"{level_db:.1f} dB(A)"
-    wanted_db = recording_level_db(asked, sample_rate=model.sample_rate)
+    wanted_db = recording_level_db(expected, sample_rate=model.sample_rate)
     if level == "recording" and math.isfinite(wanted_db):
         away += f", {level_db - wanted_db:+.1f} from the recording's"
     silent = "; the result is silent" if found.silent else ""

@@ -7,7 +7,7 @@ import io
 import logging
 from pathlib import Path
 
-from zoo.checks.bounded_files import read_bounded
+from zoo.checks.text_files import read_bounded
 from zoo.errors import ConfigError
 
 _log = logging.getLogger(__name__)
@@ -64,7 +64,7 @@ def _read(path: Path) -> dict[str, dict[str, str]]:
     if not path.is_file():
         return {}
     try:
-        text = read_bounded(path, most_bytes=_MOST_BYTES, error=ConfigError, remedy="Divide it.")
+        text = read_bounded(path, most_bytes=_MOST_BYTES, error=ConfigError, fix="Divide it.")
         rows = list(csv.DictReader(io.StringIO(text), delimiter="\t", quoting=csv.QUOTE_NONE))
     except ConfigError as error:
         # it may be somebody else's; but if it is not, authors would be left out in silence

@@ -17,11 +17,10 @@ from safetensors.torch import save
 from torch import Tensor
 from torch.nn import functional as F
 
-from zoo.checks import strict_json
-from zoo.checks.bounded_files import is_lfs_pointer, lfs_pointer
+from zoo.checks import limits, strict_json
 from zoo.checks.limits import short
 from zoo.checks.path_names import check_path_name
-from zoo.datasets.index_types import check_index
+from zoo.checks.text_files import is_lfs_pointer, lfs_pointer
 from zoo.datasets.preparation.splits import SPLITS
 from zoo.errors import ConfigError, DatasetError, near_matches
 from zoo.features.frontend import FeatureSettings
@@ -103,7 +102,7 @@ class Dataset:
         hash: SHA-256 of dataset.json, which holds the hashes of all shards: equal hashes mean equal data.
         instrument: What plays, where that is known.
         sample_rate: In Hz.
-        hop: Samples a frame.
+        hop: Samples per frame.
         segment_frames: Frames of every item, padding included.
         features: How the features were measured.
     """
@@ -141,7 +140,7 @@ class Dataset:
             others = ", ".join(f"{other} ({len(entries)})" for other, entries in splits.items() if entries)
             raise DatasetError(
                 f"The split {name!r} of {self.path} is empty; it has: {others}. "
-                "Prepare it from more or longer recordings (python -m zoo.prepare RECORDINGS OUT), without --whole."
+                "Prepare it from more or longer recordings (zoo prepare RECORDINGS OUT), without --whole."
             )
         return Segments(self.path, splits[name], hop=self.hop, segment_frames=self.segment_frames)
 
@@ -154,7 +153,7 @@ def open_dataset(path_or_name: str | Path, *, verify: bool = True) -> Dataset:
     torch.Size([1000])
 
     Args:
-        path_or_name: A folder made by `python -m zoo.prepare`; or "tones" (where no such folder is): phrases made by
+        path_or_name: A folder made by `zoo prepare`; or "tones" (where no such folder is): phrases made by
             rule, which are made once and kept under the user's data folder.
         verify: Compare every shard with its stored hash. Without it only sizes are compared.
 
@@ -178,7 +177,7 @@ def open_dataset(path_or_name: str | Path, *, verify: bool = True) -> Dataset:
 
 
 def _read_index(path: Path) -> bytes:
-    make = "Make one with: python -m zoo.prepare RECORDINGS OUT"
+    make = "Make one with: zoo prepare RECORDINGS OUT"
     if not path.exists():
         raise DatasetError(
             f"There is no folder {path}. {make} (or use the dataset 'tones', which needs no recordings)."
@@ -205,7 +204,7 @@ def parse_index(content: bytes, path: Path) -> dict[str, Any]:
     Raises:
         DatasetError: It is damaged, or of another version.
     """
-    again = "Prepare the dataset again: python -m zoo.prepare RECORDINGS OUT --force"
+    again = "Prepare the dataset again: zoo prepare RECORDINGS OUT --force"
     try:
         info = strict_json.parse(content.decode("utf-8-sig"))
     except ValueError as error:  # UnicodeDecodeError is one
@@ -232,7 +231,7 @@ def _check_names(info: Mapping[str, Any], path: Path, again: str) -> None:
     """What a dataset.json calls its files and its instrument: a dataset may come from somebody else."""
     entries = [entry for split in info["splits"].values() for entry in split]
     for shard in {**info["shards"], **{entry["shard"]: None for entry in entries}}:
-        check_path_name(shard, f"{path}: the shard", error=DatasetError, remedy=again)
+        check_path_name(shard, f"{path}: the shard", error=DatasetError, fix=again)
         if shard not in info["shards"]:
             raise DatasetError(f"{path} is damaged: it does not describe the shard {shard!r} of its segments. {again}")
     if info["instrument"] is not None:
@@ -261,8 +260,7 @@ def _check_shard(path: Path, facts: Mapping[str, Any], verify: bool) -> None:
 
 def _damaged(path: Path, why: str) -> DatasetError:
     return DatasetError(
-        f"{path} is damaged: {why}. Copy it again, or prepare the dataset again: "
-        "python -m zoo.prepare RECORDINGS OUT --force"
+        f"{path} is damaged: {why}. Copy it again, or prepare the dataset again: zoo prepare RECORDINGS OUT --force"
     )
 
 
@@ -308,3 +306,83 @@ class ShardWriter:
 
 
 __all__ = ["SPLITS", "Dataset", "Segments", "ShardWriter", "open_dataset", "parse_index"]
+
+
+_MOST_FRAMES = 2**24
+_MOST_NAME = 100
+
+
+def check_index(info: Mapping[str, Any], where: str) -> None:
+    """Make sure that every key of a dataset.json that is read later is of its type.
+
+    Args:
+        info: The file, parsed.
+        where: What messages call it.
+
+    Raises:
+        DatasetError: One is not; it says which.
+    """
+    try:
+        _check(info, where)
+    except ConfigError as error:
+        raise DatasetError(str(error)) from None
+
+
+def _check(info: Mapping[str, Any], where: str) -> None:
+    def need(right: bool, key: str, expected: str, found: object) -> None:
+        if not right:
+            raise ConfigError(f"{where}: {key} must be {expected}, found {short(found)}.")
+
+    limits.check_rates(info["sample_rate"], info["hop"], where=where)
+    frames = info["segment_frames"]
+    need(_whole(frames, 1) and frames <= _MOST_FRAMES, "segment_frames", f"from 1 to {_MOST_FRAMES}", frames)
+    need(isinstance(info["name"], str), "name", "text", info["name"])
+    need(isinstance(info["instrument"], str | None), "instrument", "text or null", info["instrument"])
+    need(isinstance(info["features"], dict), "features", "an object", info["features"])
+    try:
+        FeatureSettings.from_dict(info["features"])
+    except ConfigError as error:
+        raise ConfigError(f"{where}: features: {error}") from None
+    shards, splits = info["shards"], info["splits"]
+    need(isinstance(shards, dict), "shards", "an object", shards)
+    for name, facts in shards.items():
+        right = isinstance(facts, dict) and _whole(facts.get("bytes"), 0) and isinstance(facts.get("sha256"), str)
+        need(right, f"shards.{name}", "{bytes, sha256}", facts)
+    need(isinstance(splits, dict), "splits", "an object", splits)
+    for split, entries in splits.items():
+        need(len(split) <= _MOST_NAME, "a split's name", f"of {_MOST_NAME} letters at most", split)
+        need(isinstance(entries, list), f"splits.{short(split)}", "a list", entries)
+        for entry in entries:
+            right = isinstance(entry, dict) and isinstance(entry.get("shard"), str)
+            right = right and all(_whole(entry.get(key), 0) for key in ("offset", "valid_frames", "index"))
+            right = right and 1 <= entry["valid_frames"] <= frames and entry["offset"] < 2**40
+            expected = "a segment: shard, offset, index and valid_frames (of segment_frames at most)"
+            need(right, f"splits.{short(split)}", expected, entry)
+    for key, right in (
+        ("sources", _objects(info.get("sources", []))),
+        ("skipped", _objects(info.get("skipped", []))),
+        ("notes", isinstance(info.get("notes", []), list)),
+        ("request", isinstance(info.get("request", {}), dict)),
+    ):
+        need(right, key, "an object" if key == "request" else "a list of what prepare writes", info.get(key))
+    for source in info.get("sources", []):
+        made_from = source.get("made_from", [])
+        need(_objects(made_from), "sources.made_from", "a list of objects", made_from)
+        need(isinstance(source.get("made") or "", str), "sources.made", "text", source.get("made"))
+        for origin in (source, *made_from):
+            known = origin.get("attribution")
+            need(isinstance(known, dict | None), "sources.attribution", "an object", known)
+    for left_out in info.get("skipped", []):
+        right = set(left_out) == {"source", "seconds", "reason"} and isinstance(left_out["seconds"], int | float)
+        need(right, "skipped", "objects with source, seconds and reason", left_out)
+    request = info.get("request", {})
+    for key in ("features", "recordings"):
+        need(isinstance(request.get(key, {}), dict), f"request.{key}", "an object", request.get(key))
+
+
+def _whole(value: object, least: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and least <= value < 2**63
+
+
+def _objects(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(item, dict) for item in value)

@@ -1,4 +1,4 @@
-"""Phrases made by rule, with known pitch: the dataset that needs no recordings.
+"""Synthetic phrases, with known pitch: the dataset that needs no recordings.
 
 An invented wind instrument plays short melodies: slides, vibrato that sets in late, loud and soft notes, breaths. Its
 spectrum depends on pitch (fixed resonances, weaker even harmonics in the low register) and on loudness (louder is
@@ -78,7 +78,7 @@ class ToneRecording(Recording):
 
 
 def tones(path: Path | None = None, *, phrases: int = 16, seconds: float = 8.0, seed: int = 0) -> Iterator[Recording]:
-    """Make phrases by rule; the dataset component `tones`.
+    """Make synthetic phrases; the dataset component `tones`.
 
     Args:
         path: Not used: nothing is read.
@@ -174,7 +174,7 @@ def render(recording: ToneRecording, sample_rate: int) -> Samples:
 
 
 def _curves(recording: ToneRecording, sample_rate: int) -> tuple[Samples, Samples, Samples]:
-    # Pitch in Hz (also in rests, where it is held), whether it sounds (0 or 1), and amplitude; one value a sample.
+    # Pitch in Hz (also in rests, where it is held), whether it sounds (0 or 1), and amplitude; one value per sample.
     size = round(recording.length * sample_rate)
     time = np.arange(size) / sample_rate
     midi, sounding, level = np.zeros(size), np.zeros(size), np.zeros(size)

@@ -1,5 +1,27 @@
-"""Networks from features to a synth's controls; the registry's kind `decoders`."""
+"""Networks from features to a synth's controls; the registry's kind `decoders`.
 
-from zoo.decoders.base import Decoded, Decoder, Frame, State, check_batch, split_frame
+`Decoder` is what a decoder is; the others are what zoo's own are made of.
+"""
 
-__all__ = ["Decoded", "Decoder", "Frame", "State", "check_batch", "split_frame"]
+from zoo.decoders.base import Decoded, Decoder, DecoderState, Frame, check_batch, split_frame
+from zoo.decoders.blocks import ControlHead, FeatureEncoder, mlp
+from zoo.decoders.dropout import Dropout, ReLUDropout
+from zoo.decoders.tcn import CausalConv1d, ResidualBlock, ResidualStack, TCNState
+
+__all__ = [
+    "CausalConv1d",
+    "ControlHead",
+    "Decoded",
+    "Decoder",
+    "DecoderState",
+    "Dropout",
+    "FeatureEncoder",
+    "Frame",
+    "ReLUDropout",
+    "ResidualBlock",
+    "ResidualStack",
+    "TCNState",
+    "check_batch",
+    "mlp",
+    "split_frame",
+]

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, NamedTuple, TypeAlias
+from collections.abc import Mapping
+from typing import Any, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
 # What `step` carries from one frame to the next. Every decoder has a type of its own, which concerns nobody else: a
 # caller keeps it and hands it back.
-State: TypeAlias = Any
+DecoderState: TypeAlias = Any
 
 Frame: TypeAlias = Tensor | tuple[Tensor, Tensor]
 """One frame's features: the pair `(f0_scaled, loudness_scaled)`, each `[batch]`, or one tensor `[batch, 2]` of both."""
@@ -41,10 +41,6 @@ class Decoder(nn.Module, ABC):
         control_sizes: The synth's controls, name to size; the controls returned must be exactly these.
     """
 
-    thesis_names: ClassVar[Sequence[tuple[str, str]]] = ()
-    """For `zoo.import_thesis`: patterns of weights' names in the thesis's checkpoints (`net.0....`), and what they are
-    called here (`decoder....`, with groups as in `re.sub`). For decoders that the thesis had."""
-
     def __init__(self, *, control_sizes: Mapping[str, int]) -> None:
         super().__init__()
         self.control_sizes: dict[str, int] = dict(control_sizes)
@@ -69,7 +65,7 @@ class Decoder(nn.Module, ABC):
             loudness_scaled: `[batch, frames]`, dB / 80 + 1.
         """
 
-    def initial_state(self, batch: int) -> State:
+    def initial_state(self, batch: int) -> DecoderState:
         """The state before the first frame, for `step`.
 
         What the parameters alone give (normalised weights, a diagonalisation) is computed here, once: a state is good
@@ -79,12 +75,12 @@ class Decoder(nn.Module, ABC):
             batch: Voices that are played at the same time.
 
         Raises:
-            NotImplementedError: The decoder has no step form.
+            NotImplementedError: The decoder has no streaming interface.
             ValueError: `batch` is not at least 1.
         """
-        raise self._no_step_form()
+        raise self._no_streaming()
 
-    def step(self, features_t: Frame, state: State) -> tuple[Decoded, State]:
+    def step(self, features_t: Frame, state: DecoderState) -> tuple[Decoded, DecoderState]:
         """Decode one frame: what `forward` gives for it in eval mode, whatever mode the decoder is in.
 
         It is for playing: no gradients. The state that it is given stays as it was, so a state can be kept and
@@ -106,15 +102,16 @@ class Decoder(nn.Module, ABC):
             The frame (`controls` `[batch, size]`, `hidden` `[batch, hidden]`) and the state after it.
 
         Raises:
-            NotImplementedError: The decoder has no step form.
+            NotImplementedError: The decoder has no streaming interface.
             ValueError: The features' shapes are others, or of another batch than the state.
         """
-        raise self._no_step_form()
+        raise self._no_streaming()
 
-    def _no_step_form(self) -> NotImplementedError:
+    def _no_streaming(self) -> NotImplementedError:
         return NotImplementedError(
-            f"{type(self).__name__} has no step form: it decodes whole clips only (call it with [batch, frames]). "
-            "To play it frame by frame, its author has to implement initial_state and step of zoo.decoders.Decoder."
+            f"{type(self).__name__} has no streaming interface: it decodes whole clips only (call it with [batch, "
+            "frames]). To play it frame by frame, its author has to implement initial_state and step of "
+            "zoo.decoders.Decoder."
         )
 
     def param_groups(self) -> list[dict[str, Any]]:

@@ -8,14 +8,14 @@ import torch
 from torch import Tensor, nn
 
 from zoo.decoders.base import Decoded
-from zoo.decoders.linear import Linear
+from zoo.decoders.linear import FastLinear
 
 
 def mlp(inputs: int, size: int, *, layers: int = 3) -> nn.Sequential:
     """Layers of Linear, LayerNorm and LeakyReLU, as in DDSP (Engel et al., 2020, appendix B)."""
     stack: list[nn.Module] = []
     for layer in range(layers):
-        stack += [Linear(inputs if layer == 0 else size, size), nn.LayerNorm(size), nn.LeakyReLU()]
+        stack += [FastLinear(inputs if layer == 0 else size, size), nn.LayerNorm(size), nn.LeakyReLU()]
     return nn.Sequential(*stack)
 
 
@@ -49,7 +49,7 @@ class ControlHead(nn.Module):
         super().__init__()
         self.inputs = inputs
         self.mlp = mlp(inputs + 2, size)
-        self.controls = nn.ModuleDict({name: Linear(size, n) for name, n in control_sizes.items()})
+        self.controls = nn.ModuleDict({name: FastLinear(size, n) for name, n in control_sizes.items()})
 
     def forward(self, hidden: Tensor, f0_scaled: Tensor, loudness_scaled: Tensor) -> Decoded:
         """`hidden` `[batch, frames, inputs]` -> controls; `hidden` itself is passed on."""

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 _SMALLEST = 64  # rows: fewer are played frame by frame, where the call costs more than the product
 
 
-class Linear(nn.Linear):
+class FastLinear(nn.Linear):
     """`nn.Linear`, with the same parameters and the same result but for rounding; see `linear`."""
 
     def forward(self, x: Tensor) -> Tensor:

@@ -9,15 +9,21 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from zoo_kernels import cauchy, vandermonde
 
-from zoo.decoders.hippo import NormalPlusLowRank, legs
-from zoo.decoders.recurrence import DiagonalRecurrence, LowRankRecurrence, Recurrence
-from zoo.decoders.state_space import StateSpaceDecoder, StateSpaceKernel, log_uniform_steps
-from zoo.storage.skip_init import skipping
+from zoo.decoders.state_space import (
+    DiagonalRecurrence,
+    LowRankRecurrence,
+    Recurrence,
+    StateSpaceDecoder,
+    StateSpaceKernel,
+    log_uniform_steps,
+)
+from zoo.storage.initialisation import skipping
 
 _LARGEST_ERROR = 1e-5  # of a diagonalised kernel, relative to the kernel's largest value
 
@@ -28,6 +34,8 @@ class S4Kernel(StateSpaceKernel):
     `C` is stored as training sees it: times `I - A^L`, with A the matrix of one step and L = `frames`, so that the
     kernel of L frames is a finite sum. What the recurrence and longer kernels need is worked out from it, and nothing
     is written back.
+
+    B, C and P are stored as pairs of real numbers, under names that checkpoints know: `drive`, `read` and `low_rank`.
 
     Args:
         channels: Kernels.
@@ -56,8 +64,23 @@ class S4Kernel(StateSpaceKernel):
         self.low_rank.copy_(_pairs(start.P))
         self.drive.copy_(_pairs(start.B))
         self.log_dt.copy_(log_uniform_steps(len(self.log_dt)))
-        read = torch.randn(len(self.log_dt), order // 2, dtype=torch.complex64)
-        self.read.copy_(_pairs(_truncated(read, start, torch.exp(self.log_dt), self.frames)))
+        C = torch.randn(len(self.log_dt), order // 2, dtype=torch.complex64)
+        self.read.copy_(_pairs(_truncated(C, start, torch.exp(self.log_dt), self.frames)))
+
+    @property
+    def B(self) -> Tensor:
+        """Of the input, complex `[channels, modes]`."""
+        return torch.view_as_complex(self.drive)
+
+    @property
+    def C(self) -> Tensor:
+        """Of the output, times `I - A^L`; complex `[channels, modes]`."""
+        return torch.view_as_complex(self.read)
+
+    @property
+    def P(self) -> Tensor:
+        """Of the part of rank 1, complex `[channels, modes]`."""
+        return torch.view_as_complex(self.low_rank)
 
     def dynamics(self) -> list[nn.Parameter]:
         """A (diagonal and rank 1), B and the step."""
@@ -68,20 +91,20 @@ class S4Kernel(StateSpaceKernel):
 
         Beyond the length that the parameters are made for, C is worked out for the next doubled length that suffices.
         """
-        length, read = self.frames, torch.view_as_complex(self.read)
+        length, C = self.frames, self.C
         if frames > length:
-            length, read = self._for_longer(frames)
+            length, C = self._for_longer(frames)
         dt = torch.exp(self.log_dt)[:, None]
-        low_rank, drive = torch.view_as_complex(self.low_rank), torch.view_as_complex(self.drive)
-        left, right = torch.stack([read, low_rank.conj()]), torch.stack([drive, low_rank])
-        nodes = _nodes(length, dt.device, low_rank.dtype)
+        B, P = self.B, self.P
+        left, right = torch.stack([C, P.conj()]), torch.stack([B, P])
+        nodes = _nodes(length, dt.device, P.dtype)
         # Row: which of C and P*; column: which of B and P.
         sums = dt * cauchy(left[:, None] * right, nodes, self._poles(dt))
         generating = sums[0, 0] - sums[0, 1] * sums[1, 0] / (1 + sums[1, 1])
         generating = generating * (1 + nodes / 2)  # 2 / (1 + omega), the bilinear transform's factor
         if length % 2 == 0:
             # At omega = -1 the node is infinite: what is left there is dt Re(C B), summed over both of each pair.
-            last = dt * (read * drive).real.sum(dim=-1, keepdim=True)
+            last = dt * (C * B).real.sum(dim=-1, keepdim=True)
             generating = torch.cat([generating, last.to(generating.dtype)], dim=-1)
         return torch.fft.irfft(generating, n=length)[:, :frames]
 
@@ -91,19 +114,19 @@ class S4Kernel(StateSpaceKernel):
     def _scaled(self) -> tuple[Tensor, Tensor, Tensor]:
         """The system with a step of 1: w dt, P sqrt(dt) and B dt; complex128 `[channels, modes]`."""
         dt = torch.exp(self.log_dt.double())[:, None]
-        low_rank, drive = (torch.view_as_complex(x.double()) for x in (self.low_rank, self.drive))
-        return self._poles(dt), low_rank * torch.sqrt(dt), drive * dt
+        P, B = self.P.to(torch.complex128), self.B.to(torch.complex128)
+        return self._poles(dt), P * torch.sqrt(dt), B * dt
 
     def _for_longer(self, frames: int) -> tuple[int, Tensor]:
         """C times `I - A^L` for a longer L: `(I - A^2L) = (I - A^L)(I + A^L)`, as often as is needed."""
-        poles, low_rank, _ = self._scaled()
-        read = _real_row(torch.view_as_complex(self.read.double()))
-        length, power = self.frames, torch.linalg.matrix_power(_one_step(_real_matrix(poles, low_rank)), self.frames)
+        poles, P, _ = self._scaled()
+        C = _real_row(self.C.to(torch.complex128))
+        length, power = self.frames, torch.linalg.matrix_power(_one_step(_real_matrix(poles, P)), self.frames)
         while True:
-            read = read + (read[:, None] @ power)[:, 0]
+            C = C + (C[:, None] @ power)[:, 0]
             length *= 2
             if length >= frames:
-                return length, _complex_row(read).to(torch.view_as_complex(self.read).dtype)
+                return length, _complex_row(C).to(self.C.dtype)
             power = power @ power
 
     @torch.no_grad()
@@ -112,26 +135,26 @@ class S4Kernel(StateSpaceKernel):
 
         HiPPO's matrix is close to one that has no basis of eigenvectors, so the result is compared with the kernel.
         """
-        poles, low_rank, drive = self._scaled()
-        matrix = _real_matrix(poles, low_rank)
-        read = _real_row(torch.view_as_complex(self.read.double()))
-        found = self._diagonal(matrix, torch.cat([drive.real, drive.imag], dim=-1), read)
+        poles, P, B = self._scaled()
+        matrix = _real_matrix(poles, P)
+        C = _real_row(self.C.to(torch.complex128))
+        found = self._diagonal(matrix, torch.cat([B.real, B.imag], dim=-1), C)
         if found is not None:
             return found
         step = _one_step(matrix)
         identity = torch.eye(step.shape[-1], dtype=step.dtype, device=step.device)
         truncation = identity - torch.linalg.matrix_power(step, self.frames)
-        read = torch.linalg.solve(truncation, read[:, None], left=False)[:, 0]
-        return LowRankRecurrence(poles, low_rank, drive, _complex_row(read))
+        C = torch.linalg.solve(truncation, C[:, None], left=False)[:, 0]
+        return LowRankRecurrence(poles, P, B, _complex_row(C))
 
-    def _diagonal(self, matrix: Tensor, drive: Tensor, read: Tensor) -> DiagonalRecurrence | None:
+    def _diagonal(self, matrix: Tensor, B: Tensor, C: Tensor) -> DiagonalRecurrence | None:
         try:
             poles, vectors = torch.linalg.eig(matrix)
-            along = torch.linalg.solve(vectors, drive[..., None].to(vectors.dtype))[..., 0] / (1 - poles / 2)
+            along = torch.linalg.solve(vectors, B[..., None].to(vectors.dtype))[..., 0] / (1 - poles / 2)
         except RuntimeError:  # torch.linalg's errors are its children: no convergence, or no inverse
             return None
         decay = (1 + poles / 2) / (1 - poles / 2)
-        seen = (read[:, None].to(vectors.dtype) @ vectors)[:, 0] / (1 - decay**self.frames)
+        seen = (C[:, None].to(vectors.dtype) @ vectors)[:, 0] / (1 - decay**self.frames)
         kernel = self(self.frames).double()
         error = (vandermonde(0.5 * seen * along, torch.log(decay), self.frames) - kernel).abs().amax(dim=-1)
         if not bool((error <= _LARGEST_ERROR * kernel.abs().amax(dim=-1)).all()):
@@ -150,21 +173,21 @@ def _one_step(matrix: Tensor) -> Tensor:
     return torch.linalg.solve(identity - matrix / 2, identity + matrix / 2)
 
 
-def _real_matrix(w: Tensor, low_rank: Tensor) -> Tensor:
+def _real_matrix(w: Tensor, P: Tensor) -> Tensor:
     """`diag(w) - P P*` over all pairs, acting on the real and imaginary parts of one of each: `[..., 2 N, 2 N]`.
 
     Real numbers cost a quarter in products and a third in finding eigenvectors.
     """
-    own = torch.diag_embed(w) - low_rank[..., :, None] * low_rank.conj()[..., None, :]
-    others = -low_rank[..., :, None] * low_rank[..., None, :]  # from the conjugates
+    own = torch.diag_embed(w) - P[..., :, None] * P.conj()[..., None, :]
+    others = -P[..., :, None] * P[..., None, :]  # from the conjugates
     plus, minus = own + others, own - others
     upper, lower = torch.cat([plus.real, -minus.imag], dim=-1), torch.cat([plus.imag, minus.real], dim=-1)
     return torch.cat([upper, lower], dim=-2)
 
 
-def _real_row(read: Tensor) -> Tensor:
+def _real_row(C: Tensor) -> Tensor:
     """`2 Re(C x)` as a real row that acts on the real and imaginary parts of x."""
-    return torch.cat([2 * read.real, -2 * read.imag], dim=-1)
+    return torch.cat([2 * C.real, -2 * C.imag], dim=-1)
 
 
 def _complex_row(row: Tensor) -> Tensor:
@@ -173,16 +196,16 @@ def _complex_row(row: Tensor) -> Tensor:
     return torch.complex(row[..., :half], -row[..., half:]) / 2
 
 
-def _truncated(read: Tensor, start: NormalPlusLowRank, dt: Tensor, frames: int) -> Tensor:
+def _truncated(C: Tensor, start: NormalPlusLowRank, dt: Tensor, frames: int) -> Tensor:
     """`C (I - A^L)` for matrices that differ in their step only, by the eigenvectors of one.
 
     Those of the matrix as float32 stores it: rounding parts eigenvalues that are all but equal, and so makes the
     eigenvectors good to 1e-8.
     """
-    w, low_rank = (x.to(torch.complex64).to(torch.complex128) for x in (start.w, start.P))
-    poles, vectors = torch.linalg.eig(_real_matrix(w, low_rank))
+    w, P = (x.to(torch.complex64).to(torch.complex128) for x in (start.w, start.P))
+    poles, vectors = torch.linalg.eig(_real_matrix(w, P))
     poles = poles * dt.double()[:, None]
-    row = _real_row(read.to(torch.complex128))
+    row = _real_row(C.to(torch.complex128))
     powers = ((1 + poles / 2) / (1 - poles / 2)) ** frames
     rest = torch.linalg.solve(vectors, row.to(vectors.dtype) @ vectors * powers, left=False).real
     return _complex_row(row - rest)
@@ -235,3 +258,43 @@ class S4Decoder(StateSpaceDecoder):
             raise ValueError(f"state_size must be even (conjugate pairs), and is {state_size}.")
         kernels = [S4Kernel(2 * model_size, frames=kernel_frames, order=state_size) for _ in range(blocks)]
         super().__init__(control_sizes=control_sizes, model_size=model_size, kernels=kernels, dropout=dropout)
+
+
+class NormalPlusLowRank(NamedTuple):
+    """A state space `x' = A x + B u` with `A = diag(w) - P P*`; of each pair of conjugates one is kept, `[order / 2]`.
+
+    Attributes:
+        w: Poles of the diagonal part.
+        P: The vector of the part of rank 1.
+        B: The input's vector.
+    """
+
+    w: Tensor
+    P: Tensor
+    B: Tensor
+
+
+@functools.cache
+def legs(order: int) -> NormalPlusLowRank:
+    """HiPPO-LegS in the basis where its normal part is diagonal.
+
+    Args:
+        order: Size of the state, even.
+
+    Returns:
+        Vectors of complex128.
+
+    Source: Gu, Goel, Ré, "Efficiently Modeling Long Sequences with Structured State Spaces" (2022), equation 2 and
+    appendix C.1.
+    """
+    with torch.inference_mode(False), torch.no_grad():  # kept for later calls, which may need gradients
+        n = torch.arange(order, dtype=torch.float64)
+        root = torch.sqrt(2 * n + 1)
+        matrix = -torch.tril(root[:, None] * root, -1) - torch.diag(n + 1)
+        low_rank = torch.sqrt(n + 0.5)
+        normal = matrix + low_rank[:, None] * low_rank  # -1/2 and a skew-symmetric matrix
+        imag, basis = torch.linalg.eigh(-1j * normal.to(torch.complex128))
+        real = torch.diagonal(normal).mean()
+        kept = basis[:, : order // 2]  # eigenvalues are sorted: those with a negative imaginary part
+        w = torch.complex(real.expand(order // 2), imag[: order // 2])
+        return NormalPlusLowRank(w, *(kept.mH @ vector.to(torch.complex128) for vector in (low_rank, root)))

@@ -9,8 +9,7 @@ import torch
 from torch import Tensor, nn
 from zoo_kernels import vandermonde
 
-from zoo.decoders.recurrence import DiagonalRecurrence
-from zoo.decoders.state_space import StateSpaceDecoder, StateSpaceKernel, log_uniform_steps
+from zoo.decoders.state_space import DiagonalRecurrence, StateSpaceDecoder, StateSpaceKernel, log_uniform_steps
 
 
 class S4DKernel(StateSpaceKernel):
@@ -18,6 +17,8 @@ class S4DKernel(StateSpaceKernel):
 
     It begins as S4D-Lin: poles `-1/2 + i pi n`. The input is held over a frame. Whatever B would scale, C scales as
     well, so there is no B.
+
+    C is stored as pairs of real numbers, under a name that checkpoints know: `read`.
 
     Args:
         channels: Kernels.
@@ -35,6 +36,11 @@ class S4DKernel(StateSpaceKernel):
         self.log_dt = nn.Parameter(log_uniform_steps(channels))
         self.read = nn.Parameter(torch.view_as_real(torch.randn(channels, modes, dtype=torch.complex64)).clone())
 
+    @property
+    def C(self) -> Tensor:
+        """Of the output, complex `[channels, modes]`."""
+        return torch.view_as_complex(self.read)
+
     def dynamics(self) -> list[nn.Parameter]:
         """A and the step."""
         return [self.log_decay, self.frequency, self.log_dt]
@@ -51,14 +57,14 @@ class S4DKernel(StateSpaceKernel):
     def forward(self, frames: int) -> Tensor:
         """The first frames of the kernel, `[channels, frames]`."""
         exponents, held = self._discrete()
-        read = torch.view_as_complex(self.read)
-        return vandermonde(read * held.to(read.dtype), exponents.to(read.dtype), frames)
+        C = self.C
+        return vandermonde(C * held.to(C.dtype), exponents.to(C.dtype), frames)
 
     @torch.no_grad()
     def recurrence(self) -> DiagonalRecurrence:
         """Every mode by itself, in complex128."""
         exponents, held = self._discrete()
-        return DiagonalRecurrence(torch.exp(exponents), held, 2 * torch.view_as_complex(self.read.double()))
+        return DiagonalRecurrence(torch.exp(exponents), held, 2 * self.C.to(torch.complex128))
 
 
 class S4DDecoder(StateSpaceDecoder):

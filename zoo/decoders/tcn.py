@@ -76,8 +76,8 @@ class ResidualBlock(nn.Module):
         dilation: Of both convolutions.
         dropout: After every activation.
         last: The stack's last block ends with the bare convolution, so that its output is not clipped at 0.
-        between: Channels between the two convolutions; as many as come out by default.
-        around: Whether there is a convolution around them.
+        hidden_channels: Channels between the two convolutions; as many as come out by default.
+        residual_conv: Whether there is a 1x1 convolution around them.
     """
 
     def __init__(
@@ -89,14 +89,14 @@ class ResidualBlock(nn.Module):
         dilation: int,
         dropout: float,
         last: bool,
-        between: int | None = None,
-        around: bool = True,
+        hidden_channels: int | None = None,
+        residual_conv: bool = True,
     ) -> None:
         super().__init__()
-        between = outputs if between is None else between
-        self.first = CausalConv1d(inputs, between, kernel_size, dilation)
-        self.second = CausalConv1d(between, outputs, kernel_size, dilation)
-        self.residual = nn.Conv1d(inputs, outputs, 1) if around else None
+        hidden = outputs if hidden_channels is None else hidden_channels
+        self.first = CausalConv1d(inputs, hidden, kernel_size, dilation)
+        self.second = CausalConv1d(hidden, outputs, kernel_size, dilation)
+        self.residual = nn.Conv1d(inputs, outputs, 1) if residual_conv else None
         self.activation = ReLUDropout(dropout)
         self.last = last
 
@@ -132,7 +132,7 @@ class FrameWeights(NamedTuple):
     residual: Tensor | None
 
 
-class Past:
+class HistoryBuffer:
     """What every convolution has seen, as far back as it looks, and room for some frames to come.
 
     Shifting a buffer, or copying a ring, at every frame would cost more than the arithmetic where buffers are long. So
@@ -152,8 +152,8 @@ class Past:
         self.pasts = pasts
         self._free = [0]  # the one frame that may be written next; taken out while that is being done
 
-    def take(self, frame: int) -> bool:
-        """Ask for the right to write `frame`, which `give` passes on to the next one."""
+    def claim(self, frame: int) -> bool:
+        """Ask for the right to write `frame`, which `release` passes on to the next one."""
         if frame == self.ROOM:
             return False
         try:
@@ -164,16 +164,16 @@ class Past:
             self._free.append(free)
         return free == frame
 
-    def give(self, frame: int) -> None:
+    def release(self, frame: int) -> None:
         """Let `frame` be the next to be written."""
         self._free.append(frame)
 
-    def copy(self, frame: int) -> Past:
+    def copy(self, frame: int) -> HistoryBuffer:
         """What is seen from `frame`, at the start of buffers of its own."""
         copies = [torch.empty_like(x) for x in self.inputs]
         for new, old, past in zip(copies, self.inputs, self.pasts, strict=True):
             new[:, :past] = old[:, frame : frame + past]
-        return Past(copies, self.pasts)
+        return HistoryBuffer(copies, self.pasts)
 
 
 @dataclass(frozen=True)
@@ -183,11 +183,11 @@ class TCNState:
     Attributes:
         weights: Of each block, ready for use.
         past: What the convolutions have seen; shared with the states before and after.
-        frame: The state's place in it: how many frames of `Past.ROOM` are known.
+        frame: The state's place in it: how many frames of `HistoryBuffer.ROOM` are known.
     """
 
     weights: tuple[FrameWeights, ...]
-    past: Past
+    past: HistoryBuffer
     frame: int
 
     @property
@@ -217,21 +217,21 @@ class ResidualStack(nn.Sequential):
             weights.append(FrameWeights(first, second, residual))
             for conv in (block.first, block.second):
                 pasts.append(conv.past)
-                inputs.append(conv.weight_v.new_zeros(batch, conv.past + Past.ROOM, conv.weight_v.shape[1]))
-        return TCNState(tuple(weights), Past(inputs, pasts), 0)
+                inputs.append(conv.weight_v.new_zeros(batch, conv.past + HistoryBuffer.ROOM, conv.weight_v.shape[1]))
+        return TCNState(tuple(weights), HistoryBuffer(inputs, pasts), 0)
 
     def step(self, x: Tensor, state: TCNState) -> tuple[list[Tensor], TCNState]:
         """One frame `[batch, inputs]`: what every block gives, each `[batch, channels]`, and the state after it."""
         past, frame = state.past, state.frame
-        if not past.take(frame):
+        if not past.claim(frame):
             past, frame = past.copy(frame), 0
-            past.take(frame)
+            past.claim(frame)
         inputs = iter(past.inputs)
         outputs = []
         for block, weights in zip(self._blocks(), state.weights, strict=True):
             x = block.step(x, weights, (next(inputs), next(inputs)), frame)
             outputs.append(x)
-        past.give(frame + 1)
+        past.release(frame + 1)
         return outputs, TCNState(state.weights, past, frame + 1)
 
     def _blocks(self) -> list[ResidualBlock]:

@@ -28,8 +28,8 @@ WORKER_OF = "ZOO_WORKER_OF"
 """The id of the process that a worker is to end with."""
 
 _LOOK_EVERY = 0.25
-_PATIENCE = 3.0
-"""Seconds that a training has to save its state once its parent is gone."""
+PATIENCE = 2.0
+"""Seconds that a training has to save its state once its parent is gone, or has been asked to end at once."""
 
 
 def start_worker(threads: int) -> None:
@@ -89,7 +89,7 @@ def ends_with_parent(environment: dict[str, str]) -> dict[str, str]:
 def watch_parent() -> None:
     """End this process when its parent is gone, if that started it so (see `ends_with_parent`).
 
-    A training that saves its state when it is asked to stop is asked first, and has 3 s.
+    A training that saves its state when it is asked to stop is asked first, and has 2 s.
     """
     # taken away, so that what this process starts in turn does not wait for an input that is not its own
     if os.environ.pop(VARIABLE, None) and sys.stdin is not None:
@@ -114,7 +114,7 @@ def _in_background(wait: Callable[[], object], then: Callable[[], None]) -> None
 
 
 def _stop_then_end() -> None:
-    timer = threading.Timer(_PATIENCE, _end)
+    timer = threading.Timer(PATIENCE, _end)
     timer.daemon = True
     timer.start()
     if os.name == "nt":

@@ -1,4 +1,4 @@
-"""What a decoder is driven by: pitch and loudness, one value a frame."""
+"""What a decoder is driven by: pitch and loudness, one value per frame."""
 
 from zoo.features.audio import read_audio, write_wav
 from zoo.features.frontend import (
@@ -9,9 +9,9 @@ from zoo.features.frontend import (
     scale_f0,
     scale_loudness,
 )
-from zoo.features.level import a_weighted_level_db, sound_level_db
-from zoo.features.loudness import loudness_db, rms_db
-from zoo.features.pitch import track_pitch
+from zoo.features.loudness import a_weighted_level_db, loudness_db, rms_db, sound_level_db
+from zoo.features.pitch import quick_options, track_pitch
+from zoo.features.sound_files import rate_of
 from zoo.features.values import clean_f0, clean_loudness
 
 __all__ = [
@@ -23,6 +23,8 @@ __all__ = [
     "extract_features",
     "loudness_db",
     "measure_loudness",
+    "quick_options",
+    "rate_of",
     "read_audio",
     "rms_db",
     "scale_f0",

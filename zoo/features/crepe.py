@@ -55,7 +55,7 @@ def crepe_pitch(
     Args:
         audio: `[batch, samples]`; the network runs on its device.
         sample_rate: In Hz; other than 16,000 is resampled, with windows placed to the nearest sample.
-        hop: Samples a frame, at the given rate.
+        hop: Samples per frame, at the given rate.
         fmin: Lowest pitch in Hz.
         fmax: Highest pitch in Hz.
         center: Centre frame t's window of 64 ms on sample `t * hop`; otherwise it starts there.

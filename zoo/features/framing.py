@@ -31,38 +31,26 @@ def frame_count(samples: int, hop: int) -> int:
     return samples // hop
 
 
-def pad_for_frames(audio: Tensor, *, hop: int, size: int, center: bool) -> Tensor:
-    """Pad with silence so that frame t's window starts at sample `t * hop` of the result.
+def windows(audio: Tensor, *, frames: int, hop: int, size: int, chunk: int, center: bool) -> Iterator[Tensor]:
+    """Give the analysis windows, `chunk` frames at a time. Beyond the ends of the audio is silence.
 
     Args:
         audio: `[batch, samples]`.
-        hop: Samples a frame.
-        size: Samples of the analysis window.
-        center: Whether the window is centred on sample `t * hop` of the audio, or starts there.
-
-    Returns:
-        `[batch, (frames - 1) * hop + size]` or a little longer.
-    """
-    before = size // 2 if center else 0
-    return F.pad(audio, (before, size - before))
-
-
-def windows(padded: Tensor, *, frames: int, hop: int, size: int, chunk: int) -> Iterator[Tensor]:
-    """Give the analysis windows, `chunk` frames at a time.
-
-    Args:
-        padded: `[batch, samples]`, of `pad_for_frames`.
         frames: How many frames there are.
-        hop: Samples a frame.
+        hop: Samples per frame.
         size: Samples of the analysis window.
         chunk: Most frames to give at once; a recording of any length takes no more memory than this many.
+        center: Whether the window of frame t is centred on sample `t * hop`, or starts there.
 
     Yields:
         Views `[batch, up to chunk, size]`.
     """
+    before, samples = size // 2 if center else 0, audio.shape[-1]
     for start in range(0, frames, chunk):
-        count = min(chunk, frames - start)
-        piece = padded[:, start * hop : (start + count - 1) * hop + size]
+        first = start * hop - before
+        last = first + (min(chunk, frames - start) - 1) * hop + size
+        # padded here, not as a whole, which would be one more copy of the recording
+        piece = F.pad(audio[:, max(0, first) : min(last, samples)], (max(0, -first), max(0, last - samples)))
         yield piece.unfold(-1, size, hop)
 
 

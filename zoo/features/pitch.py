@@ -11,6 +11,7 @@ import functools
 import inspect
 import math
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -41,6 +42,7 @@ class Tracker:
         voicing_threshold: A frame whose confidence is under this counts as unvoiced.
         min_confidence: A training segment whose mean confidence is under this is left out.
         by_model: Other values of `min_confidence` for some values of the option `model`.
+        quick_options: Options with which it is quick enough for many recordings, where it is not by itself.
     """
 
     def __init__(
@@ -50,33 +52,23 @@ class Tracker:
         voicing_threshold: float,
         min_confidence: float,
         by_model: Mapping[str, float] | None = None,
+        quick_options: Mapping[str, object] | None = None,
     ) -> None:
         functools.update_wrapper(self, track)
         self.track = track
         self.voicing_threshold = voicing_threshold
         self.min_confidence = min_confidence
         self.by_model = dict(by_model or {})
+        self.quick_options = dict(quick_options or {})
 
     def __call__(self, audio: Tensor, **options: object) -> tuple[Tensor, Tensor]:
         """Track pitch; see `track_pitch`."""
         return self.track(audio, **options)
 
 
-def tracker(
-    *, voicing_threshold: float, min_confidence: float, by_model: Mapping[str, float] | None = None
-) -> Callable[[Track], Tracker]:
-    """Make a function a pitch tracker with thresholds of its own.
-
-    Args:
-        voicing_threshold: A frame whose confidence is under this counts as unvoiced.
-        min_confidence: A training segment whose mean confidence is under this is left out.
-        by_model: Other values of `min_confidence` for some values of the option `model`.
-    """
-
-    def wrap(track: Track) -> Tracker:
-        return Tracker(track, voicing_threshold=voicing_threshold, min_confidence=min_confidence, by_model=by_model)
-
-    return wrap
+def tracker(**meaning: Any) -> Callable[[Track], Tracker]:  # noqa: ANN401 - the arguments of Tracker
+    """Make a function a pitch tracker: `@tracker(voicing_threshold=0.5, min_confidence=0.8)`; see `Tracker`."""
+    return functools.partial(Tracker, **meaning)
 
 
 def track_pitch(
@@ -99,7 +91,7 @@ def track_pitch(
     Args:
         audio: `[batch, samples]`.
         sample_rate: In Hz.
-        hop: Samples a frame.
+        hop: Samples per frame.
         tracker: A name of the registry's kind `pitch`: "torchcrepe", "pyin", "yin", or a plugin's.
         fmin: Lowest pitch in Hz.
         fmax: Highest pitch in Hz.
@@ -151,10 +143,24 @@ def default_thresholds(tracker: str, options: Mapping[str, object] | None = None
     return voicing, by_model.get(str((options or {}).get("model")), confidence)
 
 
+def quick_options(tracker: str) -> dict[str, object]:
+    """The options with which a tracker is quick enough for many recordings; none for one that is quick by itself.
+
+    Args:
+        tracker: A name of the registry's kind `pitch`.
+
+    Raises:
+        ConfigError: There is no such tracker.
+        PluginError: It cannot be imported.
+    """
+    return dict(getattr(registry.pitch.get(tracker), "quick_options", {}))
+
+
 # The thresholds below were found on real recordings, but for the 0.8, which is the thesis's: docs/data.md says how.
 
 
-@tracker(voicing_threshold=0.5, min_confidence=0.8, by_model={"tiny": 0.65})
+# "full", its own default, takes three times as long as the recording on a CPU core.
+@tracker(voicing_threshold=0.5, min_confidence=0.8, by_model={"tiny": 0.65}, quick_options={"model": "tiny"})
 def torchcrepe_pitch(
     audio: Tensor,
     *,

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from zoo.errors import ConfigError
-from zoo.features.framing import concatenate, frame_count, pad_for_frames, windows
+from zoo.features.framing import concatenate, frame_count, windows
 
 # A trough of the normalised difference under this is taken as the period (the paper: 0.1).
 THRESHOLD = 0.1
@@ -36,7 +36,7 @@ def yin_pitch(
     Args:
         audio: `[batch, samples]`.
         sample_rate: In Hz.
-        hop: Samples a frame.
+        hop: Samples per frame.
         fmin: Lowest pitch in Hz.
         fmax: Highest pitch in Hz.
         center: Centre frame t's window on sample `t * hop`; otherwise it starts there.
@@ -84,7 +84,7 @@ def refine_pitch(
         f0_hz: Coarse pitch, `[batch, frames]`, positive.
         audio: `[batch, samples]`.
         sample_rate: In Hz.
-        hop: Samples a frame.
+        hop: Samples per frame.
         fmin: Lowest pitch in Hz.
         fmax: Highest pitch in Hz.
         center: As the coarse pitch was tracked.
@@ -128,10 +128,10 @@ def window_size(sample_rate: int, fmin: float) -> int:
 
 def _windows(audio: Tensor, *, sample_rate: int, hop: int, fmin: float, center: bool) -> Iterator[Tensor]:
     size = window_size(sample_rate, fmin)
-    padded = pad_for_frames(audio, hop=hop, size=size, center=center)
     frames = frame_count(audio.shape[-1], hop)
     # The difference is one of large, nearly equal sums: float64 keeps a trough's depth.
-    for piece in windows(padded, frames=frames, hop=hop, size=size, chunk=max(1, _CHUNK // audio.shape[0])):
+    chunk = max(1, _CHUNK // audio.shape[0])
+    for piece in windows(audio, frames=frames, hop=hop, size=size, chunk=chunk, center=center):
         yield piece.double()
 
 

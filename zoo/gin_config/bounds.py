@@ -116,14 +116,14 @@ class _Expansion:
                 raise ConfigError(f"{binding.where}: the file comes to over {10 * _MOST_VALUES:,} values. Shorten it.")
 
     def size_of(self, binding: Binding, scope: str) -> int:
-        from zoo.gin_config.files import Macro, Reference, inner_values
+        from zoo.gin_config.files import GinReference, Macro, inner_values
 
         total = 0
         for value in inner_values(binding.value):
             total += 1
             if isinstance(value, Macro) and value.name in self.macros:
                 total += self.inside((f"%{value.name}", scope), [self.macros[value.name]], binding)
-            elif isinstance(value, Reference):
+            elif isinstance(value, GinReference):
                 within, _, name = value.name.rpartition("/")
                 within = within or scope
                 chosen = [b for b in self.of.get(self.selectors[name], []) if _holds(b.scope, within)]

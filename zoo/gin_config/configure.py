@@ -15,14 +15,19 @@ from __future__ import annotations
 import importlib
 import inspect
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from zoo import registry
 from zoo.errors import ConfigError, ZooError, listing, near_matches
 from zoo.gin_config.bounds import check_expansion, check_numbers
-from zoo.gin_config.files import REQUIRED, Binding, Import, Macro, Reference, inner_values, read_files, read_set
+from zoo.gin_config.files import REQUIRED, Binding, GinReference, Import, Macro, inner_values, read_files, read_set
+from zoo.gin_config.names import Names, parameters_of, shared_by
+from zoo.gin_config.older import with_new_names
+
+if TYPE_CHECKING:
+    from zoo.losses.base import Loss
 
 _log = logging.getLogger(__name__)
 
@@ -47,9 +52,15 @@ class Configuration:
         config: All bindings as parsed, includes resolved: the text of a run's `config.gin`.
     """
 
-    def __init__(self, config: str, functions: Mapping[str, Callable[..., Any]]) -> None:
+    def __init__(
+        self,
+        config: str,
+        functions: Mapping[str, Callable[..., Any]],
+        again: Callable[[Sequence[str]], Configuration],
+    ) -> None:
         self.config = config
         self._functions = functions
+        self._again = again
 
     def arguments(self, function: str, **given: Any) -> dict[str, Any]:  # noqa: ANN401 - the function's own arguments
         """The arguments that `function` is to be called with, its components built.
@@ -61,12 +72,10 @@ class Configuration:
         Raises:
             ConfigError: An argument without a default is set nowhere, or a component refuses its options.
         """
-        import gin
-
-        collected: dict[str, Any] = gin.get_configurable(f"zoo.{function}")(**given)
+        collected = {**self._collected(function), **given}
         missing = [
             name
-            for name, parameter in inspect.signature(self._functions[function]).parameters.items()
+            for name, parameter in parameters_of(self._functions[function]).items()
             if parameter.default is parameter.empty
             and parameter.kind is parameter.KEYWORD_ONLY
             and name not in collected
@@ -75,6 +84,28 @@ class Configuration:
             typed = " ".join(f'--set "{function}.{name}=..."' for name in missing)
             raise ConfigError(f"{function} needs {listing(missing)}, which no gin file sets. Type: {typed}")
         return {name: _build(value) for name, value in collected.items()}
+
+    def make(self, function: str) -> Any:  # noqa: ANN401 - the configuration's own class
+        """The configuration that `function`'s name stands for.
+
+        Raises:
+            ConfigError: See `arguments`.
+        """
+        return self._functions[function].from_flat(**self.arguments(function))  # type: ignore[attr-defined]
+
+    def _collected(self, function: str) -> dict[str, Any]:
+        import gin
+
+        found: dict[str, Any] = {}
+        for name in (*shared_by(function, self._functions), function):
+            found |= gin.get_configurable(f"zoo.{name}")()
+        return found
+
+    def with_settings(self, function: str, settings: Mapping[str, Any]) -> Configuration:
+        """The same files and bindings, and after them settings of `function`, as plain values or lists of losses."""
+        losses = [loss for value in settings.values() for loss in _losses_in(value)]
+        typed = [f"{function}.{name} = {_as_gin(value)}" for name, value in settings.items()]
+        return self._again([*typed, *(f"{loss.label}.weight = {loss.final_factor!r}" for loss in losses)])
 
     @property
     def operative(self) -> str:
@@ -102,7 +133,10 @@ def configure(
     Args:
         gin_files: Paths, or names of shipped files (see `zoo.gin_config.files.find_gin_file`); later ones win.
         bindings: What was typed as `--set`; wins over all files.
-        functions: The main functions that files may set arguments of, by the name that files use.
+        functions: What files may set arguments of, by the name that files use: main functions, and configurations
+            (`zoo.checks.settings.Config`), whose groups' settings count among their own. Where a configuration's base
+            or group has a name here too, what is set of that counts for all configurations that share it, unless one
+            sets its own.
         outside: The files are recipes from elsewhere: they may import nothing, include shipped files only, and hold no
             absurd numbers.
 
@@ -113,12 +147,13 @@ def configure(
     from_files = list(read_files(gin_files, outside=outside))
     if outside:
         check_numbers([s for s in from_files if isinstance(s, Binding)], functions)
-    statements = [*from_files, *(s for text in bindings for s in read_set(text))]
+    typed = [statement for text in bindings for statement in read_set(text)]
+    statements = list(with_new_names([*from_files, *typed], outside=outside))
     imports = [s for s in statements if isinstance(s, Import)]
     for statement in imports:
         _import(statement, outside=outside)
     bound = [s for s in statements if isinstance(s, Binding)]
-    names = _Names(functions)
+    names = Names(functions)
     selectors = {name: names.register_as(name, where) for name, where in _used_names(bound).items()}
     _check(bound, selectors, names)
     _check_macros(bound)
@@ -126,50 +161,18 @@ def configure(
     config = "".join(f"import {module}\n" for module in dict.fromkeys(s.module for s in imports))
     config += _bind(bound, selectors, names)
     _log.debug("gin configuration:\n%s", config)
-    return Configuration(config, functions)
 
+    def again(further: Sequence[str]) -> Configuration:
+        return configure(gin_files, [*bindings, *further], functions=functions, outside=outside)
 
-class _Names:
-    """What files may name: the main functions, and the registered components, imported only when named."""
-
-    def __init__(self, functions: Mapping[str, Callable[..., Any]]) -> None:
-        self.functions = functions
-        self.found: dict[str, Callable[..., Any]] = {}
-        self._kinds: dict[str, list[str]] = {}
-        for kind, components in registry.KINDS.items():
-            # Models are named in text ("gru-S"): their names are no gin names, and are resolved by zoo.models.naming.
-            for name in components if kind != "models" else ():
-                self._kinds.setdefault(name, []).append(kind)
-
-    def all(self) -> set[str]:
-        """Every name there is."""
-        return {*self.functions, *self._kinds}
-
-    def register_as(self, name: str, where: str) -> str:
-        """Give the selector that gin is to know `name` by, and fetch what it stands for."""
-        if name in self.functions:
-            self.found[f"zoo.{name}"] = self.functions[name]
-            return f"zoo.{name}"
-        kind, _, plain = name.rpartition(".")
-        kinds = [k for k in self._kinds.get(plain, []) if kind in ("", k, f"zoo.{k}")]
-        if not kinds:
-            raise ConfigError(
-                f"{where}: nothing is named {name!r}.{near_matches(name, self.all())} There are the functions "
-                f"{listing(self.functions)} and the components {listing(self._kinds)}."
-            )
-        if len(kinds) > 1:
-            both = " or ".join(f"{k}.{plain}" for k in kinds)
-            raise ConfigError(f"{where}: {name!r} is the name of several components. Write {both}.")
-        selector = f"zoo.{kinds[0]}.{plain}"
-        self.found[selector] = registry.KINDS[kinds[0]].get(plain)
-        return selector
+    return Configuration(config, functions, again)
 
 
 def _import(statement: Import, *, outside: bool) -> None:
     if outside:
         raise ConfigError(
             f"{statement.where}: it imports {statement.module}, which runs that module's code. Look at the file; "
-            "if you trust it, copy it and run it yourself: python -m zoo.distill --gin COPY"
+            "if you trust it, copy it and run it yourself: zoo distill --gin COPY"
         )
     try:
         importlib.import_module(statement.module)
@@ -183,16 +186,16 @@ def _used_names(bound: Sequence[Binding]) -> dict[str, str]:
         if binding.parameter:
             used.setdefault(binding.name, binding.where)
         for value in inner_values(binding.value):
-            if isinstance(value, Reference):
+            if isinstance(value, GinReference):
                 used.setdefault(value.name.rsplit("/", 1)[-1], binding.where)
     return used
 
 
-def _check(bound: Sequence[Binding], selectors: Mapping[str, str], names: _Names) -> None:
+def _check(bound: Sequence[Binding], selectors: Mapping[str, str], names: Names) -> None:
     referenced, scoped = set(), set()
     for binding in bound:
         for value in inner_values(binding.value):
-            if isinstance(value, Reference):
+            if isinstance(value, GinReference):
                 if not value.evaluate:
                     raise ConfigError(f"{binding.where}: write @{value.name}(), with brackets: it is to be built.")
                 if value.name in names.functions:
@@ -218,7 +221,7 @@ def _within(scope: str, used: str) -> bool:
 
 
 def _check_parameter(binding: Binding, component: Callable[..., Any]) -> None:
-    parameters = inspect.signature(component).parameters
+    parameters = parameters_of(component)
     named = [p.name for p in parameters.values() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
     open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     if binding.parameter not in named and not open_ended:
@@ -256,12 +259,12 @@ def _check_macros(bound: Sequence[Binding]) -> None:
         raise ConfigError(f"These must be set: {asked}. Type: {typed}")
 
 
-def _bind(bound: Sequence[Binding], selectors: Mapping[str, str], names: _Names) -> str:
+def _bind(bound: Sequence[Binding], selectors: Mapping[str, str], names: Names) -> str:
     """Hand the checked bindings to gin, lock it, and give its text of them."""
     import gin
 
     def to_gin(value: Any) -> Any:  # noqa: ANN401 - a gin value is any plain data
-        if isinstance(value, Reference):
+        if isinstance(value, GinReference):
             return gin.config.ConfigurableReference(value.name, True)
         if isinstance(value, Macro):
             return gin.config.ConfigurableReference(f"{value.name}/gin.macro", True)
@@ -274,7 +277,12 @@ def _bind(bound: Sequence[Binding], selectors: Mapping[str, str], names: _Names)
     gin.clear_config()
     with gin.config.interactive_mode():  # a component may have been registered anew under the same name
         for name, function in names.functions.items():
-            _register(f"zoo.{name}", function, lambda _, arguments: arguments)
+            elsewhere = {
+                setting
+                for other in shared_by(name, names.functions)
+                for setting in parameters_of(names.functions[other])
+            }
+            _register(f"zoo.{name}", function, lambda _, arguments: arguments, without_default=elsewhere)
         for selector, component in names.found.items():
             if selector.removeprefix("zoo.") not in names.functions:
                 _register(selector, component, _Call)
@@ -287,7 +295,13 @@ def _bind(bound: Sequence[Binding], selectors: Mapping[str, str], names: _Names)
     return str(gin.config_str(max_line_length=110))
 
 
-def _register(selector: str, component: Callable[..., Any], result: Callable[..., Any]) -> None:
+def _register(
+    selector: str,
+    component: Callable[..., Any],
+    result: Callable[..., Any],
+    *,
+    without_default: Collection[str] = (),
+) -> None:
     # gin gets a stand-in with the component's signature, which only collects arguments: then no error of ours passes
     # through gin, which would rewrite it, and a long training does not run inside gin's wrapper.
     import gin
@@ -295,10 +309,25 @@ def _register(selector: str, component: Callable[..., Any], result: Callable[...
     def collect(**arguments: Any) -> Any:  # noqa: ANN401 - see above
         return result(component, arguments)
 
-    signature = inspect.signature(component)
-    collect.__signature__ = signature  # type: ignore[attr-defined]  # functions take attributes; mypy knows only declared ones
+    parameters = [
+        one.replace(default=inspect.Parameter.empty) if one.name in without_default else one
+        for one in parameters_of(component).values()
+    ]
+    collect.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # functions take attributes; mypy knows only declared ones
     module, _, name = selector.rpartition(".")
     gin.register(name, module=module)(collect)
+
+
+def _losses_in(value: object) -> list[Loss]:
+    from zoo.losses.base import Loss
+
+    return [one for one in value if isinstance(one, Loss)] if isinstance(value, list | tuple) else []
+
+
+def _as_gin(value: object) -> str:
+    if losses := _losses_in(value):
+        return f"[{', '.join(f'@{loss.label}()' for loss in losses)}]"
+    return repr(str(value) if isinstance(value, Path) else value)
 
 
 def _build(value: Any) -> Any:  # noqa: ANN401 - a gin value is any plain data

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from zoo.checks.bounded_files import read_bounded
+from zoo.checks.text_files import read_bounded
 from zoo.errors import ConfigError, near_matches
 from zoo.gin_config import bounds as gin_bounds
 from zoo.registry import paths
@@ -26,7 +26,7 @@ _CURLY = "\u2018\u2019\u201c\u201d"  # what word processors make of quotes
 
 
 @dataclass(frozen=True)
-class Reference:
+class GinReference:
     """`@name()` in a value: the component `name`, built when the value is used."""
 
     name: str
@@ -48,7 +48,7 @@ class Binding:
         scope: What stands before a slash in the name; usually empty.
         name: The function or component, or the macro.
         parameter: Its parameter; empty for a macro.
-        value: Plain Python data with `Reference` and `Macro` inside.
+        value: Plain Python data with `GinReference` and `Macro` inside.
         where: Where it was written, for messages.
         typed: Whether it was typed as `--set`.
     """
@@ -80,8 +80,8 @@ Statement = Binding | Import
 
 class _Placeholders:
     # What gin's parser asks for references and macros: here they stay what was written, whether or not it exists.
-    def configurable_reference(self, name: str, evaluate: bool) -> Reference:
-        return Reference(name, evaluate)
+    def configurable_reference(self, name: str, evaluate: bool) -> GinReference:
+        return GinReference(name, evaluate)
 
     def macro(self, name: str) -> Macro:
         return Macro(name)
@@ -153,8 +153,8 @@ def _read_file(path: Path, within: tuple[Path, ...], reading: _Reading) -> Itera
     if path in within:
         chain = " includes ".join(str(p) for p in (*within, path))
         raise ConfigError(f"A gin file includes itself: {chain}. Take one of these includes out.")
-    remedy = "A gin file is plain UTF-8 text."
-    text = read_bounded(path, most_bytes=gin_bounds.MOST_BYTES, error=ConfigError, remedy=remedy)
+    fix = "A gin file is plain UTF-8 text."
+    text = read_bounded(path, most_bytes=gin_bounds.MOST_BYTES, error=ConfigError, fix=fix)
     gin_bounds.check_text(text, str(path))
     yield from _parse(text, str(path), path, within, reading)
 

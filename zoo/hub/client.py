@@ -170,7 +170,7 @@ def _explain(
         case errors.RepositoryNotFoundError():
             return HubNotFoundError(
                 f"There is no model {repo_id} on {client.host}, or it is private and this login may not see it. "
-                "Search: python -m zoo list --hub. Log in: hf auth login (or give token=)."
+                "Search: zoo list --hub. Log in: hf auth login (or give token=)."
             )
         case errors.RevisionNotFoundError():
             return HubNotFoundError(f"{repo_id} has no revision {revision!r}.{_revisions(repo_id, revision, client)}")

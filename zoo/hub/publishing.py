@@ -23,7 +23,7 @@ from zoo.hub.client import HubClient
 from zoo.storage.config import ModelConfig, read_config
 from zoo.storage.files import file_hash
 from zoo.storage.lineage import teacher_reference
-from zoo.storage.run_files import CARD, CONFIG, WEIGHTS, published_files
+from zoo.storage.run_files import CARD, CONFIG, GOLDEN, WEIGHTS, published_files
 
 _GIN = ("config.gin", "operative.gin")
 _TOKEN = re.compile(rb"hf_[A-Za-z0-9]{30,}")
@@ -134,7 +134,7 @@ def find_leak(files: Mapping[str, Path | bytes], client: HubClient) -> str | Non
             for value in values:
                 if value in data:
                     return _leak(name, what, data, data.index(value))
-        if name != WEIGHTS and (match := _TOKEN.search(data)):
+        if name not in (WEIGHTS, GOLDEN) and (match := _TOKEN.search(data)):
             return _leak(name, "what looks like a login token", data, match.start())
     return None
 

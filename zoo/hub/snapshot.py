@@ -121,7 +121,7 @@ def _cached(repo_id: str, revision: str, client: HubClient) -> Snapshot | None:
         if client.offline:
             raise HubUnreachableError(
                 f"{found} has been damaged since it was fetched, and nobody may be asked now. Fetch it again with a "
-                f"network: python -m zoo fetch {repo_id}@{revision}"
+                f"network: zoo fetch {repo_id}@{revision}"
             )
         _log.warning("%s of %s was damaged in the cache (%s); fetching it again.", CONFIG, repo_id, found)
         _throw_away(Path(found))
@@ -136,7 +136,7 @@ def _refuse_offline(repo_id: str, revision: str, client: HubClient) -> Snapshot:
     why = "local_files_only" if client.local_files_only else "HF_HUB_OFFLINE"
     raise HubUnreachableError(
         f"{repo_id} at {revision} has not been fetched before, and {why} is set. Fetch it once with a network: "
-        f"python -m zoo fetch {repo_id}@{revision}"
+        f"zoo fetch {repo_id}@{revision}"
     )
 
 
@@ -170,7 +170,7 @@ def _download(repo_id: str, info: Any, client: HubClient, *, every_file: bool) -
 def _foreign(repo_id: str, info: Any, reason: str) -> HubError:  # noqa: ANN401 - a ModelInfo
     library = getattr(info, "library_name", None)
     whose = f"made for {library}" if library and library != LIBRARY else "not made by zoo"
-    return HubError(f"{repo_id} is {whose}: {reason.rstrip('.')}. Models of zoo: python -m zoo list --hub")
+    return HubError(f"{repo_id} is {whose}: {reason.rstrip('.')}. Models of zoo: zoo list --hub")
 
 
 def fetch_file(repo_id: str, commit: str, listed: RepoFile, client: HubClient) -> Path:

@@ -7,7 +7,7 @@ import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from zoo.checks.bounded_files import read_json
+from zoo.checks.text_files import read_json
 from zoo.errors import CheckpointError, ZooError
 from zoo.models import naming
 from zoo.storage.config import read_config
@@ -43,7 +43,7 @@ def read_source(folder: Path) -> HubSource | None:
     if not path.is_file():
         return None
     try:
-        content = read_json(path, error=CheckpointError, remedy="")
+        content = read_json(path, error=CheckpointError, fix="")
         if not isinstance(content, dict) or not all(isinstance(value, str) for value in content.values()):
             return None
         source = HubSource(**content)

@@ -1,8 +1,9 @@
 """Distances between sounds, and what a student is trained with.
 
-`zoo.losses.distillation` holds the losses of a pair; they are components, found by name in the registry.
+`Loss` is what a loss of a pair is; such losses are components, found by name in the registry.
 """
 
+from zoo.losses.base import Loss, valid_mean
 from zoo.losses.spectral import (
     FFT_SIZES,
     SpectralTargets,
@@ -15,10 +16,12 @@ from zoo.losses.spectral import (
 
 __all__ = [
     "FFT_SIZES",
+    "Loss",
     "SpectralTargets",
     "multi_scale_spectral",
     "multi_scale_spectral_each_row",
     "multi_scale_spectral_many",
     "multi_scale_spectral_weighted",
     "target_spectra",
+    "valid_mean",
 ]

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
 from zoo.checks.options import number_fault, refuse, whole_fault
 from zoo.errors import ConfigError
-from zoo.losses.base import Loss
+from zoo.losses.base import Loss, SpectralComparison, SpectralSettings
 from zoo.losses.spectral import FFT_SIZES, multi_scale_spectral
 from zoo.losses.weights import Weight
 
@@ -20,16 +20,6 @@ _MOST_SAMPLES = 2**20  # of a window: a minute at 16 kHz
 if TYPE_CHECKING:
     from zoo.models.model import Model
     from zoo.models.rendering import Rendering
-
-
-@dataclass(frozen=True)
-class Spectral:
-    """How two signals are compared; see `zoo.losses.multi_scale_spectral`."""
-
-    fft_sizes: tuple[int, ...]
-    overlap: float
-    alpha: float
-    beta: float
 
 
 class SpectralLoss(Loss):
@@ -72,11 +62,11 @@ class SpectralLoss(Loss):
             raise ConfigError(f"overlap of {self.label} must be at least 0 and under 1, found {overlap!r}.")
         if alpha < 0 or beta < 0:
             raise ConfigError(f"alpha and beta of {self.label} must not be negative, found {alpha!r} and {beta!r}.")
-        self.spectral = Spectral(tuple(fft_sizes), overlap, alpha, beta)
+        self.settings = SpectralSettings(tuple(fft_sizes), overlap, alpha, beta)
 
     def options(self) -> dict[str, Any]:
         """See `Loss.options`."""
-        return asdict(self.spectral)
+        return asdict(self.settings)
 
     @abstractmethod
     def signals(
@@ -84,10 +74,18 @@ class SpectralLoss(Loss):
     ) -> tuple[Tensor, Tensor]:
         """The student's signal and its target, each `[batch, samples]`."""
 
+    def comparison(
+        self, student: Rendering, teacher: Rendering | None, batch: Mapping[str, Tensor]
+    ) -> SpectralComparison | None:
+        """See `Loss.comparison`; a child that has a `forward` of its own is asked for that instead."""
+        if type(self).forward is not SpectralLoss.forward:
+            return None
+        return SpectralComparison(*self.signals(student, teacher, batch), self.settings)
+
     def forward(self, student: Rendering, teacher: Rendering | None, batch: Mapping[str, Tensor]) -> Tensor:
         """See `Loss.forward`."""
         signal, target = self.signals(student, teacher, batch)
-        return multi_scale_spectral(signal, target, **spectral_arguments(self.spectral, signal, batch))
+        return multi_scale_spectral(signal, target, **spectral_arguments(self.settings, signal, batch))
 
 
 class Reconstruction(SpectralLoss):
@@ -127,12 +125,11 @@ class OutputAudio(SpectralLoss):
         return (student.dry, teacher.dry) if "dry" in self.needs else (student.audio, teacher.audio)
 
 
-def spectral_arguments(spectral: Spectral, signal: Tensor, batch: Mapping[str, Tensor]) -> dict[str, Any]:
+def spectral_arguments(settings: SpectralSettings, signal: Tensor, batch: Mapping[str, Tensor]) -> dict[str, Any]:
     """The arguments of `zoo.losses.multi_scale_spectral` for a batch."""
     hop = signal.shape[-1] // batch["f0_hz"].shape[-1]
-    return {**asdict(spectral), "valid_samples": batch["valid_frames"] * hop}
+    return {**asdict(settings), "valid_samples": batch["valid_frames"] * hop}
 
 
 def _reverb_length(model: Model) -> int:
-    reverb = getattr(model.synth, "reverb", None)
-    return 0 if reverb is None else sum(p.numel() for p in reverb.parameters())
+    return 0 if model.synth.reverb is None else model.synth.reverb.length

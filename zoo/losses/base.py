@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +19,30 @@ if TYPE_CHECKING:
 
 NEEDS = frozenset({"audio", "dry", "controls", "scaled_controls", "hidden"})
 """What a loss can ask of a teacher: fields of `zoo.Rendering`."""
+
+
+@dataclass(frozen=True)
+class SpectralSettings:
+    """How two signals are compared; see `zoo.losses.multi_scale_spectral`."""
+
+    fft_sizes: tuple[int, ...]
+    overlap: float
+    alpha: float
+    beta: float
+
+
+class SpectralComparison(NamedTuple):
+    """A multi-scale spectral distance that a loss asks for.
+
+    Attributes:
+        signal: The student's, `[batch, samples]`.
+        target: What it is compared with, of the same shape.
+        settings: How.
+    """
+
+    signal: Tensor
+    target: Tensor
+    settings: SpectralSettings
 
 
 class Loss(nn.Module, ABC):
@@ -38,7 +63,7 @@ class Loss(nn.Module, ABC):
     name: ClassVar[str] = ""
     needs: frozenset[str] = frozenset()
 
-    plays: ClassVar[bool] = False
+    runs_student: ClassVar[bool] = False
     """Whether it runs the student itself, beside the step's one rendering of the batch."""
 
     def __init__(self, *, weight: Weight = 1.0) -> None:
@@ -67,7 +92,7 @@ class Loss(nn.Module, ABC):
         return self.name or type(self).__name__.lower()
 
     @property
-    def taught(self) -> bool:
+    def uses_teacher(self) -> bool:
         """Whether it compares with a teacher: by what it `needs` of the teacher's rendering, or of its own accord."""
         return bool(self.needs)
 
@@ -154,8 +179,23 @@ class Loss(nn.Module, ABC):
         Raises:
             ConfigError: The pair cannot use this loss.
         """
-        if self.taught and teacher is None:
+        if self.uses_teacher and teacher is None:
             raise ConfigError(f"The loss {self.label} compares with a teacher, and there is none. Use it in distill.")
+
+    def comparison(
+        self, student: Rendering, teacher: Rendering | None, batch: Mapping[str, Tensor]
+    ) -> SpectralComparison | None:
+        """The spectral distance that this loss is, where it is one: those of one signal then share its transform.
+
+        Args:
+            student: As `forward` takes it.
+            teacher: As there.
+            batch: As there.
+
+        Returns:
+            What to compare; None, as here, for a loss that `forward` has to compute.
+        """
+        return None
 
     @abstractmethod
     def forward(self, student: Rendering, teacher: Rendering | None, batch: Mapping[str, Tensor]) -> Tensor:
@@ -172,7 +212,7 @@ def valid_mean(values: Tensor, valid_frames: Tensor) -> Tensor:
     """The mean of `[batch, frames]` over frames that are no padding.
 
     Args:
-        values: One a frame.
+        values: One per frame.
         valid_frames: int64 `[batch]`.
     """
     valid = torch.arange(values.shape[1], device=values.device) < valid_frames[:, None]

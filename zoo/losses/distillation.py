@@ -17,12 +17,12 @@ from torch import Tensor
 
 from zoo import registry
 from zoo.errors import ConfigError, listing
-from zoo.losses.audio import OutputAudio, Reconstruction, Spectral, SpectralLoss, spectral_arguments
-from zoo.losses.base import NEEDS, Loss
+from zoo.losses.audio import OutputAudio, Reconstruction, SpectralLoss, spectral_arguments
+from zoo.losses.base import NEEDS, Loss, SpectralComparison
 from zoo.losses.control import Control
 from zoo.losses.feature import Feature
 from zoo.losses.function_matching import FunctionMatching
-from zoo.losses.spectra_cache import KeptSpectra
+from zoo.losses.spectra_cache import SpectraCache
 from zoo.losses.spectral import SpectralTargets, multi_scale_spectral_weighted
 
 if TYPE_CHECKING:
@@ -31,11 +31,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "NEEDS",
-    "Computed",
     "Control",
     "Feature",
     "FunctionMatching",
     "Loss",
+    "LossValues",
     "OutputAudio",
     "Reconstruction",
     "SpectralLoss",
@@ -93,12 +93,12 @@ def fitting_losses(student: Model, teacher: Model | None) -> list[str]:
 
 
 @dataclass(frozen=True)
-class Computed:
+class LossValues:
     """A pair's losses on a batch.
 
     Attributes:
         total: The weighted sum, a scalar with the gradient.
-        values: One scalar a loss, before the weights, without gradient.
+        values: One scalar per loss, before the weights, without gradient.
     """
 
     total: Tensor
@@ -112,8 +112,8 @@ def compute(
     batch: Mapping[str, Tensor],
     *,
     skip_weightless: bool = False,
-    spectra: KeptSpectra | None = None,
-) -> Computed:
+    spectra: SpectraCache | None = None,
+) -> LossValues:
     """Evaluate a pair's losses together.
 
     Spectral losses that look at the same signal of the student with the same settings share its transform, forth and
@@ -133,23 +133,23 @@ def compute(
     zero = student.audio.new_zeros(())
     values: dict[int, Tensor] = {}
     totals: list[Tensor] = []
-    shared: dict[tuple[Spectral, int], tuple[Tensor, list[tuple[int, Tensor]]]] = {}
+    groups: list[list[tuple[int, SpectralComparison]]] = []
     for i, loss in enumerate(losses):
         if skip_weightless and loss.factor == 0:
             values[i] = zero
-        elif isinstance(loss, SpectralLoss) and type(loss).forward is SpectralLoss.forward:
-            signal, target = loss.signals(student, teacher, batch)
-            shared.setdefault((loss.spectral, id(signal)), (signal, []))[1].append((i, target))
+        elif (found := loss.comparison(student, teacher, batch)) is not None:
+            _group_of(found, groups).append((i, found))
         else:
             value = loss(student, teacher, batch)
             totals.append(loss.factor * value)
             values[i] = value.detach()
-    for (spectral, _), (signal, wanted) in shared.items():
-        arguments = spectral_arguments(spectral, signal, batch)
-        targets: list[Tensor | SpectralTargets] = [target for _, target in wanted]
+    for wanted in groups:
+        signal = wanted[0][1].signal
+        arguments = spectral_arguments(wanted[0][1].settings, signal, batch)
+        targets: list[Tensor | SpectralTargets] = [each.target for _, each in wanted]
         if spectra is not None and signal.dtype == torch.float32:
             shape = {name: arguments[name] for name in ("fft_sizes", "overlap", "valid_samples")}
-            targets = [spectra.of(target.to(signal.dtype), **shape) for _, target in wanted]
+            targets = [spectra.of(each.target.to(signal.dtype), **shape) for _, each in wanted]
         weights = [losses[i].factor for i, _ in wanted]
         total, distances = multi_scale_spectral_weighted(signal, targets, weights, **arguments)
         totals.append(total)
@@ -157,4 +157,15 @@ def compute(
     for i, loss in enumerate(losses):
         if loss.uncertainty is not None:
             totals.append(loss.uncertainty.term(values[i]))
-    return Computed(torch.stack(totals).sum() if totals else zero, [values[i] for i in range(len(losses))])
+    return LossValues(torch.stack(totals).sum() if totals else zero, [values[i] for i in range(len(losses))])
+
+
+def _group_of(
+    wanted: SpectralComparison, groups: list[list[tuple[int, SpectralComparison]]]
+) -> list[tuple[int, SpectralComparison]]:
+    """The comparisons of the same signal in the same way, which share its transform."""
+    for group in groups:
+        if group[0][1].signal is wanted.signal and group[0][1].settings == wanted.settings:
+            return group
+    groups.append([])
+    return groups[-1]

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from zoo.decoders.linear import Linear
+from zoo.decoders.linear import FastLinear
 from zoo.errors import ConfigError, listing
 from zoo.losses.base import Loss, valid_mean
 from zoo.losses.weights import Weight
@@ -56,7 +56,7 @@ class Feature(Loss):
             raise ConfigError(f"every of feature must be a whole number of frames, found {every!r}.")
         self.match = match
         self.every = every
-        self.projection: Linear | None = None
+        self.projection: FastLinear | None = None
 
     def options(self) -> dict[str, Any]:
         """See `Loss.options`."""
@@ -67,7 +67,7 @@ class Feature(Loss):
         super().bind(student, teacher)
         if self.match == "projection" and teacher is not None:
             sizes = student.decoder.hidden_size, teacher.decoder.hidden_size
-            self.projection = Linear(*sizes, bias=False)
+            self.projection = FastLinear(*sizes, bias=False)
             # A drawn one would begin at hundreds of the variance of a teacher whose features vary little.
             nn.init.zeros_(self.projection.weight)
 

@@ -51,7 +51,7 @@ class FunctionMatching(Loss):
     """
 
     name = "function_matching"
-    plays = True
+    runs_student = True
 
     def __init__(
         self,
@@ -88,8 +88,8 @@ class FunctionMatching(Loss):
         self._held_out: dict[tuple[int, ...], Rendering] = {}
 
     @property
-    def taught(self) -> bool:
-        """See `Loss.taught`: always."""
+    def uses_teacher(self) -> bool:
+        """See `Loss.uses_teacher`: always."""
         return True
 
     def options(self) -> dict[str, Any]:
@@ -114,25 +114,25 @@ class FunctionMatching(Loss):
         """See `Loss.forward`; what both made of the batch is not looked at."""
         if self._pair is None:
             raise ConfigError(f"The loss {self.label} must be bound to its pair first: loss.bind(student, teacher).")
-        pupil, master = self._pair
-        played = self.imagine(batch, hop=pupil.hop, step=self._step if self.training else None)
+        student_model, teacher_model = self._pair
+        played = self.sample_inputs(batch, hop=student_model.hop, step=self._step if self.training else None)
         noise = played.pop("noise")
         indices = tuple(played["index"].tolist())
         target = None if self.training else self._held_out.get(indices)
         if target is None:
             with torch.no_grad():
-                target = master(played["f0_hz"], played["loudness_db"], noise).only(self.loss.needs)
+                target = teacher_model(played["f0_hz"], played["loudness_db"], noise).only(self.loss.needs)
             if not self.training and len(self._held_out) < _KEPT:
                 self._held_out[indices] = target
         # the same noise for both, so that nothing is left between them when the student does as its teacher
-        return self.loss(pupil(played["f0_hz"], played["loudness_db"], noise), target, played)
+        return self.loss(student_model(played["f0_hz"], played["loudness_db"], noise), target, played)
 
-    def imagine(self, batch: Mapping[str, Tensor], *, hop: int, step: int | None) -> dict[str, Tensor]:
+    def sample_inputs(self, batch: Mapping[str, Tensor], *, hop: int, step: int | None) -> dict[str, Tensor]:
         """What both play in place of a batch: one piece for each segment.
 
         Args:
             batch: With `f0_hz` and `loudness_db` `[batch, frames]`, `valid_frames` and `index`.
-            hop: Samples a frame.
+            hop: Samples per frame.
             step: Decides what is played; None in validations.
 
         Returns:

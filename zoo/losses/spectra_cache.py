@@ -15,7 +15,7 @@ _MOST = 2 << 30  # bytes
 _SHARE = 8  # of the machine's memory at most one part in so many
 
 
-class KeptSpectra:
+class SpectraCache:
     """Keeps what targets are compared by, in memory, and finds it by the targets' samples.
 
     Each row is computed by itself: in a batch, vector instructions may end elsewhere in a row, and its last bit then

@@ -237,7 +237,7 @@ def multi_scale_spectral_each_row(
 
 
 @dataclass(frozen=True)
-class _Task:
+class _SpectralTask:
     signal: Tensor
     magnitudes: list[tuple[Tensor, ...]]
     plan: SpectralPlan
@@ -252,7 +252,7 @@ class _Distances(torch.autograd.Function):
     def forward(
         ctx: Any,  # noqa: ANN401 - torch's context
         signal: Tensor,
-        task: _Task,
+        task: _SpectralTask,
         mix: Tensor,
         with_grad: bool,
         outputs: int | None = None,
@@ -284,7 +284,7 @@ def _task(
     alpha: float,
     beta: float,
     valid_samples: Tensor | None,
-) -> _Task:
+) -> _SpectralTask:
     if isinstance(targets, Tensor | SpectralTargets) or not len(targets):
         raise ConfigError("targets must be a list of at least one signal: multi_scale_spectral_many(a, [b]).")
     signal = _audio("a", a)
@@ -310,7 +310,7 @@ def _task(
     hops, bins = _columns(plan.fft_sizes, plan.hops, signal.device)
     ends = signal.shape[1] if valid is None else valid.to(torch.int64)
     counts = (1 + ends // hops).expand(len(plan.hops), signal.shape[0]).contiguous()
-    return _Task(_silenced(signal, valid), magnitudes, plan, counts, bins)
+    return _SpectralTask(_silenced(signal, valid), magnitudes, plan, counts, bins)
 
 
 @functools.lru_cache(maxsize=16)

@@ -1,7 +1,7 @@
 """How much a loss counts: a number, a number that changes over the run, or one that is learned.
 
 Schedules are registered components (group `zoo_loss_weights`), so that a gin file can name them:
-`output_audio.weight = @linear()`. Places in a run are shares of its length, 0 its start and 1 its end.
+`output_audio.weight = @linear()`. Places in a run are fractions of its length, 0 its start and 1 its end.
 """
 
 from __future__ import annotations
@@ -22,30 +22,12 @@ class Schedule(ABC):
     """A weight that changes over a run. A child is a frozen dataclass of plain values, and implements `at`."""
 
     @abstractmethod
-    def at(self, share: float) -> float:
+    def at(self, fraction: float) -> float:
         """The weight at a place of the run.
 
         Args:
-            share: Steps done over steps in all, 0 to 1.
+            fraction: Steps done over steps in all, 0 to 1.
         """
-
-
-@dataclass(frozen=True)
-class Constant(Schedule):
-    """The same weight all along.
-
-    Args:
-        value: The weight.
-    """
-
-    value: float = 1.0
-
-    def __post_init__(self) -> None:
-        _check("constant", value=self.value)
-
-    def at(self, share: float) -> float:
-        """See `Schedule.at`."""
-        return self.value
 
 
 @dataclass(frozen=True)
@@ -53,13 +35,13 @@ class Linear(Schedule):
     """In a straight line from one weight to another.
 
     Example:
-        >>> [Linear(1.0, 0.0, begin=0.5).at(share) for share in (0.0, 0.5, 0.75, 1.0)]
+        >>> [Linear(1.0, 0.0, begin=0.5).at(fraction) for fraction in (0.0, 0.5, 0.75, 1.0)]
         [1.0, 1.0, 0.5, 0.0]
 
     Args:
         start: Weight before `begin`.
         stop: Weight after `end`.
-        begin: Where it starts to change, a share of the run.
+        begin: Where it starts to change, a fraction of the run.
         end: Where it has changed.
     """
 
@@ -73,9 +55,9 @@ class Linear(Schedule):
         _check(name, start=self.start, stop=self.stop)
         _check_span(name, self.begin, self.end)
 
-    def at(self, share: float) -> float:
+    def at(self, fraction: float) -> float:
         """See `Schedule.at`."""
-        return self.start + (self.stop - self.start) * self._done(_passed(share, self.begin, self.end))
+        return self.start + (self.stop - self.start) * self._done(_passed(fraction, self.begin, self.end))
 
     def _done(self, passed: float) -> float:
         """How much of the change is done where so much of its time has passed."""
@@ -95,64 +77,38 @@ class Step(Schedule):
     """One weight after the other, without a transition.
 
     Example:
-        >>> [Step(values=(1.0, 0.5, 0.0), at_shares=(0.2, 0.8)).at(share) for share in (0.0, 0.2, 1.0)]
+        >>> [Step(values=(1.0, 0.5, 0.0), boundaries=(0.2, 0.8)).at(fraction) for fraction in (0.0, 0.2, 1.0)]
         [1.0, 0.5, 0.0]
 
     Args:
         values: The weights.
-        at_shares: Where each but the first begins, rising shares of the run.
+        boundaries: Where each but the first begins, rising fractions of the run.
     """
 
     values: Sequence[float] = (1.0, 0.0)
-    at_shares: Sequence[float] = (0.5,)
+    boundaries: Sequence[float] = (0.5,)
 
     def __post_init__(self) -> None:
-        if not isinstance(self.values, list | tuple) or not isinstance(self.at_shares, list | tuple):
+        if not isinstance(self.values, list | tuple) or not isinstance(self.boundaries, list | tuple):
             raise ConfigError(
-                f"step.values and step.at_shares must be lists, e.g. (1.0, 0.0) and (0.5,); found {self}."
+                f"step.values and step.boundaries must be lists, e.g. (1.0, 0.0) and (0.5,); found {self}."
             )
-        if len(self.values) != len(self.at_shares) + 1:
+        if len(self.values) != len(self.boundaries) + 1:
             raise ConfigError(
-                f"step needs one value more than places, found {len(self.values)} values and {len(self.at_shares)} "
-                "places. For instance: step.values = (1.0, 0.0) with step.at_shares = (0.5,)"
+                f"step needs one value more than places, found {len(self.values)} values and {len(self.boundaries)} "
+                "places. For instance: step.values = (1.0, 0.0) with step.boundaries = (0.5,)"
             )
         _check("step", **{f"values[{i}]": value for i, value in enumerate(self.values)})
-        for place in self.at_shares:
+        for place in self.boundaries:
             _check_span("step", 0.0, place)
-        if list(self.at_shares) != sorted(self.at_shares):
-            raise ConfigError(f"step.at_shares must rise, found {self.at_shares}.")
+        if list(self.boundaries) != sorted(self.boundaries):
+            raise ConfigError(f"step.boundaries must rise, found {self.boundaries}.")
         object.__setattr__(self, "values", tuple(map(float, self.values)))
-        object.__setattr__(self, "at_shares", tuple(map(float, self.at_shares)))
+        object.__setattr__(self, "boundaries", tuple(map(float, self.boundaries)))
 
-    def at(self, share: float) -> float:
+    def at(self, fraction: float) -> float:
         """See `Schedule.at`."""
-        return self.values[sum(share >= place for place in self.at_shares)]
-
-
-def distil_first(*, weight: float = 1.0, until: float = 0.5, fade: float = 0.1) -> Schedule:
-    """For losses that compare with the teacher: they count at first, and then fade out.
-
-    The other half of it is `then_supervise`.
-
-    Args:
-        weight: At first.
-        until: Where the teacher begins to leave, a share of the run.
-        fade: How long that takes, a share of the run.
-    """
-    return Cosine(weight, 0.0, begin=until, end=_end_of_fade("distil_first", until, fade))
-
-
-def then_supervise(*, weight: float = 1.0, after: float = 0.5, fade: float = 0.1) -> Schedule:
-    """For losses that compare with the recording: they do not count at first, and then fade in.
-
-    The other half of it is `distil_first`.
-
-    Args:
-        weight: In the end.
-        after: Where the recordings begin to count, a share of the run.
-        fade: How long that takes, a share of the run.
-    """
-    return Cosine(0.0, weight, begin=after, end=_end_of_fade("then_supervise", after, fade))
+        return self.values[sum(fraction >= place for place in self.boundaries)]
 
 
 class Uncertainty(nn.Module):
@@ -220,21 +176,12 @@ def _check(schedule: str, **values: object) -> None:
 def _check_span(schedule: str, begin: object, end: object) -> None:
     for place in (begin, end):
         if isinstance(place, bool) or not isinstance(place, (int, float)) or not 0 <= place <= 1:
-            raise ConfigError(f"{schedule}: places are shares of the run, from 0 (its start) to 1; found {place!r}.")
+            raise ConfigError(f"{schedule}: places are fractions of the run, from 0 (its start) to 1; found {place!r}.")
     if begin > end:  # type: ignore[operator]  # both were found to be numbers
         raise ConfigError(f"{schedule} ends at {end}, before it begins at {begin}.")
 
 
-def _passed(share: float, begin: float, end: float) -> float:
-    if share >= end:
+def _passed(fraction: float, begin: float, end: float) -> float:
+    if fraction >= end:
         return 1.0
-    return 0.0 if share <= begin else (share - begin) / (end - begin)
-
-
-def _end_of_fade(schedule: str, begin: float, fade: float) -> float:
-    _check_span(schedule, 0.0, begin)
-    _check_span(schedule, 0.0, fade)
-    end = round(begin + fade, 9)
-    if end > 1:
-        raise ConfigError(f"{schedule} fades until {end:g} of the run; it must be over by its end, 1.")
-    return end
+    return 0.0 if fraction <= begin else (fraction - begin) / (end - begin)

@@ -1,8 +1,8 @@
 """Measures between sounds: plain functions, 0 between equal sounds.
 
 All take `valid_samples` (int64 `[batch]`): what lies after it in a row is padding, and is left out. Most give one value
-a row; `frechet_log_mel` and `frechet_audio_distance` compare two sets of sounds, and give one value for all rows.
-`follows` takes one sound, and says how it keeps to the pitch and loudness that it was asked for.
+per row; `frechet_log_mel` and `frechet_audio_distance` compare two sets of sounds, and give one value for all rows.
+`tracking_error` takes one sound, and says how far it is from the pitch and loudness that it should have.
 """
 
 from zoo.metrics.features import PitchErrors, f0_error_cents, level_error_db, loudness_error_db
@@ -16,16 +16,15 @@ from zoo.metrics.spectral import (
     multi_scale_spectral_held_out,
     onset_flux_distance,
 )
-from zoo.metrics.transfer import Following, follows
+from zoo.metrics.transfer import TrackingError, tracking_error
 
 __all__ = [
-    "Following",
     "Gaussian",
     "PitchErrors",
     "SetMetric",
+    "TrackingError",
     "clip_log_spectral_distance",
     "f0_error_cents",
-    "follows",
     "frechet_audio_distance",
     "frechet_distance",
     "frechet_log_mel",
@@ -38,4 +37,5 @@ __all__ = [
     "multi_scale_spectral_held_out",
     "onset_flux_distance",
     "set_metric",
+    "tracking_error",
 ]

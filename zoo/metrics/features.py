@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from zoo.errors import ConfigError
-from zoo.features import a_weighted_level_db, loudness_db, track_pitch
-from zoo.features.level import heard_frames
+from zoo.features import a_weighted_level_db, loudness_db, quick_options, track_pitch
+from zoo.features.loudness import heard_frames
 from zoo.metrics.rows import checked_audio, checked_pair, over_rows, valid_lengths
 
 
@@ -25,7 +25,7 @@ def loudness_error_db(
         a: Audio `[batch, samples]`.
         b: Audio `[batch, samples]`.
         sample_rate: In Hz.
-        hop: Samples a frame.
+        hop: Samples per frame.
         valid_samples: int64 `[batch]`: a row ends there. None: all are whole.
 
     Returns:
@@ -80,16 +80,16 @@ def level_error_db(
 
 @dataclass(frozen=True)
 class PitchErrors:
-    """How far a sound's pitch is from what it should be, a value a row; NaN for rows with too few voiced frames.
+    """How far a sound's pitch is from what it should be, one value per row; NaN for rows with too few voiced frames.
 
     Attributes:
         median_cents: `[batch]`: median of the absolute error in cents.
-        share_over_50: `[batch]`: share of the voiced frames that are off by over 50 cents, octave errors included.
+        fraction_over_50: `[batch]`: share of the voiced frames that are off by over 50 cents, octave errors included.
         voiced_frames: int64 `[batch]`: how many frames were compared.
     """
 
     median_cents: Tensor
-    share_over_50: Tensor
+    fraction_over_50: Tensor
     voiced_frames: Tensor
 
 
@@ -115,8 +115,9 @@ def f0_error_cents(
         audio: `[batch, samples]`, samples = frames * hop.
         f0_hz: `[batch, frames]`, 0 where unvoiced, frame t centred on sample `t * hop`.
         sample_rate: In Hz.
-        hop: Samples a frame of `f0_hz`.
-        tracker: A name of the registry's kind `pitch`; torchcrepe takes its model "tiny" unless told otherwise.
+        hop: Samples per frame of `f0_hz`.
+        tracker: A name of the registry's kind `pitch`; its quick options are taken (torchcrepe's model
+            "tiny") unless told otherwise.
         every: Pitch is tracked, and compared, at every so many frames: tracking is slow.
         min_frames: Rows with fewer voiced frames to compare are NaN.
         voicing_threshold: Also leave out frames where the tracker's confidence is under this.
@@ -139,8 +140,7 @@ def f0_error_cents(
         )
     if every < 1:
         raise ConfigError(f"every must be at least 1, and is {every}.")
-    if tracker == "torchcrepe":
-        options = {"model": "tiny", **options}
+    options = {**quick_options(tracker), **options}
     lengths = valid_lengths(valid_samples, batch, samples) or [samples] * batch
     target = f0_hz.detach().to(audio)[:, ::every]
     medians, shares, counts = [], [], []

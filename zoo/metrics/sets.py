@@ -1,4 +1,4 @@
-"""Measures of one set of sounds against another: one value for all rows together, where others give one a row.
+"""Measures of one set of sounds against another: one value for all rows together, where others give one per row.
 
 Requirements: what is known of a set is a few numbers that can be added up, so that a set of any size is measured batch
 by batch; the same plain call as for other measures; a value says how sure it is.

@@ -1,4 +1,4 @@
-"""Whether a sound follows the pitch and the loudness that it was asked for: what timbre transfer is to do."""
+"""The tracking error of timbre transfer: how far a sound is from the pitch and the loudness that it should have."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from zoo.errors import ConfigError
-from zoo.features import FeatureSettings, measure_loudness, sound_level_db
-from zoo.features.level import QUIET_DB, a_weighted_level_db, heard_frames
-from zoo.features.loudness import FLOOR_DB
+from zoo.features import FeatureSettings, measure_loudness, quick_options, sound_level_db
+from zoo.features.loudness import FLOOR_DB, QUIET_DB, a_weighted_level_db, heard_frames
 from zoo.metrics.features import f0_error_cents
 from zoo.metrics.rows import checked_audio
 
@@ -19,14 +18,14 @@ SILENT_DB = -60.0
 
 
 @dataclass(frozen=True)
-class Following:
+class TrackingError:
     """How a sound keeps to what it was asked for.
 
     Attributes:
         pitch_cents: Median of the absolute error in cents, over the frames that are voiced in both; NaN where they are
             fewer than asked for.
         pitch_frames: How many frames that is.
-        asked_frames: How many of the frames that were looked at are voiced in what was asked for.
+        expected_frames: How many of the frames that were looked at are voiced in what was asked for.
         heard_frames: How many frames were not asked to be a pause.
         loudness_error_db: Mean absolute difference of loudness, over those frames; NaN without any.
         loudness_offset_db: Median of that difference with its sign: over 0 where the sound is too loud.
@@ -43,7 +42,7 @@ class Following:
 
     pitch_cents: float
     pitch_frames: int
-    asked_frames: int
+    expected_frames: int
     heard_frames: int
     loudness_error_db: float
     loudness_offset_db: float
@@ -65,7 +64,7 @@ class Following:
         return self.peak >= 1.0
 
 
-def follows(
+def tracking_error(
     audio: Tensor,
     f0_hz: Tensor,
     loudness_db: Tensor,
@@ -77,13 +76,13 @@ def follows(
     recording: Tensor | None = None,
     every: int = 4,
     min_frames: int = 20,
-) -> Following:
-    """Compare the pitch and the loudness of a sound with those that it was asked to have.
+) -> TrackingError:
+    """Compare the pitch and the loudness of a sound with those that it was meant to have.
 
     Example:
         >>> asked = model.analyse("voice.wav")  # doctest: +SKIP
-        >>> found = follows(  # doctest: +SKIP
-        ...     model.play(asked, level="normalised"),
+        >>> found = tracking_error(  # doctest: +SKIP
+        ...     model.render(asked, level="normalised"),
         ...     asked.f0_hz,
         ...     asked.loudness_db,
         ...     sample_rate=16000,
@@ -99,7 +98,7 @@ def follows(
         f0_hz: `[frames]` in Hz, 0 where unvoiced.
         loudness_db: `[frames]`, -80 to 0.
         sample_rate: In Hz.
-        hop: Samples a frame.
+        hop: Samples per frame.
         settings: How to measure the sound: as what was asked for was measured (`model.feature_settings()`). By default
             as zoo does, with torchcrepe's model "tiny".
         level_db: Of the audio, against the level that the loudness was asked at: minus the recording's `gain_db` where
@@ -123,7 +122,7 @@ def follows(
             f"The recording {list(recording.shape)} and the audio {list(audio.shape)} must be as long as each other. "
             "Features.audio is."
         )
-    settings = settings or FeatureSettings(tracker_options={"model": "tiny"})
+    settings = settings or FeatureSettings(tracker_options=quick_options(FeatureSettings.tracker))
     sound = checked_audio("audio", audio[None].cpu())
     pitch = f0_error_cents(
         sound,
@@ -142,10 +141,10 @@ def follows(
     away = _loudness_away(level, loudness_db.cpu(), sample_rate, hop, settings)
     offset = float(away.median()) if len(away) else math.nan
     levels = {} if recording is None else _levels(level, recording[None].cpu(), sample_rate, hop)
-    return Following(
+    return TrackingError(
         pitch_cents=float(pitch.median_cents[0]),
         pitch_frames=int(pitch.voiced_frames[0]),
-        asked_frames=int((f0_hz[::every] > 0).sum()),
+        expected_frames=int((f0_hz[::every] > 0).sum()),
         heard_frames=len(away),
         loudness_error_db=float(away.abs().mean()),
         loudness_offset_db=offset,

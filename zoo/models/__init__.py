@@ -2,3 +2,4 @@
 
 from zoo.storage.config import ComponentConfig as ComponentConfig
 from zoo.storage.config import ModelConfig as ModelConfig
+from zoo.storage.model_range import ModelRange as ModelRange

@@ -66,7 +66,7 @@ def _config_of_preset(name: str, instrument: str | None) -> ModelConfig:
     except (ZooError, KeyboardInterrupt):  # what it refuses, it says
         raise
     except BaseException as error:  # whatever else a plugin raises, it is the plugin that is broken
-        fault = f"fails: {type(error).__name__}: {registry.said_by(error).rstrip('.')}"
+        fault = f"fails: {type(error).__name__}: {registry.message_of(error).rstrip('.')}"
         raise _broken(entry, fault) from error
     if not isinstance(config, ModelConfig):
         raise _broken(entry, f"gives {type(config).__name__}, and must give a zoo.models.ModelConfig")
@@ -78,9 +78,9 @@ def _config_of_preset(name: str, instrument: str | None) -> ModelConfig:
 
 
 def _broken(entry: registry.Entry, fault: str) -> PluginError:
-    remedy = f" Tell its author, or remove that package: pip uninstall {entry.distribution}"
+    fix = f" Tell its author, or remove that package: pip uninstall {entry.distribution}"
     return PluginError(
-        f"The model {entry.name!r} of {entry.origin} ({entry.target}) {fault}." + (remedy if entry.distribution else "")
+        f"The model {entry.name!r} of {entry.origin} ({entry.target}) {fault}." + (fix if entry.distribution else "")
     )
 
 
@@ -112,7 +112,7 @@ def check_name(name: str, *, config: ModelConfig, force: bool) -> None:
         ConfigError: The name is of another architecture, or taken.
         ModelNotFoundError: It begins with no architecture.
     """
-    check_path_name(name, "--name", remedy="Call it architecture-instrument, e.g. gru-L-flute.")
+    check_path_name(name, "--name", fix="Call it architecture-instrument, e.g. gru-L-flute.")
     meant = config_of(name)
     complete = meant.instrument is not None or (config.instrument is not None and name == config.name)
     if meant.architecture != config.architecture or not complete:
@@ -164,7 +164,7 @@ def no_weights(name: str, known: list[str]) -> ModelNotFoundError:
             f"or train it: {_training_command(config.with_changes(instrument='flute'))}"
         )
     return ModelNotFoundError(
-        f"There are no trained weights for {name} here.{there} Look on the Hub: python -m zoo list --hub '*{name}*'. "
+        f"There are no trained weights for {name} here.{there} Look on the Hub: zoo list --hub '*{name}*'. "
         f"Or train it: {_training_command(config)}"
     )
 
@@ -175,6 +175,6 @@ def _training_command(config: ModelConfig) -> str:
     if not any((folder / recipe).is_file() for folder in paths.gin_folders()):
         recipe = f"train/default.gin --set \"train.model='{config.architecture}'\""
     return (
-        f"python -m zoo.train --gin {recipe} --set \"INSTRUMENT='{config.instrument}'\" --set \"DATASET='FOLDER'\" "
+        f"zoo train --gin {recipe} --set \"INSTRUMENT='{config.instrument}'\" --set \"DATASET='FOLDER'\" "
         f"--name {config.name}"
     )

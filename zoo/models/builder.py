@@ -16,6 +16,22 @@ from zoo.synths import Synth
 
 _MOST_REASON = 300
 
+# Options that moved to a component of their own, which configs of earlier versions give to another one: which they are,
+# the component that has them now, and what was meant where one of its options was left out.
+_MOVED: dict[str, tuple[set[str], str, dict[str, Any]]] = {
+    "harmonic_noise": (
+        {"noise_filter", "above_nyquist"},
+        "thesis_harmonic_noise",
+        {"unvoiced": "mute", "noise_filter": "full", "above_nyquist": "zero"},
+    )
+}
+
+
+def current_component(wanted: ComponentConfig) -> ComponentConfig:
+    """What builds a component that a config names, be it one of an earlier version."""
+    options, name, defaults = _MOVED.get(wanted.name, (set(), "", {}))
+    return ComponentConfig(name, {**defaults, **wanted.args}) if options & set(wanted.args) else wanted
+
 
 def component(of: registry.Registry, wanted: ComponentConfig, config: ModelConfig) -> Any:  # noqa: ANN401 - its class
     """Get a config's component; where it is not installed, say which package brings it."""

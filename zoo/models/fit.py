@@ -13,14 +13,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from zoo.checks.options import number_fault
 from zoo.errors import ConfigError
 from zoo.features import Features, a_weighted_level_db
-from zoo.features.level import heard_frames
-from zoo.features.loudness import FLOOR_DB
+from zoo.features.loudness import FLOOR_DB, heard_frames
 from zoo.models.long_rendering import LongRendering
 from zoo.storage.model_range import ModelRange
 from zoo.synths import Synth
-from zoo.synths.pitched import PitchedSynth
 
 FITS = ("auto", "off")
 
@@ -42,6 +41,8 @@ MIN_FRAMES = 10
 
 _FADE_DB = 10.0
 _SMOOTH_FRAMES = 5
+# Frames that a gain is drawn between at a time: over a minute at 16 kHz.
+_FRAMES = 1 << 15
 
 
 @dataclass(frozen=True)
@@ -163,7 +164,7 @@ def quietened(made: LongRendering, asked: Features, synth: Synth) -> Tensor:
     The dry sound is turned down, and the reverb follows, so that its tail is whole.
 
     Args:
-        made: What the model made of the features.
+        made: What the model made of the features; its audio may be overwritten.
         asked: The features; those that were not fitted bind nothing.
         synth: The model's.
     """
@@ -171,8 +172,10 @@ def quietened(made: LongRendering, asked: Features, synth: Synth) -> Tensor:
         return made.audio
     dry = made.dry[0].float().cpu()
     gain = quiet_gain(dry, asked.level_db, sample_rate=synth.sample_rate, hop=synth.hop).to(made.dry)
-    if isinstance(synth, PitchedSynth) and synth.reverb is not None:
-        return synth.reverb(made.dry * gain)
+    if synth.reverb is not None:
+        quiet = torch.mul(made.dry, gain, out=made.audio)
+        del gain  # each is a copy of a recording that may be an hour long
+        return synth.reverb(quiet)
     return made.audio * gain
 
 
@@ -206,5 +209,18 @@ def quiet_gain(dry: Tensor, level_db: Tensor, *, sample_rate: int, hop: int) -> 
     smooth = F.conv1d(padded, (window / window.sum())[None, None])
     # Frame t is centred on sample t * hop.
     ends = F.pad(smooth, (0, 1), mode="replicate")
-    line = F.interpolate(ends, len(gain) * hop + 1, mode="linear", align_corners=True)
-    return line[0, 0, :-1].clamp(0.0, 1.0)
+    line = ends.new_empty(len(gain) * hop)
+    for start in range(0, len(gain), _FRAMES):
+        some = ends[..., start : start + _FRAMES + 1]
+        between = (some.shape[-1] - 1) * hop
+        piece = F.interpolate(some, between + 1, mode="linear", align_corners=True)[0, 0, :-1]
+        torch.clamp(piece, 0.0, 1.0, out=line[start * hop : start * hop + between])
+    return line
+
+
+def shift_faults(transpose: float, loudness_shift_db: float) -> list[str | None]:
+    """What is wrong with the shifts that `synthesize` takes; None for nothing."""
+    return [
+        number_fault("transpose, in semitones,", transpose, least=-120, most=120),
+        number_fault("the shift of the loudness, in dB,", loudness_shift_db, least=-160, most=160),
+    ]

@@ -33,6 +33,8 @@ _BLOCK_SECONDS = 0.001
 _TRIES = 8
 _WORTH = 0.5
 _CLOSE_DB = 0.05
+# Samples that a gain is worked out for at a time.
+_SAMPLES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,7 @@ def at_level(audio: Tensor, level_db: float | None, *, sample_rate: int) -> Leve
     if gain_db == -math.inf:
         return Levelled(torch.zeros_like(audio), gain_db)
     louder = audio * 10.0 ** (gain_db / 20.0)
-    peak = float(louder.abs().max()) if len(louder) else 0.0
+    peak = _peak(louder)
     if peak <= CEILING:
         return Levelled(louder, gain_db)
     return _limited(louder, own_db + gain_db, gain_db, sample_rate=sample_rate)
@@ -121,48 +123,67 @@ def limit(audio: Tensor, *, sample_rate: int, ceiling: float = CEILING) -> Tenso
     Returns:
         `[samples]`.
     """
-    if not len(audio) or float(audio.abs().max()) <= ceiling:
+    if _peak(audio) <= ceiling:
         return audio
     block = max(1, round(_BLOCK_SECONDS * sample_rate))
     reach = max(1, round(REACH_SECONDS / (2 * _BLOCK_SECONDS)))
-    padded = F.pad(audio.abs(), (0, -len(audio) % block))
-    peaks = F.pad(padded.view(-1, block).amax(1), (2 * reach + 1, 2 * reach + 1))
+    peaks = F.pad(_peaks(audio, block), (2 * reach + 1, 2 * reach + 1))
     # One block further than the mean reaches, so that the line from one block's gain to the next is low enough too.
     around = F.max_pool1d(peaks[None], 2 * (reach + 1) + 1, stride=1)
     window = torch.hann_window(2 * reach + 3, periodic=False, dtype=audio.dtype)[1:-1]
     needed = ceiling / around.clamp(min=ceiling)
     gains = F.conv1d(needed, (window / window.sum())[None, None])[0]
-    at = (torch.arange(len(audio), dtype=torch.float64) + 0.5) / block - 0.5
-    at = at.clamp(0, len(gains) - 1)
-    low = at.floor().long().clamp(max=max(0, len(gains) - 2))
-    part = (at - low).to(audio)
-    high = (low + 1).clamp(max=len(gains) - 1)
-    # What rounding leaves over the ceiling is a hair's breadth.
-    return (audio * torch.lerp(gains[low], gains[high], part)).clamp(-ceiling, ceiling)
+    limited = torch.empty_like(audio)
+    for start in range(0, len(audio), _SAMPLES):
+        some = audio[start : start + _SAMPLES]
+        at = (torch.arange(start, start + len(some), dtype=torch.float64) + 0.5) / block - 0.5
+        at = at.clamp(0, len(gains) - 1)
+        low = at.floor().long().clamp(max=max(0, len(gains) - 2))
+        part = (at - low).to(audio)
+        high = (low + 1).clamp(max=len(gains) - 1)
+        # What rounding leaves over the ceiling is a hair's breadth.
+        limited[start : start + _SAMPLES] = (some * torch.lerp(gains[low], gains[high], part)).clamp(-ceiling, ceiling)
+    return limited
+
+
+def _peak(audio: Tensor) -> float:
+    # as audio.abs().max() gives it, without another copy of a long recording
+    return float(torch.maximum(audio.max(), -audio.min())) if len(audio) else 0.0
+
+
+def _peaks(audio: Tensor, block: int) -> Tensor:
+    # of each block, the last of which may be short
+    whole = len(audio) // block * block
+    blocks = audio[:whole].view(-1, block)
+    found = torch.maximum(blocks.amax(1), -blocks.amin(1))
+    return torch.cat([found, audio[whole:].abs().max()[None]]) if whole < len(audio) else found
 
 
 def _limited(louder: Tensor, level_db: float, gain_db: float, *, sample_rate: int) -> Levelled:
     # A limiter takes of the level too: it is driven harder for as long as that gives most of it back. A steady sound,
     # which is all peaks, is turned down as a whole.
-    over_db = 20.0 * math.log10(float(louder.abs().max()) / CEILING)
+    def driven(by_db: float) -> Tensor:
+        return limit(louder * 10.0 ** (by_db / 20.0), sample_rate=sample_rate)
+
+    over_db = 20.0 * math.log10(_peak(louder) / CEILING)
     drive_db = -over_db
-    audio = louder * 10.0 ** (drive_db / 20.0)
-    lacks_db = over_db
+    limits, lacks_db = False, over_db
     for _ in range(_TRIES):
         step_db = min(lacks_db, MAX_LIMITED_DB - (over_db + drive_db))
         if step_db < _CLOSE_DB:
             break
-        tried = limit(louder * 10.0 ** ((drive_db + step_db) / 20.0), sample_rate=sample_rate)
-        still_db = level_db - _level(tried, sample_rate)
+        still_db = level_db - _level(driven(drive_db + step_db), sample_rate)
         if lacks_db - still_db < step_db * _WORTH:
             break
-        audio, lacks_db, drive_db = tried, max(0.0, still_db), drive_db + step_db
+        limits, lacks_db, drive_db = True, max(0.0, still_db), drive_db + step_db
+    # worked out once more, rather than kept beside each one that is tried: a long recording takes much memory
+    audio = driven(drive_db) if limits else louder * 10.0 ** (drive_db / 20.0)
     return Levelled(audio, gain_db, over_db - lacks_db, lacks_db)
 
 
 def _level(audio: Tensor, sample_rate: int) -> float:
     # Of a sound at full scale, so that the floor of the measure is far away.
-    peak = float(audio.abs().max()) if len(audio) else 0.0
+    peak = _peak(audio)
     if peak == 0.0:
         return -math.inf
     found = float(sound_level_db(audio[None] / peak, sample_rate=sample_rate)[0])

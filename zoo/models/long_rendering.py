@@ -3,9 +3,9 @@
 Requirements: it gives what the model gives for the whole, to rounding; a recording of up to a minute is rendered at
 once, to the bit as ever; what cannot be rendered in pieces still is rendered, as a whole.
 
-The synth goes through its step form, some seconds at a time. The decoder sees overlapping pieces, each with a lead
-whose result is thrown away: where what two pieces give for one second agrees, the lead was long enough; if not, the
-decoder goes through its step form too, frame by frame, or where it has none decodes the whole.
+The synth goes through its streaming interface, some seconds at a time. The decoder sees overlapping pieces, each with a
+lead whose result is thrown away: where what two pieces give for one second agrees, the lead was long enough; if not,
+the decoder goes through its streaming interface too, frame by frame, or where it has none decodes the whole.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from zoo.errors import DatasetError
-from zoo.features import clean_f0, clean_loudness, scale_f0, scale_loudness
+from zoo.features import clean_f0, clean_loudness
 from zoo.features.values import HALF
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def render_long(model: Model, f0_hz: Tensor, loudness_db: Tensor, *, seed: int =
     device = next(model.parameters()).device
     f0_hz, loudness_db = f0_hz[None].to(device), loudness_db[None].to(device)
     noise = _Noise(seed, model.hop, device)
-    if frames * model.hop > _AT_ONCE_SECONDS * model.sample_rate and _has_step_form(model):
+    if frames * model.hop > _AT_ONCE_SECONDS * model.sample_rate and _has_streaming(model):
         half = next(model.parameters()).dtype in HALF  # too coarse to work in
         whole = copy.deepcopy(model).float() if half else model
         return _in_pieces(whole, clean_f0(f0_hz).float(), clean_loudness(loudness_db).float(), noise)
@@ -92,7 +92,7 @@ class _Noise:
         return torch.rand(1, frames * self._hop, generator=self._generator).mul_(2).sub_(1).to(self._device)
 
 
-def _has_step_form(model: Model) -> bool:
+def _has_streaming(model: Model) -> bool:
     try:
         model.synth.initial_state(1)
         return isinstance(model.synth.latency, int)
@@ -103,9 +103,9 @@ def _has_step_form(model: Model) -> bool:
 def _in_pieces(model: Model, f0_hz: Tensor, loudness_db: Tensor, noise: _Noise) -> LongRendering:
     frames, hop = f0_hz.shape[1], model.hop
     late = model.synth.latency * hop
-    audio, dry = torch.empty(2, 1, late + frames * hop)
+    audio, dry = (torch.empty(1, late + frames * hop) for _ in range(2))
     state, at = model.synth.initial_state(1), 0
-    for controls in _controls(model, scale_f0(f0_hz), scale_loudness(loudness_db)):
+    for controls in _controls(model, *model.scale(f0_hz, loudness_db)):
         count = next(iter(controls.values())).shape[1]
         for begin in range(0, count, _FRAMES):
             some = slice(begin, min(begin + _FRAMES, count))
@@ -149,7 +149,7 @@ def _agree(before: Controls, after: Controls) -> bool:
 
 
 def _exactly(model: Model, f0_scaled: Tensor, loudness_scaled: Tensor, start: int) -> Iterator[Controls]:
-    """The same from a frame on, by the step form from the beginning, or by decoding the whole."""
+    """The same from a frame on, by the streaming interface from the beginning, or by decoding the whole."""
     decoder = model.decoder
     try:
         state = decoder.initial_state(1)

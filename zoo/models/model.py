@@ -14,15 +14,14 @@ from torch import Tensor, nn
 from zoo import registry
 from zoo.checks import limits
 from zoo.checks.build_guard import BuildGuard
-from zoo.checks.options import number_fault, refuse, torch_seed_fault, whole_fault
-from zoo.decoders import Decoder
-from zoo.errors import DatasetError
+from zoo.checks.options import refuse, torch_seed_fault
+from zoo.decoders import Decoded, Decoder
 from zoo.features import Features, FeatureSettings, extract_features, scale_f0, scale_loudness
-from zoo.features.audio import read_audio
+from zoo.features.audio import read_audio, samples_at
 from zoo.features.values import HALF, as_floats, check_curves, clean_f0, clean_loudness
 from zoo.models import architectures
-from zoo.models.builder import build_part, check_handshake, component, with_options
-from zoo.models.fit import check_fit, into_range, quietened
+from zoo.models.builder import build_part, check_handshake, component, current_component, with_options
+from zoo.models.fit import check_fit, into_range, quietened, shift_faults
 from zoo.models.levelling import Levelled, at_level, check_level, recording_level_db
 from zoo.models.long_rendering import render_long
 from zoo.models.rendering import Rendering as Rendering  # plugins find it here too
@@ -61,10 +60,11 @@ class Model(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        synth_class = component(registry.synths, config.synth, config)
+        named = current_component(config.synth)
+        synth_class = component(registry.synths, named, config)
         decoder_class = component(registry.decoders, config.decoder, config)
-        synth_args = {**config.synth.args, "sample_rate": config.sample_rate, "hop": config.hop}
-        synth: Synth = build_part(synth_class, synth_args, f"synth {config.synth.name}")
+        synth_args = {**named.args, "sample_rate": config.sample_rate, "hop": config.hop}
+        synth: Synth = build_part(synth_class, synth_args, f"synth {named.name}")
         decoder: Decoder = build_part(
             decoder_class,
             {**config.decoder.args, "control_sizes": synth.control_sizes},
@@ -89,7 +89,7 @@ class Model(nn.Module):
 
     @property
     def hop(self) -> int:
-        """Samples a frame."""
+        """Samples per frame."""
         return self.config.hop
 
     @property
@@ -130,18 +130,40 @@ class Model(nn.Module):
         loudness_db = as_floats(loudness_db, name="loudness_db", like=like)
         fits = f0_hz.ndim == 2 and f0_hz.shape[1] > 0
         check_curves(f0_hz, loudness_db, shapes="both be [batch, frames] with at least one frame", fits=fits)
-        f0_hz, loudness_db = clean_f0(f0_hz), clean_loudness(loudness_db)
         noise = None if noise is None else as_floats(noise, name="noise", like=like)
         samples = f0_hz.shape[1] * self.hop
         if noise is not None and noise.shape != (f0_hz.shape[0], samples):
             raise ValueError(
                 f"noise must be [batch, frames * hop] = {[f0_hz.shape[0], samples]}, found {list(noise.shape)}."
             )
-        controls, hidden = self.decoder(scale_f0(f0_hz), scale_loudness(loudness_db))
-        played = self.synth(f0_hz, controls, noise)
+        controls, hidden = self.decode(f0_hz, loudness_db)
+        played = self.synth(clean_f0(f0_hz), controls, noise)
         return Rendering(
             played.audio, played.dry, played.harmonic, played.noise, controls, hidden, played.scaled_controls
         )
+
+    def decode(self, f0_hz: Tensor, loudness_db: Tensor) -> Decoded:
+        """Turn features into the synth's controls: the first half of `forward`.
+
+        Args:
+            f0_hz: `[batch, frames]` in Hz, 0 where unvoiced.
+            loudness_db: `[batch, frames]`, A-weighted, -80..0.
+
+        Returns:
+            `controls`, raw and by name, each `[batch, frames, size]`; and `hidden` `[batch, frames, hidden_size]`.
+        """
+        decoded: Decoded = self.decoder(*self.scale(f0_hz, loudness_db))
+        return decoded
+
+    @staticmethod
+    def scale(f0_hz: Tensor, loudness_db: Tensor) -> tuple[Tensor, Tensor]:
+        """Features as decoders take them: of about 0 to 1, and no value that is no ordinary number.
+
+        Args:
+            f0_hz: In Hz, 0 where unvoiced; any shape.
+            loudness_db: -80..0, of the same shape.
+        """
+        return scale_f0(clean_f0(f0_hz)), scale_loudness(clean_loudness(loudness_db))
 
     def synthesize(
         self,
@@ -195,7 +217,7 @@ class Model(nn.Module):
             pitch=pitch,
             pitch_options=pitch_options,
         )
-        return self.play(asked, level=level, seed=seed)
+        return self.render(asked, level=level, seed=seed)
 
     def analyse(
         self,
@@ -205,6 +227,7 @@ class Model(nn.Module):
         transpose: float = 0.0,
         loudness_shift_db: float = 0.0,
         fit: str = "auto",
+        f0_hz: Tensor | None = None,
         pitch: str | None = None,
         pitch_options: Mapping[str, Any] | None = None,
     ) -> Features:
@@ -216,6 +239,7 @@ class Model(nn.Module):
             transpose: See there.
             loudness_shift_db: See there.
             fit: See there.
+            f0_hz: The recording's pitch where it is known, `[frames]`, 0 for unvoiced: then none is tracked.
             pitch: See there.
             pitch_options: See there.
 
@@ -224,13 +248,16 @@ class Model(nn.Module):
 
         Raises:
             DatasetError: The recording cannot be read, is empty, or is shorter than a frame.
-            ConfigError: There is no such tracker or option, or `fit` is unknown.
+            ConfigError: There is no such tracker or option, `fit` is unknown, or `f0_hz` has another length.
         """
         check_fit(fit)
         refuse(shift_faults(transpose, loudness_shift_db))
-        audio = self._samples_of(source, sample_rate)
+        if isinstance(source, str | Path):
+            audio = read_audio(source, sample_rate=self.sample_rate)
+        else:
+            audio = samples_at(source, sample_rate, wanted=self.sample_rate)
         settings = self.feature_settings(pitch=pitch, pitch_options=pitch_options)
-        features = extract_features(audio, sample_rate=self.sample_rate, hop=self.hop, settings=settings)
+        features = extract_features(audio, sample_rate=self.sample_rate, hop=self.hop, settings=settings, f0_hz=f0_hz)
         if fit == "auto" and self.config.range is not None:
             features = into_range(features, self.config.range, sample_rate=self.sample_rate, hop=self.hop)
         return replace(
@@ -239,7 +266,7 @@ class Model(nn.Module):
             loudness_db=(features.loudness_db + loudness_shift_db).clamp(-80.0, 0.0),
         )
 
-    def play(self, asked: Features, *, level: str = "recording", seed: int = 0) -> Tensor:
+    def render(self, asked: Features, *, level: str = "recording", seed: int = 0) -> Tensor:
         """The second half of `synthesize`: play features that `analyse` gave, as they are or changed.
 
         Args:
@@ -253,14 +280,14 @@ class Model(nn.Module):
         Raises:
             ConfigError: `level` is unknown.
         """
-        return self.play_levelled(asked, level=level, seed=seed).audio
+        return self.render_levelled(asked, level=level, seed=seed).audio
 
     @torch.no_grad()
-    def play_levelled(self, asked: Features, *, level: str = "recording", seed: int = 0) -> Levelled:
-        """As `play`, and what was done to the level.
+    def render_levelled(self, asked: Features, *, level: str = "recording", seed: int = 0) -> Levelled:
+        """As `render`, and what was done to the level.
 
         Args:
-            asked: See `play`.
+            asked: See `render`.
             level: See there.
             seed: See there.
 
@@ -272,8 +299,9 @@ class Model(nn.Module):
         training = self.training
         self.eval()
         try:
-            made = render_long(self, asked.f0_hz, asked.loudness_db, seed=seed)
-            audio = quietened(made, asked, self.synth)[0].float().cpu()
+            # what was rendered goes before the level is measured
+            audio = quietened(render_long(self, asked.f0_hz, asked.loudness_db, seed=seed), asked, self.synth)
+            audio = audio[0].float().cpu()
         finally:
             self.train(training)
         level_db = recording_level_db(asked, sample_rate=self.sample_rate) if level == "recording" else None
@@ -294,25 +322,6 @@ class Model(nn.Module):
         if pitch_options:
             settings = replace(settings, tracker_options={**settings.tracker_options, **pitch_options})
         return settings
-
-    def _samples_of(self, source: str | Path | Tensor, sample_rate: int | None) -> Tensor:
-        if isinstance(source, str | Path):
-            return read_audio(source, sample_rate=self.sample_rate)
-        if sample_rate is None:
-            raise ValueError("samples need their sample_rate: model.synthesize(samples, sample_rate=44100)")
-        samples = as_floats(source, name="source", like=torch.empty(0)).detach()
-        refuse([whole_fault("sample_rate", sample_rate, least=1, most=10_000_000)])
-        if samples.ndim != 1:
-            raise ValueError(f"samples must be [samples], mono; found {list(samples.shape)}.")
-        if samples.numel() == 0:
-            raise DatasetError("There are no samples to synthesize from.")
-        if not torch.isfinite(samples).all():
-            raise DatasetError("The samples hold values that are no numbers (NaN or infinity). Take them out.")
-        if sample_rate == self.sample_rate:
-            return samples
-        import soxr
-
-        return torch.from_numpy(soxr.resample(samples.numpy(), sample_rate, self.sample_rate))
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Save weights and config into a folder; the usual spelling of `zoo.save`."""
@@ -341,7 +350,12 @@ class Model(nn.Module):
         return load(ref, **options)
 
 
-def create(name: str, *, instrument: str | None = None, **options: Any) -> Model:  # noqa: ANN401 - a component's own
+def create(
+    name: str | ModelConfig,
+    *,
+    instrument: str | None = None,
+    **options: Any,  # noqa: ANN401 - a component's own
+) -> Model:
     """Build an untrained model.
 
     Example:
@@ -349,7 +363,7 @@ def create(name: str, *, instrument: str | None = None, **options: Any) -> Model
         'gru-S-flute'
 
     Args:
-        name: An architecture, e.g. "gru-S"; or with an instrument, "gru-S-flute".
+        name: An architecture, e.g. "gru-S"; or with an instrument, "gru-S-flute"; or a config.
         instrument: What it is to play.
         **options: Options of the decoder, the synth, or `sample_rate`, `hop` and `features`, in place of the preset's.
             `features` is a `FeatureSettings`, or its `to_dict()` as config.json and dataset.json hold it.
@@ -358,28 +372,23 @@ def create(name: str, *, instrument: str | None = None, **options: Any) -> Model
         ModelNotFoundError: There is no such architecture.
         ConfigError: An option is unknown, or its value does not fit.
     """
-    config = architectures.config_of(name, instrument=instrument)
+    if isinstance(name, ModelConfig):
+        config = name if instrument is None else name.with_changes(instrument=instrument)
+    else:
+        config = architectures.config_of(name, instrument=instrument)
     for key in ("sample_rate", "hop"):
         if key in options:
             config = config.with_changes(**{key: options.pop(key)})
     features = options.pop("features", None) or config.features or FeatureSettings()  # a new model has today's defaults
     config = config.with_changes(features=features.to_dict() if isinstance(features, FeatureSettings) else features)
     config = with_options(config, options)
-    limits.check_rates(config.sample_rate, config.hop, where=name)
+    limits.check_rates(config.sample_rate, config.hop, where=config.name)
     for part, chosen in (("decoder", config.decoder), ("synth", config.synth)):
         limits.check_arguments(
             chosen.args, part=f"{part} {chosen.name}", values=_MOST_VALUES, holds=f"{_MOST_VALUES:,} is the most"
         )
     with BuildGuard(values=_MOST_VALUES, tensors=_MOST_TENSORS, patient=True):
         return Model(config)
-
-
-def shift_faults(transpose: float, loudness_shift_db: float) -> list[str | None]:
-    """What is wrong with the shifts that `synthesize` takes; None for nothing."""
-    return [
-        number_fault("transpose, in semitones,", transpose, least=-120, most=120),
-        number_fault("the shift of the loudness, in dB,", loudness_shift_db, least=-160, most=160),
-    ]
 
 
 def _whole(tensor: Tensor) -> Tensor:

@@ -75,7 +75,7 @@ def parse(ref: str | Path) -> Reference:
         raise ModelNotFoundError(
             f"{text} is a file; a model is a folder with config.json and model.safetensors. "
             f"Give its folder, or import a thesis checkpoint: "
-            f"python -m zoo import-thesis {text} --model gru-S --out FOLDER"
+            f"zoo import-thesis {text} --model gru-S --out FOLDER"
         )
     if isinstance(ref, str) and _NAME.fullmatch(text):
         return Reference(text, name=text)
@@ -84,7 +84,7 @@ def parse(ref: str | Path) -> Reference:
     shown = text if len(text) <= 200 else f"{text[:197]}..."
     raise ModelNotFoundError(
         f"{shown!r} is no folder here, no model name (letters, digits, '-', '_', '.') and no Hub id "
-        "(org/name[@revision]). Names: python -m zoo list"
+        "(org/name[@revision]). Names: zoo list"
     )
 
 
@@ -111,8 +111,8 @@ def check_revision(revision: str) -> str:
     Raises:
         HubNotFoundError: It may not.
     """
-    remedy = "Give a branch, a tag, or a commit of 40 hexadecimal digits."
-    return check_path_name(revision, "The revision", nested=True, error=HubNotFoundError, remedy=remedy)
+    fix = "Give a branch, a tag, or a commit of 40 hexadecimal digits."
+    return check_path_name(revision, "The revision", nested=True, error=HubNotFoundError, fix=fix)
 
 
 def _is_folder(path: Path) -> bool:
@@ -151,5 +151,5 @@ def parse_name(name: str, *, also: Iterable[str] = ()) -> tuple[str, str | None]
     raise ModelNotFoundError(
         f"There is no model {name!r}.{near_matches(name, known) or near_matches(stem, known)} "
         f"Architectures: {listing(architectures)}; a trained model is architecture-instrument (gru-L-flute). "
-        "All names: python -m zoo list"
+        "All names: zoo list"
     )

@@ -28,7 +28,7 @@ from zoo.checks.path_names import path_fault
 from zoo.checks.plain_text import one_line
 from zoo.errors import ConfigError, PluginError, listing, near_matches
 from zoo.registry.plugin_imports import untouched
-from zoo.registry.requirements import misfit, unmet
+from zoo.registry.requirements import missing_requirements, version_conflict
 
 if TYPE_CHECKING:
     import catalogue
@@ -90,11 +90,13 @@ class Registry:
         kind: Plural name of the kind; entry points of the group `zoo_<kind>` belong to it.
         singular: What messages call one of them.
         base: The class whose children they are, as `module:class`; by default they are whatever can be called.
+        in_gin: Whether gin files name them.
     """
 
-    def __init__(self, kind: str, singular: str, *, base: str | None = None) -> None:
+    def __init__(self, kind: str, singular: str, *, base: str | None = None, in_gin: bool = True) -> None:
         self.kind = kind
         self.singular = singular
+        self.in_gin = in_gin
         self._base = base
         self.group = f"zoo_{kind}"
         self._registered: dict[str, Any] = {}
@@ -156,9 +158,9 @@ class Registry:
         entry = self.entry(name)
         if not entry.distribution:
             return self._registered[name]
-        if entry.distribution != OWN_DISTRIBUTION and (wrong := misfit(entry.distribution)):
+        if entry.distribution != OWN_DISTRIBUTION and (wrong := version_conflict(entry.distribution)):
             raise PluginError(
-                f"The {self.singular} {name!r} of {entry.origin} is made for {wrong.said}. Type: {wrong.remedy}"
+                f"The {self.singular} {name!r} of {entry.origin} is made for {wrong.problem}. Type: {wrong.fix}"
             )
         try:
             if entry.distribution == OWN_DISTRIBUTION or entry.module in sys.modules:
@@ -169,12 +171,12 @@ class Registry:
         except KeyboardInterrupt:  # that is the user, who waits for a slow one
             raise
         except BaseException as error:  # whatever a plugin raises, it is the plugin that is broken
-            lacks = unmet(entry.distribution)
+            lacks = missing_requirements(entry.distribution)
             raise PluginError(
                 f"The {self.singular} {name!r} of {entry.origin} cannot be imported ({entry.target}): "
-                f"{type(error).__name__}: {said_by(error).rstrip('.')}. "
+                f"{type(error).__name__}: {message_of(error).rstrip('.')}. "
                 + (
-                    f"That package needs {lacks[0].said}. Type: {lacks[0].remedy}"
+                    f"That package needs {lacks[0].problem}. Type: {lacks[0].fix}"
                     if lacks
                     else f"Reinstall or remove that package: pip install --force-reinstall {entry.distribution}"
                 )
@@ -312,7 +314,7 @@ def search_path() -> tuple[tuple[str, int], ...]:
     return tuple(state)
 
 
-def said_by(error: BaseException) -> str:
+def message_of(error: BaseException) -> str:
     """What an error of a plugin's says; its `__str__` may be broken too."""
     try:
         return str(error)
@@ -339,8 +341,12 @@ datasets = Registry("datasets", "dataset")
 pitch = Registry("pitch", "pitch tracker")
 loudness = Registry("loudness", "loudness")
 metrics = Registry("metrics", "metric")
-models = Registry("models", "model")
+# models are named in text ("gru-S"), resolved by zoo.models.naming
+models = Registry("models", "model", in_gin=False)
+commands = Registry("commands", "command", in_gin=False)
+executors = Registry("executors", "executor", in_gin=False)
 
 KINDS: dict[str, Registry] = {
-    r.kind: r for r in (decoders, synths, losses, loss_weights, datasets, pitch, loudness, metrics, models)
+    r.kind: r
+    for r in (decoders, synths, losses, loss_weights, datasets, pitch, loudness, metrics, models, commands, executors)
 }

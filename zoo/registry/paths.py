@@ -55,7 +55,7 @@ def has_shipped_models() -> bool:
 
 
 def example_plugin() -> Path:
-    """The folder of the example of a plugin package, which `python -m zoo new-plugin` copies.
+    """The folder of the example of a plugin package, which `zoo new-plugin` copies.
 
     Raises:
         PluginError: It was not installed with zoo.

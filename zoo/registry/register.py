@@ -19,5 +19,19 @@ pitch = registry.pitch.register
 loudness = registry.loudness.register
 metric = registry.metrics.register
 model = registry.models.register
+command = registry.commands.register
+executor = registry.executors.register
 
-__all__ = ["dataset", "decoder", "loss", "loss_weight", "loudness", "metric", "model", "pitch", "synth"]
+__all__ = [
+    "command",
+    "dataset",
+    "decoder",
+    "executor",
+    "loss",
+    "loss_weight",
+    "loudness",
+    "metric",
+    "model",
+    "pitch",
+    "synth",
+]

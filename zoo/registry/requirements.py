@@ -17,16 +17,16 @@ _OWN = ("ddsp-zoo", "ddsp-zoo-kernels")
 
 
 @dataclass(frozen=True)
-class Unmet:
+class MissingRequirement:
     """A requirement that is not met.
 
     Attributes:
-        said: What is required and what there is, within a sentence.
-        remedy: What to type.
+        problem: What is required and what there is, within a sentence.
+        fix: What to type.
     """
 
-    said: str
-    remedy: str
+    problem: str
+    fix: str
 
 
 def library(name: str, *, purpose: str) -> Any:  # noqa: ANN401 - a module, whose names are its own
@@ -49,7 +49,7 @@ def library(name: str, *, purpose: str) -> Any:  # noqa: ANN401 - a module, whos
         ) from error
 
 
-def misfit(distribution: str) -> Unmet | None:
+def version_conflict(distribution: str) -> MissingRequirement | None:
     """Whether a distribution is made for another version of zoo than this one, newer or older."""
     for requirement in _requirements(distribution):
         name = _normal(requirement.name)
@@ -57,12 +57,14 @@ def misfit(distribution: str) -> Unmet | None:
             continue
         needs = f"{name}{requirement.specifier}"
         if _is_older(here, requirement):
-            return Unmet(f"a newer zoo: it needs {needs}, and this is {here}", f'pip install -U "{needs}"')
-        return Unmet(f"an older zoo: it needs {needs}, and this is {here}", f"pip install -U {distribution}")
+            return MissingRequirement(f"a newer zoo: it needs {needs}, and this is {here}", f'pip install -U "{needs}"')
+        return MissingRequirement(
+            f"an older zoo: it needs {needs}, and this is {here}", f"pip install -U {distribution}"
+        )
     return None
 
 
-def unmet(distribution: str) -> list[Unmet]:
+def missing_requirements(distribution: str) -> list[MissingRequirement]:
     """The requirements of a distribution, apart from zoo itself, that are not installed or of another version."""
     found = []
     for requirement in _requirements(distribution):
@@ -70,11 +72,11 @@ def unmet(distribution: str) -> list[Unmet]:
             continue
         needs = f"{requirement.name}{requirement.specifier}"
         version = _version(requirement.name)
-        remedy = f'pip install "{needs}"' if requirement.specifier else f"pip install {needs}"
+        fix = f'pip install "{needs}"' if requirement.specifier else f"pip install {needs}"
         if version is None:
-            found.append(Unmet(f"{needs}, which is not installed", remedy))
+            found.append(MissingRequirement(f"{needs}, which is not installed", fix))
         elif not _fits(requirement, version):
-            found.append(Unmet(f"{needs}, and there is {version}", remedy))
+            found.append(MissingRequirement(f"{needs}, and there is {version}", fix))
     return found
 
 

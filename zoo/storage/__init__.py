@@ -1,1 +1,36 @@
 """What a model is on disk: config.json, weights, lineage, the local store; and files that are written whole."""
+
+from zoo.storage.config import ComponentConfig as ComponentConfig
+from zoo.storage.config import ModelConfig as ModelConfig
+from zoo.storage.config import check_instrument as check_instrument
+from zoo.storage.config import read_config as read_config
+from zoo.storage.files import write_atomically as write_atomically
+from zoo.storage.lineage import attributions as attributions
+from zoo.storage.lineage import public_reference as public_reference
+from zoo.storage.lineage import teachers_of as teachers_of
+from zoo.storage.locks import hold as hold
+from zoo.storage.locks import holder_of as holder_of
+from zoo.storage.locks import is_empty as is_empty
+from zoo.storage.results import MAIN_METRIC as MAIN_METRIC
+from zoo.storage.results import SPEED as SPEED
+from zoo.storage.results import SYSTEMS as SYSTEMS
+from zoo.storage.results import Measure as Measure
+from zoo.storage.results import Results as Results
+from zoo.storage.results import SeedResults as SeedResults
+from zoo.storage.results import markdown_table as markdown_table
+from zoo.storage.results import metric as metric
+from zoo.storage.results import metrics_in as metrics_in
+from zoo.storage.results import number as number
+from zoo.storage.results import read_metrics as read_metrics
+from zoo.storage.results import read_seeds as read_seeds
+from zoo.storage.results import rows_of as rows_of
+from zoo.storage.results import seed_rows as seed_rows
+from zoo.storage.results import spread as spread
+from zoo.storage.results import summarize_seeds as summarize_seeds
+from zoo.storage.results import systems_in as systems_in
+from zoo.storage.results import text_table as text_table
+from zoo.storage.results import write_metrics as write_metrics
+from zoo.storage.results import write_seeds as write_seeds
+from zoo.storage.run_files import CONFIG as CONFIG
+from zoo.storage.store import ModelInfo as ModelInfo
+from zoo.storage.store import describe_folder as describe_folder

@@ -32,12 +32,12 @@ from zoo.errors import CheckpointError, ConfigError, ZooError, listing
 from zoo.storage.config import WEIGHTS_DTYPES, ModelConfig
 from zoo.storage.config import read_config as read_config  # it is looked for here too
 from zoo.storage.files import write_together
+from zoo.storage.golden import golden_bytes
 from zoo.storage.header import Header, check_digest
+from zoo.storage.initialisation import OwnNumbers, SkipInit
 from zoo.storage.locks import refuse_if_held
-from zoo.storage.own_numbers import OwnNumbers
 from zoo.storage.reading import ModelFiles, read_whole
-from zoo.storage.run_files import CONFIG, WEIGHTS
-from zoo.storage.skip_init import SkipInit
+from zoo.storage.run_files import CONFIG, GOLDEN, WEIGHTS
 
 if TYPE_CHECKING:
     from zoo.models.model import Model
@@ -54,17 +54,19 @@ _DTYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF
 _DTYPES |= {name: dtype for dtype, name in _EXACT.items()}
 
 
-def save(model: Model, folder: str | Path, *, weights_dtype: str | None = None) -> Path:
-    """Save a model's weights and config into a folder; what else is there stays.
+def save(model: Model, folder: str | Path, *, weights_dtype: str | None = None, golden: bool = True) -> Path:
+    """Save a model's weights, config and golden audio into a folder; what else is there stays.
 
-    The same model gives the same bytes. Each file is written whole or not at all, and both by one process at a time.
+    The same model gives the same bytes. Each file is written whole or not at all, and all by one process at a time.
 
     Args:
         model: The model.
         folder: Made when missing.
         weights_dtype: "float16" rounds the parameters in the file, but for those of under 1024 values, and no buffers:
-            half the size, and a sound that differs a little (`python -m zoo compact` measures by how much). All stay as
+            half the size, and a sound that differs a little (`zoo half` measures by how much). All stay as
             they are by default, whatever the model was loaded from.
+        golden: Whether to write golden.safetensors, for which a second of audio is rendered. Without it, one that lies
+            there is taken away: it is of other weights.
 
     Returns:
         The folder.
@@ -80,15 +82,19 @@ def save(model: Model, folder: str | Path, *, weights_dtype: str | None = None) 
         state |= _rounded({name: state[name] for name, _ in model.named_parameters()}, weights_dtype)
     metadata = {_METADATA_KEY: json.dumps(model.config.build_arguments(), sort_keys=True)}
     weights = safetensors_torch.save(state, metadata=metadata)
+    digest = hashlib.sha256(weights).hexdigest()
     config = model.config.with_changes(
         requires=requirements(model.config),
-        weights_sha256=hashlib.sha256(weights).hexdigest(),
+        weights_sha256=digest,
         weights_dtype=weights_dtype,
     )
     text = config.to_json()
     refuse_if_held(folder, advice="save into another folder")
-    # The config goes last: a folder with a config.json has its weights.
-    write_together(folder, {WEIGHTS: weights, CONFIG: text.encode()})
+    audio = golden_bytes(model, state, weights_sha256=digest) if golden else None
+    contents = {WEIGHTS: weights, CONFIG: text.encode()}
+    # The config goes after the weights: a folder with a config.json has them. The golden audio goes first and comes
+    # last: whoever reads meanwhile finds none, and never that of other weights.
+    write_together(folder, contents if audio is None else {**contents, GOLDEN: audio}, remove=[GOLDEN])
     return folder
 
 

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from zoo.checks import limits, strict_json
-from zoo.checks.bounded_files import read_bounded
 from zoo.checks.path_names import check_path_name
+from zoo.checks.text_files import read_bounded
 from zoo.errors import CheckpointError, ConfigError, ForeignConfigError, listing, near_matches
-from zoo.storage.lineage_types import check_lineage
+from zoo.storage.lineage import check_lineage
 from zoo.storage.model_range import ModelRange
 from zoo.storage.run_files import CONFIG
 
@@ -72,7 +72,7 @@ class ModelConfig:
         synth: The signal processor from controls to audio.
         instrument: What it plays, e.g. "flute"; None for an architecture.
         sample_rate: Of its audio, in Hz.
-        hop: Samples a frame.
+        hop: Samples per frame.
         features: How f0 and loudness are to be measured (`zoo.features.FeatureSettings`, as a dict).
         requires: Distributions that bring its components, with the versions it was made with.
         lineage: What it was trained from: data, teacher, run.
@@ -196,11 +196,11 @@ def read_config(folder: str | Path) -> ModelConfig:
     path = Path(folder) / CONFIG
     if not path.exists():
         raise CheckpointError(
-            f"{folder} has no {CONFIG}, so it is no model. A model is a folder that zoo.save, python -m zoo.train or "
-            "python -m zoo.distill wrote."
+            f"{folder} has no {CONFIG}, so it is no model. A model is a folder that zoo.save, zoo train or "
+            "zoo distill wrote."
         )
-    remedy = "Copy or download the model again."
-    text = read_bounded(path, most_bytes=MAX_CONFIG_BYTES, error=CheckpointError, remedy=remedy)
+    fix = "Copy or download the model again."
+    text = read_bounded(path, most_bytes=MAX_CONFIG_BYTES, error=CheckpointError, fix=fix)
     return ModelConfig.from_json(text, where=str(path))
 
 
@@ -214,10 +214,10 @@ def check_instrument(instrument: object, where: str) -> None:
     Raises:
         ConfigError: It cannot.
     """
-    remedy = "An instrument is a word such as flute or electric_guitar."
-    name = check_path_name(instrument, where, remedy=remedy)
+    fix = "An instrument is a word such as flute or electric_guitar."
+    name = check_path_name(instrument, where, fix=fix)
     if not _INSTRUMENT.fullmatch(name):
-        raise ConfigError(f"{where} {name!r} is refused: it is no instrument's name. {remedy}")
+        raise ConfigError(f"{where} {name!r} is refused: it is no instrument's name. {fix}")
 
 
 def _check_texts(config: ModelConfig, where: str) -> None:

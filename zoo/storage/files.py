@@ -5,16 +5,17 @@ Several processes may do so at once: the last one to finish wins, and what stand
 
 from __future__ import annotations
 
+import ctypes
 import glob
 import hashlib
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from zoo.storage.exchange import exchange
 from zoo.storage.locks import locked as locked  # what writes files needs both
 
 
@@ -34,12 +35,13 @@ def write_atomically(path: str | Path, data: bytes | str) -> None:
         _write_through(temporary, data.encode() if isinstance(data, str) else data)
 
 
-def write_together(folder: Path, contents: Mapping[str, bytes]) -> None:
+def write_together(folder: Path, contents: Mapping[str, bytes], *, remove: Iterable[str] = ()) -> None:
     """Write files that belong together: all are written before the first one gets its name, and then by one process.
 
     Args:
         folder: Made when missing.
         contents: By name, in the order in which they get their names.
+        remove: Names of files that are taken away before the first one gets its name.
 
     Raises:
         OSError: The disk is full, or the folder cannot be written to; what was there is unchanged.
@@ -51,6 +53,8 @@ def write_together(folder: Path, contents: Mapping[str, bytes]) -> None:
             temporary = written[folder / name] = _new_file(folder / name)
             _write_through(temporary, data)
         with locked(folder):
+            for name in remove:
+                (folder / name).unlink(missing_ok=True)
             for path, temporary in written.items():
                 temporary.replace(path)
     except BaseException:
@@ -153,3 +157,25 @@ def file_hash(path: Path, digest: hashlib._Hash | None = None) -> str:
         while chunk := file.read(2**20):
             digest.update(chunk)
     return digest.hexdigest()
+
+
+_EXCHANGE = 2  # RENAME_EXCHANGE of Linux (linux/fs.h) and RENAME_SWAP of macOS (sys/stdio.h)
+_HERE = -100  # AT_FDCWD: relative paths begin at the working folder
+
+
+def exchange(first: Path, second: Path) -> bool:
+    """Let two folders take each other's names at the same moment.
+
+    Returns:
+        Whether that was done; otherwise nothing was: the system, or the file system, cannot do it.
+    """
+    try:
+        libc = ctypes.CDLL(None, use_errno=True)
+        names = os.fsencode(first), os.fsencode(second)
+        if sys.platform.startswith("linux"):
+            return int(libc.renameat2(_HERE, names[0], _HERE, names[1], _EXCHANGE)) == 0
+        if sys.platform == "darwin":
+            return int(libc.renamex_np(*names, _EXCHANGE)) == 0
+    except (OSError, AttributeError, TypeError):  # no such call in this C library; on Windows no such library
+        return False
+    return False

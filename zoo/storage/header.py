@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from zoo.checks import strict_json
-from zoo.checks.bounded_files import is_lfs_pointer, lfs_pointer
+from zoo.checks.text_files import is_lfs_pointer, lfs_pointer
 from zoo.errors import CheckpointError
 from zoo.storage.config import ModelConfig
 from zoo.storage.files import file_hash
@@ -148,14 +148,14 @@ def check_digest(digest: str, config: ModelConfig, path: Path) -> None:
 def describe_damage(path: Path, error: Exception) -> str:
     """Say what a file is that is not the safetensors file it should be."""
     if is_lfs_pointer(path):
-        return f"{path} {lfs_pointer(path)} (or fetch the model from the Hub: python -m zoo fetch ORG/NAME)"
+        return f"{path} {lfs_pointer(path)} (or fetch the model from the Hub: zoo fetch ORG/NAME)"
     start = b""
     with suppress(OSError), path.open("rb") as file:
         start = file.read(4)
     if start[:2] == b"PK" or start[:1] == b"\x80":
         return (
             f"{path} is a pickle (a torch checkpoint), not safetensors; zoo never unpickles a model. A thesis "
-            f"checkpoint is converted by: python -m zoo import-thesis {path} --model gru-S --out FOLDER"
+            f"checkpoint is converted by: zoo import-thesis {path} --model gru-S --out FOLDER"
         )
     return f"{path} is damaged or cut short ({error}). Copy or download it again."
 

@@ -1,6 +1,6 @@
 """A model's range: which pitches and loudnesses the data had that it was trained on, as config.json holds it.
 
-Nothing here imports torch: a config is read without it. What counts the frames of a dataset is `zoo.training`.
+Nothing here imports torch: a config is read without it. `zoo.datasets.data_range` counts the frames.
 """
 
 from __future__ import annotations

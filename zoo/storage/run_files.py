@@ -12,11 +12,20 @@ from pathlib import Path
 WEIGHTS = "model.safetensors"
 CONFIG = "config.json"
 CARD = "README.md"
+GOLDEN = "golden.safetensors"
 
 _TEXTS = (CONFIG, CARD, "metrics.json", "config.gin", "operative.gin", "history.csv")
 _NAME = r"[A-Za-z0-9_][A-Za-z0-9_. -]{0,100}"
 _PUBLISHED = re.compile(
-    "|".join([re.escape(WEIGHTS), *map(re.escape, _TEXTS), rf"samples/{_NAME}\.wav", rf"plots/{_NAME}\.png"])
+    "|".join(
+        [
+            re.escape(WEIGHTS),
+            re.escape(GOLDEN),
+            *map(re.escape, _TEXTS),
+            rf"samples/{_NAME}\.wav",
+            rf"plots/{_NAME}\.png",
+        ]
+    )
 )
 
 

@@ -1,14 +1,18 @@
-"""The models that are here by name: the user's local store, and those that ship with zoo."""
+"""The models that are here by name, in the local store or shipped, and what is known of each without loading it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from zoo import registry
 from zoo.errors import ConfigError
 from zoo.registry import paths
+from zoo.storage.config import ModelConfig, read_config
 from zoo.storage.files import new_folder
-from zoo.storage.reading import copy_run
+from zoo.storage.reading import copy_run, read_whole
+from zoo.storage.results import Measure, read_metrics
 from zoo.storage.run_files import CONFIG, WEIGHTS
 
 
@@ -83,3 +87,61 @@ def enter(
         if complete is not None:
             complete(folder)
     return target
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """What is known of a model without loading it.
+
+    Attributes:
+        name: E.g. "gru-L-flute".
+        status: "architecture", "stored", "stored (hides the shipped one)", "shipped", "shipped by" a plugin, "clash:"
+            of which distributions, "folder", or where on the Hub.
+        folder: Where its files are; None for an architecture.
+        config: How it is built.
+        parameters: Count of stored weights; None for an architecture.
+        size_bytes: Of the weights file; None for an architecture.
+        metrics: Content of its metrics.json; empty when unmeasured.
+        brought_by: The distribution that brings its architecture.
+    """
+
+    name: str
+    status: str
+    folder: Path | None
+    config: ModelConfig
+    parameters: int | None = None
+    size_bytes: int | None = None
+    metrics: dict[str, dict[str, Measure]] = field(default_factory=dict)
+    brought_by: str = ""
+
+
+def describe_folder(folder: Path) -> ModelInfo:
+    """What is known of the model in a folder.
+
+    Raises:
+        CheckpointError: It holds none, or its files are damaged.
+        ConfigError: Its config.json is damaged.
+    """
+    if (folder / WEIGHTS).is_file():
+        return read_whole(
+            folder, lambda files: _describe(folder, files.config, files.header.values, files.size), others=True
+        )
+    return _describe(folder, read_config(folder), None, None)
+
+
+def _describe(folder: Path, config: ModelConfig, parameters: int | None, size_bytes: int | None) -> ModelInfo:
+    return ModelInfo(
+        config.name,
+        "folder",
+        folder,
+        config,
+        parameters=parameters,
+        size_bytes=size_bytes,
+        metrics=read_metrics(folder / "metrics.json"),
+        brought_by=_origin(config),
+    )
+
+
+def _origin(config: ModelConfig) -> str:
+    offers = registry.models.entries().get(config.architecture, [])
+    return " and ".join(sorted(offer.origin for offer in offers))

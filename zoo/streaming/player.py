@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from zoo.checks.options import refuse, torch_seed_fault
-from zoo.features import clean_f0, clean_loudness, scale_f0, scale_loudness
+from zoo.features import clean_f0, clean_loudness
 from zoo.features.values import HALF, as_floats, check_curves
 
 if TYPE_CHECKING:
@@ -33,13 +33,13 @@ class Player:
         >>> player = zoo.Player(zoo.create("gru-S"))
         >>> player.latency
         64
-        >>> player.play(440.0, -20.0).shape  # a frame: 4 ms
+        >>> player.process(440.0, -20.0).shape  # a frame: 4 ms
         torch.Size([64])
-        >>> player.play([440.0, 442.0], [-20.0, -21.0]).shape
+        >>> player.process([440.0, 442.0], [-20.0, -21.0]).shape
         torch.Size([128])
 
     Args:
-        model: Its decoder and its synth need a step form; zoo's own have one.
+        model: Its decoder and its synth need a streaming interface; zoo's own have one.
         voices: That are played at the same time, each with a state of its own.
         seed: Of the noise.
 
@@ -71,7 +71,9 @@ class Player:
         self._generator = torch.Generator().manual_seed(self.seed)
 
     @torch.no_grad()
-    def play(self, f0_hz: Curve | list[float], loudness_db: Curve | list[float], noise: Tensor | None = None) -> Tensor:
+    def process(
+        self, f0_hz: Curve | list[float], loudness_db: Curve | list[float], noise: Tensor | None = None
+    ) -> Tensor:
         """Play the next frames.
 
         Args:
@@ -103,7 +105,7 @@ class Player:
             raise ValueError(
                 f"noise must be [voices, frames * hop] = {[voices, frames * hop]}, found {list(noise.shape)}."
             )
-        scaled_f0, scaled_loudness = scale_f0(pitches), scale_loudness(levels)
+        scaled_f0, scaled_loudness = self.model.scale(pitches, levels)
         decoder, synth = self._decoder, self._synth
         audio = [noise.new_zeros(voices, 0)]
         for begin in range(0, frames, _AT_ONCE):

@@ -1,5 +1,26 @@
-"""Differentiable signal processors from controls to audio; the registry's kind `synths`."""
+"""Differentiable signal processors from controls to audio; the registry's kind `synths`.
+
+`Synth` is what a synth is; `PitchedSynth` is one that is a tone with a pitch, with noise and a reverb where wanted; the
+others are what such a synth is made of.
+"""
 
 from zoo.synths.base import Synth, Synthesis, SynthState
+from zoo.synths.filtered_noise import NoisePart
+from zoo.synths.harmonic_noise import HarmonicNoise, scale_control
+from zoo.synths.oscillators import forward_fill_f0, fundamental_phase, voicing_gate
+from zoo.synths.pitched import PitchedSynth
+from zoo.synths.reverb import Reverb
 
-__all__ = ["Synth", "SynthState", "Synthesis"]
+__all__ = [
+    "HarmonicNoise",
+    "NoisePart",
+    "PitchedSynth",
+    "Reverb",
+    "Synth",
+    "SynthState",
+    "Synthesis",
+    "forward_fill_f0",
+    "fundamental_phase",
+    "scale_control",
+    "voicing_gate",
+]

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
 from zoo.errors import listing
 from zoo.storage.model_range import ModelRange
+from zoo.synths.reverb import Reverb
 
 # What `step` carries from one frame to the next. Every synth has a type of its own, which concerns nobody else.
 SynthState: TypeAlias = Any
@@ -42,26 +43,23 @@ class Synth(nn.Module, ABC):
     A child is registered by its name in the entry-point group `zoo_synths`, takes `sample_rate`, `hop` and its own
     keyword options, says its controls' names and sizes, and implements `forward`; and `latency`, `initial_state`,
     `step` and `flush` where it can play frame by frame. One that is a tone with a pitch, with noise and a reverb where
-    wanted, has all of that from `zoo.synths.pitched.PitchedSynth`.
+    wanted, has all of that from `zoo.synths.PitchedSynth`.
 
     Args:
         sample_rate: In Hz.
-        hop: Samples a frame.
+        hop: Samples per frame.
         control_sizes: The controls that it is driven by, name to size.
+        reverb: What the dry sound goes through last; None for none.
     """
 
-    thesis_names: ClassVar[Sequence[tuple[str, str]]] = ()
-    """For `zoo.import_thesis`: patterns of names in the thesis's checkpoints (`net.1....`), and what they are called
-    here (`synth....`). Where that is a buffer that is not saved, the checkpoint must hold the same numbers."""
-
-    thesis_options: ClassVar[Mapping[str, Any]] = {}
-    """Options that make the synth play as the thesis's did."""
-
-    def __init__(self, *, sample_rate: int, hop: int, control_sizes: Mapping[str, int]) -> None:
+    def __init__(
+        self, *, sample_rate: int, hop: int, control_sizes: Mapping[str, int], reverb: Reverb | None = None
+    ) -> None:
         super().__init__()
         self.sample_rate = sample_rate
         self.hop = hop
         self.control_sizes: dict[str, int] = dict(control_sizes)
+        self.reverb = reverb
 
     def control_scales(self) -> dict[str, str]:
         """What each value in `Synthesis.scaled_controls` means, by name.
@@ -133,9 +131,9 @@ class Synth(nn.Module, ABC):
         """Frames that `step` is behind: a frame's audio depends on so many frames after it.
 
         Raises:
-            NotImplementedError: The synth has no step form.
+            NotImplementedError: The synth has no streaming interface.
         """
-        raise self._no_step_form()
+        raise self._no_streaming()
 
     def initial_state(self, batch: int) -> SynthState:
         """The state before the first frame, for `step`.
@@ -146,10 +144,10 @@ class Synth(nn.Module, ABC):
             batch: Voices that are played at the same time.
 
         Raises:
-            NotImplementedError: The synth has no step form.
+            NotImplementedError: The synth has no streaming interface.
             ValueError: `batch` is not at least 1.
         """
-        raise self._no_step_form()
+        raise self._no_streaming()
 
     def step(
         self, f0_hz: Tensor, controls: Mapping[str, Tensor], noise: Tensor, state: SynthState
@@ -169,10 +167,10 @@ class Synth(nn.Module, ABC):
             `latency` frames of all are silence) and `scaled_controls` of these frames; and the state after them.
 
         Raises:
-            NotImplementedError: The synth has no step form.
+            NotImplementedError: The synth has no streaming interface.
             ValueError: Shapes disagree, a control is missing, or one holds NaN.
         """
-        raise self._no_step_form()
+        raise self._no_streaming()
 
     def flush(self, state: SynthState) -> Synthesis:
         """What is still to come when no frame follows, each part `[batch, latency * hop]`.
@@ -183,13 +181,13 @@ class Synth(nn.Module, ABC):
             state: From `initial_state`, or from the last step.
 
         Raises:
-            NotImplementedError: The synth has no step form.
+            NotImplementedError: The synth has no streaming interface.
         """
-        raise self._no_step_form()
+        raise self._no_streaming()
 
-    def _no_step_form(self) -> NotImplementedError:
+    def _no_streaming(self) -> NotImplementedError:
         return NotImplementedError(
-            f"{type(self).__name__} has no step form: it renders whole clips only (call it with [batch, frames]). To "
-            "play it frame by frame, its author has to implement latency, initial_state, step and flush of "
-            "zoo.synths.Synth, or to derive it from zoo.synths.pitched.PitchedSynth."
+            f"{type(self).__name__} has no streaming interface: it renders whole clips only (call it with [batch, "
+            "frames]). To play it frame by frame, its author has to implement latency, initial_state, step and flush "
+            "of zoo.synths.Synth, or to derive it from zoo.synths.PitchedSynth."
         )

@@ -7,22 +7,18 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from zoo_kernels import fast_fft_size
 
-NOISE_FILTERS = ("full", "thesis")
-
 
 class NoisePart(nn.Module):
     """What a synth adds to its pitched sound: white noise, filtered by the control `noise_bands`.
 
     Args:
         bands: Magnitudes of the filter, from 0 Hz to Nyquist, at least two; its response has `2 * (bands - 1)` taps.
-        hop: Samples a frame.
-        noise_filter: "full" overlap-adds the whole response; "thesis" crops it as that code did.
+        hop: Samples per frame.
     """
 
-    def __init__(self, bands: int, *, hop: int, noise_filter: str = "full") -> None:
+    def __init__(self, bands: int, *, hop: int) -> None:
         super().__init__()
         self.hop = hop
-        self.noise_filter = noise_filter
         response = windowed_response(bands, fast_fft_size(hop + 2 * (bands - 1)))
         self.register_buffer("response", response.float(), persistent=False)
         self.response: Tensor
@@ -30,36 +26,33 @@ class NoisePart(nn.Module):
     @property
     def scale(self) -> str:
         """What the magnitudes mean, for `zoo.synths.Synth.control_scales`."""
-        return f"gain of {self.noise_filter} noise filter at equally spaced frequencies up to Nyquist"
+        return "gain of full noise filter at equally spaced frequencies up to Nyquist"
 
     @property
     def latency(self) -> int:
         """Frames after a frame whose noise reaches into it, where it is played frame by frame."""
-        return 0 if self.noise_filter == "thesis" else -(-self._reach // self.hop)
+        return -(-self._reach // self.hop)
 
     @property
     def _reach(self) -> int:
         return self.response.shape[0] - 1
 
-    def unfinished(self, batch: int) -> Tensor:
+    def initial_tail(self, batch: int) -> Tensor:
         """What `step` carries, before the first frame."""
-        samples = self.latency * self.hop + self._reach if self.latency else 0
-        return torch.zeros(batch, samples, device=self.response.device)
+        return torch.zeros(batch, self.latency * self.hop + self._reach, device=self.response.device)
 
-    def step(self, magnitudes: Tensor, noise: Tensor, unfinished: Tensor) -> tuple[Tensor, Tensor]:
+    def step(self, magnitudes: Tensor, noise: Tensor, overlap_tail: Tensor) -> tuple[Tensor, Tensor]:
         """Filter the next frames' noise, and add it to that of the frames before.
 
         Args:
             magnitudes: `[batch, frames, bands]`.
             noise: `[batch, frames * hop]`.
-            unfinished: What the frames before add to the samples from `latency` frames ago on.
+            overlap_tail: What the frames before add to the samples from `latency` frames ago on.
 
         Returns:
-            The noise part `[batch, frames * hop]` from `latency` frames ago on, and what is unfinished then.
+            The noise part `[batch, frames * hop]` from `latency` frames ago on, and the tail after it.
         """
-        if not self.latency:
-            return thesis_filtered_noise(noise, magnitudes, hop=self.hop), unfinished
-        total = F.pad(unfinished, (0, noise.shape[1]))
+        total = F.pad(overlap_tail, (0, noise.shape[1]))
         added = overlap_added(filtered_frames(noise, magnitudes, self.response.float(), hop=self.hop), hop=self.hop)
         begin = self.latency * self.hop - self._reach
         total[:, begin:] += added[:, : total.shape[1] - begin]
@@ -77,8 +70,15 @@ class NoisePart(nn.Module):
         """
         if noise is None:
             noise = torch.rand(magnitudes.shape[0], magnitudes.shape[1] * self.hop, device=magnitudes.device) * 2 - 1
-        if self.noise_filter == "thesis":
-            return thesis_filtered_noise(noise, magnitudes, hop=self.hop)
+        return self.filtered(noise, magnitudes)
+
+    def filtered(self, noise: Tensor, magnitudes: Tensor) -> Tensor:
+        """Filter a whole clip's noise.
+
+        Args:
+            noise: `[batch, frames * hop]`.
+            magnitudes: `[batch, frames, bands]`.
+        """
         return full_filtered_noise(noise.float(), magnitudes, self.response.float(), hop=self.hop)
 
 
@@ -106,7 +106,7 @@ def filtered_frames(noise: Tensor, magnitudes: Tensor, response: Tensor, *, hop:
         noise: `[batch, frames * hop]`.
         magnitudes: `[batch, frames, bands]`.
         response: As `full_filtered_noise` takes it.
-        hop: Samples a frame.
+        hop: Samples per frame.
 
     Returns:
         `[batch, frames, hop + 2 * (bands - 1)]`: it reaches over both ends of the frame by half of the response.
@@ -127,7 +127,7 @@ def full_filtered_noise(noise: Tensor, magnitudes: Tensor, response: Tensor, *, 
         noise: `[batch, frames * hop]`.
         magnitudes: `[batch, frames, bands]`, linear gain at equally spaced frequencies from 0 to Nyquist.
         response: `windowed_response(bands, size)` with `size >= hop + 2 * (bands - 1)`, of the magnitudes' dtype.
-        hop: Samples a frame.
+        hop: Samples per frame.
 
     Returns:
         `[batch, frames * hop]`; what reaches over the clip's ends is left out.
@@ -154,26 +154,3 @@ def overlap_added(frames: Tensor, *, hop: int) -> Tensor:
     for i in range(padded // hop):
         total[:, i : i + count] += pieces[:, :, i]
     return total.flatten(1)
-
-
-def thesis_filtered_noise(noise: Tensor, magnitudes: Tensor, *, hop: int) -> Tensor:
-    """The thesis's filter: only the first `hop` taps of the centred response, each frame cut off at its end.
-
-    The crop removes the filter's peak (flat bands give silence). It is here to play what was trained with it.
-
-    Args:
-        noise: `[batch, frames * hop]`.
-        magnitudes: `[batch, frames, bands]`.
-        hop: Samples a frame.
-
-    Returns:
-        `[batch, frames * hop]`.
-    """
-    batch, frames, bands = magnitudes.shape
-    taps = 2 * (bands - 1)
-    impulse = torch.fft.irfft(magnitudes, n=taps).roll(taps // 2, -1)
-    impulse = impulse * torch.hann_window(taps, dtype=impulse.dtype, device=impulse.device)
-    impulse = F.pad(impulse[..., :hop], (0, max(0, hop - taps)))
-    size = 2 * hop
-    spectrum = torch.fft.rfft(noise.view(batch, frames, hop), n=size) * torch.fft.rfft(impulse, n=size)
-    return torch.fft.irfft(spectrum, n=size)[..., :hop].flatten(1)

@@ -21,7 +21,7 @@ def fundamental_phase(f0_hz: Tensor, *, sample_rate: int, hop: int) -> Tensor:
     Args:
         f0_hz: `[batch, frames]` in Hz.
         sample_rate: In Hz.
-        hop: Samples a frame.
+        hop: Samples per frame.
 
     Returns:
         `[batch, frames * hop]` float64, radians in [-pi, pi].
@@ -31,17 +31,17 @@ def fundamental_phase(f0_hz: Tensor, *, sample_rate: int, hop: int) -> Tensor:
     return phase_between(around, None, sample_rate=sample_rate, hop=hop)[0]
 
 
-def phase_between(f0_hz: Tensor, turns: Tensor | None, *, sample_rate: int, hop: int) -> tuple[Tensor, Tensor]:
+def phase_between(f0_hz: Tensor, phase_cycles: Tensor | None, *, sample_rate: int, hop: int) -> tuple[Tensor, Tensor]:
     """The phase of the frames between the first and the last one, as `fundamental_phase` gives it.
 
     Args:
         f0_hz: `[batch, frames + 2]` float64, in Hz.
-        turns: `[batch]` float64: the phase where those frames begin, in turns; 0 where None.
+        phase_cycles: `[batch]` float64: the phase where those frames begin, in cycles; 0 where None.
         sample_rate: In Hz.
-        hop: Samples a frame.
+        hop: Samples per frame.
 
     Returns:
-        `[batch, frames * hop]` float64, radians in [-pi, pi]; and the turns where those frames end, `[batch]`.
+        `[batch, frames * hop]` float64, radians in [-pi, pi]; and the cycles where those frames end, `[batch]`.
     """
     around = f0_hz.unfold(1, 3, 1)
     # Summed within each frame, then over frames whose sums are wrapped: one long sum would lose 3e-4 rad in 10 minutes.
@@ -50,8 +50,8 @@ def phase_between(f0_hz: Tensor, turns: Tensor | None, *, sample_rate: int, hop:
     within = around @ (_summed_weights(hop, f0_hz.device) / sample_rate)
     sums = within[..., -1] - torch.round(within[..., -1])
     before = F.pad(sums[:, :-1], (1, 0))
-    if turns is not None:
-        before[:, 0] += turns
+    if phase_cycles is not None:
+        before[:, 0] += phase_cycles
     within += torch.cumsum(before, dim=-1)[..., None]  # in place: on a CPU, new memory costs more than arithmetic
     within -= torch.round(within)
     end = within[:, -1, -1].clone()
@@ -66,7 +66,7 @@ def _summed_weights(hop: int, device: torch.device) -> Tensor:
     return torch.stack([(-offset).clamp(min=0), 1 - offset.abs(), offset.clamp(min=0)]).cumsum(dim=1)
 
 
-def carry_pitch(f0_hz: Tensor) -> Tensor:
+def forward_fill_f0(f0_hz: Tensor) -> Tensor:
     """Give unvoiced frames the last voiced pitch (the first one to those before it), so that no fade slides to 0 Hz.
 
     Args:
@@ -88,7 +88,7 @@ def voicing_gate(f0_hz: Tensor, *, hop: int) -> Tensor:
 
     Args:
         f0_hz: `[batch, frames]` in Hz, 0 where unvoiced.
-        hop: Samples a frame; also the fade's length.
+        hop: Samples per frame; also the fade's length.
 
     Returns:
         `[batch, frames * hop]` in [0, 1].

@@ -13,6 +13,10 @@ _AT_ONCE = 16
 """Blocks whose spectra are taken together: more gains nothing, and takes memory."""
 
 
+_WHOLE, _PIECE = 1 << 22, 1 << 18
+"""Samples from which on audio is convolved in pieces, and those of one: four minutes at 16 kHz, and 16 s."""
+
+
 class ReverbState(NamedTuple):
     """What a reverb carries from block to block.
 
@@ -46,6 +50,11 @@ class Reverb(nn.Module):
         self.register_buffer("seconds", torch.arange(length) / sample_rate, persistent=False)
         self.seconds: Tensor
 
+    @property
+    def length(self) -> int:
+        """Taps of the impulse response."""
+        return len(self.noise)
+
     @torch.no_grad()
     def begin_as(self, other: Reverb) -> None:
         """Take over another reverb's impulse response, as far as both reach; taps after that stay as they are."""
@@ -62,9 +71,25 @@ class Reverb(nn.Module):
     def forward(self, audio: Tensor) -> Tensor:
         """`[batch, samples]` -> `[batch, samples]`: linear convolution, its tail cut off."""
         samples = audio.shape[-1]
+        if samples > _WHOLE and not torch.is_grad_enabled():
+            return self._in_pieces(audio)
         size = fast_fft_size(samples + self.noise.shape[0] - 1)
         spectrum = torch.fft.rfft(audio.float(), n=size) * torch.fft.rfft(self.impulse().float(), n=size)
         return torch.fft.irfft(spectrum, n=size)[..., :samples]
+
+    def _in_pieces(self, audio: Tensor) -> Tensor:
+        # the spectrum of the whole takes several times its memory
+        taps = self.noise.shape[0]
+        size = fast_fft_size(_PIECE + taps - 1)
+        impulse = torch.fft.rfft(self.impulse().float(), n=size)
+        wet = torch.zeros_like(audio, dtype=torch.float32)
+        for start in range(0, audio.shape[-1], _PIECE):
+            piece = torch.fft.irfft(
+                torch.fft.rfft(audio[..., start : start + _PIECE].float(), n=size) * impulse, n=size
+            )
+            here = wet[..., start : start + _PIECE + taps - 1]
+            here += piece[..., : here.shape[-1]]
+        return wet
 
     @torch.no_grad()
     def initial_state(self, batch: int, *, block: int) -> ReverbState:

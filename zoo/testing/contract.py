@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from zoo.errors import listing
 from zoo.registry import Registry
-from zoo.storage.skip_init import SkipInit
+from zoo.storage.initialisation import SkipInit
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -152,7 +152,7 @@ def instance_of(
         built = build()
     subject.require(
         isinstance(built, base),
-        f"It derives from {base.__module__.removesuffix('.interface')}.{base.__name__}.",
+        f"It derives from {base.__module__.removesuffix('.base')}.{base.__name__}.",
         type(built).__mro__[1:-1],
     )
     return build

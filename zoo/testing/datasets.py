@@ -29,11 +29,11 @@ def check_dataset(
     sample_rate: int = 16000,
     recordings: int = 3,
 ) -> None:
-    """Make sure that a dataset component does what `python -m zoo.prepare` relies on.
+    """Make sure that a dataset component does what `zoo prepare` relies on.
 
     Checked: that it gives recordings, with ids that are unique and the same twice; that they can be handed to other
     processes; that audio is float32 `[samples]` at the rate that is asked for, as long as they say; that the digest is
-    stable; that a known pitch has a value a frame.
+    stable; that a known pitch has a value per frame.
 
     Example:
         >>> check_dataset("tones", options={"phrases": 2, "seconds": 1.0})

@@ -166,7 +166,9 @@ def _check_step(subject: Subject, decoder: Decoder) -> None:
     offered = [name for name in ("initial_state", "step") if getattr(cls, name) is not getattr(Decoder, name)]
     if not offered:
         return
-    subject.require(len(offered) == 2, "A step form is both initial_state and step, or neither.", f"only {offered[0]}")
+    subject.require(
+        len(offered) == 2, "A streaming interface is both initial_state and step, or neither.", f"only {offered[0]}"
+    )
     f0_scaled, loudness_scaled = _features()
     expected = _decode(subject, decoder, f0_scaled, loudness_scaled)
     with subject.promises("initial_state(batch), then step((f0_scaled, loudness_scaled), state) -> (Decoded, state)."):

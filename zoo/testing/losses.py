@@ -55,18 +55,18 @@ def check_loss(
     build = instance_of(subject, Loss, arguments, f"It is built with its options as keywords: {arguments}.")
     with trial():
         small = {"hidden_size": 8, "reverb_length": 100} if student == "gru-S" else {}
-        learner = create(student, **(small if student_options is None else student_options))
+        student_model = create(student, **(small if student_options is None else student_options))
         small = {"hidden_size": 16, "reverb_length": 100} if teacher == "gru-S" else {}
-        master = create(teacher, **(small if teacher_options is None else teacher_options)).eval()
+        teacher_model = create(teacher, **(small if teacher_options is None else teacher_options)).eval()
         built: Loss = build()
         _check_declarations(subject, built, arguments)
-        _check_binding(subject, built, learner, master)
-        inputs = _inputs(learner, master)
+        _check_binding(subject, built, student_model, teacher_model)
+        inputs = _inputs(student_model, teacher_model)
         _check_value(subject, built, *inputs)
-        _check_gradients(subject, built, learner, inputs)
+        _check_gradients(subject, built, student_model, inputs)
         _check_silence(subject, built, inputs)
         _check_padding(subject, built, inputs)
-        _check_reload(subject, built, build, learner, master, inputs)
+        _check_reload(subject, built, build, student_model, teacher_model, inputs)
 
 
 Inputs = tuple[Rendering, Rendering, dict[str, Tensor]]
@@ -117,7 +117,7 @@ def _check_declarations(subject: Subject, loss: Loss, arguments: Mapping[str, An
 
 
 def _check_binding(subject: Subject, loss: Loss, student: Model, teacher: Model) -> None:
-    if loss.taught:
+    if loss.uses_teacher:
         try:
             loss.bind(student, None)
         except ConfigError:
@@ -131,8 +131,8 @@ def _check_binding(subject: Subject, loss: Loss, student: Model, teacher: Model)
 
 
 def _value(subject: Subject, loss: Loss, student: Rendering, teacher: Rendering, batch: Mapping[str, Tensor]) -> Tensor:
-    given = teacher if loss.taught else None
-    with subject.promises(f"forward(student, teacher, batch) takes {'both' if loss.taught else 'no teacher'}."):
+    given = teacher if loss.uses_teacher else None
+    with subject.promises(f"forward(student, teacher, batch) takes {'both' if loss.uses_teacher else 'no teacher'}."):
         value: Tensor = loss(student, given, batch)
     subject.require_tensor(value, (), "Its value", torch.float32)
     return value

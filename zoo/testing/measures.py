@@ -30,11 +30,11 @@ def _tones() -> Tensor:
 def check_metric(metric: str | Callable[..., Any], *, options: Mapping[str, Any] | None = None) -> None:
     """Make sure that a metric does what evaluation relies on.
 
-    Checked: one finite value a row, which is 0 between equal sounds and more between others; that rows do not see each
-    other; and that what lies after `valid_samples` does not count. `sample_rate`, `hop` and `valid_samples` are given
-    where its signature takes them; a metric whose second argument is `f0_hz` is given pitch there. Of a metric over a
-    set (`zoo.metrics.set_metric`): one finite value for all rows, 0 between equal sets and more between others, in
-    whatever order their rows stand; and that the statistics of two parts add up to those of the whole.
+    Checked: one finite value per row, which is 0 between equal sounds and more between others; that rows do not see
+    each other; and that what lies after `valid_samples` does not count. `sample_rate`, `hop` and `valid_samples` are
+    given where its signature takes them; a metric whose second argument is `f0_hz` is given pitch there. Of a metric
+    over a set (`zoo.metrics.set_metric`): one finite value for all rows, 0 between equal sets and more between others,
+    in whatever order their rows stand; and that the statistics of two parts add up to those of the whole.
 
     Example:
         >>> check_metric("log_spectral_distance")
@@ -65,7 +65,7 @@ def check_metric(metric: str | Callable[..., Any], *, options: Mapping[str, Any]
         for value in values:
             subject.require(
                 isinstance(value, Tensor) and value.shape == (len(a),),
-                f"It gives one value a row, [batch] = [{len(a)}].",
+                f"It gives one value per row, [batch] = [{len(a)}].",
                 list(value.shape) if isinstance(value, Tensor) else type(value).__name__,
             )
             subject.require(bool(torch.isfinite(value.double()).all()), "Its values are finite.", value.tolist())

@@ -39,7 +39,7 @@ def check_synth(
         synth: A registered name, or the class.
         options: The synth's own options.
         sample_rate: In Hz.
-        hop: Samples a frame.
+        hop: Samples per frame.
 
     Raises:
         AssertionError: It breaks a promise, which the message tells beside what was found.
@@ -137,7 +137,7 @@ def _check_step(subject: Subject, synth: Synth) -> None:
     offered = [name for name in names if getattr(cls, name) is not getattr(Synth, name)]
     if not offered:
         return
-    promise = "A step form is all of latency, initial_state, step and flush, or none of them."
+    promise = "A streaming interface is all of latency, initial_state, step and flush, or none of them."
     subject.require(len(offered) == len(names), promise, f"only {listing(offered)}")
     f0_hz, controls, noise = _inputs(synth)
     for clip, frames in (("a clip", _FRAMES), ("a clip shorter than a long latency", 2)):
@@ -167,6 +167,8 @@ def _check_step(subject: Subject, synth: Synth) -> None:
 def _check_range(subject: Subject, synth: Synth) -> None:
     """Every pitch of `_inputs` is inside the first range, and under the second."""
     f0_hz, controls, noise = _inputs(synth)
+    # a rest has no pitch that could be inside: a synth that holds its phase there may be silenced
+    f0_hz = torch.where(f0_hz > 0, f0_hz, f0_hz.amax(dim=1, keepdim=True))
     whole = _render(subject, synth, f0_hz, controls, noise).audio
     with subject.promises("restrict takes a ModelRange, or None."):
         synth.restrict(_range_from(100.0))
@@ -193,7 +195,7 @@ def step_through(
     """Play a clip piece by piece; what comes out, `[batch, (frames + latency) * hop]`, and the first state.
 
     Args:
-        synth: With a step form.
+        synth: With a streaming interface.
         f0_hz: As `forward` takes it.
         controls: As `forward` takes them.
         noise: As `forward` takes it.

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +14,13 @@ from torch import Tensor
 from zoo import registry
 from zoo.errors import CheckpointError, ConfigError, ModelNotFoundError, ZooError, listing
 from zoo.features import FeatureSettings
-from zoo.models import architectures
-from zoo.models.builder import component
+from zoo.models import ComponentConfig, architectures
 from zoo.models.model import Model, create
 from zoo.storage.header import describe_damage
-from zoo.storage.own_numbers import OwnNumbers
+from zoo.storage.initialisation import OwnNumbers
 
-# Thesis name -> our name, tried in order on each name; then those that a plugin's decoder or synth knows.
+# Thesis name -> our name, tried in order on each name. Where ours is a buffer that is not saved, the checkpoint must
+# hold the same numbers.
 _RENAMES: list[tuple[str, str]] = [
     (r"net\.0\.in_mlps\.0\.(.+)", r"decoder.encoder.f0.\1"),
     (r"net\.0\.in_mlps\.1\.(.+)", r"decoder.encoder.loudness.\1"),
@@ -44,7 +42,16 @@ _RENAMES: list[tuple[str, str]] = [
     (r"net\.0\.proj_matrices\.1\.(.+)", r"decoder.head.controls.harmonic_distribution.\1"),
     (r"net\.0\.proj_matrices\.2\.(.+)", r"decoder.head.controls.noise_bands.\1"),
     (r"net\.1\.reverb\.(noise|decay|wet)", r"synth.reverb.\1"),
+    (r"net\.0\.net\.(\d+)\.block\.0\.(.+)", r"decoder.blocks.\1.first.\2"),
+    (r"net\.0\.net\.(\d+)\.block\.3\.(.+)", r"decoder.blocks.\1.second.\2"),
+    (r"net\.0\.net\.(\d+)\.residual\.(.+)", r"decoder.blocks.\1.residual.\2"),
+    (r"net\.1\.fr", r"synth.ratios"),
 ]
+# What plays as a synth of the thesis did: our synth's name -> the one to take, and its options.
+_SYNTHS: dict[str, tuple[str, dict[str, Any]]] = {
+    "harmonic_noise": ("thesis_harmonic_noise", {}),
+    "ddx7": ("ddx7", {"unvoiced": "hold"}),
+}
 _NEW_WEIGHT_NORM = {"parametrizations.weight.original0": "weight_g", "parametrizations.weight.original1": "weight_v"}
 _BUFFERS = re.compile(r"net\.1\.reverb\.t")
 # What the thesis stores with a dimension of size 1 more: our name, our number of dimensions, which one is too much.
@@ -86,7 +93,7 @@ def import_thesis(path: str | Path, *, model: str) -> Model:
             raise ModelNotFoundError(f"{model} is not an architecture of the thesis: {error}") from None
     raw = _read(path)
     tensors = _rename(raw, path)
-    if made.config.decoder.name == "s4" and (frames := _kernel_frames(raw, path)) is not None:
+    if (frames := _kernel_frames(raw, path)) is not None:
         with OwnNumbers():
             made = _as_the_thesis_had_it(model, kernel_frames=frames)
     expected = made.state_dict()
@@ -99,9 +106,10 @@ def import_thesis(path: str | Path, *, model: str) -> Model:
 
 
 def _as_the_thesis_had_it(name: str, **options: Any) -> Model:  # noqa: ANN401 - as `create`'s
-    config = architectures.config_of(name)
-    synth = component(registry.synths, config.synth, config)
-    return create(name, **options, **synth.thesis_options)
+    preset = architectures.config_of(name)
+    synth, quirks = _SYNTHS.get(preset.synth.name, (preset.synth.name, {}))
+    config = preset.with_changes(synth=ComponentConfig(synth, {**preset.synth.args, **quirks}))
+    return create(config, **options)
 
 
 def _read(path: Path) -> dict[str, Tensor]:
@@ -131,15 +139,7 @@ def _read(path: Path) -> dict[str, Tensor]:
     return {name.removeprefix("state."): tensor for name, tensor in tensors.items()}
 
 
-def _names_of_plugins() -> Iterator[tuple[str, str]]:
-    for of in (registry.decoders, registry.synths):
-        for name in of.names():
-            with suppress(ZooError):  # a plugin that is broken knows no names
-                yield from of.get(name).thesis_names
-
-
 def _rename(state: dict[str, Tensor], path: Path) -> dict[str, Tensor]:
-    renames = [*_RENAMES, *_names_of_plugins()]
     renamed: dict[str, Tensor] = {}
     unknown: list[str] = []
     for name, tensor in state.items():
@@ -147,7 +147,7 @@ def _rename(state: dict[str, Tensor], path: Path) -> dict[str, Tensor]:
             continue  # inputs and outputs beside the weights, and what is computed anew
         for old, new in _NEW_WEIGHT_NORM.items():
             name = name.replace(old, new)  # the same name in torch's newer spelling
-        for pattern, replacement in renames:
+        for pattern, replacement in _RENAMES:
             if match := re.fullmatch(pattern, name):
                 renamed[match.expand(replacement)] = tensor
                 break

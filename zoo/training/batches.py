@@ -1,13 +1,19 @@
-"""The order in which segments are trained on: decided by the seed and the step alone, so that a run resumes exactly."""
+"""The order in which segments are trained on, and by which process.
+
+The order is decided by the seed and the step alone, so that a run resumes exactly. Lightning starts further processes
+(`devices=2`) by running the same command again, or a launcher such as torchrun does. Each takes its part of every
+batch; the first one alone writes files and messages.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, distributed
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 Batch = dict[str, Tensor]
@@ -23,12 +29,12 @@ class Stream(Sampler[list[int]]):
 
     Args:
         segments: How many there are.
-        batch_size: Segments a batch.
+        batch_size: Segments per batch.
         seed: Of the order.
         start: First batch.
         stop: One past the last.
-        share: Of each batch give every so many-th segment alone, from which on: `(first, every)`, asked when it is
-            iterated. Processes that train together share batches so.
+        shard: Of each batch give every so many-th segment alone, from which on: `(first, every)`, asked when it is
+            iterated. Processes that train together shard batches so.
     """
 
     def __init__(
@@ -39,14 +45,14 @@ class Stream(Sampler[list[int]]):
         seed: int,
         start: int,
         stop: int,
-        share: Callable[[], tuple[int, int]] = lambda: (0, 1),
+        shard: Callable[[], tuple[int, int]] = lambda: (0, 1),
     ) -> None:
         self.segments = segments
         self.size = min(batch_size, segments)
         self.seed = seed
         self.start = start
         self.stop = stop
-        self.share = share
+        self.shard = shard
 
     def epoch(self, step: int) -> int:
         """Whole epochs seen after `step` batches."""
@@ -57,7 +63,7 @@ class Stream(Sampler[list[int]]):
 
     def __iter__(self) -> Iterator[list[int]]:
         epoch, order = -1, torch.empty(0, dtype=torch.int64)
-        first, every = self.share()
+        first, every = self.shard()
         for step in range(self.start, self.stop):
             batch = []
             for place in range(step * self.size, (step + 1) * self.size):
@@ -94,8 +100,8 @@ def fixed_noise(batch: Batch, *, hop: int, seed: int | Sequence[int]) -> Tensor:
 
     Args:
         batch: With `index` and `f0_hz`.
-        hop: Samples a frame.
-        seed: One for all, or one a row.
+        hop: Samples per frame.
+        seed: One for all, or one per row.
     """
     indices = batch["index"].tolist()
     seeds = [seed] * len(indices) if isinstance(seed, int) else seed
@@ -110,7 +116,7 @@ def step_noise(batch: Batch, *, hop: int, seed: int, step: int) -> Tensor:
 
     Args:
         batch: With `index` and `f0_hz`.
-        hop: Samples a frame.
+        hop: Samples per frame.
         seed: Of the run.
         step: Steps done before.
     """
@@ -133,3 +139,38 @@ def _rows(batch: Batch, hop: int, seeds: Sequence[int]) -> Tensor:
     for row, seed in zip(noise, seeds, strict=True):
         row.uniform_(-1, 1, generator=torch.Generator().manual_seed(seed))
     return noise.to(batch["f0_hz"].device)
+
+
+def is_main() -> bool:
+    """Whether this process is the first one, or the only one; known before the others are met."""
+    if "RANK" in os.environ:
+        return os.environ["RANK"] == "0"
+    return all(os.environ.get(name, "0") == "0" for name in ("LOCAL_RANK", "NODE_RANK", "SLURM_PROCID"))
+
+
+def count() -> int:
+    """How many processes train together, once they have met."""
+    return distributed.get_world_size() if _met() else 1
+
+
+def rank() -> int:
+    """Which of them this is, from 0."""
+    return distributed.get_rank() if _met() else 0
+
+
+def sum_over_all(value: float, device: torch.device) -> float:
+    """The sum of a number over all processes; NaN where one has NaN. All must call it."""
+    if count() == 1:
+        return value
+    total = torch.tensor(value, dtype=torch.float64 if device.type != "mps" else torch.float32, device=device)
+    distributed.all_reduce(total)
+    return float(total)
+
+
+def any_of_all(value: bool, device: torch.device) -> bool:
+    """Whether it is true in any process. All must call it."""
+    return sum_over_all(float(value), device) > 0
+
+
+def _met() -> bool:
+    return distributed.is_available() and distributed.is_initialized()

@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 import copy
+import math
 import statistics
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
 
+from zoo.decoders import Decoder
 from zoo.losses.distillation import Reconstruction
 from zoo.models.model import Model
 from zoo.streaming.player import Player
 from zoo.training.batches import Batch
-from zoo.training.operations import operations_per_second
-from zoo.training.settings import Settings
-from zoo.training.speed import real_time_factors
+from zoo.training.config import OptimizerConfig
+from zoo.training.evaluation import real_time_factors
+from zoo.training.task import Task
 
 BLOCKS = (1, 8)
 """Frames in a block: 4 ms and 32 ms with a hop of 64 at 16 kHz."""
+
+_NORMALISATION = 5  # operations per element: mean, variance, subtraction, division, scaling
 
 
 @dataclass(frozen=True)
@@ -31,7 +40,7 @@ class Cost:
         file_bytes: Of its weights as a file; of an untrained architecture, what they would take.
         operations: Of the decoder, for a second of audio.
         real_time_factor: Time to render whole clips over their duration, on one thread.
-        block_seconds: Time to render a block of so many frames on one thread; empty without a step form.
+        block_seconds: Time to render a block of so many frames on one thread; empty without a streaming interface.
         block_share: The same over the block's duration.
         training_step: Seconds of a training step; None where it was not measured.
     """
@@ -91,7 +100,7 @@ def block_seconds(model: Model, frames: int, *, blocks: int = 60) -> float | Non
         blocks: To take the median of, after a few that are not timed.
 
     Returns:
-        Seconds; None where decoder or synth has no step form.
+        Seconds; None where decoder or synth has no streaming interface.
     """
     try:
         player = Player(model)
@@ -104,7 +113,7 @@ def block_seconds(model: Model, frames: int, *, blocks: int = 60) -> float | Non
     try:
         for _ in range(blocks + 5):
             begin = time.perf_counter()
-            float(player.play(f0_hz, loudness_db)[0])  # waits for a device that works by itself
+            float(player.process(f0_hz, loudness_db)[0])  # waits for a device that works by itself
             times.append(time.perf_counter() - begin)
     finally:
         torch.set_num_threads(threads)
@@ -120,34 +129,16 @@ def step_seconds(model: Model, *, batch_size: int, seconds: float, steps: int) -
         seconds: Of a segment.
         steps: To take the median of, after one that is not timed.
     """
-    from zoo.training.task import Task  # imports lightning, which takes seconds
-
     student = copy.deepcopy(model).train()
     device = next(student.parameters()).device
-    settings = Settings(
-        steps=steps + 1,
-        batch_size=batch_size,
-        learning_rate=1e-4,
-        lr_decay=1.0,
-        lr_decay_steps=1,
-        gradient_clip=3.0,
-        early_stopping=None,
-        validate_every=None,
-        seed=0,
-        accelerator="auto",
-        precision="32-true",
-        num_workers=0,
-    )
-    task = Task(student, [Reconstruction()], settings, None)
-    optimizer = task.configure_optimizers()["optimizer"]
+    task = Task(student, [Reconstruction()])
+    optimizer = task.optimizer(OptimizerConfig(learning_rate=1e-4))
     frames = max(1, round(seconds * model.sample_rate / model.hop))
     batch = {name: tensor.to(device) for name, tensor in melody(batch_size, frames, model.hop).items()}
     times = []
     for _ in range(steps + 1):
         begin = time.perf_counter()
-        loss = task.training_step(batch, 0)
-        if isinstance(loss, dict):
-            loss = loss["loss"]
+        loss, _ = task(batch)
         optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(task.parameters(), 3.0)
@@ -164,7 +155,7 @@ def melody(batch_size: int, frames: int, hop: int) -> Batch:
     Args:
         batch_size: Segments.
         frames: Of a segment.
-        hop: Samples a frame.
+        hop: Samples per frame.
     """
     generator = torch.Generator().manual_seed(0)
     notes = 200 + 300 * torch.rand(batch_size, -(-frames // 125), generator=generator)
@@ -175,3 +166,67 @@ def melody(batch_size: int, frames: int, hop: int) -> Batch:
         "valid_frames": torch.full((batch_size,), frames),
         "index": torch.arange(batch_size),
     }
+
+
+def operations_per_second(decoder: Decoder, *, frame_rate: float) -> int:
+    """How many operations a decoder takes for a second of audio, played frame by frame where it can be.
+
+    A multiply-add in a product of matrices or in a convolution counts two, an elementwise operation one per value (of
+    complex values, what their parts take). The synth is not counted.
+
+    Args:
+        decoder: Whose cost is asked.
+        frame_rate: Frames per second.
+    """
+    counter = _Counter()
+    frame = next(decoder.parameters()).new_full((1,), 0.5)
+    with torch.no_grad():
+        try:
+            state = decoder.initial_state(1)
+        except NotImplementedError:
+            frames = round(frame_rate)
+            with counter:
+                decoder(frame.expand(1, frames), frame.expand(1, frames))
+            return counter.total
+        with counter:
+            decoder.step((frame, frame), state)
+    return round(counter.total * frame_rate)
+
+
+class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call] # torch does not annotate it
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call] # as above
+        self.total = 0
+
+    def __torch_dispatch__(
+        self,
+        func: Any,  # noqa: ANN401 - torch's own
+        types: Sequence[type],
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:  # noqa: ANN401 - whatever the operation gives
+        out = func(*args, **(kwargs or {}))
+        known = flop_registry.get(func.overloadpacket)
+        if known is not None:
+            self.total += int(known(*args, **(kwargs or {}), out_val=out))
+        elif torch.Tag.pointwise in func.tags:
+            self.total += _elements(out) * _parts(func, out)
+        elif "norm" in func.name():
+            self.total += _NORMALISATION * _elements(out)
+        elif "fft" in func.name():
+            self.total += round(2.5 * _elements(out) * math.log2(max(2, _elements(out))))
+        elif func.name().startswith(("aten::sum", "aten::mean")):
+            self.total += _elements(args[0])
+        return out
+
+
+def _elements(out: Any) -> int:  # noqa: ANN401 - a tensor, or several of which the first counts
+    first = out[0] if isinstance(out, tuple | list) else out
+    return first.numel() if isinstance(first, Tensor) else 0
+
+
+def _parts(func: Any, out: Any) -> int:  # noqa: ANN401 - torch's own
+    first = out[0] if isinstance(out, tuple | list) else out
+    if not isinstance(first, Tensor) or not first.is_complex():
+        return 1
+    return 6 if "mul" in func.name() else 2

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import logging
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,17 +15,15 @@ from torch import Tensor
 from zoo import metrics, registry, resolve
 from zoo.checks.options import output_file_fault, refuse, seed_fault, type_fault, whole_fault
 from zoo.errors import ConfigError, ZooError
+from zoo.metrics.measures import Found, Measures, statistics
 from zoo.models.loading import load_folder
 from zoo.models.model import Model
 from zoo.storage.checkpoint import weights_hash
-from zoo.storage.files import write_atomically
 from zoo.storage.lineage import teacher_reference, weights_before_rounding
 from zoo.storage.locks import hold, refuse_if_held
+from zoo.storage.results import SPEED, rows_of, text_table, write_metrics
 from zoo.training.batches import Batch, fixed_noise, in_order
-from zoo.training.matching import check_same_loudness
-from zoo.training.measures import Found, Measures, statistics
-from zoo.training.speed import real_time_factors
-from zoo.training.teacher import Teacher
+from zoo.training.teacher import Teacher, check_same_loudness
 
 if TYPE_CHECKING:
     from zoo.datasets import Dataset
@@ -33,13 +31,10 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 Summary = dict[str, dict[str, dict[str, float]]]
-"""`{arm: {metric: {mean, std, n}}}`, as in metrics.json."""
+"""`{system: {metric: {mean, std, n}}}`, as in metrics.json."""
 
 PITCH = "torchcrepe"
 """The tracker of the f0 error by default; its model "tiny" is taken."""
-
-SPEED = "real_time_factor"
-"""How long the student takes to render, by the sound's duration; beside the distances in metrics.json."""
 
 _BATCH = 8
 
@@ -84,7 +79,7 @@ def held_out(dataset: Dataset, split: str = "test", *, max_segments: int | None 
 
 @torch.no_grad()
 def measure(
-    arms: Mapping[str, Model | Teacher],
+    systems: Mapping[str, Model | Teacher],
     segments: torch.utils.data.Dataset[Batch],
     *,
     seed: int = 0,
@@ -96,7 +91,7 @@ def measure(
     """Measure models on segments, row by row, without the padding.
 
     Args:
-        arms: Models by arm, a teacher also as one with a cache; the arm "student" also gives the noise floor: the
+        systems: Models by system, a teacher also as one with a cache; the "student" also gives the noise floor: the
             distance between two renderings of it that differ in their noise alone.
         segments: What they play and are compared with.
         seed: Of the noise.
@@ -106,31 +101,31 @@ def measure(
         tick: Called with the number of segments that are done.
 
     Returns:
-        Mean, standard deviation and count over segments, by arm and metric; and the student's speed, over some clips.
+        Mean, standard deviation and count over segments, by system and metric; and the student's speed.
         A metric over the whole set has its value as mean, and its standard error as standard deviation.
 
     Raises:
         ConfigError: There is no such metric, tracker or option.
         PluginError: What one of them needs is not installed.
     """
-    found = {arm: Found() for arm in (*arms, "noise_floor")}
-    rates = _model_of(next(iter(arms.values())))  # those of the segments too: see `check_rates`
+    found = {system: Found() for system in (*systems, "noise_floor")}
+    rates = _model_of(next(iter(systems.values())))  # those of the segments too: see `check_rates`
     measures = Measures(also, sample_rate=rates.sample_rate, hop=rates.hop)
     for batch in in_order(segments, batch_size=_BATCH):
-        for arm, player in arms.items():
+        for system, player in systems.items():
             model = _model_of(player)
             made = play(player, batch, seed)
             valid = batch["valid_frames"] * model.hop
-            measures.compare(made, batch["audio"], valid, found[arm])
+            measures.compare(made, batch["audio"], valid, found[system])
             for name, rows in _pitch_error(model, made, batch, pitch, pitch_options or {}).items():
-                found[arm].add_rows(name, rows)
-            if arm == "student":
+                found[system].add_rows(name, rows)
+            if system == "student":
                 measures.compare(made, play(player, batch, seed + 1), valid, found["noise_floor"])
         if tick is not None:
             tick(len(batch["index"]))
-    summary = {arm: each.summary() for arm, each in found.items() if each.rows}
-    if "student" in arms and "student" in summary:
-        factors = torch.tensor(real_time_factors(_model_of(arms["student"])))
+    summary = {system: each.summary() for system, each in found.items() if each.rows}
+    if "student" in systems and "student" in summary:
+        factors = torch.tensor(real_time_factors(_model_of(systems["student"])))
         summary["student"][SPEED] = statistics(factors)
     return summary
 
@@ -169,7 +164,36 @@ def _pitch_error(
         valid_samples=batch["valid_frames"] * model.hop,
         **options,
     )
-    return {"f0_error_cents": errors.median_cents, "f0_over_50_cents": errors.share_over_50}
+    return {"f0_error_cents": errors.median_cents, "f0_over_50_cents": errors.fraction_over_50}
+
+
+@torch.no_grad()
+def real_time_factors(model: Model, *, seconds: float = 4.0, repeats: int = 7) -> list[float]:
+    """Time that rendering takes on one thread, over the duration of what is rendered: whole clips, one at a time.
+
+    Args:
+        model: On the device where it is to play.
+        seconds: Of a clip.
+        repeats: Clips that are timed, after one that is not.
+
+    Returns:
+        A factor for each clip; under 1 is faster than real time.
+    """
+    frames = max(1, round(seconds * model.sample_rate / model.hop))
+    device = next(model.parameters()).device
+    f0_hz = torch.full((1, frames), 440.0, device=device)
+    loudness_db = torch.full((1, frames), -25.0, device=device)
+    found = []
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # the compiled loops keep to it too
+    try:
+        for _ in range(repeats + 1):
+            begin = time.perf_counter()
+            float(model(f0_hz, loudness_db).audio[0, 0])  # waits for a device that works by itself
+            found.append((time.perf_counter() - begin) / (frames * model.hop / model.sample_rate))
+    finally:
+        torch.set_num_threads(threads)
+    return found[1:]
 
 
 def find_teacher_of(model: Model) -> Model | None:
@@ -223,7 +247,7 @@ def evaluate(
         tick: Called with the number of segments that are done.
 
     Returns:
-        `{arm: {metric: {mean, std, n}}}` of the arms teacher (where it is here), student and noise_floor.
+        `{system: {metric: {mean, std, n}}}` of the systems teacher (where it is here), student and noise_floor.
 
     Raises:
         ModelNotFoundError: There is no such model.
@@ -254,8 +278,10 @@ def evaluate(
     check_rates(student, dataset)
     teacher = find_teacher_of(student)
     chosen = held_out(dataset, split, max_segments=max_segments)
-    arms = {"teacher": teacher, "student": student} if teacher is not None else {"student": student}
-    summary = measure(arms, chosen.segments, seed=seed, pitch=pitch, pitch_options=pitch_options, also=also, tick=tick)
+    systems = {"teacher": teacher, "student": student} if teacher is not None else {"student": student}
+    summary = measure(
+        systems, chosen.segments, seed=seed, pitch=pitch, pitch_options=pitch_options, also=also, tick=tick
+    )
     if out is not None:
         write_metrics(summary, Path(out))
     elif found.source == "folder":
@@ -263,11 +289,6 @@ def evaluate(
             write_metrics(summary, found.folder / "metrics.json")
             write_card(found.folder)
     return summary
-
-
-def write_metrics(summary: Summary, path: Path) -> None:
-    """Write a metrics.json."""
-    write_atomically(path, json.dumps(summary, indent=2) + "\n")
 
 
 def check_rates(model: Model, dataset: Dataset) -> None:
@@ -278,46 +299,13 @@ def check_rates(model: Model, dataset: Dataset) -> None:
     """
     if (model.sample_rate, model.hop) != (dataset.sample_rate, dataset.hop):
         raise ConfigError(
-            f"{model.name} makes {model.sample_rate} Hz audio with {model.hop} samples a frame, and the dataset "
+            f"{model.name} makes {model.sample_rate} Hz audio with {model.hop} samples per frame, and the dataset "
             f"{dataset.path} has {dataset.sample_rate} Hz and {dataset.hop}. Prepare the recordings anew: "
-            f"python -m zoo.prepare RECORDINGS OUT --sample-rate {model.sample_rate} --hop {model.hop}"
+            f"zoo prepare RECORDINGS OUT --sample-rate {model.sample_rate} --hop {model.hop}"
         )
     check_same_loudness(model, dataset)
 
 
-_COLUMNS = (
-    ("multi_scale_spectral", "multi-scale spectral"),
-    ("multi_scale_spectral_held_out", "the same, other windows"),
-    ("log_spectral_distance", "log-spectral (dB)"),
-    ("log_mel_distance", "log-mel (dB)"),
-    ("mfcc_distance", "MFCC without c0"),
-    ("onset_flux_distance", "onset flux"),
-    ("loudness_error_db", "loudness (dB)"),
-    ("level_error_db", "A-weighted level (dB)"),
-    ("frechet_log_mel", "log-mel Fréchet (dB²)"),
-    ("f0_error_cents", "f0 (cents)"),
-    ("f0_over_50_cents", "f0 over 50 cents"),
-)
-
-
 def table(summary: Summary) -> str:
-    """The numbers as lines of text, a metric a line; lower is better."""
-    arms = [arm for arm in ("teacher", "student", "noise_floor") if arm in summary]
-    lines = [["distance to the recording", *(arm.replace("_", " ") for arm in arms)]]
-    others = sorted({name for arm in arms for name in summary[arm]} - {SPEED, *(name for name, _ in _COLUMNS)})
-    for name, title in (*_COLUMNS, *((name, name) for name in others)):
-        cells = [_cell(name, summary[arm].get(name)) for arm in arms]
-        if any(cells):
-            lines.append([title, *cells])
-    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
-    )
-
-
-def _cell(name: str, value: Mapping[str, float] | None) -> str:
-    if value is None:
-        return ""
-    if name == "f0_over_50_cents":
-        return f"{100 * value['mean']:.1f} %"
-    return f"{value['mean']:.3g} ± {value['std']:.2g}"
+    """The numbers as lines of text, a metric per line; lower is better."""
+    return text_table(rows_of(summary))

@@ -1,10 +1,13 @@
-"""What a person sees of a training: a bar on a terminal, else a plain line now and then."""
+"""What a person sees of a training, and how they stop it."""
 
 from __future__ import annotations
 
 import logging
+import signal
 import sys
+import threading
 import time
+from types import FrameType, TracebackType
 from typing import Any
 
 from tqdm import tqdm
@@ -15,8 +18,40 @@ _LINE_EVERY = 30.0
 """Seconds between plain lines."""
 
 
+class StopRequest:
+    """Ctrl-C and SIGTERM as a wish to stop at the next whole step, rather than an exception in the middle of one.
+
+    While entered, a first SIGINT or SIGTERM sets `asked`; a second SIGINT interrupts at once. SIGTERM sets `urgent`:
+    who sends it, a machine that shuts down for one, will not wait for long. Outside of the main thread, where Python
+    allows no handlers, signals are left as they are.
+    """
+
+    def __init__(self) -> None:
+        self.asked = self.urgent = False
+        self._previous: dict[int, Any] = {}
+
+    def __enter__(self) -> StopRequest:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._previous[number] = signal.signal(number, self._on_signal)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+        self._previous.clear()
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        if self.asked and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        self.asked = True
+        self.urgent |= number == signal.SIGTERM
+
+
 class Progress:
-    """Shows steps, loss, time a step and what is left.
+    """What a person sees of a training: a bar on a terminal, else a plain line now and then.
 
     Args:
         steps: Of the whole run.
@@ -33,6 +68,10 @@ class Progress:
         if self._shown and sys.stderr.isatty():
             self._bar = tqdm(total=steps, initial=start, unit="step", dynamic_ncols=True, smoothing=0.05)
 
+    def begin(self) -> None:
+        """The first step begins now."""
+        self._began = self._said = time.monotonic()
+
     def step(self, step: int, loss: float) -> None:
         """A step is done."""
         if self._bar is not None:
@@ -42,7 +81,9 @@ class Progress:
             self._said = time.monotonic()
             each = (self._said - self._began) / (step - self._start)
             left = each * (self._steps - step)
-            _log.info("step %d of %d, loss %.3f, %.2f s a step, %s left", step, self._steps, loss, each, duration(left))
+            _log.info(
+                "step %d of %d, loss %.3f, %.2f s per step, %s left", step, self._steps, loss, each, duration(left)
+            )
 
     def validated(self, step: int, loss: float, *, best: bool) -> None:
         """A validation is done."""

@@ -1,25 +1,42 @@
-"""What of a run can be heard and seen: samples and plots."""
+"""What a run leaves when it ends: measures, samples, plots, the card."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
+from zoo.cards import write_card
+from zoo.errors import ConfigError, PluginError
 from zoo.features.audio import write_wav
+from zoo.models.loading import load_folder
 from zoo.models.model import Model
 from zoo.registry.requirements import library
+from zoo.storage import store
 from zoo.storage.files import beside
+from zoo.storage.golden import write_golden
+from zoo.storage.results import write_metrics
+from zoo.training import evaluation
 from zoo.training.batches import Batch
+from zoo.training.checkpoints import Row, read_history
 from zoo.training.evaluation import play
-from zoo.training.history import Row
 from zoo.training.teacher import Teacher
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from zoo.datasets import Dataset
+    from zoo.training.setup import Destination, Setup
+
+_log = logging.getLogger(__name__)
+
+MOST_MEASURED = 50
+"""Held-out segments that are measured at the end of a run, at most; `zoo evaluate` measures all."""
 
 SAMPLES = 3
 """Held-out segments that are rendered to listen to."""
@@ -35,7 +52,7 @@ def play_segments(
     Args:
         models: By what they are called: teacher, student.
         segments: A split; those at `sample_positions` are taken.
-        hop: Samples a frame.
+        hop: Samples per frame.
 
     Returns:
         For each segment the audio `[samples]` of the recording and of each model, by name, at one common level that
@@ -147,3 +164,89 @@ def _figure(width: float, height: float) -> Figure:
 def _save(figure: Figure, path: Path) -> None:
     with beside(path) as temporary:
         figure.savefig(temporary, format="png")
+
+
+def finish(setup: Setup, to: Destination, labels: Sequence[str]) -> evaluation.Summary:
+    """Measure the best weights, let them be heard and seen, and write the card.
+
+    Args:
+        setup: What the run worked with.
+        to: Where it goes.
+        labels: Of the losses.
+
+    Returns:
+        What is in metrics.json; empty where it is not to be measured.
+    """
+    folder, dataset, teacher = setup.folder, setup.dataset, setup.teacher
+    best = load_folder(folder)
+    write_golden(best, folder)
+    systems: dict[str, Model | Teacher] = (
+        {"student": best} if teacher is None else {"teacher": teacher, "student": best}
+    )
+    if teacher is not None:
+        teacher.model.cpu()
+    chosen = held_out(dataset)
+    played = play_segments(systems, chosen.segments, hop=best.hop)
+    write_samples(played, folder / "samples", sample_rate=best.sample_rate)
+    _plot_losses(folder, labels)
+    with _even_without("plots/spectrograms.png"):
+        plot_spectrograms(played[0], folder / "plots" / "spectrograms.png", sample_rate=best.sample_rate)
+    summary: evaluation.Summary = {}
+    if setup.config.evaluate:
+        _log.info("Measuring on %d %s segments ...", len(chosen.positions), chosen.split)
+        summary = evaluation.measure(systems, chosen.segments)
+        write_metrics(summary, folder / "metrics.json")
+        _log.info("%s", evaluation.table(summary))
+    _write_card(folder)
+    if to.name is not None:
+        _log.info("Stored as %s (%s).", to.name, _enter(to.name, folder, force=to.force))
+    _log.info(
+        "The run is in %s. Next:\n  listen to %s\n  zoo evaluate %s --data %s\n  zoo synth %s voice.wav out.wav",
+        folder,
+        folder / "samples",
+        folder,
+        setup.config.dataset,
+        to.name or folder,
+    )
+    return summary
+
+
+def _enter(name: str, folder: Path, *, force: bool) -> Path:
+    try:
+        return store.enter(name, folder, force=force)
+    except ConfigError as error:
+        raise ConfigError(
+            f"The run is whole, in {folder}, but not in the store: {error} Enter it so: zoo fetch {folder} "
+            f"--name {name} --force"
+        ) from error
+
+
+def held_out(dataset: Dataset) -> evaluation.HeldOut:
+    """What a run is measured on at its end, and heard."""
+    there = any(dataset.info["splits"].get(name) for name in ("test", "validation"))
+    return evaluation.held_out(dataset, "test" if there else "train", max_segments=MOST_MEASURED)
+
+
+def finish_quickly(folder: Path, labels: Sequence[str]) -> None:
+    """Leave a run that ended early with a plot and a card."""
+    _plot_losses(folder, labels)
+    _write_card(folder)
+
+
+def _plot_losses(folder: Path, labels: Sequence[str]) -> None:
+    with _even_without("plots/loss.png"):
+        plot_losses(read_history(folder / "history.csv"), labels, folder / "plots" / "loss.png")
+
+
+def _write_card(folder: Path) -> None:
+    with _even_without("the card", f"Then type: zoo card {folder}"):
+        write_card(folder)
+
+
+@contextmanager
+def _even_without(what: str, then: str = "") -> Iterator[None]:
+    # A trained model is worth more than its pictures: what only they need must not end its run.
+    try:
+        yield
+    except PluginError as error:
+        _log.warning("The model is saved, but %s could not be made. %s%s", what, error, f" {then}" if then else "")

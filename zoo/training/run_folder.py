@@ -1,21 +1,24 @@
-"""The folder that a run writes: choosing it, and having it to oneself."""
+"""The folder that a run writes: choosing it, having it to oneself, and whether its run came to its end."""
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from zoo.checks.text_files import read_json
 from zoo.errors import CheckpointError, ConfigError, InUseError, ZooError
 from zoo.storage.config import read_config
+from zoo.storage.files import write_atomically
 from zoo.storage.locks import IN_USE, hold
 from zoo.storage.run_files import CONFIG, WEIGHTS
 from zoo.training.checkpoints import LAST
 
-VIA = "via"
-"""The folder of a chain's intermediate runs, within its last one."""
+_ASSISTANTS = ("assistants", "via")  # the second in runs from before 2026-12
+_DONE = "checkpoints/done.json"
 
 _RECORDS = {"config.gin", "operative.gin"}  # all that a run writes before it trains
 _FIRST = {WEIGHTS, CONFIG, "history.csv"}  # what the validation before the first step leaves
@@ -33,7 +36,7 @@ def claimed_folder(
         name: Of the model.
         resume: Whether a run that is there goes on.
         doing: What others are told who want the same folder: "training gru-S-flute".
-        held: Whether it is had already: by a chain, or by the first of several processes.
+        held: Whether it is had already: for its assistants, or by the first of several processes.
 
     Raises:
         ConfigError: Something is there that would be overwritten, or nothing is there to resume.
@@ -65,6 +68,41 @@ def claimed_folder(
         yield folder
 
 
+def assistants_folder(folder: Path) -> Path:
+    """Where the runs of a student's assistants are, within its own run."""
+    return next((folder / name for name in _ASSISTANTS if (folder / name).is_dir()), folder / _ASSISTANTS[0])
+
+
+def mark_done(folder: Path, *, asked: int, steps: int) -> None:
+    """Write checkpoints/done.json, the last thing that a run does, so that nobody need look at it again.
+
+    Args:
+        folder: The run.
+        asked: Steps that it was to take at most.
+        steps: Steps that it took.
+    """
+    write_atomically(folder / _DONE, json.dumps({"asked": asked, "steps": steps}) + "\n")
+
+
+def clear_done(folder: Path) -> None:
+    """Take that back: the run goes on."""
+    (folder / _DONE).unlink(missing_ok=True)
+
+
+def is_done(folder: Path, *, steps: int = 0) -> bool:
+    """Whether a run came to its end.
+
+    Args:
+        folder: The run; it may be missing.
+        steps: It must have been asked for that many at least.
+    """
+    try:
+        known = read_json(folder / _DONE, error=CheckpointError, fix="")
+        return isinstance(known, dict) and int(known["asked"]) >= steps
+    except (CheckpointError, ValueError, TypeError, KeyError):
+        return False
+
+
 def has_begun(folder: Path, *, ours: bool = False) -> bool:
     """Whether a folder holds anything to keep: a run with a step done, or what a person has put there.
 
@@ -87,14 +125,14 @@ def has_begun(folder: Path, *, ours: bool = False) -> bool:
 
 
 def can_resume(folder: Path) -> bool:
-    """Whether a folder holds a run, or a chain of them, that can go on."""
-    return (folder / LAST).is_file() or (folder / VIA).is_dir()
+    """Whether a folder holds a run, or those of its assistants, that can go on."""
+    return (folder / LAST).is_file() or assistants_folder(folder).is_dir()
 
 
 def clear(folder: Path) -> None:
     """Remove what a run that has not begun left in its folder, all but its lock."""
     for path in folder.iterdir():
-        if path.name in (LAST.partition("/")[0], VIA):
+        if path.name in (LAST.partition("/")[0], *_ASSISTANTS):
             shutil.rmtree(path)
         elif path.name in _RECORDS | _FIRST or _HALF_WRITTEN.fullmatch(path.name):
             path.unlink()

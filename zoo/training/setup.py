@@ -2,33 +2,74 @@
 
 from __future__ import annotations
 
+import copy
 import logging
-from collections.abc import Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
+
+from zoo import resolve
+from zoo.checks.options import type_fault, writable_fault
 from zoo.datasets import open_dataset
+from zoo.datasets.data_range import range_of
 from zoo.errors import ConfigError, listing
-from zoo.losses.distillation import Loss, OutputAudio, Reconstruction, bind_losses
+from zoo.losses.distillation import Loss, bind_losses
 from zoo.models import architectures
 from zoo.models import model as models
+from zoo.models.loading import load_folder
 from zoo.models.model import Model
-from zoo.training import evaluation, processes
-from zoo.training.checkpoints import LAST, State, check_identity, load_state
-from zoo.training.data_range import range_of
-from zoo.training.devices import resolve_precision
-from zoo.training.plan import Plan
+from zoo.registry import paths
+from zoo.storage.checkpoint import weights_hash
+from zoo.synths import Reverb
+from zoo.training import evaluation, report
+from zoo.training.batches import is_main
+from zoo.training.checkpoints import LAST, RunState, check_identity, load_state
+from zoo.training.config import DistillConfig, RunConfig, TrainConfig, resolve_precision
 from zoo.training.run_folder import claimed_folder
-from zoo.training.settings import Settings
-from zoo.training.starting import Start, begin_with, begin_with_reverb, find_reverbs, find_start
 from zoo.training.teacher import Teacher, find_teacher
+from zoo.training.teacher_cache import Part
 
 if TYPE_CHECKING:
     from zoo.datasets import Dataset
 
 _log = logging.getLogger(__name__)
+
+Records = Callable[[Any], Mapping[str, str]]
+"""Gets a run's configuration, and gives texts to keep in its folder, by file name."""
+
+
+@dataclass(frozen=True)
+class Destination:
+    """Where a run goes; see `zoo.training.loop.train`.
+
+    An assistant, and the student after it, have the student's folder as `within`: that is what a message says to
+    resume, and it is claimed already.
+    """
+
+    out: str | Path | None = None
+    name: str | None = None
+    resume: bool = False
+    force: bool = False
+    progress: bool | None = None
+    records: Records | None = None
+    within: Path | None = None
+
+    def faults(self) -> list[str | None]:
+        """All that is wrong with it."""
+        found = [type_fault(name, getattr(self, name), bool, "True or False") for name in ("resume", "force")]
+        found.append(type_fault("progress", self.progress, (bool, type(None)), "True, False or None"))
+        found.append(type_fault("out", self.out, (str, Path, type(None)), "text, a path or None"))
+        found.append(type_fault("name", self.name, (str, type(None)), "text or None"))
+        if isinstance(self.out, str | Path):
+            found.append(writable_fault(self.out, "--out"))
+        if isinstance(self.name, str):
+            fix = "Type: export ZOO_HOME=FOLDER, with a folder of yours, or leave --name out."
+            found.append(writable_fault(paths.store_folder(), "The local store", fix=fix))
+        return found
 
 
 @dataclass(frozen=True)
@@ -36,7 +77,8 @@ class Setup:
     """What a run works with.
 
     Attributes:
-        settings: How it trains, all of it resolved.
+        config: What was asked for.
+        precision: In which number format it trains.
         folder: Where it writes.
         dataset: The data,
         splits: its training and validation segments.
@@ -47,72 +89,144 @@ class Setup:
         identity: What must be the same when it is resumed.
     """
 
-    settings: Settings
+    config: RunConfig
+    precision: str
     folder: Path
     dataset: Dataset
     splits: dict[str, Any]
     student: Model
     teacher: Teacher | None
     losses: list[Loss]
-    resumed: State | None
+    resumed: RunState | None
     identity: dict[str, Any]
 
 
-def set_up(plan: Plan, stack: ExitStack) -> Setup:
+def set_up(config: TrainConfig | DistillConfig, to: Destination, stack: ExitStack) -> Setup:
     """Find, build and check all that a run needs, and keep others out of where it writes.
 
     Args:
-        plan: What was asked for.
+        config: What was asked for.
+        to: Where it goes.
         stack: When it closes, others may have the folder.
 
     Raises:
         InUseError: Another process has the folder, or trains a model of that name.
         ZooError: Something does not fit; nothing is written then.
     """
-    dataset = open_dataset(plan.dataset)
-    instrument = the_instrument(plan.instrument, dataset)
-    student = make_student(plan, dataset, instrument)
-    asked = plan.settings
-    precision = resolve_precision(asked.precision, asked.accelerator, student.num_parameters)
-    settings = replace(asked, precision=precision)
-    doing = f"{'training' if plan.teacher is None else 'distilling'} {student.name}"
-    main = processes.is_main()
-    # the last link of a chain writes where the chain does
-    held = not main or (plan.command_out is not None and Path(plan.out or "") == plan.command_out)
-    folder = stack.enter_context(
-        claimed_folder(plan.out, name=student.name, resume=plan.resume, doing=doing, held=held)
-    )
-    if plan.name is not None and main and plan.command_out is None:
-        stack.enter_context(architectures.reserved(plan.name, config=student.config, force=plan.force, doing=doing))
-    teacher = None
-    if plan.teacher is not None:
-        teacher = find_plans_teacher(plan, dataset, instrument)
-    losses = _bound_losses(plan, student, teacher)
-    resumed = load_state(folder) if plan.resume else None
-    start = find_start(plan.start_from, student) if plan.start_from is not None else None
-    reverbs = find_reverbs(student, teacher.model) if teacher is not None and plan.teacher_reverb else None
-    identity = _identity(settings, student, teacher, dataset, losses, start)
-    if plan.teacher_reverb:
-        identity["teacher_reverb"] = True
+    dataset = open_dataset(config.dataset)
+    instrument = instrument_of(config, dataset)
+    student = make_student(config, dataset, instrument)
+    trainer = config.trainer
+    precision = resolve_precision(trainer.precision, trainer.accelerator, student.num_parameters)
+    folder = stack.enter_context(claimed(config, to, student))
+    teacher = teacher_of(config, dataset, instrument) if isinstance(config, DistillConfig) else None
+    losses = losses_of(config)
+    if trainer.cuda_graphs and (running := [loss.label for loss in losses if loss.runs_student]):
+        raise ConfigError(
+            f"cuda_graphs = True does not go with {listing(running)}: a recorded decoder plays one batch per step."
+        )
+    bind_losses(losses, student, teacher.model if teacher is not None else None)
+    for loss in losses:
+        loss.begin(config.steps)
+    resumed = load_state(folder) if to.resume else None
+    initial_weights = _InitialWeights.find(config, student, teacher)
+    identity = {
+        **config.identity(),
+        "precision": precision,
+        "student": student.name,
+        "student_build": repr(student.config.build_arguments()),
+        "teacher": teacher.hash if teacher is not None else None,
+        "dataset": dataset.hash,
+        "losses": [loss.describe() for loss in losses],
+        "init_from": initial_weights.hash,
+    }
     if resumed is not None:
         check_identity(resumed, identity, folder)
-    student.config = student.config.with_changes(lineage=_lineage(dataset, teacher, start))
+    lineage = {"dataset": lineage_of(dataset)}
+    if teacher is not None:
+        lineage["teacher"] = teacher.lineage()
+    if initial_weights.lineage is not None:
+        lineage["start"] = initial_weights.lineage
+    student.config = student.config.with_changes(lineage=lineage)
     splits = _splits(dataset)
     student.set_range(range_of(splits["train"]))
     _announce(student, teacher, dataset, splits, resumed)
-    if start is not None and resumed is None:
-        begin_with(student, start)
-    if reverbs is not None and resumed is None:
-        begin_with_reverb(*reverbs)
-    return Setup(settings, folder, dataset, splits, student, teacher, losses, resumed, identity)
+    if resumed is None:
+        initial_weights.give(student)
+    return Setup(config, precision, folder, dataset, splits, student, teacher, losses, resumed, identity)
 
 
-def the_instrument(asked: str | None, dataset: Dataset) -> str:
+@contextmanager
+def claimed(config: RunConfig, to: Destination, student: Model) -> Iterator[Path]:
+    """Choose a run's folder, and keep others out of it and of the name that the model is to get.
+
+    Raises:
+        InUseError: Another process has the folder, or trains a model of that name.
+        ConfigError: Something is there that would be overwritten.
+    """
+    doing = f"{'distilling' if isinstance(config, DistillConfig) else 'training'} {student.name}"
+    main = is_main()
+    held = not main or (to.within is not None and Path(to.out or "") == to.within)
+    with ExitStack() as stack:
+        folder = stack.enter_context(
+            claimed_folder(to.out, name=student.name, resume=to.resume, doing=doing, held=held)
+        )
+        if to.name is not None and main and to.within is None:
+            stack.enter_context(architectures.reserved(to.name, config=student.config, force=to.force, doing=doing))
+        yield folder
+
+
+def check_assistants(config: DistillConfig) -> Model:
+    """Make sure that each assistant can learn from the one before it, and the student from the last.
+
+    Returns:
+        The student, untrained.
+
+    Raises:
+        ZooError: One of them does not fit.
+    """
+    dataset = open_dataset(config.dataset)
+    instrument = instrument_of(config, dataset)
+    with torch.random.fork_rng():
+        student = teacher_of(config, dataset, instrument).model
+        for link in (*map(config.for_assistant, config.teaching.assistants), config):
+            teacher, student = student, make_student(link, dataset, instrument)
+            bind_losses(losses_of(link), student, teacher)
+    return student
+
+
+def use_teacher_cache(setup: Setup, *, visits: int) -> None:
+    """Have the teacher read what the run will ask it for: in training, in validations, and when it is measured.
+
+    Args:
+        setup: With a teacher.
+        visits: How often training will ask for a segment in all.
+    """
+    teacher, config = setup.teacher, setup.config
+    if teacher is None or not isinstance(config, DistillConfig) or not config.teaching.teacher_cache:
+        return
+    needs = frozenset(need for loss in setup.losses for need in loss.needs)
+    training, validation = setup.splits["train"], setup.splits["validation"]
+    parts = [Part("train", training, range(len(training)), needs, teacher.noise_seeds)]
+    if validation is not training:
+        parts.append(Part("validation", validation, range(len(validation)), needs, 1))
+    heard = report.held_out(setup.dataset)
+    positions = heard.positions
+    if not config.evaluate:
+        positions = [positions[i] for i in report.sample_positions(len(positions))]
+    parts.append(Part(heard.split, heard.whole, positions, frozenset({"audio"}), 1))
+    if config.trainer.accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available():
+        teacher.to(torch.device("cuda"))
+    teacher.use_cache(setup.dataset, parts, visits=visits)
+
+
+def instrument_of(config: RunConfig, dataset: Dataset) -> str:
     """What is to be played: what was asked for, or what the dataset says.
 
     Raises:
         ConfigError: Neither is known, or they differ.
     """
+    asked = config.instrument
     if asked is None and dataset.instrument is None:
         raise ConfigError(f"{dataset.path} does not say its instrument. Type: --set \"INSTRUMENT='flute'\"")
     if asked is not None and dataset.instrument is not None and asked != dataset.instrument:
@@ -123,42 +237,107 @@ def the_instrument(asked: str | None, dataset: Dataset) -> str:
     return asked or dataset.instrument or ""
 
 
-def make_student(plan: Plan, dataset: Dataset, instrument: str) -> Model:
-    """The untrained model of a plan, for a dataset's features and rates."""
-    options = {"features": dataset.features.to_dict(), **plan.student_options}
-    student = models.create(plan.student.replace("{instrument}", instrument), instrument=instrument, **options)
+def make_student(config: RunConfig, dataset: Dataset, instrument: str) -> Model:
+    """The untrained model of a run, for a dataset's features and rates."""
+    options = {"features": dataset.features.to_dict(), **config.options}
+    student = models.create(config.architecture.replace("{instrument}", instrument), instrument=instrument, **options)
     evaluation.check_rates(student, dataset)
     return student
 
 
-def find_plans_teacher(plan: Plan, dataset: Dataset, instrument: str) -> Teacher:
-    """The teacher that a plan names."""
+def teacher_of(config: DistillConfig, dataset: Dataset, instrument: str) -> Teacher:
+    """The teacher that a distillation names."""
     return find_teacher(
-        str(plan.teacher),
+        str(config.teacher),
         dataset=dataset,
         instrument=instrument,
-        allow_other_instrument=plan.allow_other_instrument,
-        draws=plan.teacher_draws,
+        allow_other_instrument=config.teaching.allow_other_instrument,
+        noise_seeds=config.teaching.teacher_noise_seeds,
     )
 
 
-def chosen_losses(plan: Plan, *, taught: bool) -> list[Loss]:
-    """A plan's losses, or those that are taken where it names none."""
-    if plan.losses is not None:
-        return list(plan.losses)
-    return [Reconstruction(weight=0.5), OutputAudio(weight=0.5)] if taught else [Reconstruction()]
+def losses_of(config: RunConfig) -> list[Loss]:
+    """A run's own losses: binding changes them, and the configuration stays as it is."""
+    return copy.deepcopy(list(config.losses)) if config.losses is not None else config.default_losses()
 
 
-def _bound_losses(plan: Plan, student: Model, teacher: Teacher | None) -> list[Loss]:
-    losses = chosen_losses(plan, taught=teacher is not None)
-    if plan.settings.cuda_graphs and (playing := [loss.label for loss in losses if loss.plays]):
+@dataclass(frozen=True)
+class _InitialWeights:
+    """What of trained models a student begins with, in place of random weights.
+
+    Attributes:
+        network: A model of the same architecture, whose network it gets. Its synth begins anew: its reverb is the room
+            of the other recordings, and has to be unlearned before the right one is learned.
+        found: Where that was found.
+        reverbs: The student's reverb, and its teacher's, which it gets as far as its own reaches.
+    """
+
+    network: Model | None = None
+    found: resolve.ResolvedModel | None = None
+    reverbs: tuple[Reverb, Reverb] | None = None
+
+    @classmethod
+    def find(cls, config: TrainConfig | DistillConfig, student: Model, teacher: Teacher | None) -> _InitialWeights:
+        """Find them, and check that they fit.
+
+        Raises:
+            ModelNotFoundError: There is no such model, or it has no trained weights.
+            ConfigError: It has another network, or other rates; one of two synths has no reverb.
+        """
+        network = found = reverbs = None
+        if config.init_from is not None:
+            found = resolve.find(str(config.init_from).replace("{instrument}", student.config.instrument or ""))
+            network = load_folder(found.folder)
+            own, its = _network(student), _network(network)
+            if own != its:
+                differing = listing([key for key in {**own, **its} if own.get(key) != its.get(key)])
+                raise ConfigError(
+                    f"{student.name} cannot begin with the network of {config.init_from}, a "
+                    f"{network.config.architecture}, which is built otherwise (in {differing[:200]}). Take a model of "
+                    "the same architecture, options and rates."
+                )
+        if teacher is not None and isinstance(config, DistillConfig) and config.teaching.teacher_reverb:
+            reverbs = _reverb(student, student, teacher.model), _reverb(teacher.model, student, teacher.model)
+        return cls(network, found, reverbs)
+
+    @property
+    def hash(self) -> str | None:
+        """Of the network's model."""
+        return None if self.network is None else weights_hash(self.network)
+
+    @property
+    def lineage(self) -> dict[str, Any] | None:
+        """What config.json says of the network's model."""
+        if self.network is None or self.found is None:
+            return None
+        return self.found.record(self.network.config, weights_hash(self.network))
+
+    def give(self, student: Model) -> None:
+        """Give them to the student."""
+        if self.network is not None:
+            student.decoder.load_state_dict(self.network.decoder.state_dict())
+            _log.info("begins with the network of %s (%s)", self.network.name, self.found)
+        if self.reverbs is not None:
+            own, its = self.reverbs
+            own.begin_as(its)
+            taps = min(len(own.noise), len(its.noise))
+            _log.info("begins with the teacher's reverb (%d of %d taps)", taps, len(its.noise))
+
+
+def _network(model: Model) -> dict[str, object]:
+    """What must be the same for a network's weights to fit and to mean the same; dropout need not, nor the synth."""
+    shapes = {name: tuple(tensor.shape) for name, tensor in model.decoder.state_dict().items()}
+    return {"decoder": model.config.decoder.name, "sample_rate": model.sample_rate, "hop": model.hop, **shapes}
+
+
+def _reverb(model: Model, student: Model, teacher: Model) -> Reverb:
+    reverb = model.synth.reverb
+    if reverb is None:
         raise ConfigError(
-            f"cuda_graphs = True does not go with {listing(playing)}: a recorded decoder plays one batch a step."
+            f"{student.name} cannot begin with the reverb of {teacher.name}: the synth of {model.name} has none. "
+            "Leave out distill.teacher_reverb."
         )
-    bind_losses(losses, student, teacher.model if teacher is not None else None)
-    for loss in losses:
-        loss.begin(plan.settings.steps)
-    return losses
+    return reverb
 
 
 def _splits(dataset: Dataset) -> dict[str, Any]:
@@ -169,34 +348,14 @@ def _splits(dataset: Dataset) -> dict[str, Any]:
     return {"train": training, "validation": training}
 
 
-def _identity(
-    settings: Settings,
-    student: Model,
-    teacher: Teacher | None,
-    dataset: Dataset,
-    losses: Sequence[Loss],
-    start: Start | None,
-) -> dict[str, Any]:
-    return {
-        **settings.identity(),
-        "student": student.name,
-        "student_build": repr(student.config.build_arguments()),
-        "teacher": teacher.hash if teacher is not None else None,
-        "dataset": dataset.hash,
-        "losses": [loss.describe() for loss in losses],
-        **({"teacher_draws": teacher.draws} if teacher is not None else {}),
-        **({"start": start.hash} if start is not None else {}),
-    }
-
-
-def _lineage(dataset: Dataset, teacher: Teacher | None, start: Start | None = None) -> dict[str, Any]:
+def lineage_of(dataset: Dataset) -> dict[str, Any]:
+    """What config.json says of the data that a model was made of."""
     data: dict[str, Any] = {"name": dataset.name, "hash": dataset.hash}
     if attribution := _attribution(dataset):
         data["attribution"] = attribution
     if made := sorted({source["made"] for source in dataset.info.get("sources", []) if source.get("made")}):
         data["made"] = "; ".join(made)
-    known = {"teacher": teacher, "start": start}
-    return {"dataset": data, **{role: origin.lineage() for role, origin in known.items() if origin is not None}}
+    return data
 
 
 def _attribution(dataset: Dataset) -> list[str]:
@@ -210,7 +369,7 @@ def _attribution(dataset: Dataset) -> list[str]:
 
 
 def _announce(
-    student: Model, teacher: Teacher | None, dataset: Dataset, splits: dict[str, Any], resumed: State | None
+    student: Model, teacher: Teacher | None, dataset: Dataset, splits: dict[str, Any], resumed: RunState | None
 ) -> None:
     frames = sum(segment["valid_frames"] for segment in dataset.info["splits"]["train"])
     minutes = frames * dataset.hop / dataset.sample_rate / 60

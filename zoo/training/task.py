@@ -1,4 +1,4 @@
-"""A student, its losses and its teacher, as Lightning trains them."""
+"""A student, its losses and its teacher: what a step computes, and what it changes."""
 
 from __future__ import annotations
 
@@ -6,106 +6,115 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import lightning as L
 import torch
 from torch import Tensor, nn
 
 from zoo.errors import TrainingError
-from zoo.features import scale_f0, scale_loudness
-from zoo.losses.distillation import Computed, Loss, compute
-from zoo.losses.spectra_cache import KeptSpectra
+from zoo.losses.distillation import Loss, compute
+from zoo.losses.spectra_cache import SpectraCache
 from zoo.models.model import Model
 from zoo.models.rendering import Rendering
-from zoo.training import processes
-from zoo.training.batches import Batch, fixed_noise, step_noise
-from zoo.training.settings import Settings
+from zoo.training.batches import Batch, count, fixed_noise, step_noise, sum_over_all
+from zoo.training.config import OptimizerConfig
 from zoo.training.teacher import Teacher
 
 
-class Task(L.LightningModule):
+class Task(nn.Module):
     """What is trained: the student's parameters, and those of the losses where they have any.
 
     Args:
         model: The student.
         losses: What it is trained with, bound to the pair.
-        settings: How.
         teacher: Whom it learns from. Not a module, so it is in neither `parameters()` nor `state_dict()`.
+        seed: Of the noise.
         epoch_of: Epochs done after so many steps.
+
+    Attributes:
+        step: Steps done.
+        labels: Of the losses.
     """
 
     def __init__(
         self,
         model: Model,
         losses: Sequence[Loss],
-        settings: Settings,
-        teacher: Teacher | None,
+        teacher: Teacher | None = None,
         *,
+        seed: int = 0,
         epoch_of: Callable[[int], int] = lambda step: 0,
     ) -> None:
         super().__init__()
         self.model = model
         self.losses = nn.ModuleList(losses)
-        self.settings = settings
         self.teacher = teacher
+        self.seed = seed
         self.epoch_of = epoch_of
         self.labels = unique_labels(losses)
         self.step = 0
-        self.spectra = KeptSpectra()
+        self.spectra = SpectraCache()
         self._targets: dict[int, Rendering] = {}
+
+    @property
+    def device(self) -> torch.device:
+        """Where the student is."""
+        return next(self.model.parameters()).device
 
     @property
     def _terms(self) -> list[Loss]:
         return [loss for loss in self.losses if isinstance(loss, Loss)]
 
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor | dict[str, Tensor]:
+    def forward(self, batch: Batch) -> tuple[Tensor, float]:
         """The weighted sum of the losses on a batch.
 
-        Where several processes share the batch, also the sum on all of it, as `whole`; their gradients are averaged, so
-        that each counts by its share of the frames.
+        Args:
+            batch: Of training segments.
+
+        Returns:
+            The sum with its gradient, and its value. Where several processes share a batch, the first counts by this
+            one's part of the frames, since their gradients are averaged, and the second is that of the whole batch.
+
+        Raises:
+            TrainingError: The sum is not finite.
         """
         for loss in self._terms:
             loss.advance(self.step)
-        noise = step_noise(batch, hop=self.model.hop, seed=self.settings.seed, step=self.step)
+        noise = step_noise(batch, hop=self.model.hop, seed=self.seed, step=self.step)
         rendering = self._render(batch, noise)
         needs = {need for loss in self._terms if loss.factor for need in loss.needs}
         target = None
         if self.teacher is not None and needs:
             target = self.teacher.give(batch, needs, epoch=self.epoch_of(self.step))
         computed = compute(self._terms, rendering, target, batch, skip_weightless=True, spectra=self.spectra)
-        if processes.count() > 1:
-            return self._shared(computed, batch)
-        if not math.isfinite(computed.total.item()):
-            self._complain(computed.values)
-        return computed.total
-
-    def _shared(self, computed: Computed, batch: Batch) -> dict[str, Tensor]:
-        frames = float(batch["valid_frames"].sum())
-        all_frames = max(1.0, processes.sum_over_all(frames, self.device))
-        loss = computed.total * (frames * processes.count() / all_frames)
-        whole = processes.sum_over_all(loss.item(), self.device) / processes.count()
-        if not math.isfinite(whole):  # all of them stop, also those whose own share is well
-            self._complain(computed.values)
-        return {"loss": loss, "whole": loss.new_tensor(whole)}
+        total = computed.total
+        value = total.item()
+        if count() > 1:
+            frames = float(batch["valid_frames"].sum())
+            all_frames = max(1.0, sum_over_all(frames, self.device))
+            total = total * (frames * count() / all_frames)
+            value = sum_over_all(total.item(), self.device) / count()
+        if not math.isfinite(value):  # all processes stop, also those whose own part is well
+            raise self._not_finite(computed.values)
+        return total, value
 
     def _render(self, batch: Batch, noise: Tensor) -> Rendering:
         try:
             rendering: Rendering = self.model(batch["f0_hz"], batch["loudness_db"], noise)
         except ValueError:  # a synth's kernels refuse NaN; here it is the training that made it
             with torch.no_grad():
-                controls = self.model.decoder(scale_f0(batch["f0_hz"]), scale_loudness(batch["loudness_db"])).controls
+                controls = self.model.decode(batch["f0_hz"], batch["loudness_db"]).controls
             bad = [name for name, value in controls.items() if not torch.isfinite(value).all()]
             if not bad:
                 raise
             raise self._diverged(f"the control {', '.join(bad)} became NaN or infinite") from None
         return rendering
 
-    def _complain(self, values: Sequence[Tensor]) -> None:
+    def _not_finite(self, values: Sequence[Tensor]) -> TrainingError:
         bad = [
             f"{label} is {value.item():g}"
             for label, value in zip(self.labels, values, strict=True)
             if not math.isfinite(value.item())
         ]
-        raise self._diverged(f"the loss {', '.join(bad) or 'sum is not finite'}")
+        return self._diverged(f"the loss {', '.join(bad) or 'sum is not finite'}")
 
     def _diverged(self, what: str) -> TrainingError:
         return TrainingError(
@@ -147,7 +156,7 @@ class Task(L.LightningModule):
             self.train(training)
         means = [value / segments for value in sums.tolist()]
         if not all(math.isfinite(mean) for mean in means):
-            self._complain([torch.tensor(mean) for mean in means])
+            raise self._not_finite([torch.tensor(mean) for mean in means])
         weights = [loss.final_factor for loss in self._terms]
         return sum(w * mean for w, mean in zip(weights, means, strict=True)), means
 
@@ -163,26 +172,20 @@ class Task(L.LightningModule):
             self._targets[number] = made
         return made
 
-    def configure_optimizers(self) -> Any:  # noqa: ANN401 - Lightning's own union of forms
-        """AdamW, its learning rate multiplied by `lr_decay` every `lr_decay_steps` steps.
-
-        A parameter group's own `lr` is a ceiling (see `zoo.decoders.Decoder.param_groups`).
-        """
-        settings = self.settings
-        rate = settings.learning_rate
+    def optimizer(self, config: OptimizerConfig) -> torch.optim.Optimizer:
+        """AdamW over all parameters; a group's own `lr` is a ceiling (see `zoo.decoders.Decoder.param_groups`)."""
+        rate = config.learning_rate
 
         def under_ceiling(group: dict[str, Any]) -> dict[str, Any]:
             return {**group, "lr": min(group.get("lr", rate), rate)}
 
-        synth = {"params": list(self.model.synth.parameters()), "lr": settings.synth_learning_rate or rate}
+        synth = {"params": list(self.model.synth.parameters()), "lr": config.synth_learning_rate or rate}
         groups = [
             *map(under_ceiling, self.model.decoder.param_groups()),
             synth,
             *(under_ceiling(group) for loss in self._terms for group in loss.param_groups()),
         ]
-        optimizer = torch.optim.AdamW([group for group in groups if group["params"]], lr=rate)
-        scheduler = torch.optim.lr_scheduler.StepLR(optimizer, settings.lr_decay_steps, gamma=settings.lr_decay)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+        return torch.optim.AdamW([group for group in groups if group["params"]], lr=rate)
 
 
 def unique_labels(losses: Sequence[Loss]) -> list[str]:

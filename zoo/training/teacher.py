@@ -5,7 +5,7 @@ Requirements it meets:
 - found and checked before anything is computed: trained weights, the same rates, the same instrument;
 - in eval mode, without gradients, in neither the optimizer nor the checkpoint: it is no part of the module tree;
 - evaluated once a segment, not once a step, and not at all where an earlier run did that (`teacher_cache.py`);
-- its noise changes from epoch to epoch, since a single draw would become a target of its own;
+- its noise changes from epoch to epoch, since a single one would become a target of its own;
 - what it gives depends on the segment and the epoch alone: not on where a run was interrupted, nor on the cache.
 """
 
@@ -21,20 +21,20 @@ from torch import Tensor
 
 from zoo import resolve
 from zoo.errors import ConfigError
+from zoo.features import FeatureSettings
 from zoo.models.loading import load_folder
 from zoo.models.model import Model
 from zoo.models.rendering import Rendering
 from zoo.storage.checkpoint import weights_hash
 from zoo.training.batches import Batch, fixed_noise
-from zoo.training.matching import check_same_loudness
-from zoo.training.teacher_cache import Part, TeacherCache, draws_of, open_cache
+from zoo.training.teacher_cache import Part, TeacherCache, noise_seeds_of, open_cache
 
 if TYPE_CHECKING:
-    from zoo.datasets import Dataset as PreparedDataset
+    from zoo.datasets import Dataset
 
 _log = logging.getLogger(__name__)
 
-DRAWS = 4
+NOISE_SEEDS = 4
 """Draws of its noise by default, taken in turns."""
 
 
@@ -44,17 +44,17 @@ class Teacher:
     Args:
         model: The model; it is frozen and put into eval mode.
         found: Where it was found.
-        draws: Draws of its noise that training takes in turns.
+        noise_seeds: How many renderings, each with other noise, training takes in turns.
 
     Attributes:
         cache: What is kept of it on disk, where `use_cache` found or made that.
     """
 
-    def __init__(self, model: Model, *, found: resolve.ResolvedModel, draws: int = DRAWS) -> None:
+    def __init__(self, model: Model, *, found: resolve.ResolvedModel, noise_seeds: int = NOISE_SEEDS) -> None:
         self.model = model.eval().requires_grad_(False)
         self.found = found
         self.hash = weights_hash(model)
-        self.draws = draws
+        self.noise_seeds = noise_seeds
         self.cache: TeacherCache | None = None
 
     def lineage(self) -> dict[str, Any]:
@@ -65,7 +65,7 @@ class Teacher:
         """Move it to where the student is."""
         self.model.to(device)
 
-    def use_cache(self, dataset: PreparedDataset, parts: Sequence[Part], *, visits: int) -> None:
+    def use_cache(self, dataset: Dataset, parts: Sequence[Part], *, visits: int) -> None:
         """Read what it makes from disk, after computing there what is missing; say how much that was.
 
         Args:
@@ -106,25 +106,25 @@ class Teacher:
         Args:
             batch: Of the dataset's segments.
             fields: Which fields of the rendering; the others are empty.
-            epoch: Decides which draw of the noise each segment gets; the first one where None.
+            epoch: Decides which noise each segment gets; the first where None.
         """
         fields = frozenset(fields)
         indices = batch["index"].tolist()
-        draws = [0] * len(indices) if epoch is None else draws_of(indices, epoch, self.draws)
+        noise_seeds = [0] * len(indices) if epoch is None else noise_seeds_of(indices, epoch, self.noise_seeds)
         if self.cache is not None and self.cache.has(indices, fields):
             try:
-                return self._read(self.cache, batch, fields, draws)
+                return self._read(self.cache, batch, fields, noise_seeds)
             except (SafetensorError, OSError) as error:
                 _log.warning("The teacher's cache can no longer be read (%s): the teacher runs at every step.", error)
                 self.close()
-        noise = fixed_noise(batch, hop=self.model.hop, seed=draws)
+        noise = fixed_noise(batch, hop=self.model.hop, seed=noise_seeds)
         return self.render(batch, noise).only(fields)
 
-    def _read(self, cache: TeacherCache, batch: Batch, fields: Iterable[str], draws: Sequence[int]) -> Rendering:
+    def _read(self, cache: TeacherCache, batch: Batch, fields: Iterable[str], noise_seeds: Sequence[int]) -> Rendering:
         device = batch["f0_hz"].device
         indices = batch["index"].tolist()
         found = {
-            kind: {name: tensor.to(device) for name, tensor in cache.read(kind, indices, draws).items()}
+            kind: {name: tensor.to(device) for name, tensor in cache.read(kind, indices, noise_seeds).items()}
             for kind in fields
         }
         none = torch.empty(len(indices), 0, device=device)
@@ -142,10 +142,10 @@ class Teacher:
 def find_teacher(
     reference: str,
     *,
-    dataset: PreparedDataset,
+    dataset: Dataset,
     instrument: str,
     allow_other_instrument: bool = False,
-    draws: int = DRAWS,
+    noise_seeds: int = NOISE_SEEDS,
 ) -> Teacher:
     """Find and load a teacher, and check that it can teach on this data.
 
@@ -154,7 +154,7 @@ def find_teacher(
         dataset: What it will be heard on.
         instrument: The student's.
         allow_other_instrument: Whether a teacher for another instrument will do.
-        draws: See `Teacher`.
+        noise_seeds: See `Teacher`.
 
     Raises:
         ModelNotFoundError: There is no such model, or it has no trained weights.
@@ -165,9 +165,9 @@ def find_teacher(
     model = load_folder(found.folder)
     if (model.sample_rate, model.hop) != (dataset.sample_rate, dataset.hop):
         raise ConfigError(
-            f"The teacher {reference} makes {model.sample_rate} Hz audio with {model.hop} samples a frame, and the "
+            f"The teacher {reference} makes {model.sample_rate} Hz audio with {model.hop} samples per frame, and the "
             f"dataset {dataset.path} has {dataset.sample_rate} Hz and {dataset.hop}. Prepare the recordings anew: "
-            f"python -m zoo.prepare RECORDINGS OUT --sample-rate {model.sample_rate} --hop {model.hop}"
+            f"zoo prepare RECORDINGS OUT --sample-rate {model.sample_rate} --hop {model.hop}"
         )
     check_same_loudness(model, dataset, what="The teacher")
     other = model.config.instrument
@@ -176,4 +176,44 @@ def find_teacher(
             f"The teacher {reference} plays {other or 'no named instrument'}, and the data is {instrument}. Take "
             f'another teacher, or allow it: --set "distill.allow_other_instrument=True"'
         )
-    return Teacher(model, found=found, draws=draws)
+    return Teacher(model, found=found, noise_seeds=noise_seeds)
+
+
+def check_same_loudness(model: Model, dataset: Dataset, *, what: str = "The model") -> None:
+    """Make sure that a dataset's loudness means to a model what it was trained with.
+
+    The numbers of two kinds of loudness differ by tens of dB on one sound: a model that is given the other kind plays
+    far too loud or too soft, and nothing else would show it. Another normalisation is told as a warning.
+
+    Args:
+        model: What is to be played.
+        dataset: What it is to be played from.
+        what: How the message begins.
+
+    Raises:
+        ConfigError: They have different kinds of loudness, or the same with other options.
+    """
+    expected, actual = FeatureSettings.from_dict(model.config.features), dataset.features
+    if (expected.loudness, expected.loudness_options) != (actual.loudness, actual.loudness_options):
+        options = expected.loudness_options
+        more = f' --set "prepare.loudness_options={options!r}"' if options or actual.loudness_options else ""
+        raise ConfigError(
+            f"{what} {model.name} was trained with the loudness {_words(expected)}, and the dataset {dataset.path} has "
+            f"{_words(actual)}: on one sound their numbers differ by tens of dB. Prepare the recordings as this model "
+            f"hears them: zoo prepare RECORDINGS OUT --loudness {expected.loudness} "
+            f"--normalize {expected.normalize}{more}"
+        )
+    if expected.normalize != actual.normalize:
+        _log.warning(
+            "%s %s was trained on recordings normalised by %s, and %s is by %s: levels differ.",
+            what,
+            model.name,
+            expected.normalize,
+            dataset.path,
+            actual.normalize,
+        )
+
+
+def _words(settings: FeatureSettings) -> str:
+    options = ", ".join(f"{name}={value}" for name, value in settings.loudness_options.items())
+    return f"{settings.loudness} ({options})" if options else settings.loudness

@@ -6,7 +6,7 @@ Requirements it meets:
   cache is found by a hash of all that decides on it, and every run of this machine with the same teacher and data reads
   the same one;
 - it holds what losses need, and no more; another loss adds what is missing;
-- its noise is no fixed target: of what holds noise there are several draws, taken in turns (see `Draws`);
+- its noise is no fixed target: of what holds noise there are several renderings, taken in turns;
 - it changes nothing but time: what is read is what the teacher would compute, to rounding. So all is kept in float32:
   float16 changes the distance between sounds by up to 1e-3 of it, and that of features that vary little as much;
 - it goes on where a killed process left it, two processes share the work, and a damaged part is made again.
@@ -25,14 +25,13 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from zoo.features import scale_f0, scale_loudness
 from zoo.models.model import Model
 from zoo.registry.paths import cache_home
+from zoo.storage.cache_folder import CacheFolder
 from zoo.storage.checkpoint import requirements
 from zoo.storage.files import locked, write_atomically
+from zoo.storage.tensor_shards import Shard, find_shard, write_shard
 from zoo.training.batches import Batch, fixed_noise
-from zoo.training.cache_folder import CacheFolder
-from zoo.training.cache_shards import Shard, find_shard, write_shard
 
 if TYPE_CHECKING:
     from zoo.datasets import Dataset
@@ -43,7 +42,7 @@ FORMAT = 1
 """Another number where the same teacher and data give other content than before."""
 
 ROWS = 32
-"""Segments in a shard: some 30 MB of audio in four draws."""
+"""Segments in a shard: some 30 MB of audio in four renderings."""
 
 _BATCH = 16
 _NOISY = ("audio", "dry")
@@ -59,14 +58,14 @@ class Part:
         segments: The whole split.
         positions: Which of it.
         fields: Fields of a rendering: of `zoo.losses.distillation.NEEDS`.
-        draws: How many draws of its noise.
+        noise_seeds: How many renderings, each with other noise.
     """
 
     split: str
     segments: torch.utils.data.Dataset[Batch]
     positions: Sequence[int]
     fields: frozenset[str]
-    draws: int
+    noise_seeds: int
 
 
 @dataclass
@@ -104,7 +103,7 @@ class TeacherCache:
     def _wanted(self) -> dict[tuple[str, int], set[str]]:
         wanted: dict[tuple[str, int], set[str]] = {}
         for part in self.parts:
-            names = {_folder_of(name, part.draws) for name in part.fields}
+            names = {_folder_of(name, part.noise_seeds) for name in part.fields}
             for position in part.positions:
                 wanted.setdefault((part.split, position), set()).update(names)
         return wanted
@@ -125,11 +124,11 @@ class TeacherCache:
 
     def _add(self, split: str, number: int, name: str, shard: Shard) -> None:
         self._shards[split, number, name] = shard
-        kind, _, draws = name.partition("-")
+        kind, _, noise_seeds = name.partition("-")
         for index, row in shard.rows.items():
-            # A segment may be there in one draw and in several (a dataset without a validation split): the most count.
+            # A segment may be there in one rendering and in several (without a validation split): the most count.
             known = self._places.get((kind, index))
-            if known is None or _draws_of(known[0], kind) < int(draws or 1):
+            if known is None or _renderings_of(known[0], kind) < int(noise_seeds or 1):
                 self._places[kind, index] = shard, row
 
     def fill(self, model: Model) -> None:
@@ -187,13 +186,13 @@ class TeacherCache:
         """Whether fields of segments are there."""
         return all((kind, index) in self._places for kind in fields for index in indices)
 
-    def read(self, kind: str, indices: Sequence[int], draws: Sequence[int]) -> dict[str, Tensor]:
+    def read(self, kind: str, indices: Sequence[int], noise_seeds: Sequence[int]) -> dict[str, Tensor]:
         """A field of some segments.
 
         Args:
             kind: The field.
             indices: Of the segments.
-            draws: Which draw of each, where the field holds noise.
+            noise_seeds: Which noise of each, where the field holds noise.
 
         Returns:
             The field's tensors by name, each `[segments, ...]`; one named as the field itself where it is one tensor.
@@ -203,10 +202,10 @@ class TeacherCache:
             KeyError: It is not there.
         """
         rows: dict[str, list[Tensor]] = {}
-        for index, draw in zip(indices, draws, strict=True):
+        for index, noise_seed in zip(indices, noise_seeds, strict=True):
             shard, row = self._places[kind, index]
             for name in shard.shapes:
-                place = (row, draw % shard.shapes[name][1]) if kind in _NOISY else (row,)
+                place = (row, noise_seed % shard.shapes[name][1]) if kind in _NOISY else (row,)
                 rows.setdefault(name, []).append(shard.read(name, *place))
         return {name: torch.stack(tensors) for name, tensors in rows.items()}
 
@@ -224,8 +223,8 @@ class TeacherCache:
         total = 0
         for split, number, name in self._pieces():
             count = len(next(part.segments for part in self.parts if part.split == split))  # type: ignore[arg-type]
-            kind, _, draws = name.partition("-")
-            total += (min((number + 1) * ROWS, count) - number * ROWS) * each[kind] * int(draws or 1)
+            kind, _, noise_seeds = name.partition("-")
+            total += (min((number + 1) * ROWS, count) - number * ROWS) * each[kind] * int(noise_seeds or 1)
         return total
 
 
@@ -273,23 +272,23 @@ def compute_fields(model: Model, batch: Batch, names: Sequence[str]) -> dict[str
     Args:
         model: The teacher.
         batch: Of segments.
-        names: Fields; those that hold noise with their number of draws, e.g. "audio-4".
+        names: Fields; those that hold noise with their number of noises, e.g. "audio-4".
 
     Returns:
-        For each field its tensors `[batch, ...]`, on the CPU; audio is `[batch, draws, samples]`, or with one draw
+        For each field its tensors `[batch, ...]`, on the CPU; audio is `[batch, noise_seeds, samples]`, or with one
         where the synth uses no noise.
     """
     device = next(model.parameters()).device
     f0_hz, loudness_db = batch["f0_hz"].to(device), batch["loudness_db"].to(device)
-    controls, hidden = model.decoder(scale_f0(f0_hz), scale_loudness(loudness_db))
+    controls, hidden = model.decode(f0_hz, loudness_db)
     kinds = {name: name.partition("-")[0] for name in names}
-    draws = max((int(name.partition("-")[2]) for name, kind in kinds.items() if kind in _NOISY), default=0)
+    noise_seeds = max((int(name.partition("-")[2]) for name, kind in kinds.items() if kind in _NOISY), default=0)
     if "scaled_controls" in kinds.values():
-        draws = max(draws, 1)
+        noise_seeds = max(noise_seeds, 1)
     played = []
-    for draw in range(draws):
-        played.append(model.synth(f0_hz, controls, fixed_noise(batch, hop=model.hop, seed=draw).to(device)))
-        if draw == 1 and torch.equal(played[0].dry, played[1].dry):  # noise changes nothing
+    for noise_seed in range(noise_seeds):
+        played.append(model.synth(f0_hz, controls, fixed_noise(batch, hop=model.hop, seed=noise_seed).to(device)))
+        if noise_seed == 1 and torch.equal(played[0].dry, played[1].dry):  # noise changes nothing
             played = played[:1]
             break
     found: dict[str, dict[str, Tensor]] = {}
@@ -304,32 +303,32 @@ def compute_fields(model: Model, batch: Batch, names: Sequence[str]) -> dict[str
     return {name: {key: tensor.cpu() for key, tensor in tensors.items()} for name, tensors in found.items()}
 
 
-def draws_of(indices: Sequence[int], epoch: int, draws: int) -> list[int]:
-    """Which draw of its noise each segment gets in an epoch: another one than in the epoch before.
+def noise_seeds_of(indices: Sequence[int], epoch: int, noise_seeds: int) -> list[int]:
+    """Which noise each segment gets in an epoch: another one than in the epoch before.
 
     Args:
         indices: Of the segments.
         epoch: Epochs done.
-        draws: How many there are.
+        noise_seeds: How many there are.
     """
-    return [(index + epoch) % draws for index in indices]
+    return [(index + epoch) % noise_seeds for index in indices]
 
 
 def _joined(pieces: list[Tensor]) -> Tensor:
-    # A batch whose audio is the same in all draws has one; where others have several, it gets as many.
+    # A batch whose audio is the same with any noise has one; where others have several, it gets as many.
     if pieces[0].ndim < 3:
         return torch.cat(pieces)
     most = max(piece.shape[1] for piece in pieces)
     return torch.cat([piece if piece.shape[1] == most else piece.expand(-1, most, -1) for piece in pieces])
 
 
-def _folder_of(name: str, draws: int) -> str:
-    return f"{name}-{draws}" if name in _NOISY else name
+def _folder_of(name: str, noise_seeds: int) -> str:
+    return f"{name}-{noise_seeds}" if name in _NOISY else name
 
 
 def _shard_name(split: str, number: int) -> str:
     return f"{split}-{number:05d}"
 
 
-def _draws_of(shard: Shard, kind: str) -> int:
+def _renderings_of(shard: Shard, kind: str) -> int:
     return shard.shapes[kind][1] if kind in _NOISY else 1

@@ -149,7 +149,7 @@ def test_loss_of_controls_is_refused_between_fm_and_harmonics(tmp_path, monkeypa
 def test_noise_is_what_fm_and_harmonics_share(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("ZOO_HOME", str(tmp_path / "home"))
     zoo.save(zoo.create("gru-S-tones", features=open_dataset("tones").features), tmp_path / "teacher")
-    command = ["distill", "--gin", "distill/gru-L-to-ddx7.gin", "--gin", "two-cores/ddx7-student.gin"]
+    command = ["distill", "--gin", "distill/gru-L-to-ddx7.gin", "--gin", "cpu/ddx7-student.gin"]
     command += ["--gin", "losses/control-first.gin", "--out", str(tmp_path / "run")]
     for setting in ("DATASET='tones'", "INSTRUMENT='tones'", "STUDENT='ddx7-1stack2'", f"TEACHER='{tmp_path}/teacher'"):
         command += ["--set", setting]

@@ -104,7 +104,7 @@ def test_name_without_weights_says_how_to_train_it(monkeypatch, name, recipe, in
     with pytest.raises(ModelNotFoundError, match=r"without trained weights|no trained weights") as raised:
         zoo.load(name)
     assert str(raised.value).endswith(
-        f"python -m zoo.train --gin train/{recipe}.gin --set \"INSTRUMENT='{instrument}'\" "
+        f"zoo train --gin train/{recipe}.gin --set \"INSTRUMENT='{instrument}'\" "
         f"--set \"DATASET='FOLDER'\" --name {stored_as}"
     )
     assert any((folder / "train" / f"{recipe}.gin").is_file() for folder in paths.gin_folders())

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 
-from zoo.decoders import Decoded, Decoder, Frame, split_frame
-from zoo.decoders.tcn import ResidualBlock, ResidualStack, TCNState
+from zoo.decoders import Decoded, Decoder, Frame, ResidualBlock, ResidualStack, TCNState, split_frame
 from zoo.errors import ConfigError
 
 
@@ -25,12 +23,6 @@ class DDX7Decoder(Decoder):
         kernel_size: Frames a convolution spans before dilation.
         dropout: After every convolution but the very last.
     """
-
-    thesis_names: ClassVar[Sequence[tuple[str, str]]] = (
-        (r"net\.0\.net\.(\d+)\.block\.0\.(.+)", r"decoder.blocks.\1.first.\2"),
-        (r"net\.0\.net\.(\d+)\.block\.3\.(.+)", r"decoder.blocks.\1.second.\2"),
-        (r"net\.0\.net\.(\d+)\.residual\.(.+)", r"decoder.blocks.\1.residual.\2"),
-    )
 
     def __init__(
         self,
@@ -55,8 +47,8 @@ class DDX7Decoder(Decoder):
                     dilation=2**i,
                     dropout=dropout,
                     last=i == blocks - 1,
-                    between=channels,
-                    around=i in (0, blocks - 1),
+                    hidden_channels=channels,
+                    residual_conv=i in (0, blocks - 1),
                 )
                 for i in range(blocks)
             )

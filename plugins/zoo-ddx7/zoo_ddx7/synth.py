@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 from zoo_kernels import OperatorGraph, frequency_modulation
 
-from zoo.errors import ConfigError, listing
-from zoo.synths.filtered_noise import NoisePart
-from zoo.synths.harmonic_noise import scale_control
-from zoo.synths.oscillators import UNVOICED
-from zoo.synths.pitched import PitchedSynth
-from zoo.synths.reverb import Reverb
+from zoo.errors import ConfigError
+from zoo.synths import NoisePart, PitchedSynth, Reverb, scale_control
 from zoo_ddx7.algorithm import parse
 
 QUIET = -3.0
@@ -34,18 +29,15 @@ class DDX7(PitchedSynth):
 
     Args:
         sample_rate: In Hz.
-        hop: Samples a frame.
+        hop: Samples per frame.
         algorithm: Who modulates whom, see `zoo_ddx7.Patch`.
         ratios: Multiples of the pitch, of operator 1 first; used as float32 numbers, as in the thesis's checkpoints.
         max_ol: The highest output level.
         noise_bands: Magnitudes of a noise filter, from 0 Hz to Nyquist, for breath and bow, of which FM has neither; 0
             for no noise, as in the paper.
         reverb_length: Taps of the learned impulse response; 0 for no reverb.
-        unvoiced: What operators do where f0 is 0: "mute", or "hold" the phase as the thesis did.
+        unvoiced: What operators do where f0 is 0: "mute", or "hold" the phase.
     """
-
-    thesis_names: ClassVar[Sequence[tuple[str, str]]] = ((r"net\.1\.fr", r"synth.ratios"),)
-    thesis_options: ClassVar[Mapping[str, Any]] = {"unvoiced": "hold"}
 
     def __init__(
         self,
@@ -59,8 +51,6 @@ class DDX7(PitchedSynth):
         reverb_length: int = 16000,
         unvoiced: str = "mute",
     ) -> None:
-        if unvoiced not in UNVOICED:
-            raise ConfigError(f"ddx7 has no unvoiced={unvoiced!r}; it knows {listing(UNVOICED)}.")
         if not isinstance(ratios, list | tuple) or not all(isinstance(ratio, int | float) for ratio in ratios):
             raise ConfigError(f"ratios of ddx7 must be a list of numbers, found {str(ratios)[:100]}.")
         if max_ol <= 0 or not ratios or min(ratios) <= 0:
@@ -68,15 +58,22 @@ class DDX7(PitchedSynth):
         if noise_bands < 0 or noise_bands == 1:
             raise ConfigError(f"noise_bands of ddx7 must be 0, or two at least; found {noise_bands}.")
         sizes = {"ol": len(ratios)} | ({"noise_bands": noise_bands} if noise_bands else {})
-        super().__init__(sample_rate=sample_rate, hop=hop, control_sizes=sizes)
+        exact_ratios = torch.tensor(list(ratios), dtype=torch.float32)
+        graph, frequency_ratios = _graph(algorithm, exact_ratios.tolist())
+        super().__init__(
+            sample_rate=sample_rate,
+            hop=hop,
+            control_sizes=sizes,
+            unvoiced=unvoiced,
+            noise_part=NoisePart(noise_bands, hop=hop) if noise_bands else None,
+            reverb=Reverb(reverb_length, sample_rate=sample_rate) if reverb_length else None,
+            frequency_ratios=frequency_ratios,
+        )
         self.algorithm = algorithm
         self.max_ol = max_ol
-        self.unvoiced = unvoiced
-        self.register_buffer("ratios", torch.tensor(list(ratios), dtype=torch.float32), persistent=False)
+        self.graph = graph
+        self.register_buffer("ratios", exact_ratios, persistent=False)
         self.ratios: Tensor
-        self.graph, self.multiples = _graph(algorithm, self.ratios.tolist())
-        self.noise_part = NoisePart(noise_bands, hop=hop) if noise_bands else None
-        self.reverb = Reverb(reverb_length, sample_rate=sample_rate) if reverb_length else None
 
     def control_scales(self) -> dict[str, str]:
         """See `zoo.synths.Synth.control_scales`: two synths of the same patch share their levels."""
@@ -84,14 +81,14 @@ class DDX7(PitchedSynth):
         return scales if self.noise_part is None else scales | {"noise_bands": self.noise_part.scale}
 
     def scaled_controls(self, f0_hz: Tensor, controls: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """See `zoo.synths.pitched.PitchedSynth.scaled_controls`: `ol`, and `noise_bands` where there are any."""
+        """See `zoo.synths.PitchedSynth.scaled_controls`: `ol`, and `noise_bands` where there are any."""
         scaled = {"ol": self.max_ol * torch.sigmoid(controls["ol"])}
         if self.noise_part is not None:
             scaled["noise_bands"] = scale_control(controls["noise_bands"] + QUIET)
         return scaled
 
     def tone(self, phases: Tensor, f0_hz: Tensor, pitch_hz: Tensor, scaled: Mapping[str, Tensor]) -> Tensor:
-        """See `zoo.synths.pitched.PitchedSynth.tone`: levels are interpolated between frames."""
+        """See `zoo.synths.PitchedSynth.tone`: levels are interpolated between frames."""
         return frequency_modulation(phases, scaled["ol"], self.graph, hop=self.hop) / self.max_ol
 
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from zoo.losses.distillation import Loss
-from zoo.models.model import Rendering
+from zoo import Rendering
+from zoo.losses import Loss, valid_mean
 
 
 class ExampleLevel(Loss):
@@ -24,8 +24,7 @@ class ExampleLevel(Loss):
         """Compare `student.audio` with `batch["audio"]`, `[batch, samples]` each."""
         frames = batch["f0_hz"].shape[1]
         difference = _level_db(student.audio, frames) - _level_db(batch["audio"], frames)
-        valid = torch.arange(frames, device=difference.device) < batch["valid_frames"][:, None]
-        return (difference.abs() * valid).sum() / valid.sum().clamp(min=1)
+        return valid_mean(difference.abs(), batch["valid_frames"])
 
 
 def _level_db(audio: Tensor, frames: int) -> Tensor:

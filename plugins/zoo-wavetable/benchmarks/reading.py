@@ -29,7 +29,7 @@ from zoo_kernels import harmonic_oscillators
 from zoo_wavetable.reading import read_tables, sounding_harmonics
 from zoo_wavetable.tables import initial_tables, table_harmonics
 
-from zoo.synths.oscillators import fundamental_phase
+from zoo.synths import fundamental_phase
 
 RATE, HOP, TABLES, SIZE = 16000, 64, 20, 512
 

@@ -48,7 +48,7 @@ def run(dataset, tmp_path_factory):
     """gru-wavetable-S, narrowed, after a few dozen steps."""
     out = tmp_path_factory.mktemp("runs") / "run"
     settings = ["STEPS=45", "BATCH_SIZE=4", "LEARNING_RATE=3e-3", f"train.model_options={SMALL}"]
-    settings += [f"DATASET='{dataset}'", "train.progress=False", "train.evaluate=False", "VALIDATE_EVERY=45"]
+    settings += [f"DATASET='{dataset}'", "train.evaluate=False", "VALIDATE_EVERY=45"]
     given = [part for setting in settings for part in ("--set", setting)]
     assert train(["--gin", "train/gru-wavetable-S", *given, "--out", str(out)]) == 0
     return out
@@ -108,7 +108,7 @@ def test_pair_distils_with_control_too(pair, dataset, run, tmp_path):
         features = zoo.load(run).config.features
         zoo.save(zoo.create("gru-S-tones", hidden_size=8, reverb_length=200, features=features), teacher)
     settings = ["STEPS=2", "BATCH_SIZE=4", f"distill.student_options={SMALL}", f"DATASET='{dataset}'"]
-    settings += [f"TEACHER='{teacher}'", "distill.progress=False", "distill.evaluate=False"]
+    settings += [f"TEACHER='{teacher}'", "distill.evaluate=False"]
     given = [part for setting in settings for part in ("--set", setting)]
     out = tmp_path / "student"
     assert distill(["--gin", f"distill/{pair}", "--gin", "losses/control.gin", *given, "--out", str(out)]) == 0

@@ -12,7 +12,7 @@ import zoo
 from zoo.errors import ConfigError
 from zoo.losses.control import Control
 from zoo.storage.model_range import PROBABILITIES, ModelRange, Quantiles
-from zoo.synths.harmonic_noise import scale_control
+from zoo.synths import scale_control
 from zoo.testing import check_synth
 
 RATE, HOP = 16000, 64
@@ -201,7 +201,7 @@ def test_amplitude_and_noise_bands_mean_what_they_mean_to_harmonic_noise():
         ({"table_size": 2}, "table_size of wavetable must be at least 3"),
         ({"noise_bands": 1}, "noise_bands of wavetable"),
         ({"reverb_length": -1}, "reverb_length of wavetable"),
-        ({"unvoiced": "sing"}, "wavetable has no unvoiced='sing'; it knows hold, mute"),
+        ({"unvoiced": "sing"}, "Wavetable has no unvoiced='sing'; it knows hold, mute"),
     ],
 )
 def test_options_out_of_range_are_refused(options, message):

@@ -6,7 +6,7 @@ Requirements it meets:
   between samples would add images of every harmonic, which alias;
 - no harmonic at or over Nyquist sounds, whatever the pitch, and none under it is lost (tables filtered once per octave
   lose up to an octave);
-- tables are mixed once a frame and by their harmonics, so nothing is ever `[batch, samples, tables]` or
+- tables are mixed once per frame and by their harmonics, so nothing is ever `[batch, samples, tables]` or
   `[batch, samples, harmonics]`, and a frame costs as much as it has harmonics under Nyquist;
 - gradients reach tables, mixing weights and phase.
 """
@@ -38,7 +38,7 @@ def read_tables(phase: Tensor, harmonics: Tensor, weights: Tensor, *, hop: int, 
         phase: `[batch, samples]` in radians, wrapped or not; float64 is the precise form.
         harmonics: Complex `[tables, harmonics]`, as `table_harmonics` gives them.
         weights: `[batch, frames, tables]`, held over each frame; any sign, any sum.
-        hop: Samples a frame.
+        hop: Samples per frame.
         active: `[batch, frames]` integers: how many harmonics sound in a frame; None: all.
 
     Returns:

@@ -7,13 +7,9 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from zoo.errors import ConfigError, listing
-from zoo.storage.model_range import ModelRange
-from zoo.synths.filtered_noise import NoisePart
-from zoo.synths.harmonic_noise import scale_control
-from zoo.synths.oscillators import UNVOICED
-from zoo.synths.pitched import PitchedSynth
-from zoo.synths.reverb import Reverb
+from zoo.errors import ConfigError
+from zoo.models import ModelRange
+from zoo.synths import NoisePart, PitchedSynth, Reverb, scale_control
 from zoo_wavetable.reading import mixed_amplitude, read_tables, sounding_harmonics
 from zoo_wavetable.tables import harmonics_in, initial_tables, table_harmonics
 
@@ -31,7 +27,7 @@ class Wavetable(PitchedSynth):
 
     Args:
         sample_rate: In Hz.
-        hop: Samples a frame.
+        hop: Samples per frame.
         tables: Wavetables, at least two.
         table_size: Samples in each; it holds the harmonics under half of that.
         noise_bands: Magnitudes of the noise filter, from 0 Hz to Nyquist; its response has `2 * (bands - 1)` taps.
@@ -69,15 +65,18 @@ class Wavetable(PitchedSynth):
         ):
             if value < least:
                 raise ConfigError(f"{option} of wavetable must be at least {least}, found {value}.")
-        if unvoiced not in UNVOICED:
-            raise ConfigError(f"wavetable has no unvoiced={unvoiced!r}; it knows {listing(UNVOICED)}.")
         sizes = {"amplitude": 1, "table_weights": tables, "noise_bands": noise_bands}
-        super().__init__(sample_rate=sample_rate, hop=hop, control_sizes=sizes)
-        self.unvoiced = unvoiced
-        self.tables = nn.Parameter(initial_tables(tables, table_size))
+        drawn = initial_tables(tables, table_size)
+        super().__init__(
+            sample_rate=sample_rate,
+            hop=hop,
+            control_sizes=sizes,
+            unvoiced=unvoiced,
+            noise_part=NoisePart(noise_bands, hop=hop),
+            reverb=Reverb(reverb_length, sample_rate=sample_rate) if reverb_length else None,
+        )
+        self.tables = nn.Parameter(drawn)
         self.ceiling = harmonics_in(table_size)
-        self.reverb = Reverb(reverb_length, sample_rate=sample_rate) if reverb_length else None
-        self.noise_part = NoisePart(noise_bands, hop=hop)
 
     def restrict(self, trained: ModelRange | None) -> None:
         """See `zoo.synths.Synth.restrict`: harmonics that never sounded stay as silent as those over Nyquist."""
@@ -106,14 +105,13 @@ class Wavetable(PitchedSynth):
         }
 
     def tone(self, phases: Tensor, f0_hz: Tensor, pitch_hz: Tensor, scaled: Mapping[str, Tensor]) -> Tensor:
-        """See `zoo.synths.pitched.PitchedSynth.tone`: weights are held over each frame."""
+        """See `zoo.synths.PitchedSynth.tone`: weights are held over each frame."""
         harmonics = table_harmonics(self.tables.float())
         active = sounding_harmonics(pitch_hz, harmonics=self.ceiling, sample_rate=self.sample_rate)
         if self.unvoiced == "mute":
             active = active * (f0_hz > 0)
-        if (
-            f0_hz.device.type == "cpu"
-        ):  # what sounds in no frame need not be mixed; to know it, a GPU would be waited for
+        # what sounds in no frame need not be mixed; to know it, a GPU would be waited for
+        if f0_hz.device.type == "cpu":
             harmonics = harmonics[:, : int(active.max())]
         gain = scaled["amplitude"] / mixed_amplitude(harmonics, scaled["table_weights"], active).clamp(min=_FAINT)
         return read_tables(phases[:, 0], harmonics, gain * scaled["table_weights"], hop=self.hop, active=active)

@@ -24,7 +24,7 @@ from zoo.datasets.preparation.noise import Noise, estimate_noise, snr_db
 from zoo.datasets.recordings import Recording
 from zoo.errors import ConfigError, DatasetError
 from zoo.features.frontend import SILENT_PEAK, Features, FeatureSettings, extract_features, normalize
-from zoo.features.pitch import default_thresholds
+from zoo.features.pitch import default_thresholds, track_pitch
 from zoo.storage.files import write_atomically
 
 # Part of every work file's name: another number where the same settings give other results than before.
@@ -41,7 +41,7 @@ class Preparation:
 
     Attributes:
         sample_rate: In Hz.
-        hop: Samples a frame.
+        hop: Samples per frame.
         segment_seconds: Length of a segment; a whole number of frames.
         min_seconds: Shortest stretch of sound that is kept.
         silence_db: How far under a recording's loudest moment silence begins.
@@ -315,3 +315,17 @@ def _nothing(seconds: float, frames: int, reason: str) -> tuple[Analysis, dict[s
 def _mean(periodicity: Tensor) -> float:
     # Rounded, so that dataset.json does not depend on the last bit of a sum.
     return round(float(periodicity.double().mean()), 6)
+
+
+def try_tracker(preparation: Preparation) -> None:
+    """Track a frame of silence: a wrong option or a missing package shows before the first recording is read."""
+    features = preparation.features
+    track_pitch(
+        torch.zeros(1, preparation.hop),
+        sample_rate=preparation.sample_rate,
+        hop=preparation.hop,
+        tracker=features.tracker,
+        fmin=features.fmin,
+        fmax=features.fmax,
+        **features.tracker_options,
+    )

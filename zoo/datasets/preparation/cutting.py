@@ -37,7 +37,7 @@ def stretches_of_sound(audio: Tensor, *, hop: int, silence_db: float) -> list[Sp
 
     Args:
         audio: `[samples]`.
-        hop: Samples a frame; the stretches' limits are moved outwards to whole frames.
+        hop: Samples per frame; the stretches' limits are moved outwards to whole frames.
         silence_db: How far under the loudest moment silence begins.
 
     Returns:

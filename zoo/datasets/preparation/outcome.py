@@ -10,7 +10,7 @@ from typing import Any
 from zoo.datasets.preparation.analysis import Preparation
 from zoo.datasets.preparation.splits import SPLITS
 from zoo.features.frontend import LEVEL_QUANTILE, LEVEL_TARGET_DB
-from zoo.features.loudness_kinds import definition_of
+from zoo.features.loudness import definition_of
 
 _NAMED = 3  # recordings of one oddity that are named
 

@@ -16,22 +16,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors.torch import load_file
 
+from zoo import registry
 from zoo.checks.path_names import check_path_name
-from zoo.datasets.preparation.analysis import TENSORS, Analysis, Preparation, read_analysis, work_name
+from zoo.datasets.preparation.analysis import TENSORS, Analysis, Preparation, read_analysis, try_tracker, work_name
 from zoo.datasets.preparation.cutting import Span
 from zoo.datasets.preparation.outcome import Outcome, Skipped, definitions, notes_of, outcome_of
+from zoo.datasets.preparation.picture import describe_splits
 from zoo.datasets.preparation.splits import SPLITS, Assignment, assign
-from zoo.datasets.preparation.statistics import describe_splits
 from zoo.datasets.preparation.work import analyse_all
 from zoo.datasets.recordings import Recording
 from zoo.datasets.segments import FORMAT, INDEX_NAME, VERSION, WORK_NAME, ShardWriter, parse_index
 from zoo.datasets.tones import tones
 from zoo.errors import ConfigError, DatasetError
 from zoo.features.frontend import FeatureSettings
-from zoo.features.pitch import track_pitch
 from zoo.storage.config import check_instrument
 from zoo.storage.files import new_folder, write_atomically
 from zoo.storage.locks import hold, locked
@@ -41,11 +40,11 @@ _FRAMES_PER_SHARD = 1 << 20
 
 _LOST = "its analysis is lost"  # what an older zoo said of it, and left out
 
-Progress = Callable[[int, int, str], None]
+ProgressCallback = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True)
-class _Plan:
+class _DatasetPlan:
     """One dataset to make: its folder, its recordings with their digests, and its request for comparison."""
 
     path: Path
@@ -62,9 +61,10 @@ def prepare_dataset(
     dataset: str = "folder",
     name: str | None = None,
     jobs: int = 1,
+    executor: str = "local",
     force: bool = False,
     starting: Callable[[Sequence[Recording]], None] | None = None,
-    progress: Progress | None = None,
+    progress: ProgressCallback | None = None,
 ) -> list[Outcome]:
     """Prepare recordings for training.
 
@@ -74,7 +74,8 @@ def prepare_dataset(
         preparation: The settings.
         dataset: The component's name, to be stored.
         name: What to call the dataset; its folder's name where None.
-        jobs: How many processes analyse.
+        jobs: How many recordings are analysed at a time.
+        executor: What runs that, by its name.
         force: Replace a dataset that was made with other settings or recordings.
         starting: Called before analysis with the recordings that are yet to be analysed, if there are any.
         progress: Called after each recording with how many are done, how many there are, and its id.
@@ -92,6 +93,7 @@ def prepare_dataset(
     out = Path(out)
     if jobs < 1:
         raise ConfigError(f"--jobs must be 1 or more, not {jobs}.")
+    registry.executors.entry(executor)
     preparation = (preparation or Preparation()).resolved()
     definitions(preparation)  # a wrong name or option of the loudness shows here, not after the first recording
     plans = [_plan(out / subset, group, preparation, dataset) for subset, group in _by_subset(recordings).items()]
@@ -108,28 +110,29 @@ def prepare_dataset(
         # another process may have made it since
         outcomes = {plan.path: _already_there(plan, force) for plan in plans}
         if missing := [plan for plan in plans if outcomes[plan.path] is None]:
-            outcomes |= _make(missing, out / WORK_NAME, preparation, name, jobs, starting, progress)
+            outcomes |= _make(missing, out / WORK_NAME, preparation, name, jobs, executor, starting, progress)
     return [outcome for outcome in outcomes.values() if outcome is not None]
 
 
 def _make(
-    missing: Sequence[_Plan],
+    missing: Sequence[_DatasetPlan],
     work: Path,
     preparation: Preparation,
     name: str | None,
     jobs: int,
+    executor: str,
     starting: Callable[[Sequence[Recording]], None] | None,
-    progress: Progress | None,
+    progress: ProgressCallback | None,
 ) -> dict[Path, Outcome]:
     if missing[0].recordings[0].known_f0(preparation.sample_rate, preparation.hop) is None:
-        _try_tracker(preparation)
+        try_tracker(preparation)
     work.mkdir(parents=True, exist_ok=True)
     todo = {
         work / work_name(digest, preparation): recording
         for plan in missing
         for recording, digest in zip(plan.recordings, plan.digests, strict=True)
     }
-    analyse_all(todo, preparation, jobs=jobs, starting=starting, progress=progress)
+    analyse_all(todo, preparation, jobs=jobs, executor=executor, starting=starting, progress=progress)
     try:
         outcomes = {plan.path: _assemble(plan, preparation, work, name) for plan in missing}
     except DatasetError:
@@ -161,20 +164,6 @@ def tones_preparation() -> Preparation:
     return Preparation(features=features)
 
 
-def _try_tracker(preparation: Preparation) -> None:
-    # A wrong option or a missing package shows at once, not after the first recordings were read.
-    features = preparation.features
-    track_pitch(
-        torch.zeros(1, preparation.hop),
-        sample_rate=preparation.sample_rate,
-        hop=preparation.hop,
-        tracker=features.tracker,
-        fmin=features.fmin,
-        fmax=features.fmax,
-        **features.tracker_options,
-    )
-
-
 def _by_subset(recordings: Iterable[Recording]) -> dict[str, list[Recording]]:
     found: dict[str, list[Recording]] = {}
     for recording in sorted(recordings, key=lambda r: r.id):
@@ -188,7 +177,7 @@ def _by_subset(recordings: Iterable[Recording]) -> dict[str, list[Recording]]:
     return dict(sorted(found.items()))
 
 
-def _plan(path: Path, recordings: list[Recording], preparation: Preparation, dataset: str) -> _Plan:
+def _plan(path: Path, recordings: list[Recording], preparation: Preparation, dataset: str) -> _DatasetPlan:
     digests = [_digest(recording, preparation.sample_rate) for recording in recordings]
     request = {
         "dataset": dataset,
@@ -198,7 +187,7 @@ def _plan(path: Path, recordings: list[Recording], preparation: Preparation, dat
             for recording, digest in zip(recordings, digests, strict=True)
         },
     }
-    return _Plan(path, recordings, digests, request)
+    return _DatasetPlan(path, recordings, digests, request)
 
 
 def _digest(recording: Recording, sample_rate: int) -> str:
@@ -208,7 +197,7 @@ def _digest(recording: Recording, sample_rate: int) -> str:
         return f"unreadable {recording.id}"
 
 
-def _already_there(plan: _Plan, force: bool) -> Outcome | None:
+def _already_there(plan: _DatasetPlan, force: bool) -> Outcome | None:
     index = plan.path / INDEX_NAME
     if not index.is_file():
         return None
@@ -247,7 +236,7 @@ def _flat(request: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in request.items() if key not in ("features", "recordings")} | features
 
 
-def _assemble(plan: _Plan, preparation: Preparation, work: Path, name: str | None) -> Outcome:
+def _assemble(plan: _DatasetPlan, preparation: Preparation, work: Path, name: str | None) -> Outcome:
     files = [work / work_name(digest, preparation) for digest in plan.digests]
     analyses = _without_copies(plan, [_kept(file) for file in files])
     parts = [[Span(part.start, part.frames) for part in analysis.parts] for analysis in analyses]
@@ -283,7 +272,7 @@ def _kept(file: Path) -> Analysis:
     return analysis
 
 
-def _without_copies(plan: _Plan, analyses: list[Analysis]) -> list[Analysis]:
+def _without_copies(plan: _DatasetPlan, analyses: list[Analysis]) -> list[Analysis]:
     # The same file under two names would be trained on and tested with.
     first: dict[str, str] = {}
     result = []
@@ -297,7 +286,7 @@ def _without_copies(plan: _Plan, analyses: list[Analysis]) -> list[Analysis]:
 
 
 def _write_shards(
-    plan: _Plan, preparation: Preparation, files: list[Path], analyses: list[Analysis], division: Assignment
+    plan: _DatasetPlan, preparation: Preparation, files: list[Path], analyses: list[Analysis], division: Assignment
 ) -> dict[str, ShardWriter]:
     hop = preparation.hop
     writers = {name: ShardWriter(plan.path, name, frames_per_shard=_FRAMES_PER_SHARD) for name in SPLITS}
@@ -327,7 +316,7 @@ def _write_shards(
 
 
 def _describe(
-    plan: _Plan,
+    plan: _DatasetPlan,
     preparation: Preparation,
     analyses: list[Analysis],
     division: Assignment,
@@ -372,7 +361,7 @@ def _describe(
     }
 
 
-def _told(plan: _Plan, analyses: list[Analysis]) -> list[str]:
+def _told(plan: _DatasetPlan, analyses: list[Analysis]) -> list[str]:
     return notes_of((r.id, note) for r, a in zip(plan.recordings, analyses, strict=True) for note in a.notes)
 
 
@@ -385,7 +374,7 @@ def _made_from(recording: Recording) -> dict[str, Any]:
 
 
 def _skipped(
-    plan: _Plan, analyses: list[Analysis], division: Assignment | None, preparation: Preparation
+    plan: _DatasetPlan, analyses: list[Analysis], division: Assignment | None, preparation: Preparation
 ) -> list[Skipped]:
     frame = preparation.hop / preparation.sample_rate
     guarded: dict[int, int] = {}

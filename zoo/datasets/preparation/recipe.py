@@ -1,100 +1,183 @@
-"""`prepare`: everything that `python -m zoo.prepare` does but talk, as one function that gin files can set."""
+"""`prepare`: everything that `zoo prepare` does but talk, and the settings that it takes."""
 
 from __future__ import annotations
 
 import dataclasses
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from zoo import registry
-from zoo.checks.options import is_finite, refuse, whole_fault, writable_fault
+from zoo.checks.options import device_fault, is_finite, whole_fault, writable_fault
+from zoo.checks.settings import DICTIONARY, PLACE, REQUIRED, TEXT, YES_OR_NO, Config, group, or_none, setting
 from zoo.datasets.preparation.analysis import Preparation
 from zoo.datasets.preparation.outcome import Outcome
 from zoo.datasets.preparation.picture import draw_dataset
-from zoo.datasets.preparation.preparing import Progress, prepare_dataset
+from zoo.datasets.preparation.preparing import ProgressCallback, prepare_dataset
 from zoo.datasets.recordings import Recording
 from zoo.errors import ConfigError, DatasetError, near_matches
-from zoo.features.devices import device_fault
 from zoo.features.frontend import FeatureSettings
+from zoo.features.pitch import quick_options
 from zoo.storage.config import check_instrument
 
-# torchcrepe's own default is "full", which takes three times as long as the recording on a CPU core.
-DEFAULT_CREPE_MODEL = "tiny"
 _MOST_JOBS = 1024
+
+
+def _jobs_fault(name: str, value: object) -> str | None:
+    return whole_fault(f"--{name}", value, least=1, most=_MOST_JOBS)
+
 
 Starting = Callable[[Sequence[Recording], Preparation], None]
 
 
-def prepare(
-    *,
-    out: str | Path,
-    recordings: str | Path | None = None,
-    dataset: str = "folder",
-    dataset_options: Mapping[str, Any] | None = None,
-    instrument: str | None = None,
-    attribution: str | None = None,
-    pitch: str = "torchcrepe",
-    pitch_model: str | None = None,
-    fmin: float = 50.0,
-    fmax: float = 2000.0,
-    sample_rate: int = 16000,
-    hop: int = 64,
-    segment_seconds: float = 4.0,
-    min_seconds: float = 1.0,
-    silence_db: float = 40.0,
-    min_confidence: float | None = None,
-    voicing_threshold: float | None = None,
-    normalize: str = "loudness",
-    loudness: str = "a_weighted",
-    loudness_options: Mapping[str, Any] | None = None,
-    center: bool = True,
-    whole: bool = False,
-    bridge_ms: float = 40.0,
-    min_snr: float | None = None,
-    split_seed: int = 0,
-    device: str = "cpu",
-    jobs: int = 1,
-    force: bool = False,
-    starting: Starting | None = None,
-    progress: Progress | None = None,
-) -> list[Outcome]:
-    """Turn recordings into a dataset of segments, or several where they hold several instruments.
-
-    Example:
-        >>> prepare(recordings="recordings/flute", out="data/flute", pitch="yin")  # doctest: +SKIP
+@dataclass(frozen=True, kw_only=True)
+class SegmentConfig(Config):
+    """What is cut out of recordings; what each may be, `Preparation` says.
 
     Args:
-        out: The folder to make.
-        recordings: Where the recordings are; a dataset that is made by rule needs none.
-        dataset: What the recordings are: a component of the kind `datasets`.
-        dataset_options: That component's own options, e.g. `{"phrases": 32}` for tones.
-        instrument: What plays; the component's own word by default.
-        attribution: Who made the recordings, and under which licence.
-        pitch: Pitch tracker.
-        pitch_model: torchcrepe's network, "tiny" (default here) or "full".
-        fmin: Lowest pitch in Hz.
-        fmax: Highest pitch in Hz.
         sample_rate: In Hz.
-        hop: Samples a frame.
+        hop: Samples per frame.
         segment_seconds: Length of a segment; a whole number of frames.
         min_seconds: Shortest stretch of sound that is kept.
         silence_db: How far under the loudest moment silence begins.
         min_confidence: Segments whose mean pitch confidence is under this are dropped; the tracker's own by default.
+        min_snr: Segments whose level is less than so many dB over their recording's noise floor are left out.
+        whole: Keep each recording whole, nothing cut or dropped.
+        split_seed: Another number splits otherwise.
+    """
+
+    sample_rate: int = setting(Preparation.sample_rate)
+    hop: int = setting(Preparation.hop)
+    segment_seconds: float = setting(Preparation.segment_seconds)
+    min_seconds: float = setting(Preparation.min_seconds)
+    silence_db: float = setting(Preparation.silence_db)
+    min_confidence: float | None = setting(Preparation.min_confidence)
+    min_snr: float | None = setting(Preparation.min_snr)
+    whole: bool = setting(Preparation.whole)
+    split_seed: int = setting(Preparation.split_seed)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeatureConfig(Config):
+    """How features are measured; what each may be, `FeatureSettings` says.
+
+    Args:
+        pitch: Pitch tracker.
+        pitch_model: torchcrepe's network, "tiny" (default here) or "full".
+        fmin: Lowest pitch in Hz.
+        fmax: Highest pitch in Hz.
         voicing_threshold: Pitch is 0 in frames whose confidence is under this; the tracker's own by default.
+        bridge_ms: Gaps of up to so many milliseconds in the pitch of a note are filled; 0 fills none.
+        center: Whether analysis windows are centred on their frame.
         normalize: "loudness" brings each recording's A-weighted level to -20 dB, "peak" its peak to full scale; "none"
             leaves its level.
         loudness: What a model is driven by: "a_weighted", the thesis's "mean_db", or a plugin's.
         loudness_options: That one's own options, e.g. `{"window_seconds": 0.032}`.
-        center: Whether analysis windows are centred on their frame.
-        whole: Keep each recording whole, nothing cut or dropped.
-        bridge_ms: Gaps of up to so many milliseconds in the pitch of a note are filled; 0 fills none.
-        min_snr: Segments whose level is less than so many dB over their recording's noise floor are left out.
-        split_seed: Another number splits otherwise.
+    """
+
+    pitch: str = setting(FeatureSettings.tracker)
+    pitch_model: str | None = setting(None)
+    fmin: float = setting(FeatureSettings.fmin)
+    fmax: float = setting(FeatureSettings.fmax)
+    voicing_threshold: float | None = setting(FeatureSettings.voicing_threshold)
+    bridge_ms: float = setting(40.0)
+    center: bool = setting(FeatureSettings.center)
+    normalize: str = setting(FeatureSettings.normalize)
+    loudness: str = setting(FeatureSettings.loudness)
+    loudness_options: Mapping[str, Any] | None = setting(None, or_none(DICTIONARY))
+
+    def faults(self) -> list[str]:
+        """See `Config.faults`."""
+        swapped = is_finite(self.fmin) and is_finite(self.fmax) and self.fmin >= self.fmax
+        found = [f"fmin must be under fmax, found {self.fmin} and {self.fmax}."] if swapped else []
+        return [*super().faults(), *found]
+
+    def measured(self) -> FeatureSettings:
+        """What is stored of it.
+
+        Raises:
+            ConfigError: Something does not fit.
+        """
+        own = {name: value for name, value in self.to_flat().items() if not name.startswith("pitch")}
+        options = quick_options(self.pitch) if self.pitch_model is None else {"model": self.pitch_model}
+        own["loudness_options"] = dict(self.loudness_options or {})
+        return FeatureSettings(tracker=self.pitch, tracker_options=options, **own)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrepareConfig(Config):
+    """What `prepare` is asked for.
+
+    Example:
+        >>> PrepareConfig(recordings="recordings/flute", out="data/flute").segments.hop
+        64
+
+    Args:
+        out: The folder to make.
+        recordings: Where the recordings are; a synthetic dataset needs none.
+        dataset: What the recordings are: a component of the kind `datasets`.
+        dataset_options: That component's own options, e.g. `{"phrases": 32}` for tones.
+        instrument: What plays; the component's own word by default.
+        attribution: Who made the recordings, and under which licence.
         device: Where torchcrepe runs.
-        jobs: Processes that analyse at once.
+        jobs: How many recordings are analysed at a time.
+        executor: What runs that, by its name.
         force: Replace a dataset made with other settings or recordings.
+        segments: What is cut out of them.
+        features: How features are measured.
+    """
+
+    out: str | Path = setting(REQUIRED, PLACE)
+    recordings: str | Path | None = setting(None, or_none(PLACE))
+    dataset: str = setting("folder", TEXT)
+    dataset_options: Mapping[str, Any] | None = setting(None, or_none(DICTIONARY))
+    instrument: str | None = setting(None, or_none(TEXT))
+    attribution: str | None = setting(None, or_none(TEXT))
+    device: str = setting("cpu", TEXT)
+    jobs: int = setting(1, _jobs_fault)
+    executor: str = setting("local", TEXT)
+    force: bool = setting(False, YES_OR_NO)
+    segments: SegmentConfig = group(SegmentConfig)
+    features: FeatureConfig = group(FeatureConfig)
+
+    def faults(self) -> list[str]:
+        """See `Config.faults`."""
+        found = super().faults()
+        if isinstance(self.out, str | Path):
+            found += filter(None, [writable_fault(self.out, "OUT")])
+        if isinstance(self.device, str):
+            found += filter(None, [device_fault(self.device)])
+        for part in (self.features.measured, self._preparation):
+            try:
+                part()
+            except ConfigError as error:
+                found += str(error).splitlines()
+        return list(dict.fromkeys(found))
+
+    def preparation(self) -> Preparation:
+        """What is to be made of the recordings.
+
+        Raises:
+            ConfigError: Something does not fit.
+        """
+        return dataclasses.replace(self._preparation(), features=self.features.measured())
+
+    def _preparation(self) -> Preparation:
+        return Preparation(**self.segments.to_flat(), device=self.device)
+
+
+def prepare(
+    config: PrepareConfig, *, starting: Starting | None = None, progress: ProgressCallback | None = None
+) -> list[Outcome]:
+    """Turn recordings into a dataset of segments, or several where they hold several instruments.
+
+    Example:
+        >>> prepare(PrepareConfig(recordings="recordings/flute", out="data/flute"))  # doctest: +SKIP
+
+    Args:
+        config: What to make, of what, and how.
         starting: Called before the work with the recordings that are still to be analysed.
         progress: Called after each recording with how many are done, of how many, and its name.
 
@@ -102,52 +185,32 @@ def prepare(
         What became of each dataset that was made.
 
     Raises:
-        ConfigError: A setting is unknown or does not fit.
+        ConfigError: A setting is unknown or does not fit; all of them are told.
         DatasetError: The recordings cannot be used; nothing is left of them; `out` was made otherwise.
     """
-    _check(out, instrument, fmin, fmax, device, jobs)
-    component = registry.datasets.get(dataset)
-    source = _source(component, dataset, recordings, out)
-    preparation = Preparation(
-        sample_rate=sample_rate,
-        hop=hop,
-        segment_seconds=segment_seconds,
-        min_seconds=min_seconds,
-        silence_db=silence_db,
-        min_confidence=min_confidence,
-        features=FeatureSettings(
-            tracker=pitch,
-            tracker_options=_tracker_options(pitch, pitch_model),
-            fmin=fmin,
-            fmax=fmax,
-            center=center,
-            normalize=normalize,
-            voicing_threshold=voicing_threshold,
-            loudness=loudness,
-            loudness_options=dict(loudness_options or {}),
-            bridge_ms=bridge_ms,
-        ),
-        whole=whole,
-        split_seed=split_seed,
-        device=device,
-        min_snr=min_snr,
-    )
-    found = component(source, **_checked_options(component, dataset, dataset_options or {}))
+    if config.instrument is not None:
+        check_instrument(config.instrument, "--instrument:")
+    config.check()
+    component = registry.datasets.get(config.dataset)
+    source = _source(component, config.dataset, config.recordings, config.out)
+    preparation = config.preparation()
+    found = component(source, **_checked_options(component, config.dataset, config.dataset_options or {}))
     told = [
         dataclasses.replace(
             recording,
-            instrument=instrument or recording.instrument,
-            attribution={"text": attribution} if attribution else recording.attribution,
+            instrument=config.instrument or recording.instrument,
+            attribution={"text": config.attribution} if config.attribution else recording.attribution,
         )
         for recording in found
     ]
     outcomes = prepare_dataset(
         told,
-        out,
+        config.out,
         preparation,
-        dataset=dataset,
-        jobs=jobs,
-        force=force,
+        dataset=config.dataset,
+        jobs=config.jobs,
+        executor=config.executor,
+        force=config.force,
         starting=None if starting is None else lambda todo: starting(todo, preparation),
         progress=progress,
     )
@@ -157,27 +220,12 @@ def prepare(
     return outcomes
 
 
-def _check(out: str | Path, instrument: str | None, fmin: float, fmax: float, device: str, jobs: int) -> None:
-    """What the settings do not look at, before the recordings are read."""
-    if instrument is not None:
-        check_instrument(instrument, "--instrument:")
-    swapped = is_finite(fmin) and is_finite(fmax) and fmin >= fmax
-    refuse(
-        (
-            writable_fault(out, "OUT"),
-            f"fmin must be under fmax, found {fmin} and {fmax}." if swapped else None,
-            device_fault(device),
-            whole_fault("--jobs", jobs, least=1, most=_MOST_JOBS),
-        )
-    )
-
-
 def _source(component: Callable[..., Any], dataset: str, recordings: str | Path | None, out: str | Path) -> Path | None:
     if recordings is None:
         if inspect.signature(component).parameters["path"].default is inspect.Parameter.empty:
             raise ConfigError(
                 f"The dataset {dataset} needs two paths, the recordings and the folder to make: "
-                f"python -m zoo.prepare RECORDINGS {out}"
+                f"zoo prepare RECORDINGS {out}"
             )
         return None
     if Path(recordings).resolve() == Path(out).resolve():
@@ -194,9 +242,3 @@ def _checked_options(component: Callable[..., Any], dataset: str, options: Mappi
                 f"It has: {', '.join(known) or 'none'}."
             )
     return options
-
-
-def _tracker_options(tracker: str, model: str | None) -> dict[str, str]:
-    if model is None:
-        return {"model": DEFAULT_CREPE_MODEL} if tracker == "torchcrepe" else {}
-    return {"model": model}

@@ -1,0 +1,169 @@
+"""Does distillation help? The teacher, a student distilled from it, and the baseline: the same student without it.
+
+Student and baseline are trained with several seeds each, so that their difference can be held against the spread.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from zoo.cards import write_card
+from zoo.errors import ConfigError, TrainingError, ZooError
+from zoo.storage import (
+    SPEED,
+    Results,
+    SeedResults,
+    hold,
+    markdown_table,
+    read_metrics,
+    seed_rows,
+    summarize_seeds,
+    write_atomically,
+    write_metrics,
+    write_seeds,
+)
+from zoo.training import DistillConfig, Finished, Records, distill, train
+from zoo_experiments.jobs import Job, JobState, Status, run_jobs
+from zoo_experiments.run_table import write_csv
+
+PARTS = ("distilled", "baseline")
+"""What is trained, of each seed."""
+
+_FORMERLY = {"baseline": "alone"}
+_SYSTEMS = ("teacher", "baseline", "student", "noise_floor")
+
+Row = dict[str, Any]
+
+
+def part_folder(out: Path, part: str, seed: int) -> Path:
+    """Where a part is trained with a seed; a folder of an earlier version keeps its name."""
+    former = out / f"{_FORMERLY.get(part, part)}-seed{seed}"
+    return former if former.is_dir() else out / f"{part}-seed{seed}"
+
+
+def run_part(
+    part: str, config: DistillConfig, *, seed: int, out: Path, resume: bool, records: Records | None = None
+) -> Finished:
+    """Train the student with one seed, with its teacher or without.
+
+    Args:
+        part: One of `PARTS`.
+        config: Of the distillation.
+        seed: Of everything that is drawn.
+        out: The comparison's folder.
+        resume: Go on with a run that was begun.
+        records: See `zoo.training.train`.
+    """
+    config = replace(config, seed=seed, evaluate=True)
+    folder = part_folder(out, part, seed)
+    if part == "distilled":
+        return distill(config, out=folder, resume=resume, records=records)
+    return train(config.baseline(), out=folder, resume=resume, records=records)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What the systems reached.
+
+    Attributes:
+        rows: One per seed, system and metric: with the mean over held-out segments, its spread and their number.
+    """
+
+    rows: Sequence[Row]
+
+    def summary(self) -> dict[str, SeedResults]:
+        """By metric: each system over the seeds, and the fraction of the gap that is closed."""
+        values: dict[str, dict[str, dict[int, float]]] = defaultdict(lambda: defaultdict(dict))
+        for row in self.rows:
+            values[row["metric"]][row["system"]][row["seed"]] = row["mean"]
+        return summarize_seeds(values)
+
+    def markdown(self) -> str:
+        """A table, one metric per line."""
+        seeds = len({row["seed"] for row in self.rows})
+        segments = max((row["n"] for row in self.rows), default=0)
+        return (
+            f"Distances to {segments} held-out segments; means ± standard deviations over {seeds} "
+            f"seed{'' if seeds == 1 else 's'}; lower is better.\n"
+            "The baseline is the same student, trained without its teacher. The gap is that between baseline and "
+            "teacher; it is within the noise where it is no larger than the spread over seeds.\n\n"
+            f"{markdown_table(seed_rows(self.summary()))}\n"
+        )
+
+
+def compare(
+    *,
+    out: str | Path,
+    seeds: Sequence[int],
+    steps: int,
+    job_arguments: Callable[[str, int], Sequence[str]],
+    jobs: int = 1,
+    retries: int = 2,
+    show: Callable[[Sequence[Status]], None] = lambda _: None,
+) -> Comparison:
+    """Train student and baseline, each seed of each in a process of its own, and compare what they reach.
+
+    The baseline also enters the distilled runs' metrics.json and cards.
+
+    Args:
+        out: The folder of all of it; `compare.csv`, `compare.md` and `compare.json` are written there.
+        seeds: As many different numbers.
+        steps: How many each run is to take.
+        job_arguments: Gives the arguments of Python that run a part (one of `PARTS`) with a seed.
+        jobs: How many run at a time.
+        retries: How often a run that failed is started again.
+        show: Called now and then with where all runs are.
+
+    Raises:
+        ConfigError: There are no seeds, or one is there twice.
+        InUseError: Another grid or comparison runs in the same folder.
+        TrainingError: A run failed.
+        KeyboardInterrupt: Ctrl-C was pressed; the same call goes on.
+    """
+    if not seeds or len(set(seeds)) != len(seeds):
+        raise ConfigError(f"There must be at least one seed, and each once; found {list(seeds)}.")
+    out = Path(out)
+    todo = [
+        Job(f"{part}-seed{seed}", tuple(job_arguments(part, seed)), part_folder(out, part, seed), steps)
+        for seed in seeds
+        for part in PARTS
+    ]
+    with hold(out, doing="a comparison", advice="take another --out"):
+        statuses = run_jobs(todo, logs=out / "logs", at_once=jobs, retries=retries, show=show)
+        if failed := [status for status in statuses if status.state is JobState.FAILED]:
+            reasons = "\n".join(f"  {status.job.name}: {status.reason} (log: {status.log})" for status in failed)
+            raise TrainingError(f"Some runs failed; the same command tries them again.\n{reasons}")
+        return collect(out, seeds)
+
+
+def collect(out: Path, seeds: Sequence[int]) -> Comparison:
+    """Compare runs that are done, and write what came of it."""
+    rows: list[Row] = []
+    for seed in seeds:
+        distilled, baseline = (part_folder(out, part, seed) for part in PARTS)
+        results = dict(_measured(distilled))
+        results["baseline"] = {k: v for k, v in _measured(baseline).get("student", {}).items() if k != SPEED}
+        write_metrics(results, distilled / "metrics.json")
+        write_card(distilled)
+        rows += [
+            {"seed": seed, "system": system, "metric": name, **value}
+            for system in _SYSTEMS
+            for name, value in results.get(system, {}).items()
+            if name != SPEED
+        ]
+    found = Comparison(rows)
+    write_csv(rows, out / "compare.csv")
+    write_atomically(out / "compare.md", found.markdown())
+    write_seeds(found.summary(), out / "compare.json")
+    return found
+
+
+def _measured(run: Path) -> Results:
+    try:
+        return read_metrics(run / "metrics.json")
+    except ZooError:
+        return {}

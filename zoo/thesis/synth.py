@@ -1,0 +1,139 @@
+"""The synth of the thesis, with its quirks: what was trained with them has to be played with them.
+
+It is `harmonic_noise` but for three things: the noise filter's response is cropped, harmonics over Nyquist leave a
+trace, and unvoiced frames hold the phase.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from zoo_kernels import harmonic_oscillators
+
+from zoo.errors import ConfigError, listing
+from zoo.synths import HarmonicNoise, NoisePart, scale_control
+
+NOISE_FILTERS = ("full", "thesis")
+ABOVE_NYQUIST = ("zero", "thesis")
+
+_TRACE = 1e-4
+
+
+class ThesisHarmonicNoise(HarmonicNoise):
+    """The thesis's harmonic oscillators plus filtered noise, then a reverb.
+
+    Each quirk can be switched off by itself.
+
+    Args:
+        sample_rate: In Hz.
+        hop: Samples per frame.
+        harmonics: Oscillators.
+        noise_bands: Magnitudes of the noise filter.
+        reverb_length: Taps of the learned impulse response; 0 for no reverb.
+        unvoiced: What oscillators do where f0 is 0: "hold" the phase, or "mute".
+        noise_filter: "thesis" crops the response; "full" overlap-adds the whole of it.
+        above_nyquist: "thesis" leaves a ten-thousandth of harmonics at or over Nyquist; "zero" nothing.
+
+    Raises:
+        ConfigError: An option is unknown or out of its range.
+    """
+
+    def __init__(
+        self,
+        *,
+        sample_rate: int = 16000,
+        hop: int = 64,
+        harmonics: int = 100,
+        noise_bands: int = 65,
+        reverb_length: int = 16000,
+        unvoiced: str = "hold",
+        noise_filter: str = "thesis",
+        above_nyquist: str = "thesis",
+    ) -> None:
+        for option, value, known in (
+            ("noise_filter", noise_filter, NOISE_FILTERS),
+            ("above_nyquist", above_nyquist, ABOVE_NYQUIST),
+        ):
+            if value not in known:
+                raise ConfigError(f"{type(self).__name__} has no {option}={value!r}; it knows {listing(known)}.")
+        super().__init__(
+            sample_rate=sample_rate,
+            hop=hop,
+            harmonics=harmonics,
+            noise_bands=noise_bands,
+            reverb_length=reverb_length,
+            unvoiced=unvoiced,
+        )
+        self.leaves_trace = above_nyquist == "thesis"
+        if noise_filter == "thesis":
+            self.noise_part = CroppedNoisePart(noise_bands, hop=hop)
+
+    def scaled_controls(self, f0_hz: Tensor, controls: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """See `HarmonicNoise.scaled_controls`."""
+        scaled = super().scaled_controls(f0_hz, controls)
+        if self.leaves_trace:
+            distribution = scale_control(controls["harmonic_distribution"])
+            distribution = distribution * (self.audible(f0_hz).to(distribution) + _TRACE)
+            scaled["harmonic_distribution"] = distribution / distribution.sum(-1, keepdim=True)
+        return scaled
+
+    def tone(self, phases: Tensor, f0_hz: Tensor, pitch_hz: Tensor, scaled: Mapping[str, Tensor]) -> Tensor:
+        """See `HarmonicNoise.tone`: where a trace of every harmonic is left, all of them sound."""
+        if not self.leaves_trace:
+            return super().tone(phases, f0_hz, pitch_hz, scaled)
+        amplitudes = scaled["amplitude"] * scaled["harmonic_distribution"]
+        if self.unvoiced == "mute":
+            amplitudes = amplitudes * (f0_hz > 0)[..., None]
+        return harmonic_oscillators(phases[:, 0], amplitudes, hop=self.hop, active=None)
+
+
+class CroppedNoisePart(NoisePart):
+    """Filtered noise whose response is cropped as the thesis did, so that no frame reaches into another one."""
+
+    @property
+    def scale(self) -> str:
+        """See `NoisePart.scale`."""
+        return "gain of thesis noise filter at equally spaced frequencies up to Nyquist"
+
+    @property
+    def latency(self) -> int:
+        """None: a frame's noise ends with it."""
+        return 0
+
+    def initial_tail(self, batch: int) -> Tensor:
+        """Nothing is carried; see `NoisePart.initial_tail`."""
+        return torch.zeros(batch, 0, device=self.response.device)
+
+    def step(self, magnitudes: Tensor, noise: Tensor, overlap_tail: Tensor) -> tuple[Tensor, Tensor]:
+        """See `NoisePart.step`."""
+        return self.filtered(noise, magnitudes), overlap_tail
+
+    def filtered(self, noise: Tensor, magnitudes: Tensor) -> Tensor:
+        """See `NoisePart.filtered`."""
+        return _cropped_noise(noise, magnitudes, hop=self.hop)
+
+
+def _cropped_noise(noise: Tensor, magnitudes: Tensor, *, hop: int) -> Tensor:
+    """Filter noise with only the first `hop` taps of the centred response; each frame ends with itself.
+
+    The crop removes the filter's peak (flat bands give silence). It is here to play what was trained with it.
+
+    Args:
+        noise: `[batch, frames * hop]`.
+        magnitudes: `[batch, frames, bands]`.
+        hop: Samples per frame.
+
+    Returns:
+        `[batch, frames * hop]`.
+    """
+    batch, frames, bands = magnitudes.shape
+    taps = 2 * (bands - 1)
+    impulse = torch.fft.irfft(magnitudes, n=taps).roll(taps // 2, -1)
+    impulse = impulse * torch.hann_window(taps, dtype=impulse.dtype, device=impulse.device)
+    impulse = F.pad(impulse[..., :hop], (0, max(0, hop - taps)))
+    size = 2 * hop
+    spectrum = torch.fft.rfft(noise.view(batch, frames, hop), n=size) * torch.fft.rfft(impulse, n=size)
+    return torch.fft.irfft(spectrum, n=size)[..., :hop].flatten(1)
