@@ -242,6 +242,11 @@ int zp_check_operation(const zp_operation *operation, zp_context *context, zp_ne
             needs->scratch = zp_up(hop, 8);
             needs->work += product(hop, A(2)) + product(hop, hop);
             return 0;
+        case ZP_HOLD: /* destination, n: what it was in the last frame, once no frame follows */
+            REQUIRE(size_fits(A(1)) && registers_fit(context, A(0), A(1)));
+            needs->state = sizeof(float) * (uint64_t)A(1);
+            needs->work += A(1);
+            return 0;
         case ZP_SILENCE: /* destination, n, frames: zero in the first frames */
             REQUIRE(size_fits(A(1)) && registers_fit(context, A(0), A(1)));
             needs->work += A(1);
@@ -635,6 +640,15 @@ void zp_run_operation(const zp_frame *frame) {
                 for (uint32_t i = 0; i < A(1); i++) R(0)[i] = 0;
             break;
         case ZP_REVERB: run_reverb(frame, operation); break;
+        case ZP_HOLD: {
+            float *now = R(0), *held = (float *)frame->state;
+            for (uint32_t i = 0; i < A(1); i++)
+                if (frame->ending)
+                    now[i] = held[i];
+                else
+                    held[i] = now[i];
+            break;
+        }
         default: break;
     }
 }

@@ -157,7 +157,7 @@ const char *zoo_error_text(int code) {
 
 /* Where the parts of a player lie behind it. */
 typedef struct {
-    uint64_t places, generators, registers, noise, phases, scratch, constants, states, bytes;
+    uint64_t places, generators, registers, noise, last, phases, scratch, constants, states, bytes;
 } map;
 
 static map map_of(const layout *found, uint32_t voices) {
@@ -167,7 +167,8 @@ static map map_of(const layout *found, uint32_t voices) {
     m.generators = m.places + zp_up(sizeof(struct zp_place) * (uint64_t)h->operations, 64) + GAP;
     m.registers = m.generators + zp_up(sizeof(uint64_t) * (uint64_t)voices, 64) + GAP;
     m.noise = m.registers + zp_up(sizeof(float) * (uint64_t)h->registers, 64) + GAP;
-    m.phases = m.noise + zp_up(sizeof(float) * h->hop, 64) + GAP;
+    m.last = m.noise + zp_up(sizeof(float) * h->hop, 64) + GAP;
+    m.phases = m.last + zp_up(sizeof(float) * (uint64_t)voices * h->inputs, 64) + GAP;
     m.scratch = m.phases + zp_up(sizeof(double) * (uint64_t)found->context.phases * h->hop, 64) + GAP;
     m.constants = m.scratch + zp_up(sizeof(float) * found->scratch, 64) + GAP;
     m.states = m.constants + found->constants;
@@ -214,6 +215,7 @@ zoo_player *zoo_player_init(void *memory, size_t bytes, const void *file, size_t
                            .places = places,
                            .generators = (uint64_t *)(base + m.generators),
                            .noise = (float *)(base + m.noise),
+                           .last = (float *)(base + m.last),
                            .registers = (float *)(base + m.registers),
                            .phases = (double *)(base + m.phases),
                            .scratch = (float *)(base + m.scratch),
@@ -230,7 +232,7 @@ zoo_player *zoo_player_init(void *memory, size_t bytes, const void *file, size_t
         state += zp_up(needs.state, 64) + GAP;
         constants += zp_up(needs.constants, 64) + GAP;
     }
-    const uint64_t ends[] = {m.places, m.generators, m.registers, m.noise, m.phases, m.scratch, m.constants};
+    const uint64_t ends[] = {m.places, m.generators, m.registers, m.noise, m.last, m.phases, m.scratch, m.constants};
     for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) WATCH(base + ends[i]);
     for (uint32_t i = 0; i < player->header->operations; i++) {
         const int last = i + 1 == player->header->operations;
@@ -266,7 +268,7 @@ static void draw(uint64_t *state, float *noise, uint32_t n) {
 }
 
 static void play_frame(const zoo_player *player, uint32_t voice, uint64_t number, const float *inputs,
-                       const float *noise, float *audio) {
+                       const float *noise, int ending, float *audio) {
     const zp_header *h = player->header;
     unsigned char *state = player->states + (size_t)voice * player->state_bytes;
     zp_frame frame = {.player = player,
@@ -276,6 +278,7 @@ static void play_frame(const zoo_player *player, uint32_t voice, uint64_t number
                       .inputs = inputs,
                       .noise = noise,
                       .frame = number,
+                      .ending = ending,
                       .hop = h->hop,
                       .sample_rate = h->sample_rate};
     for (uint32_t i = 0; i < h->operations; i++) {
@@ -297,13 +300,32 @@ int zoo_player_process(zoo_player *player, const float *const *inputs, const flo
     for (uint32_t voice = 0; voice < player->voices; voice++) {
         for (size_t t = 0; t < frames; t++) {
             const size_t at = voice * frames + t;
-            float values[ZOO_MAX_INPUTS];
+            float *values = player->last + (size_t)voice * h->inputs;
             for (uint32_t i = 0; i < h->inputs; i++) values[i] = inputs[i][at];
             if (!noise) draw(player->generators + voice, player->noise, h->hop);
-            play_frame(player, voice, player->frame + t, values, noise ? noise + at * h->hop : player->noise,
+            play_frame(player, voice, player->frame + t, values, noise ? noise + at * h->hop : player->noise, 0,
                        audio + at * h->hop);
         }
     }
     player->frame += frames;
+    return ZOO_OK;
+}
+
+int zoo_player_finish(zoo_player *player, float *audio) {
+    if (!player) return ZOO_ERROR_ARGUMENT;
+    const zp_header *h = player->header;
+    const size_t frames = h->latency_frames;
+    if (frames && !audio) return ZOO_ERROR_ARGUMENT;
+    for (uint32_t i = 0; i < h->hop; i++) player->noise[i] = 0;
+    for (uint32_t voice = 0; voice < player->voices; voice++)
+        for (size_t t = 0; t < frames; t++) {
+            float *made = audio + (voice * frames + t) * h->hop;
+            if (player->frame)
+                play_frame(player, voice, player->frame + t, player->last + (size_t)voice * h->inputs, player->noise, 1,
+                           made);
+            else
+                for (uint32_t i = 0; i < h->hop; i++) made[i] = 0;
+        }
+    zoo_player_reset(player);
     return ZOO_OK;
 }

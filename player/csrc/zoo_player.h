@@ -91,6 +91,11 @@ ZOO_API void zoo_player_reset(zoo_player *player);
 ZOO_API int zoo_player_process(zoo_player *player, const float *const *inputs, const float *noise, size_t frames,
                                float *audio);
 
+/* What is still to come when no frame follows; then begin anew.
+ *
+ * audio: [voices][latency], written. A reverb's tail is cut off there: to hear it, play silence first. */
+ZOO_API int zoo_player_finish(zoo_player *player, float *audio);
+
 ZOO_API uint32_t zoo_player_voices(const zoo_player *player);
 
 #ifdef __cplusplus

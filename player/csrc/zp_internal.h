@@ -77,6 +77,7 @@ enum {
     ZP_NOISE_CROPPED,
     ZP_SILENCE,
     ZP_REVERB,
+    ZP_HOLD,
     ZP_OPERATION_END
 };
 
@@ -125,6 +126,7 @@ struct zoo_player {
     const struct zp_place { size_t state, constants; } *places; /* of each operation */
     uint64_t *generators; /* of noise, one per voice */
     float *noise;         /* [hop] */
+    float *last;          /* [voices][inputs]: of the frame before */
     float *registers;   /* for one frame of one voice at a time */
     double *phases;     /* [as many as there are][hop], in turns */
     float *scratch;
@@ -144,6 +146,7 @@ typedef struct {
     const float *inputs;            /* this frame's */
     const float *noise;             /* this frame's, [hop] */
     uint64_t frame;                 /* how many came before it */
+    int ending;                     /* it only waits for what is still to come */
     uint32_t hop, sample_rate;
 } zp_frame;
 

@@ -13,5 +13,6 @@ small C library (`csrc/zoo_player.h`), which can be used without Python.
 
 from zoo_player.instrument import Description, Instrument, describe
 from zoo_player.library import PlayerError
+from zoo_player.program import Phases, Program, Register
 
-__all__ = ["Description", "Instrument", "PlayerError", "describe"]
+__all__ = ["Description", "Instrument", "Phases", "PlayerError", "Program", "Register", "describe"]

@@ -143,6 +143,16 @@ class Instrument:
         check(code, "process")
         return audio
 
+    def finish(self) -> NDArray[np.float32]:
+        """What is still to come when no frame follows, `[latency]` or `[voices, latency]`; then begin anew.
+
+        A reverb's tail is cut off there, as at the end of a clip: to hear it, play silence first.
+        """
+        audio = np.empty((self.voices, self.latency), np.float32)
+        with self._lock:
+            check(self._library.zoo_player_finish(self._player, audio.ctypes.data), "finish")
+        return audio if self.voices > 1 else audio[0]
+
     def reset(self) -> None:
         """Begin anew, in silence, with the same noise."""
         with self._lock:

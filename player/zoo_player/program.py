@@ -11,12 +11,13 @@ import json
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
+
+Array: TypeAlias = Any
+"""Numbers as numpy has them, or as torch does: torch itself is not needed here."""
 
 FORMAT_VERSION = 1
 WEIGHT_TYPES = ("float32", "float16", "int8")
@@ -30,7 +31,7 @@ _GOLDEN = 0x9E3779B97F4A7C15
 _OPERATIONS = (
     *("input", "linear", "layer_norm", "copy", "add", "multiply", "skip", "glu"),
     *("activate", "softmax", "gru", "convolution", "ssm_low_rank", "ssm_diagonal", "delay", "pitch"),
-    *("distribution", "harmonics", "fm", "wavetable", "noise", "noise_cropped", "silence", "reverb"),
+    *("distribution", "harmonics", "fm", "wavetable", "noise", "noise_cropped", "silence", "reverb", "hold"),
 )
 _CODES = {name: code for code, name in enumerate(_OPERATIONS, 1)}
 _ACTIVATIONS = ("identity", "relu", "leaky_relu", "gelu", "sigmoid", "tanh", "scale")
@@ -97,7 +98,7 @@ class Program:
         words = [number.begin if isinstance(number, Register) else int(number) for number in numbers]
         self._operations.append(_OPERATION.pack(_CODES[name], *words, *[0] * (15 - len(words))))
 
-    def _table(self, values: Any) -> int:  # noqa: ANN401 - numbers as torch, numpy or Python have them
+    def _table(self, values: Array) -> int:
         data = np.atleast_2d(_array(values).astype("<f4"))
         self._tensors.append((0, *data.shape, 0, data.tobytes()))
         return len(self._tensors) - 1
@@ -106,7 +107,7 @@ class Program:
         self._tensors.append((3, 1, len(values), 0, np.asarray(values, "<u4").tobytes()))
         return len(self._tensors) - 1
 
-    def _matrix(self, values: Any, *, exact: bool = False) -> int:  # noqa: ANN401 - as `_table`
+    def _matrix(self, values: Array, *, exact: bool = False) -> int:
         data = _array(values).astype(np.float32)
         rows, columns = data.shape
         padded = np.zeros((-(-rows // 8) * 8, columns), np.float32)
@@ -123,7 +124,7 @@ class Program:
         self._tensors.append((kind, rows, columns, 1, head + np.ascontiguousarray(blocks).astype(data_type).tobytes()))
         return len(self._tensors) - 1
 
-    def _optional(self, bias: Any) -> int:  # noqa: ANN401 - as `_table`
+    def _optional(self, bias: Array | None) -> int:
         return _NONE if bias is None else self._table(bias)
 
     # networks
@@ -134,7 +135,7 @@ class Program:
         self._add("input", made, self.inputs.index(name), _TRANSFORMS.index(transform))
         return made
 
-    def linear(self, x: Register, weight: Tensor, bias: Tensor | None, activation: str = "identity") -> Register:
+    def linear(self, x: Register, weight: Array, bias: Array | None, activation: str = "identity") -> Register:
         """`activation(weight x + bias)`, with `weight` `[outputs, inputs]`."""
         rows, columns = weight.shape
         made = self._register(rows)
@@ -142,7 +143,7 @@ class Program:
         self._add("linear", made, x, rows, columns, self._matrix(weight), bias_at, _ACTIVATIONS.index(activation))
         return made
 
-    def layer_norm(self, x: Register, norm: torch.nn.LayerNorm, activation: str = "identity") -> Register:
+    def layer_norm(self, x: Register, norm: Array, activation: str = "identity") -> Register:
         """A `torch.nn.LayerNorm` over all of `x`."""
         made = self._register(x.size)
         tables = self._table(norm.weight), self._table(norm.bias)
@@ -180,7 +181,7 @@ class Program:
         self._add("multiply", made, a, b, a.size)
         return made
 
-    def skip(self, a: Register, b: Register, weight: Tensor) -> Register:
+    def skip(self, a: Register, b: Register, weight: Array) -> Register:
         """`a + weight * b`, number by number."""
         made = self._register(a.size)
         self._add("skip", made, a, b, a.size, self._table(weight))
@@ -204,7 +205,7 @@ class Program:
         self._add("softmax", made, x, x.size)
         return made
 
-    def gru(self, x: Register, gru: torch.nn.GRU) -> Register:
+    def gru(self, x: Register, gru: Array) -> Register:
         """A `torch.nn.GRU` of one layer."""
         weight_ih, weight_hh, bias_ih, bias_hh = gru.all_weights[0]
         from_input = self.linear(x, weight_ih, bias_ih)
@@ -213,18 +214,18 @@ class Program:
         return made
 
     def convolution(
-        self, x: Register, weight: Tensor, bias: Tensor | None, *, dilation: int, activation: str = "identity"
+        self, x: Register, weight: Array, bias: Array | None, *, dilation: int, activation: str = "identity"
     ) -> Register:
         """A causal convolution over frames, zeros before the first; `weight` is `[outputs, inputs, kernel]`."""
         outputs, inputs, kernel = weight.shape
         made = self._register(outputs)
-        flat = weight.detach().transpose(1, 2).reshape(outputs, kernel * inputs)
+        flat = _array(weight).transpose(0, 2, 1).reshape(outputs, kernel * inputs)
         bias_at = self._optional(bias)
         numbers = (outputs, inputs, kernel, dilation, self._matrix(flat), bias_at, _ACTIVATIONS.index(activation))
         self._add("convolution", made, x, *numbers)
         return made
 
-    def state_space(self, x: Register, parts: Sequence[Tensor]) -> Register:
+    def state_space(self, x: Register, parts: Sequence[Array]) -> Register:
         """A linear state space per channel, from complex tables `[channels, modes]`.
 
         With three (decay, drive, read) every mode is by itself: `x = decay x + drive u`, `y = Re sum of read x`. With
@@ -235,7 +236,7 @@ class Program:
         padded = -(-modes // 8) * 8
         table = np.zeros((channels, 2 * len(parts), padded), np.float32)
         for i, part in enumerate(parts):
-            values = part.detach().cpu().numpy()
+            values = _array(part)
             table[:, 2 * i, :modes] = values.real
             table[:, 2 * i + 1, :modes] = values.imag
         made = self._register(channels)
@@ -301,11 +302,11 @@ class Program:
         return made
 
     def wavetable(
-        self, weights: Register, amplitude: Register, phases: Phases, harmonics: Tensor, *, ceiling: int, mute: bool
+        self, weights: Register, amplitude: Register, phases: Phases, harmonics: Array, *, ceiling: int, mute: bool
     ) -> Register:
         """A mixture of tables `[hop]`, from their complex harmonics `[tables, harmonics]`."""
         made = self._register(self.hop)
-        values = harmonics.detach().cpu().numpy()
+        values = _array(harmonics)
         tables = self._table(-values.imag), self._table(values.real)
         pitches = phases.f0_hz, phases.pitch_before, phases.pitch, phases.pitch_after
         self._add(
@@ -334,12 +335,17 @@ class Program:
         self._add("noise_cropped", made, magnitudes, bands, self._matrix(cropped.T, exact=True))
         return made
 
+    def hold(self, x: Register) -> Register:
+        """`x`; when no frame follows, what it was in the last one, as a clip's last frame is its own neighbour."""
+        self._add("hold", x, x.size)
+        return x
+
     def silence(self, audio: Register, frames: int) -> Register:
         """`audio`, but silent in the first frames."""
         self._add("silence", audio, audio.size, frames)
         return audio
 
-    def reverb(self, audio: Register, impulse: Tensor) -> Register:
+    def reverb(self, audio: Register, impulse: Array) -> Register:
         """Convolution with an impulse response `[taps]`."""
         made = self._register(self.hop)
         self._add("reverb", made, audio, len(impulse), self._table(impulse))
@@ -404,8 +410,8 @@ def checksum_of(data: bytes) -> int:
         return int((words ^ (words >> np.uint64(31))).sum(dtype=np.uint64))
 
 
-def _array(values: Any) -> NDArray[Any]:  # noqa: ANN401 - numbers as torch, numpy or Python have them
-    return values.detach().cpu().numpy() if isinstance(values, Tensor) else np.asarray(values)
+def _array(values: Array) -> NDArray[Any]:
+    return values.detach().cpu().numpy() if hasattr(values, "detach") else np.asarray(values)
 
 
 def _bits(value: float) -> int:
