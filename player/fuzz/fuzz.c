@@ -141,6 +141,15 @@ static int play(const unsigned char *file, size_t size) {
         for (uint32_t i = 0; i < h->inputs; i++) free(curves[i]);
         free(audio);
         if (draw(4) == 0) zoo_player_reset(player);
+        if (draw(4) == 0) {
+            zoo_info info;
+            if (zoo_check(file, size, &info)) return 1;
+            const size_t samples = (size_t)voices * info.latency;
+            float *rest = malloc(sizeof(float) * (samples ? samples : 1));
+            zoo_player_finish(player, rest);
+            for (size_t i = 0; i < samples; i++) bad |= !isfinite(rest[i]);
+            free(rest);
+        }
     }
     free(memory);
     return bad;

@@ -5,12 +5,12 @@ import functools
 import numpy as np
 import torch
 import zoo_player
+from zoo_player.program import Program, checksum_of
 from zoo_wavetable.tables import table_harmonics
 
 import zoo
 from zoo.decoders import s4
-from zoo.decoders.recurrence import LowRankRecurrence
-from zoo.streaming.program import Program, checksum_of
+from zoo.decoders.state_space import LowRankRecurrence
 
 SMALL = {
     "gru": ("gru-S", {"hidden_size": 4, "harmonics": 5, "noise_bands": 9, "reverb_length": 100}),
@@ -48,13 +48,11 @@ def convolutions(p, x, blocks):
 def s4_tables(kernel):
     poles, low_rank, drive = kernel._scaled()
     step = s4._one_step(s4._real_matrix(poles, low_rank))
-    identity = torch.eye(step.shape[-1], dtype=step.dtype)
-    read = s4._real_row(torch.view_as_complex(kernel.read.double()))
-    read = torch.linalg.solve(identity - torch.linalg.matrix_power(step, kernel.frames), read[:, None], left=False)[
-        :, 0
-    ]
+    truncation = torch.eye(step.shape[-1], dtype=step.dtype) - torch.linalg.matrix_power(step, kernel.frames)
+    read = s4._real_row(kernel.C.to(torch.complex128))
+    read = torch.linalg.solve(truncation, read[:, None], left=False)[:, 0]
     r = LowRankRecurrence(poles, low_rank, drive, s4._complex_row(read))
-    return [r._ahead, r._inverse, r.low_rank, r.drive, r._correction, r.read]
+    return [r._ahead, r._inverse, r.P, r.B, r._correction, r.C]
 
 
 def state_spaces(p, x, blocks, tables):
@@ -68,7 +66,7 @@ def state_spaces(p, x, blocks, tables):
 
 def s4d_tables(kernel):
     recurrence = kernel.recurrence()
-    return [recurrence.decay, recurrence.drive, recurrence.read]
+    return [recurrence.A, recurrence.B, recurrence.C]
 
 
 def controls(p, decoder):
@@ -91,8 +89,8 @@ def controls(p, decoder):
 
 def tone_of(p, synth, phases, f0, control):
     kind = type(synth).__name__
-    if kind == "HarmonicNoise":
-        floor = 1e-4 if synth.above_nyquist == "thesis" else 0.0
+    if "HarmonicNoise" in kind:
+        floor = 1e-4 if getattr(synth, "leaves_trace", False) else 0.0
         shares = p.distribution(control["harmonic_distribution"], f0, ceiling=synth.ceiling, floor=floor)
         return p.harmonics(p.delay(shares), p.delay(p.activate(control["amplitude"], "scale")))
     if kind == "DDX7":
@@ -117,7 +115,7 @@ def tone_of(p, synth, phases, f0, control):
 def sound(p, synth, control):
     f0 = p.input("f0_hz", "f0_hz")
     mute = synth.unvoiced == "mute"
-    phases = p.pitch(f0, mute=mute, multiples=synth.multiples)
+    phases = p.pitch(f0, mute=mute, multiples=synth.frequency_ratios)
     audio = tone_of(p, synth, phases, f0, control)
     if mute:
         audio = p.multiply(audio, phases.gate)
@@ -135,7 +133,8 @@ def sound(p, synth, control):
 def file_of(model, *, weights="float32"):
     """The instrument file of a model."""
     p = Program(sample_rate=model.sample_rate, hop=model.hop, weights=weights)
-    output = sound(p, model.synth, controls(p, model.decoder))
+    held = {name: p.hold(control) for name, control in controls(p, model.decoder).items()}
+    output = sound(p, model.synth, held)
     about = {"name": model.name, "range": {"f0_hz": [196.0, 1760.0]}}
     return p.to_bytes(output, latency_frames=model.synth.latency, about=about)
 
@@ -179,10 +178,10 @@ def difference(model, data, f0, loudness):
     noise = noise_for(len(f0), model.hop)
     expected = offline(model, f0, loudness, noise)
     instrument = zoo_player.Instrument(data)
-    actual = instrument.process(f0, loudness, noise)
+    actual = np.concatenate([instrument.process(f0, loudness, noise), instrument.finish()])
     late = instrument.latency
     assert late == model.synth.latency * model.hop
-    return np.abs(actual[late:] - expected[: len(expected) - late]).max()
+    return np.abs(actual[late:] - expected).max()
 
 
 def with_checksum(data):

@@ -5,9 +5,9 @@ import pytest
 import zoo_player
 from programs import file_of, small_file, with_checksum
 from zoo_player.library import library
+from zoo_player.program import Program
 
 import zoo
-from zoo.streaming.program import Program
 
 TOO_SHORT, NOT_OURS, NEWER, CHECKSUM, LAYOUT, OPERATION, NOT_FINITE, TOO_LARGE, ARGUMENT, ALIGNMENT = range(1, 11)
 # where the header's fields lie

@@ -58,6 +58,35 @@ def test_reset_begins_anew(kind):
 
 
 @pytest.mark.parametrize("kind", SMALL)
+def test_finish_begins_anew(kind):
+    f0, loudness = phrase(80)
+    instrument = zoo_player.Instrument(small_file(kind))
+    first = instrument.process(f0, loudness), instrument.finish()
+    assert first[1].shape == (instrument.latency,)
+    assert np.abs(first[1]).max() > 0
+    again = instrument.process(f0, loudness), instrument.finish()
+    assert all(np.array_equal(one, other) for one, other in zip(first, again, strict=True))
+
+
+def test_every_voice_finishes_as_it_would_alone():
+    f0, loudness = (np.stack(parts) for parts in zip(*(phrase(60, seed=seed) for seed in range(3)), strict=True))
+    noise = np.stack([noise_for(60, 64, seed=seed) for seed in range(3)])
+    together = zoo_player.Instrument(small_file("wavetable"), voices=3)
+    together.process(f0, loudness, noise)
+    rest = together.finish()
+    assert rest.shape == (3, together.latency)
+    for voice in range(3):
+        alone = zoo_player.Instrument(small_file("wavetable"))
+        alone.process(f0[voice], loudness[voice], noise[voice])
+        assert np.array_equal(rest[voice], alone.finish())
+
+
+def test_what_was_never_begun_finishes_in_silence():
+    instrument = zoo_player.Instrument(small_file("gru"), voices=2)
+    assert np.array_equal(instrument.finish(), np.zeros((2, instrument.latency)))
+
+
+@pytest.mark.parametrize("kind", SMALL)
 def test_audio_is_finite_whatever_the_curves_are(kind):
     instrument = zoo_player.Instrument(small_file(kind))
     rng = np.random.default_rng(0)
@@ -146,7 +175,7 @@ def test_number_of_voices_that_cannot_be_is_refused(voices):
 
 
 def test_further_inputs_are_named():
-    from zoo.streaming.program import Program
+    from zoo_player.program import Program
 
     p = Program(sample_rate=16000, hop=64, inputs=("f0_hz", "loudness_db", "velocity"))
     level = p.input("velocity")
