@@ -345,8 +345,12 @@ metrics = Registry("metrics", "metric")
 models = Registry("models", "model", in_gin=False)
 commands = Registry("commands", "command", in_gin=False)
 executors = Registry("executors", "executor", in_gin=False)
+exporters = Registry("exporters", "exporter", base="zoo.export.base:Exporter", in_gin=False)
 
 KINDS: dict[str, Registry] = {
     r.kind: r
-    for r in (decoders, synths, losses, loss_weights, datasets, pitch, loudness, metrics, models, commands, executors)
+    for r in (
+        *(decoders, synths, losses, loss_weights, datasets, pitch, loudness, metrics, models, commands, executors),
+        exporters,
+    )
 }

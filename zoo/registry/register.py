@@ -21,12 +21,14 @@ metric = registry.metrics.register
 model = registry.models.register
 command = registry.commands.register
 executor = registry.executors.register
+exporter = registry.exporters.register
 
 __all__ = [
     "command",
     "dataset",
     "decoder",
     "executor",
+    "exporter",
     "loss",
     "loss_weight",
     "loudness",
