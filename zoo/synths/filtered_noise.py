@@ -183,6 +183,8 @@ def overlap_added(frames: Tensor, *, hop: int) -> Tensor:
     """
     batch, count, samples = frames.shape
     hops = -(-samples // hop)
+    if count == 1:
+        return F.pad(frames[:, 0], (0, hops * hop - samples))
     pieces = F.pad(frames, (0, hops * hop - samples)).view(batch, count, hops, hop).unbind(2)
     total = F.pad(pieces[0], (0, 0, 0, hops - 1))
     for late, piece in enumerate(pieces[1:], 1):

@@ -126,11 +126,13 @@ class HarmonicNoise(PitchedSynth):
     ) -> Tensor:
         """See `PitchedSynth.tone`: amplitudes are held over each frame."""
         amplitudes = scaled["amplitude"] * scaled["harmonic_distribution"]
-        # where the others' amplitudes are 0 by definition, the loops stop there
-        active = self.audible(f0_hz).sum(-1)
         if self.unvoiced == "mute":
-            voiced = f0_hz > 0
-            amplitudes, active = amplitudes * voiced[..., None], active * voiced
+            amplitudes = amplitudes * (f0_hz > 0)[..., None]
+        active = None
+        if torch.is_grad_enabled():  # the others' amplitudes are 0 by definition: their gradients need no loop
+            active = self.audible(f0_hz).sum(-1)
+            if self.unvoiced == "mute":
+                active = active * (f0_hz > 0)
         return harmonic_oscillators(phases[:, 0], amplitudes, hop=self.hop, active=active)
 
     def describe_controls(

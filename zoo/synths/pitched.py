@@ -100,7 +100,7 @@ class PitchedSynth(Synth):
             phases: `[batch, ratios, frames * hop]`, radians, float64, wrapped.
             f0_hz: `[batch, frames]` in Hz, 0 where unvoiced.
             pitch_hz: The same; in "mute" mode with a neighbour's pitch where unvoiced.
-            scaled: What `scaled_controls` gave.
+            scaled: What `scaled_controls` gave, but for `noise_bands`.
             constants: What `tone_constants` gave.
 
         Returns:
@@ -133,7 +133,7 @@ class PitchedSynth(Synth):
             f0_hz = self._clean(f0_hz)
             scaled = self.scaled_controls(f0_hz, {name: value.float() for name, value in controls.items()})
             pitch_hz = f0_hz if self.unvoiced == "hold" else forward_fill_f0(f0_hz)
-            tone = self.tone(self._phases(pitch_hz), f0_hz, pitch_hz, scaled, self.tone_constants())
+            tone = self.tone(self._phases(pitch_hz), f0_hz, pitch_hz, _of_tone(scaled), self.tone_constants())
             if self.unvoiced == "mute":
                 tone = tone * voicing_gate(f0_hz, hop=self.hop).to(tone)
             noise_part = None if self.noise_part is None else self.noise_part(scaled["noise_bands"], noise)
@@ -160,7 +160,7 @@ class PitchedSynth(Synth):
 
         Returns:
             `frames` `[batch]`, float64: how many there have been: n. `f0_hz` `[batch, 2]`, `pitch_hz` (in "mute" mode)
-            and `scaled_NAME` `[batch, 2, size]`: of frames n - 2 and n - 1. `phase` `[batch, ratios]`, float64: where
+            of frames n - 2 and n - 1. `scaled_NAME` `[batch, 1 + reach, size]`: of as many frames before n. `phase` `[batch, ratios]`, float64: where
             frame n - 1 begins, in cycles. `tones` and `noises` `[batch, samples]`: what was not given out yet. And the
             noise part's and the reverb's. What would be empty is left out.
         """
@@ -169,11 +169,11 @@ class PitchedSynth(Synth):
         zeros = partial(torch.zeros, device=self._device())
         one = {name: zeros(1, 1, size) for name, size in self.control_sizes.items()}
         with torch.no_grad():
-            scaled = self.scaled_controls(zeros(1, 1), one)
+            scaled = _of_tone(self.scaled_controls(zeros(1, 1), one))
         state = {
             "frames": zeros(batch, dtype=torch.float64),
             "f0_hz": zeros(batch, 2),
-            **{f"scaled_{name}": zeros(batch, 2, *value.shape[2:]) for name, value in scaled.items()},
+            **{f"scaled_{name}": zeros(batch, 1 + self.reach, *part.shape[2:]) for name, part in scaled.items()},
             "phase": zeros(batch, len(self.frequency_ratios), dtype=torch.float64),
         }
         if self.unvoiced == "mute":
@@ -217,15 +217,17 @@ class PitchedSynth(Synth):
             constants = self.stream_constants() if constants is None else constants
             f0_hz = self._clean(f0_hz)
             scaled = self.scaled_controls(f0_hz, {name: inputs[name].float() for name in self.control_sizes})
-            tone, after = self._stream_tone(f0_hz, scaled, state, constants)
+            tone, after = self._stream_tone(f0_hz, _of_tone(scaled), state, constants)
+            # a clip has no samples before its first frame
             ready = (state["frames"][:, None] + torch.arange(f0_hz.shape[1], device=f0_hz.device)) >= self.latency
-            tone, after["tones"] = self._delayed(tone, state.get("tones"), ready)
+            ready = ready[..., None].expand(-1, -1, self.hop).flatten(1)
+            tone, after["tones"] = _delayed(tone, state.get("tones"), ready)
             made = Synthesis(tone, tone, tone, None, scaled)
             if self.noise_part is not None:
                 made.noise, overlap = self.noise_part.stream(
                     scaled["noise_bands"], noise.float(), _part("noise_", state), _part("noise_", constants)
                 )
-                made.noise, after["noises"] = self._delayed(made.noise, state.get("noises"), ready)
+                made.noise, after["noises"] = _delayed(made.noise, state.get("noises"), ready)
                 made.audio = made.dry = tone + made.noise
                 after |= _prefixed("noise_", overlap)
             if self.reverb is not None:
@@ -244,17 +246,20 @@ class PitchedSynth(Synth):
         frames = f0_hz.shape[1]
         started = state["frames"][:, None] > 0
 
-        def known(name: str, value: Tensor) -> Tensor:  # a clip's first frame is its own neighbour
-            begun = started if value.ndim == 2 else started[..., None]
-            return torch.cat([torch.where(begun, state[name], value[:, :1]), value], 1)
-
-        voiced_hz, parts = known("f0_hz", f0_hz), {name: known(f"scaled_{name}", part) for name, part in scaled.items()}
-        after = {"frames": state["frames"] + frames, "f0_hz": voiced_hz[:, -2:]}
-        after |= {f"scaled_{name}": part[:, -2:] for name, part in parts.items()}
+        # a clip's first frame is its own neighbour
+        voiced_hz = torch.cat([torch.where(started, state["f0_hz"], f0_hz[:, :1]), f0_hz], 1)
+        parts = {}
+        for name, part in scaled.items():
+            before = state[f"scaled_{name}"]
+            if self.reach:
+                before = torch.where(started[..., None], before, part[:, :1])
+            parts[name] = torch.cat([before, part], 1)
+        after = {"frames": state["frames"] + frames, "f0_hz": voiced_hz[:, frames:]}
+        after |= {f"scaled_{name}": part[:, frames:] for name, part in parts.items()}
         pitch_hz, moving = voiced_hz, started
         if self.unvoiced == "mute":
             pitch_hz = forward_fill_f0(torch.cat([state["pitch_hz"], f0_hz], 1))
-            after["pitch_hz"], moving = pitch_hz[:, -2:], state["pitch_hz"][:, 1:] > 0
+            after["pitch_hz"], moving = pitch_hz[:, frames:], state["pitch_hz"][:, 1:] > 0
         hz = pitch_hz.double()[:, None] * constants["ratios"]
         # The first pitch holds for all that was before it, so the phase has come so far by frame n - 1.
         begun = hz[..., 0] * ((state["frames"] - 1) * (self.hop / self.sample_rate))[:, None]
@@ -266,20 +271,13 @@ class PitchedSynth(Synth):
             F.pad(phases, (self.reach * self.hop,) * 2) if self.reach else phases,
             voiced_hz[:, inner],
             pitch_hz[:, inner],
-            {name: part[:, inner] for name, part in parts.items()},
+            {name: part[:, : frames + 2 * self.reach] for name, part in parts.items()},
             _part("tone_", constants),
         )
         tone = tone[:, self.reach * self.hop : (self.reach + frames) * self.hop]
         if self.unvoiced == "mute":
             tone = tone * gate_between(voiced_hz, rise=constants["rise"])
         return tone, after
-
-    def _delayed(self, audio: Tensor, kept: Tensor | None, ready: Tensor) -> tuple[Tensor, Tensor]:
-        """Audio from `latency` frames ago on, and what is kept of it; silent where a clip has no samples yet."""
-        whole = audio if kept is None else torch.cat([kept, audio], 1)
-        samples = audio.shape[1]
-        now = torch.where(ready[..., None], whole[:, :samples].unflatten(1, (-1, self.hop)), 0.0)
-        return now.flatten(1), whole[:, samples:]
 
     def check_stream(self, inputs: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> None:
         """Refuse inputs whose shapes do not fit each other or the state.
@@ -344,6 +342,17 @@ class PitchedSynth(Synth):
 
 def _prefixed(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {prefix + name: value for name, value in tensors.items()}
+
+
+def _of_tone(scaled: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: value for name, value in scaled.items() if name != "noise_bands"}
+
+
+def _delayed(audio: Tensor, kept: Tensor | None, ready: Tensor) -> tuple[Tensor, Tensor]:
+    """Audio from some frames ago on, silent unless ready, and what is kept of it."""
+    whole = audio if kept is None else torch.cat([kept, audio], 1)
+    samples = audio.shape[1]
+    return torch.where(ready, whole[:, :samples], 0.0), whole[:, samples:]
 
 
 def _part(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

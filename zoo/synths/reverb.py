@@ -15,7 +15,7 @@ from zoo.synths.fourier import from_spectrum, to_spectrum
 if TYPE_CHECKING:
     from zoo_player import Program, Register
 
-_FEW = 4
+_FEW = 8
 """Blocks up to which plain sums are faster than a grouped convolution."""
 
 
