@@ -32,6 +32,8 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     Returns:
         `[..., outputs]`.
     """
+    if torch.compiler.is_exporting() or torch.jit.is_tracing():  # a graph is for whatever runs it
+        return F.linear(x, weight, bias)
     outputs, inputs = weight.shape
     rows = x.numel() // max(1, inputs)
     if x.device.type != "cpu" or x.dtype != torch.float32 or rows < _SMALLEST or not _has_onednn():

@@ -7,6 +7,7 @@ and nothing here branches on a value, so that graphs can be recorded.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -28,7 +29,7 @@ def clean_f0(f0_hz: Tensor) -> Tensor:
     Args:
         f0_hz: In Hz, any shape.
     """
-    return torch.where(torch.isfinite(f0_hz) & (f0_hz > 0.0), f0_hz, 0.0)
+    return torch.where((f0_hz > 0.0) & (f0_hz < math.inf), f0_hz, 0.0)
 
 
 def clean_loudness(loudness_db: Tensor) -> Tensor:
