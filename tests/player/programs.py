@@ -1,4 +1,4 @@
-"""Models written as instrument files. Components will describe themselves; until then the tests do it for ours."""
+"""Models written as instrument files, curves to play them with, and how far that is from the model."""
 
 import functools
 
@@ -6,11 +6,8 @@ import numpy as np
 import torch
 import zoo_player
 from zoo_player.program import Program, checksum_of
-from zoo_wavetable.tables import table_harmonics
 
 import zoo
-from zoo.decoders import s4
-from zoo.decoders.state_space import LowRankRecurrence
 
 SMALL = {
     "gru": ("gru-S", {"hidden_size": 4, "harmonics": 5, "noise_bands": 9, "reverb_length": 100}),
@@ -28,115 +25,13 @@ SMALL = {
 }
 
 
-def mlp(p, x, layers):
-    for linear, norm, _ in zip(layers[::3], layers[1::3], layers[2::3], strict=True):
-        x = p.layer_norm(p.linear(x, linear.weight, linear.bias), norm, "leaky_relu")
-    return x
-
-
-def convolutions(p, x, blocks):
-    for block in blocks:
-        y = p.convolution(x, block.first.weight(), block.first.bias, dilation=block.first.dilation, activation="relu")
-        last = "identity" if block.last else "relu"
-        y = p.convolution(y, block.second.weight(), block.second.bias, dilation=block.second.dilation, activation=last)
-        if block.residual is not None:
-            y = p.add(y, p.linear(x, block.residual.weight[..., 0], block.residual.bias))
-        x = y
-    return x
-
-
-def s4_tables(kernel):
-    poles, low_rank, drive = kernel._scaled()
-    step = s4._one_step(s4._real_matrix(poles, low_rank))
-    truncation = torch.eye(step.shape[-1], dtype=step.dtype) - torch.linalg.matrix_power(step, kernel.frames)
-    read = s4._real_row(kernel.C.to(torch.complex128))
-    read = torch.linalg.solve(truncation, read[:, None], left=False)[:, 0]
-    r = LowRankRecurrence(poles, low_rank, drive, s4._complex_row(read))
-    return [r._ahead, r._inverse, r.P, r.B, r._correction, r.C]
-
-
-def state_spaces(p, x, blocks, tables):
-    for block in blocks:
-        y = p.state_space(x, tables(block.kernel))
-        y = p.activate(p.skip(y, x, block.skip), "gelu")
-        y = p.gated(p.linear(y, block.mix.weight, block.mix.bias))
-        x = p.layer_norm(p.add(x, y), block.norm)
-    return x
-
-
-def s4d_tables(kernel):
-    recurrence = kernel.recurrence()
-    return [recurrence.A, recurrence.B, recurrence.C]
-
-
-def controls(p, decoder):
-    f0, loudness = p.input("f0_hz", "f0_midi"), p.input("loudness_db", "loudness")
-    kind = type(decoder).__name__
-    if kind == "DDX7Decoder":
-        y = convolutions(p, p.concatenate(f0, loudness), decoder.blocks)
-        sizes = decoder.control_sizes
-        return dict(zip(sizes, p.split(y, list(sizes.values())), strict=True))
-    x = p.concatenate(mlp(p, f0, decoder.encoder.f0), mlp(p, loudness, decoder.encoder.loudness))
-    if kind == "GRUDecoder":
-        hidden = p.gru(x, decoder.gru)
-    elif kind == "TCNDecoder":
-        hidden = convolutions(p, x, decoder.blocks)
-    else:
-        hidden = state_spaces(p, x, decoder.blocks, s4_tables if kind == "S4Decoder" else s4d_tables)
-    x = mlp(p, p.concatenate(hidden, f0, loudness), decoder.head.mlp)
-    return {name: p.linear(x, part.weight, part.bias) for name, part in decoder.head.controls.items()}
-
-
-def tone_of(p, synth, phases, f0, control):
-    kind = type(synth).__name__
-    if "HarmonicNoise" in kind:
-        floor = 1e-4 if getattr(synth, "leaves_trace", False) else 0.0
-        shares = p.distribution(control["harmonic_distribution"], f0, ceiling=synth.ceiling, floor=floor)
-        return p.harmonics(p.delay(shares), p.delay(p.activate(control["amplitude"], "scale")))
-    if kind == "DDX7":
-        after = p.activate(control["ol"], "sigmoid", times=synth.max_ol)
-        levels = p.delay(after, 2, repeat=True), p.delay(after, 1, repeat=True), after
-        graph = synth.graph
-        return p.frequency_modulation(
-            levels,
-            modulators=graph.modulators,
-            carriers=graph.carriers,
-            phases=graph.phases,
-            multiples=graph.multiples,
-            order=graph.order,
-            times=1 / synth.max_ol,
-        )
-    weights, amplitude = p.softmax(control["table_weights"]), p.activate(control["amplitude"], "scale")
-    harmonics = table_harmonics(synth.tables.float())
-    mute = synth.unvoiced == "mute"
-    return p.wavetable(p.delay(weights), p.delay(amplitude), phases, harmonics, ceiling=synth.ceiling, mute=mute)
-
-
-def sound(p, synth, control):
-    f0 = p.input("f0_hz", "f0_hz")
-    mute = synth.unvoiced == "mute"
-    phases = p.pitch(f0, mute=mute, multiples=synth.frequency_ratios)
-    audio = tone_of(p, synth, phases, f0, control)
-    if mute:
-        audio = p.multiply(audio, phases.gate)
-    audio = p.delay(audio, synth.latency - 1)
-    if synth.noise_part is not None:
-        add = -3.0 if type(synth).__name__ == "DDX7" else 0.0
-        magnitudes, late = p.activate(control["noise_bands"], "scale", add=add), synth.noise_part.latency
-        noise = p.noise(magnitudes, frames_late=late) if late else p.cropped_noise(magnitudes)
-        audio = p.add(audio, p.delay(noise, synth.latency - late))
-    audio = p.silence(audio, synth.latency)
-    return audio if synth.reverb is None else p.reverb(audio, synth.reverb.impulse())
-
-
 @torch.no_grad()
 def file_of(model, *, weights="float32"):
     """The instrument file of a model."""
     p = Program(sample_rate=model.sample_rate, hop=model.hop, weights=weights)
-    held = {name: p.hold(control) for name, control in controls(p, model.decoder).items()}
-    output = sound(p, model.synth, held)
+    held = {name: p.hold(control) for name, control in model.decoder.describe(p).items()}
     about = {"name": model.name, "range": {"f0_hz": [196.0, 1760.0]}}
-    return p.to_bytes(output, latency_frames=model.synth.latency, about=about)
+    return p.to_bytes(model.synth.describe(p, held), latency_frames=model.synth.latency, about=about)
 
 
 @functools.cache
