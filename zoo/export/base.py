@@ -198,9 +198,9 @@ def create(name: str, options: dict[str, Any]) -> Exporter:
     return kind(**options)
 
 
-def phrases(model: Model) -> tuple[Curve, Curve]:
+def phrases(model: Model, *, seconds: float = _SECONDS) -> tuple[Curve, Curve]:
     """Curves `[frames]` on which a file is tried: a glide with vibrato, rests, silence, and frames beyond all bounds."""
-    frames = round(_SECONDS * model.sample_rate / model.hop)
+    frames = round(seconds * model.sample_rate / model.hop)
     t = np.arange(frames) * model.hop / model.sample_rate
     rng = np.random.default_rng(0)
     f0_hz = 330 * 2 ** (1.5 * np.sin(2 * np.pi * 0.2 * t) + 0.02 * np.sin(2 * np.pi * 5.5 * t))
@@ -214,9 +214,9 @@ def phrases(model: Model) -> tuple[Curve, Curve]:
 
 
 @torch.no_grad()
-def difference(model: Model, runtime: Runtime) -> Difference:
+def difference(model: Model, runtime: Runtime, *, seconds: float = _SECONDS) -> Difference:
     """How far what a runtime plays is from what the model renders, over `phrases` and to their very end."""
-    f0_hz, loudness_db = phrases(model)
+    f0_hz, loudness_db = phrases(model, seconds=seconds)
     noise = np.random.default_rng(1).random(len(f0_hz) * model.hop, np.float32) * 2 - 1
     given = (torch.from_numpy(values)[None] for values in (f0_hz, loudness_db, noise))
     expected = model(*given).audio[0].double().numpy()
