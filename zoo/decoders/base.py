@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from zoo_kernels import exporting
 
 from zoo.errors import listing
 
@@ -67,7 +68,13 @@ class Decoder(nn.Module, ABC):
             self.train(training)
 
     @abstractmethod
-    def forward(self, f0_scaled: Tensor, loudness_scaled: Tensor, *args: Any, **inputs: Any) -> Decoded:
+    def forward(
+        self,
+        f0_scaled: Tensor,
+        loudness_scaled: Tensor,
+        *args: Any,  # noqa: ANN401 - so that a child's signature is free after the first two
+        **inputs: Any,  # noqa: ANN401 - as above
+    ) -> Decoded:
         """Turn features into controls.
 
         Args:
@@ -161,7 +168,7 @@ class Decoder(nn.Module, ABC):
         if set(inputs) != set(self.inputs):
             raise ValueError(f"{type(self).__name__} is driven by {listing(self.inputs)}; found {listing(inputs)}.")
         values = tuple(inputs[name] for name in self.inputs)
-        if not torch.jit.is_tracing():  # which would take shapes for data
+        if not exporting():  # a tracer takes shapes for data
             batch = next((len(tensor) for tensor in state.values()), len(values[0]))
             shape = values[0].shape
             fits = len(shape) == 2 and shape[0] == batch and shape[1] > 0

@@ -56,7 +56,7 @@ class GRUDecoder(Decoder):
     def stream_state(self, batch: int) -> dict[str, Tensor]:
         """Zeros `[batch, hidden_size]`, as `forward` begins with; see `Decoder.stream_state`."""
         check_batch(batch)
-        return {"hidden": self.gru.weight_hh_l0.new_zeros(batch, self.gru.hidden_size)}
+        return {"hidden": next(self.parameters()).new_zeros(batch, self.gru.hidden_size)}
 
     def stream(
         self,

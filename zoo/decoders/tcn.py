@@ -186,7 +186,7 @@ class ResidualStack(nn.Sequential):
         return [block for block in self if isinstance(block, ResidualBlock)]
 
     def _convolutions(self) -> dict[str, CausalConv1d]:
-        found = {}
+        found: dict[str, CausalConv1d] = {}
         for i, block in enumerate(self._blocks()):
             found |= {f"block{i}_first": block.first, f"block{i}_second": block.second}
         return found
