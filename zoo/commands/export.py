@@ -18,8 +18,8 @@ def main(arguments: list[str]) -> int:
     """Run the command and give its exit code."""
     parser = cli.parser(
         "zoo export",
-        "Write a model as a file for another runtime. The file is played there and compared with the model before it is "
-        f"kept; what was measured lies beside it. Exporters: {', '.join(registry.exporters)}.",
+        "Write a model as a file for another runtime. The file is played there and compared with the model before it "
+        f"is kept; what was measured lies beside it. Exporters: {', '.join(registry.exporters)}.",
         [
             "zoo export gru-S-violin player gru-S-violin.zoo",
             "zoo export runs/flute player flute.zoo --option weights=int8",

@@ -2,8 +2,8 @@
 
 Requirements:
 
-- no file is left that plays something else than the model: each is played in the runtime that it is made for, on phrases
-  with voiced, unvoiced, silent and extreme frames, with the same noise;
+- no file is left that plays something else than the model: each is played in the runtime that it is made for, on
+  phrases with voiced, unvoiced, silent and extreme frames, with the same noise;
 - what was measured lies beside the file, as JSON (`REPORT`): whoever gets the file knows how exact and how fast it is.
 """
 
@@ -39,6 +39,7 @@ BLOCKS = (1, 8)
 """Frames per block, of which the time is measured."""
 
 _SECONDS = 6
+_PHRASE = 1.5  # seconds
 _TIMED_BLOCKS = 200
 
 Curve = NDArray[np.float32]
@@ -77,7 +78,7 @@ class Exporter(ABC):
 
     @property
     def least_signal_db(self) -> float:
-        """Energy of the model's audio over that of the difference, at least, in dB."""
+        """Energy of the model's audio over that of the difference, in each phrase at least, in dB."""
         return -math.inf
 
     @abstractmethod
@@ -107,7 +108,7 @@ class Difference:
 
     Attributes:
         largest: In any sample.
-        signal_db: Energy of the model's audio over that of the difference, in dB.
+        signal_db: Energy of the model's audio over that of the difference, in dB; of the phrase where it is smallest.
     """
 
     largest: float
@@ -161,8 +162,8 @@ def export(
         if not (found.largest <= made.largest_difference and found.signal_db >= made.least_signal_db):
             raise ExportError(
                 f"Nothing was written: the file that {exporter!r} made of {model.name} plays something else than the "
-                f"model. The largest difference is {found.largest:.2g} (at most {made.largest_difference:g}), the model's "
-                f"audio is {found.signal_db:.1f} dB above it (at least {made.least_signal_db:g}). "
+                f"model. The largest difference is {found.largest:.2g} (at most {made.largest_difference:g}), the "
+                f"model's audio is {found.signal_db:.1f} dB above it (at least {made.least_signal_db:g}). "
                 + (f"Try without {listing(options)}." if options else "Please report it, with the model.")
             )
         data = temporary.read_bytes()
@@ -199,14 +200,17 @@ def create(name: str, options: dict[str, Any]) -> Exporter:
 
 
 def phrases(model: Model, *, seconds: float = _SECONDS) -> tuple[Curve, Curve]:
-    """Curves `[frames]` on which a file is tried: a glide with vibrato, rests, silence, and frames beyond all bounds."""
+    """Curves `[frames]` on which a file is tried: glides with vibrato, rests, silence, and frames beyond all bounds.
+
+    A phrase takes 1.5 s; each ends in a rest.
+    """
     frames = round(seconds * model.sample_rate / model.hop)
     t = np.arange(frames) * model.hop / model.sample_rate
     rng = np.random.default_rng(0)
     f0_hz = 330 * 2 ** (1.5 * np.sin(2 * np.pi * 0.2 * t) + 0.02 * np.sin(2 * np.pi * 5.5 * t))
     loudness_db = -30 + 15 * np.sin(2 * np.pi * 0.5 * t) + rng.normal(size=frames)
-    f0_hz[t % 1.5 > 1.3] = 0
-    loudness_db[t % 1.5 > 1.35] = -80
+    f0_hz[t % _PHRASE > 1.3] = 0
+    loudness_db[t % _PHRASE > 1.35] = -80
     for place, (pitch, level) in enumerate(((4000, 0), (30, -20), (30000, -20), (440, 20), (math.nan, math.nan)), 1):
         extreme = slice(frames * place // 6, frames * place // 6 + 9)
         f0_hz[extreme], loudness_db[extreme] = pitch, level
@@ -229,10 +233,11 @@ def difference(model: Model, runtime: Runtime, *, seconds: float = _SECONDS) -> 
     audio = np.concatenate([*played, runtime.finish()])[runtime.latency :].astype(np.float64)
     if audio.shape != expected.shape or not np.isfinite(audio).all():
         return Difference(math.inf, -math.inf)
-    wrong, energy = audio - expected, float(np.square(expected).sum())
-    lost = float(np.square(wrong).sum())
-    ratio = math.inf if lost == 0 else -math.inf if energy == 0 else 10 * math.log10(energy / lost)
-    return Difference(float(np.abs(wrong).max(initial=0)), ratio)
+    wrong, begins = audio - expected, np.arange(0, len(audio), round(_PHRASE * model.sample_rate))
+    energy, lost = (np.add.reduceat(np.square(values), begins) for values in (expected, wrong))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratios = np.where(lost == 0, math.inf, 10 * np.log10(energy / lost))
+    return Difference(float(np.abs(wrong).max(initial=0)), float(ratios.min()))
 
 
 def block_time(runtime: Runtime, model: Model, frames: int) -> float:

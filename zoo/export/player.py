@@ -14,7 +14,7 @@ from zoo.models.model import Model
 from zoo.streaming.instrument import instrument_file
 
 # of the weights' type: energy of the model's audio over that of the difference, at least
-_LEAST_DB = {"float32": -math.inf, "float16": 30.0, "int8": 10.0}
+_LEAST_DB = {"float32": -math.inf, "float16": 40.0, "int8": 20.0}
 
 
 class PlayerExporter(Exporter):
