@@ -23,7 +23,7 @@ def test_paced_blocks_begin_when_they_are_due(model):
     import time
 
     began = time.perf_counter()
-    measure_playing(model, engines=("player",), blocks=40, frames=4, paced=True)
+    measure_playing(model, engines=("player",), blocks=40, frames=4, paced=(True,))
     assert time.perf_counter() - began > 49 * 0.016
 
 

@@ -61,7 +61,7 @@ class _Performance:
     engine: str
     process: Callable[[Curve, Curve], object]
     memory_bytes: int = 0
-    seconds: list[float] = field(default_factory=list)
+    seconds: dict[bool, list[float]] = field(default_factory=lambda: {False: [], True: []})
 
 
 def measure_playing(
@@ -72,7 +72,7 @@ def measure_playing(
     weights: Sequence[str] = ("float32",),
     voices: int = 1,
     frames: int = 1,
-    paced: bool = False,
+    paced: Sequence[bool] = (False,),
     blocks: int = 200,
 ) -> list[Timing]:
     """Time blocks, the engines taking turns.
@@ -84,7 +84,8 @@ def measure_playing(
         weights: What the player library's files hold; one performance each.
         voices: At once.
         frames: In a block.
-        paced: Begin each block when it is due: what it needs has left the caches by then.
+        paced: Whether each block begins when it is due (what it needs has left the caches by then), or at once; both
+            are measured where both are given.
         blocks: To take the median of.
 
     Raises:
@@ -109,10 +110,11 @@ def measure_playing(
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        for begin in range(-_WARM_UP, blocks, _STRETCH):
-            for performance in performances:
-                count = min(_STRETCH, blocks - begin)
-                performance.seconds += _clocked(performance, f0_hz, loudness_db, count, duration if paced else 0.0)
+        for waits in paced:
+            for begin in range(-_WARM_UP, blocks, _STRETCH):
+                for performance in performances:
+                    count, interval = min(_STRETCH, blocks - begin), duration if waits else 0.0
+                    performance.seconds[waits] += _clocked(performance, f0_hz, loudness_db, count, interval)
     finally:
         torch.set_num_threads(threads)
     return [
@@ -121,11 +123,12 @@ def measure_playing(
             performance.engine,
             voices,
             frames,
-            paced,
-            *np.quantile(performance.seconds[_WARM_UP:], (0.5, 0.99)).tolist(),
+            waits,
+            *np.quantile(performance.seconds[waits][_WARM_UP:], (0.5, 0.99)).tolist(),
             duration,
             performance.memory_bytes,
         )
+        for waits in paced
         for performance in performances
     ]
 
