@@ -1,99 +1,81 @@
-"""How long models take for a block when `zoo.Player` plays them in real time, and that they then play the same.
+"""What playing block by block costs, and how exact it is: the player library, with ONNX Runtime and torch beside it.
 
     python benchmarks/playing.py
-    python benchmarks/playing.py gru-S tcn-S --voices 1 4 16
+    python benchmarks/playing.py gru-S-violin tcn-S-violin --no-differences --out /tmp/playing.md
 
-Blocks are of one frame, the smallest there are, and of eight, 512 samples. Models take turns, a stretch of frames each,
-so that a busy machine disturbs all of them. The 99th percentile is what a deadline asks for. The error is the largest
-difference from the model's rendering of the whole, latency taken off.
+Blocks are of one frame, the smallest there are, and of eight. Engines take turns, a stretch of blocks each, so that a
+busy machine disturbs all of them. A block begins at once after the one before, or when it is due, as in an audio
+callback: by then its weights may have left the caches. ONNX Runtime needs `pip install onnxruntime onnxscript`, and a
+minute for each graph, so it plays the models of `--onnx` alone.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
+import os
 import shlex
 import textwrap
-import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
+import zoo_player
 from zoo_kernels.bench.tables import machine
 
 import zoo
 from zoo import registry
+from zoo.export.base import difference
+from zoo.models.model import Model
 from zoo.storage import markdown_table
 from zoo.storage.files import write_atomically
+from zoo.streaming.instrument import instrument_file
+from zoo.training.playing import Timing, measure_playing, playing_table, usable_engines
 
-STRETCH = 48
-"""Frames that are played before it is the next model's turn."""
-
-BLOCKS = (1, 8)
-"""Frames in a block."""
-
-
-@dataclass
-class Performance:
-    """A model in play.
-
-    Attributes:
-        player: Of so many voices.
-        block: Frames it plays at once.
-        f0_hz: `[voices, frames]`, what it plays.
-        loudness_db: The same shape.
-        noise: `[voices, frames * hop]`.
-        setup: Seconds that making the player took.
-        seconds: Of each block.
-        blocks: What came out.
-    """
-
-    player: zoo.Player
-    block: int
-    f0_hz: torch.Tensor
-    loudness_db: torch.Tensor
-    noise: torch.Tensor
-    setup: float
-    seconds: list[float] = field(default_factory=list)
-    blocks: list[torch.Tensor] = field(default_factory=list)
-
-    def go_on(self) -> None:
-        """Play a stretch, clock each block."""
-        hop, begin = self.player.model.hop, len(self.seconds) * self.block
-        for frame in range(begin, min(begin + STRETCH, self.f0_hz.shape[1]), self.block):
-            now = slice(frame, frame + self.block)
-            noise = self.noise[:, now.start * hop : now.stop * hop]
-            began = time.perf_counter()
-            made = self.player.process(self.f0_hz[:, now], self.loudness_db[:, now], noise)
-            self.seconds.append(time.perf_counter() - began)
-            self.blocks.append(made)
-
-    def timing(self) -> tuple[str, str, str]:
-        """Median and 99th percentile in ms, and the median as a share of the block's duration."""
-        times = 1e3 * torch.tensor(self.seconds, dtype=torch.float64)
-        median, late = times.median().item(), times.quantile(0.99).item()
-        model = self.player.model
-        return f"{median:.2f}", f"{late:.2f}", f"{median * model.sample_rate / (10 * self.block * model.hop):.0f} %"
-
-    def error(self) -> float:
-        """The largest difference from the whole."""
-        rest = self.player.finish()
-        played = torch.cat([*self.blocks, rest.view(self.player.voices, -1)], 1)[:, self.player.latency :]
-        with torch.no_grad():
-            whole = self.player.model(self.f0_hz, self.loudness_db, self.noise).audio
-        return float((played - whole).abs().max())
+MODELS = (
+    *("gru-S-violin", "tcn-S-violin", "s4-S-violin", "gru-wavetable-S", "ddx7-flute"),
+    *("gru-M", "tcn-M", "s4-M", "gru-L", "tcn-L", "s4-L"),
+)
+LONG = ("gru-S-violin", "s4-S-violin", "ddx7-flute", "s4d-S")
+WEIGHTS = ("float32", "float16", "int8")
 
 
-def ready(name: str, voices: int, block: int, frames: int) -> Performance:
-    """A model before its first block; a glide, with pauses."""
-    model = zoo.create(name).eval()
-    began = time.perf_counter()
-    player = zoo.Player(model, voices=voices)
-    setup = time.perf_counter() - began
-    f0_hz = 220 * 2 ** torch.linspace(0, 2, frames).repeat(voices, 1)
-    f0_hz[:, torch.arange(frames) % 250 > 230] = 0  # pauses
-    loudness_db = -40 + 30 * torch.rand(voices, frames)
-    return Performance(player, block, f0_hz, loudness_db, torch.rand(voices, frames * model.hop) * 2 - 1, setup)
+def found(name: str) -> Model:
+    """A trained model of that name, or the architecture untrained."""
+    torch.manual_seed(0)
+    return zoo.load(name) if name in zoo.list_models(pretrained=True) else zoo.create(name).eval()
+
+
+def speed(names: Sequence[str], onnx: Sequence[str]) -> list[Timing]:
+    """One voice, blocks of 1 and of 8 frames."""
+    made = []
+    for name in names:
+        engines = [engine for engine in usable_engines() if engine != "onnxruntime" or name in onnx]
+        large = name.split("-")[1] == "L"
+        for frames in (1, 8):
+            weights = WEIGHTS if large else ("float32",)
+            made += measure_playing(
+                found(name), name=name, engines=engines, weights=weights, frames=frames, paced=(False, True)
+            )
+        print(name, flush=True)
+    return made
+
+
+def differences(names: Sequence[str], *, seconds: float) -> list[tuple[str, ...]]:
+    """How far the player library's audio is from the model's."""
+    rows: list[tuple[str, ...]] = [
+        ("model", "file, kB", "largest difference", "float16: kB", "dB", "int8: kB", "dB"),
+    ]
+    for name in names:
+        model, cells = found(name), []
+        for kind in WEIGHTS:
+            data = instrument_file(model, weights=kind)
+            far = difference(model, zoo_player.Instrument(data), seconds=seconds)
+            told = f"{far.largest:.1e}" if kind == "float32" else f"{far.signal_db:.0f}"
+            cells += [f"{len(data) / 1e3:.0f}", told]
+        rows.append((name, *cells))
+        print(*rows[-1], flush=True)
+    return rows
 
 
 def _paragraph(text: str) -> str:
@@ -101,43 +83,65 @@ def _paragraph(text: str) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Print a table and write the page."""
-    parser = argparse.ArgumentParser(description="Time models in real time, block by block.")
-    parser.add_argument("models", nargs="*", default=registry.models.names(), help="architectures (default: all)")
-    parser.add_argument("--voices", type=int, nargs="+", default=[1, 8], help="at the same time (default 1 8)")
-    parser.add_argument("--frames", type=int, default=960, help="to play, a multiple of 8 (default 960)")
+    """Measure, and write the page."""
+    parser = argparse.ArgumentParser(description="Time models in real time, and compare them with what they render.")
+    parser.add_argument("models", nargs="*", default=MODELS, help="to be timed")
+    parser.add_argument("--onnx", nargs="*", default=["gru-S-violin"], help="to be timed with ONNX Runtime, too")
+    parser.add_argument("--voices", type=int, nargs="*", default=[1, 2, 4, 8, 16, 32, 64], help="of the first model")
+    parser.add_argument("--no-differences", action="store_true", help="leave the comparisons out")
+    parser.add_argument("--seconds", type=float, default=30.0, help="of the phrases that are compared (default 30)")
     parser.add_argument("--out", type=Path, default=Path("docs/results/playing.md"), help="the page to write")
     options = parser.parse_args(argv)
     torch.set_num_threads(1)
-    torch.manual_seed(0)
-
-    head = ["model", "voices", "set-up, ms"]
-    for block in BLOCKS:
-        head += [f"block of {block}, ms", "99 % under", "of its time"]
-    pairs = [(name, voices) for name in options.models for voices in options.voices]
-    found = {(name, voices): [ready(name, voices, block, options.frames) for block in BLOCKS] for name, voices in pairs}
-    for _ in range(-(-options.frames // STRETCH)):
-        for performances in found.values():
-            for performance in performances:
-                performance.go_on()
-    lines: list[Sequence[str]] = [(*head, "error")]
-    for (name, voices), performances in found.items():
-        timings = [cell for performance in performances for cell in performance.timing()]
-        error = max(performance.error() for performance in performances)
-        lines.append((name, f"{voices}", f"{1e3 * performances[0].setup:.1f}", *timings, f"{error:.0e}"))
-    text = markdown_table(lines)
-    chosen = [] if options.models == registry.models.names() else options.models
-    command = shlex.join(["python", "benchmarks/playing.py", *chosen])
-    lead = "This page has the time that `zoo.Player` needs for a block, and what part of the block's duration that is."
-    about = f"""
-        `{command}` played {options.frames:,} frames with `zoo.Player` on one thread, in blocks of 1 frame (64
-        samples, 4 ms) and of 8. Models took turns. Times are medians and 99th percentiles; the latter matter for a
-        deadline. Set-up is the time to make the player, once per model. The error is the largest difference from the
-        rendering of the whole clip (untrained models).
-    """
-    parts = ["# Real time", lead, _paragraph(about), _paragraph(f"Machine: {machine()}."), text]
-    write_atomically(options.out, "\n\n".join(parts) + "\n")
-    print(f"{text}\n{options.out} is written.")
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else math.nan
+    timings = speed(options.models, options.onnx)
+    first = options.models[0]
+    chorus: list[Timing] = []
+    for voices in options.voices:
+        chorus += measure_playing(found(first), name=first, engines=("player",), voices=voices, paced=(False, True))
+    parts = [
+        "# Real time",
+        _paragraph(
+            """This page has the time that models need for a block when they are played in real time, and how far what
+            is played is from what the model renders as a whole. A block must be ready within its own duration: 4 ms for
+            one frame, 32 ms for eight."""
+        ),
+        _paragraph(f"`{shlex.join(['python', 'benchmarks/playing.py', *(argv or [])])}` on {machine()}."),
+        _paragraph(
+            f"The load was {load:.1f} before the run: other programs took all cores, and the times are longer than on "
+            "an idle machine. Compare engines with each other, which took turns."
+            if load > 1
+            else ""
+        ),
+        "## One voice",
+        _paragraph(
+            """`player` is `zoo_player.Instrument` through Python, `torch` is `zoo.Player(model, backend="torch")`, and
+            `onnxruntime` plays the graph that torch exports of the streaming form, all on one thread. Blocks begin `at
+            once` after the one before, or `when due`, as in an audio callback: weights of a large model have then left
+            the caches. Memory is the player's own, beside its file."""
+        ),
+        markdown_table(playing_table(timings)),
+        "## Many voices",
+        markdown_table(playing_table(chorus)),
+    ]
+    if not options.no_differences:
+        names = [*zoo.list_models(pretrained=True), *registry.models.names()]
+        parts += [
+            "## Differences",
+            _paragraph(
+                f"""The largest difference from the model's audio, given the same noise, over {options.seconds:g} s of
+                phrases with unvoiced, silent and extreme frames, in blocks of 1 to 63 frames; and with rounded weights
+                the energy of the model's audio over that of the difference, of the phrase where it is smallest. Models
+                without an instrument's name are untrained. Matrices of fewer than 4,096 numbers, and the constants of
+                recurrences, stay float32: those of the smallest models all do. The trained models were stored as
+                float16 already where both files play the same."""
+            ),
+            markdown_table(differences(names, seconds=options.seconds)),
+            "After ten minutes:",
+            markdown_table([row[:3] for row in differences(LONG, seconds=600)]),
+        ]
+    write_atomically(options.out, "\n\n".join(part for part in parts if part) + "\n")
+    print(f"{options.out} is written.")
     return 0
 
 

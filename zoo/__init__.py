@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from zoo import losses as losses
     from zoo import metrics as metrics
     from zoo import testing as testing
+    from zoo.export.base import export as export
     from zoo.listing import info as info
     from zoo.listing import list_models as list_models
     from zoo.models.model import Model as Model
@@ -49,7 +50,7 @@ _HOME = {
     "push": "zoo.resolve",
     "save": "zoo.storage.checkpoint",
 }
-_SUBPACKAGES = ("errors", "features", "losses", "metrics", "register", "resolve", "testing")
+_SUBPACKAGES = ("errors", "export", "features", "losses", "metrics", "register", "resolve", "testing")
 
 __all__ = [
     "Model",
@@ -57,6 +58,7 @@ __all__ = [
     "Rendering",
     "create",
     "errors",
+    "export",
     "features",
     "fetch",
     "import_thesis",

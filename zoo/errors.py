@@ -68,6 +68,12 @@ class WorkerLostError(ZooError, RuntimeError):
     exit_code: ClassVar[int] = 1
 
 
+class ExportError(ZooError, RuntimeError):
+    """A model cannot be written in another form, or what was written does not play what the model plays."""
+
+    exit_code: ClassVar[int] = 1
+
+
 class TrainingError(ZooError, RuntimeError):
     """A training went wrong by itself: a loss became NaN, for one."""
 

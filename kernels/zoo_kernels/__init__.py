@@ -1,6 +1,7 @@
 """The hot loops of small neural audio synthesizers, each with a float64 reference and several backends."""
 
 from zoo_kernels._backends import automatic_backend, backends
+from zoo_kernels._exporting import exporting
 from zoo_kernels.cauchy import cauchy
 from zoo_kernels.convolution import causal_convolution
 from zoo_kernels.fft import fast_fft_size
@@ -17,6 +18,7 @@ __all__ = [
     "backends",
     "cauchy",
     "causal_convolution",
+    "exporting",
     "fast_fft_size",
     "frequency_modulation",
     "gated_recurrence",

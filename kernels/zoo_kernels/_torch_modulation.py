@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 if TYPE_CHECKING:
     from zoo_kernels.modulation import OperatorGraph
@@ -42,7 +41,8 @@ def _interpolated(levels: Tensor, hop: int) -> Tensor:
     from zoo_kernels.modulation import interpolation
 
     by_operator = levels.permute(2, 0, 1)
-    around = F.pad(by_operator, (1, 1), mode="replicate").unfold(-1, 3, 1)  # before, now, after
+    padded = torch.cat([by_operator[..., :1], by_operator, by_operator[..., -1:]], -1)
+    around = torch.stack([padded[..., :-2], padded[..., 1:-1], padded[..., 2:]], -1)
     return (around @ interpolation(hop, like=levels)).flatten(-2)
 
 

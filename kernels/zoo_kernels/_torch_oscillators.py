@@ -7,6 +7,7 @@ device.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -72,6 +73,20 @@ def forward(phase: Tensor, amplitudes: Tensor, active: Tensor | None) -> Tensor:
 
     _over_frames(block, phase.shape[0], phase.shape[1], on_cpu)
     return out
+
+
+def recorded(phase: Tensor, amplitudes: Tensor, hop: int, active: Tensor | None) -> Tensor:
+    """The sum in plain operations, for exported graphs: `harmonic_oscillators` without checks or gradients.
+
+    It holds `[batch, frames, hop, harmonics]`: Clenshaw's recurrence would be some hundred operations, one after the
+    other.
+    """
+    numbers = torch.arange(1, amplitudes.shape[-1] + 1, dtype=torch.float64, device=phase.device)
+    turns = phase.double().unflatten(1, (-1, hop))[..., None] * (numbers / (2 * math.pi))
+    turns = (turns - torch.round(turns)).to(amplitudes.dtype)  # wrapped before it loses digits
+    if active is not None:
+        amplitudes = amplitudes * (numbers <= active[..., None])
+    return (torch.sin(turns * (2 * math.pi)) @ amplitudes[..., None]).flatten(1)
 
 
 def backward(

@@ -13,6 +13,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from zoo_kernels._backends import choose
+from zoo_kernels._exporting import exporting
+from zoo_kernels._torch_modulation import forward as torch_modulation
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,8 @@ def frequency_modulation(
 
     Operator i gives `y_i = levels_i sin(multiples_i phases[phases_i] + 2 pi (sum of the y_j that modulate it))`.
     Levels are interpolated linearly between the frames' centres. Nothing of `[batch, samples, operators]` is kept for
-    the gradient: it computes the sines anew, which costs less than the memory would.
+    the gradient: it computes the sines anew, which costs less than the memory would. In a graph that is exported it is
+    a few plain torch operations.
 
     Example:
         >>> pair = OperatorGraph(modulators=((1,), ()), carriers=(0,), phases=(0, 0), multiples=(1, 1))
@@ -101,6 +104,8 @@ def frequency_modulation(
 
     Source: Chowning, "The Synthesis of Complex Audio Spectra by Means of Frequency Modulation", JAES 21 (1973).
     """
+    if exporting():
+        return torch_modulation(phases, levels, graph, hop)
     _check(phases, levels, graph, hop)
     if levels.dtype == torch.float64:  # the compiled loop is float32
         if backend == "numba":

@@ -12,6 +12,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from zoo_kernels._backends import choose
+from zoo_kernels._exporting import exporting
+from zoo_kernels._torch_oscillators import recorded
 
 
 def harmonic_oscillators(
@@ -20,7 +22,8 @@ def harmonic_oscillators(
     """Sum the harmonics of a fundamental: `sum over k = 1..K of amplitudes[k] * sin(k * phase)`.
 
     Exact, with gradients for both arguments, zero amplitudes included. Harmonics at the top of a frame whose
-    amplitude is exactly 0 cost nothing in the sum; `active` lets the gradient of the amplitudes stop there too.
+    amplitude is exactly 0 cost nothing in the sum; `active` lets the gradient of the amplitudes stop there too. In a
+    graph that is exported it is a few plain torch operations.
 
     Example:
         >>> phase = torch.zeros(2, 640)
@@ -48,6 +51,8 @@ def harmonic_oscillators(
 
     Source: Clenshaw, "A note on the summation of Chebyshev series", MTAC 9 (1955).
     """
+    if exporting():
+        return recorded(phase, amplitudes, hop, active)
     hop = _whole(hop)
     for name, value in {"phase": phase, "amplitudes": amplitudes, "active": active}.items():
         if not isinstance(value, Tensor) and (name != "active" or value is not None):

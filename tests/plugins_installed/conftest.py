@@ -15,7 +15,7 @@ def made_up_wheels(tmp_path_factory):
 def environment(tmp_path_factory, wheels):
     """One for all tests, with zoo from its wheels; each test leaves it as it was."""
     made = Environment(tmp_path_factory.mktemp("environment"))
-    made.install(wheels["ddsp_zoo"], wheels["ddsp_zoo_kernels"])
+    made.install(wheels["ddsp_zoo"], wheels["ddsp_zoo_kernels"], wheels["ddsp_zoo_player"])
     return made
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import csv
 import io
 import sys
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from zoo.checks.options import number_fault, output_file_fault, refuse, whole_fault
 from zoo.commands import cli
+from zoo.errors import ConfigError
 
 if TYPE_CHECKING:
     from zoo.models.model import Model
@@ -51,6 +53,7 @@ def main(arguments: list[str]) -> int:
             "zoo bench gru-S tcn-S s4-S",
             "zoo bench runs/violin --no-training",
             "zoo bench gru-S gru-L --csv models.csv --markdown models.md",
+            "zoo bench gru-S-violin --playing --voices 1 8 64",
         ],
     )
     parser.add_argument("models", nargs="+", metavar="MODEL", help="a name, a run's folder, a Hub id, an architecture")
@@ -59,6 +62,16 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--seconds", type=float, default=4.0, help="of a segment (default 4)")
     parser.add_argument("--steps", type=int, default=3, help="training steps to take the median of (default 3)")
     parser.add_argument("--threads", type=int, help="of a training step (default: torch's choice)")
+    parser.add_argument(
+        "--playing",
+        action="store_true",
+        help="measure nothing but playing block by block: by the player library, and by ONNX Runtime (where it is "
+        "installed) and torch beside it; medians and 99th percentiles for blocks of 1 and 8 frames, one after another "
+        "and when they are due",
+    )
+    parser.add_argument(
+        "--voices", type=int, nargs="+", default=[1], metavar="N", help="with --playing: at once (default 1)"
+    )
     parser.add_argument("--csv", metavar="FILE", help="also write all figures to FILE")
     parser.add_argument("--markdown", metavar="FILE", help="also write the table to FILE")
     options = parser.parse_args(arguments)
@@ -67,6 +80,7 @@ def main(arguments: list[str]) -> int:
             whole_fault("--batch-size", options.batch_size, least=1, most=2**20),
             number_fault("--seconds", options.seconds, over=0, most=3600),
             whole_fault("--steps", options.steps, least=1),
+            *(whole_fault("--voices", voices, least=1, most=65536) for voices in options.voices),
             None if options.threads is None else whole_fault("--threads", options.threads, least=1, most=4096),
             None if options.csv is None else output_file_fault(options.csv, "--csv"),
             None if options.markdown is None else output_file_fault(options.markdown, "--markdown"),
@@ -76,6 +90,11 @@ def main(arguments: list[str]) -> int:
 
     from zoo.training.bench import measure_cost
 
+    if options.playing:
+        rows = _playing(options)
+        cli.write_table(rows)
+        _write_markdown(rows, options.markdown)
+        return 0
     if options.threads:
         torch.set_num_threads(options.threads)
     found = []
@@ -98,12 +117,31 @@ def main(arguments: list[str]) -> int:
     cli.write_table(rows)
     if options.csv:
         _write_csv(found, Path(options.csv))
-    if options.markdown:
+    _write_markdown(rows, options.markdown)
+    return 0
+
+
+def _playing(options: argparse.Namespace) -> Sequence[Sequence[str]]:
+    from zoo.training.bench import BLOCKS
+    from zoo.training.playing import measure_playing, playing_table
+
+    if options.csv:
+        raise ConfigError("--csv has the figures of the whole measurement: with --playing, take --markdown.")
+    timings = []
+    for reference in options.models:
+        model, _ = _find(reference)
+        for voices in options.voices:
+            for frames in BLOCKS:
+                timings += measure_playing(model, name=reference, voices=voices, frames=frames, paced=(False, True))
+    return playing_table(timings)
+
+
+def _write_markdown(rows: Sequence[Sequence[str]], path: str | None) -> None:
+    if path:
         from zoo.storage import markdown_table
         from zoo.storage.files import write_atomically
 
-        write_atomically(options.markdown, f"{_where()}\n\n{markdown_table(rows)}\n")
-    return 0
+        write_atomically(path, f"{_where()}\n\n{markdown_table(rows)}\n")
 
 
 def _find(reference: str) -> tuple[Model, int | None]:

@@ -3,25 +3,21 @@
 `Decoder` is what a decoder is; the others are what zoo's own are made of.
 """
 
-from zoo.decoders.base import Decoded, Decoder, DecoderState, Frame, check_batch, split_frame
+from zoo.decoders.base import Decoded, Decoder, check_batch
 from zoo.decoders.blocks import ControlHead, FeatureEncoder, mlp
 from zoo.decoders.dropout import Dropout, ReLUDropout
-from zoo.decoders.tcn import CausalConv1d, ResidualBlock, ResidualStack, TCNState
+from zoo.decoders.tcn import CausalConv1d, ResidualBlock, ResidualStack
 
 __all__ = [
     "CausalConv1d",
     "ControlHead",
     "Decoded",
     "Decoder",
-    "DecoderState",
     "Dropout",
     "FeatureEncoder",
-    "Frame",
     "ReLUDropout",
     "ResidualBlock",
     "ResidualStack",
-    "TCNState",
     "check_batch",
     "mlp",
-    "split_frame",
 ]

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from zoo.decoders.base import Decoded
 from zoo.decoders.linear import FastLinear
+
+if TYPE_CHECKING:
+    from zoo_player import Program, Register
 
 
 def mlp(inputs: int, size: int, *, layers: int = 3) -> nn.Sequential:
@@ -17,6 +21,16 @@ def mlp(inputs: int, size: int, *, layers: int = 3) -> nn.Sequential:
     for layer in range(layers):
         stack += [FastLinear(inputs if layer == 0 else size, size), nn.LayerNorm(size), nn.LeakyReLU()]
     return nn.Sequential(*stack)
+
+
+def describe_mlp(program: Program, x: Register, layers: nn.Sequential) -> Register:
+    """What `mlp` makes, as the player's operations."""
+    for module in layers:
+        if isinstance(module, nn.Linear):
+            x = program.linear(x, module.weight, module.bias)
+        elif isinstance(module, nn.LayerNorm):
+            x = program.layer_norm(x, module, "leaky_relu")
+    return x
 
 
 class FeatureEncoder(nn.Module):
@@ -34,6 +48,10 @@ class FeatureEncoder(nn.Module):
     def forward(self, f0_scaled: Tensor, loudness_scaled: Tensor) -> Tensor:
         """`[batch, frames]` twice -> `[batch, frames, 2 * size]`."""
         return torch.cat([self.f0(f0_scaled[..., None]), self.loudness(loudness_scaled[..., None])], dim=-1)
+
+    def describe(self, program: Program, f0: Register, loudness: Register) -> Register:
+        """The same, as the player's operations."""
+        return program.concatenate(describe_mlp(program, f0, self.f0), describe_mlp(program, loudness, self.loudness))
 
 
 class ControlHead(nn.Module):
@@ -56,3 +74,8 @@ class ControlHead(nn.Module):
         joined = torch.cat([hidden, f0_scaled[..., None], loudness_scaled[..., None]], dim=-1)
         features = self.mlp(joined)
         return Decoded({name: head(features) for name, head in self.controls.items()}, hidden)
+
+    def describe(self, program: Program, hidden: Register, f0: Register, loudness: Register) -> dict[str, Register]:
+        """The same, as the player's operations."""
+        features = describe_mlp(program, program.concatenate(hidden, f0, loudness), self.mlp)
+        return {name: program.linear(features, head.weight, head.bias) for name, head in self.controls.items()}

@@ -3,25 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 from zoo_kernels import gated_recurrence
 
-from zoo.decoders.base import Decoded, Decoder, Frame, check_batch, split_frame
+from zoo.decoders.base import Decoded, Decoder, check_batch
 from zoo.decoders.blocks import ControlHead, FeatureEncoder
 from zoo.decoders.linear import linear
 
-
-class GRUState(NamedTuple):
-    """What a GRU decoder carries from frame to frame.
-
-    Attributes:
-        hidden: `[batch, hidden_size]`.
-    """
-
-    hidden: Tensor
+if TYPE_CHECKING:
+    from zoo_player import Program, Register
 
 
 class GRUDecoder(Decoder):
@@ -60,16 +53,26 @@ class GRUDecoder(Decoder):
             hidden, _ = self.gru(encoded)
         return self.head(hidden, f0_scaled, loudness_scaled)
 
-    @torch.no_grad()
-    def initial_state(self, batch: int) -> GRUState:
-        """Zeros, as `forward` begins with; see `Decoder.initial_state`."""
+    def stream_state(self, batch: int) -> dict[str, Tensor]:
+        """Zeros `[batch, hidden_size]`, as `forward` begins with; see `Decoder.stream_state`."""
         check_batch(batch)
-        return GRUState(next(self.parameters()).new_zeros(batch, self.gru.hidden_size))
+        return {"hidden": next(self.parameters()).new_zeros(batch, self.gru.hidden_size)}
 
-    @torch.no_grad()
-    def step(self, features_t: Frame, state: GRUState) -> tuple[Decoded, GRUState]:
-        """One frame; see `Decoder.step`."""
-        f0_scaled, loudness_scaled = split_frame(features_t, batch=len(state.hidden))
-        encoded = self.encoder(f0_scaled, loudness_scaled)
-        hidden = torch.gru_cell(encoded, state.hidden, *self.gru.all_weights[0])  # half of nn.GRU's time for a frame
-        return self.head(hidden, f0_scaled, loudness_scaled), GRUState(hidden)
+    def stream(
+        self,
+        inputs: Mapping[str, Tensor],
+        state: Mapping[str, Tensor],
+        constants: Mapping[str, Tensor] | None = None,
+    ) -> tuple[Decoded, dict[str, Tensor]]:
+        """See `Decoder.stream`."""
+        features, hidden, frames = self.features(inputs, state), state["hidden"], []
+        for frame in self.encoder(*features).unbind(1):
+            hidden = torch.gru_cell(frame, hidden, *self.gru.all_weights[0])  # half of nn.GRU's time for a frame
+            frames.append(hidden)
+        return self.head(torch.stack(frames, 1), *features), {"hidden": hidden}
+
+    def describe(self, program: Program) -> dict[str, Register]:
+        """See `Decoder.describe`."""
+        features = self.registers(program)
+        hidden = program.gru(self.encoder.describe(program, *features), self.gru)
+        return self.head.describe(program, hidden, *features)

@@ -13,19 +13,10 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from zoo_kernels import cauchy, vandermonde
+from zoo_kernels import cauchy
 
-from zoo.decoders.state_space import (
-    DiagonalRecurrence,
-    LowRankRecurrence,
-    Recurrence,
-    StateSpaceDecoder,
-    StateSpaceKernel,
-    log_uniform_steps,
-)
+from zoo.decoders.state_space import StateSpaceDecoder, StateSpaceKernel, decayed, decays, log_uniform_steps
 from zoo.storage.initialisation import skipping
-
-_LARGEST_ERROR = 1e-5  # of a diagonalised kernel, relative to the kernel's largest value
 
 
 class S4Kernel(StateSpaceKernel):
@@ -130,36 +121,49 @@ class S4Kernel(StateSpaceKernel):
             power = power @ power
 
     @torch.no_grad()
-    def recurrence(self) -> Recurrence:
-        """Every mode by itself where the matrix has good eigenvectors, else the recurrence that needs none.
+    def recurrence(self) -> Tensor:
+        """The bilinear recurrence, at no more than a few vectors per frame; see `StateSpaceKernel.recurrence`.
 
-        HiPPO's matrix is close to one that has no basis of eigenvectors, so the result is compared with the kernel.
+        Every mode stands for itself and its conjugate. With `A = diag(w) - P P*` and a step of 1,
+        `(I - A/2) x[t] = (I + A/2) x[t-1] + B u[t]`; the left side is inverted by Woodbury's identity. It needs no
+        eigenvectors: HiPPO's matrix is close to one that has no basis of them, and what a diagonal form then multiplies
+        with reaches 1e8.
+
+        Returns:
+            Tables `ahead = 1 + w/2`, `inverse = 1 / (1 - w/2)`, P, B, `correction` (Woodbury's) and C. Of a frame:
+            `y = inverse (ahead x[t-1] - P Re(P* x[t-1]) + B u[t])`, where `P*` stands for one half of the pairs;
+            `x[t] = y - 2 correction Re(P* y)`; the output is `2 Re(C x[t])`.
         """
-        poles, P, B = self._scaled()
-        matrix = _real_matrix(poles, P)
-        C = _real_row(self.C.to(torch.complex128))
-        found = self._diagonal(matrix, torch.cat([B.real, B.imag], dim=-1), C)
-        if found is not None:
-            return found
-        step = _one_step(matrix)
-        identity = torch.eye(step.shape[-1], dtype=step.dtype, device=step.device)
+        poles, P, B = (part.cpu() for part in self._scaled())
+        step = _one_step(_real_matrix(poles, P))
+        identity = torch.eye(step.shape[-1], dtype=step.dtype)
         truncation = identity - torch.linalg.matrix_power(step, self.frames)
-        C = torch.linalg.solve(truncation, C[:, None], left=False)[:, 0]
-        return LowRankRecurrence(poles, P, B, _complex_row(C))
+        row = _real_row(self.C.cpu().to(torch.complex128))
+        C = _complex_row(torch.linalg.solve(truncation, row[:, None], left=False)[:, 0])
+        inverse = 1 / (1 - poles / 2)
+        along = inverse * P / 2
+        correction = along / (1 + 2 * torch.linalg.vecdot(P, along).real)[:, None]
+        return torch.stack([1 + poles / 2, inverse, P, B, correction, C])
 
-    def _diagonal(self, matrix: Tensor, B: Tensor, C: Tensor) -> DiagonalRecurrence | None:
-        try:
-            poles, vectors = torch.linalg.eig(matrix)
-            along = torch.linalg.solve(vectors, B[..., None].to(vectors.dtype))[..., 0] / (1 - poles / 2)
-        except RuntimeError:  # torch.linalg's errors are its children: no convergence, or no inverse
-            return None
-        decay = (1 + poles / 2) / (1 - poles / 2)
-        seen = (C[:, None].to(vectors.dtype) @ vectors)[:, 0] / (1 - decay**self.frames)
-        kernel = self(self.frames).double()
-        error = (vandermonde(0.5 * seen * along, torch.log(decay), self.frames) - kernel).abs().amax(dim=-1)
-        if not bool((error <= _LARGEST_ERROR * kernel.abs().amax(dim=-1)).all()):
-            return None
-        return DiagonalRecurrence(decay, along, seen)
+    @torch.no_grad()
+    def constants(self) -> Tensor:
+        """Of `recurrence`, with `inverse` multiplied out; see `StateSpaceKernel.constants`."""
+        ahead, inverse, P, B, correction, C = self.recurrence()
+        return self.real([*decays(inverse * ahead), inverse * P, inverse * B, P, 2 * correction, 2 * C.conj()])
+
+    @staticmethod
+    def stream(u: Tensor, state: Tensor, constants: Tensor) -> tuple[Tensor, Tensor]:
+        """See `recurrence` and `StateSpaceKernel.stream`."""
+        straight, turned, back, drive, P, correction, C = constants.unbind(0)
+        outputs = []
+        for now in u[..., None, None].unbind(1):
+            onto_P = (P * state).sum((-2, -1), keepdim=True)
+            state = torch.addcmul(decayed(state, straight, turned), drive, now)
+            state = torch.addcmul(state, back, onto_P, value=-1)
+            onto_P = (P * state).sum((-2, -1), keepdim=True)
+            state = torch.addcmul(state, correction, onto_P, value=-1)
+            outputs.append((C * state).sum((-2, -1)))
+        return torch.stack(outputs, 1), state
 
 
 def _pairs(x: Tensor) -> Tensor:
@@ -228,8 +232,7 @@ class S4Decoder(StateSpaceDecoder):
         torch.Size([2, 250, 1])
 
     Its kernels are made for clips of `kernel_frames`: shorter ones use their beginning, longer ones cost a little more
-    to work out. Stepping gives the same as `forward` over any length, to 1e-4 over the length that the kernel was
-    made for; beyond it rounding may part them, and the recurrence is the truth.
+    to work out. Streaming gives the same as `forward` over any length, to rounding.
 
     Args:
         control_sizes: The synth's controls, name to size.

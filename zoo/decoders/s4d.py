@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from zoo_kernels import vandermonde
 
-from zoo.decoders.state_space import DiagonalRecurrence, StateSpaceDecoder, StateSpaceKernel, log_uniform_steps
+from zoo.decoders.state_space import StateSpaceDecoder, StateSpaceKernel, decayed, decays, log_uniform_steps
 
 
 class S4DKernel(StateSpaceKernel):
@@ -61,10 +61,26 @@ class S4DKernel(StateSpaceKernel):
         return vandermonde(C * held.to(C.dtype), exponents.to(C.dtype), frames)
 
     @torch.no_grad()
-    def recurrence(self) -> DiagonalRecurrence:
-        """Every mode by itself, in complex128."""
+    def recurrence(self) -> Tensor:
+        """A, B and C of `x[t] = A x[t-1] + B u[t]`, `y[t] = Re sum of C x[t]`; see `StateSpaceKernel.recurrence`."""
         exponents, held = self._discrete()
-        return DiagonalRecurrence(torch.exp(exponents), held, 2 * self.C.to(torch.complex128))
+        return torch.stack([torch.exp(exponents), held, 2 * self.C.to(torch.complex128)]).cpu()
+
+    @torch.no_grad()
+    def constants(self) -> Tensor:
+        """See `StateSpaceKernel.constants`."""
+        A, B, C = self.recurrence()
+        return self.real([*decays(A), B, C.conj()])
+
+    @staticmethod
+    def stream(u: Tensor, state: Tensor, constants: Tensor) -> tuple[Tensor, Tensor]:
+        """Every mode by itself; see `StateSpaceKernel.stream`."""
+        straight, turned, B, C = constants.unbind(0)
+        outputs = []
+        for now in u[..., None, None].unbind(1):
+            state = torch.addcmul(decayed(state, straight, turned), B, now)
+            outputs.append((C * state).sum((-2, -1)))
+        return torch.stack(outputs, 1), state
 
 
 class S4DDecoder(StateSpaceDecoder):

@@ -5,86 +5,20 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from zoo_kernels import causal_convolution
 
-from zoo.decoders.base import Decoded, Decoder, Frame, check_batch, split_frame
+from zoo.decoders.base import Decoded, Decoder, check_batch
 from zoo.decoders.blocks import ControlHead, FeatureEncoder
 from zoo.decoders.dropout import Dropout
 from zoo.decoders.linear import FastLinear
 
-
-class Recurrence(Protocol):
-    """A discrete linear system for each channel, with the numbers of its steps worked out."""
-
-    def start(self, batch: int) -> Tensor:
-        """The state before the first sample: zeros, `[batch, channels, modes]`."""
-
-    def step(self, u: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-        """From input `[batch, channels]` and state to output `[batch, channels]` and the next state."""
-
-
-class DiagonalRecurrence:
-    """`x[t] = A x[t-1] + B u[t]`, `y[t] = Re sum of C x[t]`: every mode by itself.
-
-    Args:
-        A: The diagonal, `[channels, modes]`, complex.
-        B: `[channels, modes]`, complex.
-        C: `[channels, modes]`, complex.
-    """
-
-    def __init__(self, A: Tensor, B: Tensor, C: Tensor) -> None:
-        self.A, self.B, self.C = A, B, C
-
-    def start(self, batch: int) -> Tensor:
-        """Zeros `[batch, channels, modes]`."""
-        return self.A.new_zeros(batch, *self.A.shape)
-
-    def step(self, u: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-        """One sample; see `Recurrence.step`."""
-        state = torch.addcmul(self.B * u[..., None], self.A, state)
-        return torch.linalg.vecdot(self.C.conj(), state).real.to(u.dtype), state
-
-
-class LowRankRecurrence:
-    """The bilinear recurrence of `x' = (diag(w) - P P*) x + B u`, `y = C x`, at no more than a few vectors a step.
-
-    Every mode stands for itself and its conjugate. With A = diag(w) - P P* and a step of 1,
-    `(I - A/2) x[t] = (I + A/2) x[t-1] + B u[t]`; the left side is inverted by Woodbury's identity. It needs no
-    eigenvectors, so it is exact where they are not to be had.
-
-    Args:
-        w: `[channels, modes]`, complex poles, times the step.
-        P: `[channels, modes]`, times the square root of the step.
-        B: `[channels, modes]`, times the step.
-        C: `[channels, modes]`.
-    """
-
-    def __init__(self, w: Tensor, P: Tensor, B: Tensor, C: Tensor) -> None:
-        self.B, self.C, self.P = B, C, P
-        self._inverse = 1 / (1 - w / 2)
-        self._ahead = 1 + w / 2
-        along = self._inverse * P / 2
-        self._correction = along / (1 + self._onto_P(along))[..., None]
-
-    def _onto_P(self, x: Tensor) -> Tensor:
-        """`P* x` over both halves of the pairs."""
-        return 2 * torch.linalg.vecdot(self.P, x).real
-
-    def start(self, batch: int) -> Tensor:
-        """Zeros `[batch, channels, modes]`."""
-        return self.B.new_zeros(batch, *self.B.shape)
-
-    def step(self, u: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-        """One sample; see `Recurrence.step`."""
-        right = self._ahead * state - self.P * (self._onto_P(state)[..., None] / 2)
-        state = self._inverse * (right + self.B * u[..., None])
-        state = state - self._correction * self._onto_P(state)[..., None]
-        return 2 * torch.linalg.vecdot(self.C.conj(), state).real.to(u.dtype), state
+if TYPE_CHECKING:
+    from zoo_player import Program, Register
 
 
 _LEARNING_RATE = 1e-3  # at most, for the parameters of the dynamics: they are more sensitive than the rest
@@ -98,18 +32,70 @@ class StateSpaceKernel(nn.Module, ABC):
         """The first frames of the impulse response, `[channels, frames]`."""
 
     @abstractmethod
-    def recurrence(self) -> Recurrence:
-        """The same system step by step, with the parameters as they are now."""
+    def recurrence(self) -> Tensor:
+        """The same system frame by frame, with the parameters as they are now.
+
+        Returns:
+            Complex128 tables on the CPU, `[tables, channels, modes]`, as `zoo_player.Program.state_space` takes them.
+        """
+
+    @abstractmethod
+    def constants(self) -> Tensor:
+        """What `stream` needs of the recurrence: real pairs `[tables, channels, modes, 2]`, float32 at least."""
+
+    @staticmethod
+    @abstractmethod
+    def stream(u: Tensor, state: Tensor, constants: Tensor) -> tuple[Tensor, Tensor]:
+        """The next frames of the recurrence.
+
+        Complex numbers are pairs of real ones, since graphs know no others.
+
+        Args:
+            u: `[batch, frames, channels]`.
+            state: `[batch, channels, modes, 2]`; zeros before the first frame.
+            constants: Of `constants`.
+
+        Returns:
+            The output, `[batch, frames, channels]`, and the state after it.
+        """
+
+    def real(self, tables: Sequence[Tensor]) -> Tensor:
+        """Complex tables `[channels, modes]` as real pairs, of the dtype and on the device that they are used in."""
+        like = self.dynamics()[0]
+        return torch.view_as_real(torch.stack(list(tables))).to(like.device, _working(like))
 
     @abstractmethod
     def dynamics(self) -> list[nn.Parameter]:
         """The parameters of the dynamics, which train slowly and without weight decay."""
 
 
+def decays(numbers: Tensor) -> tuple[Tensor, Tensor]:
+    """What each mode is multiplied with per frame, complex, as the two tables of `decayed`.
+
+    What is stored is how far it is from 1: a float32 near 1 is good to 6e-8, which for a mode that lasts a thousand
+    frames would be an error of 1e-4.
+    """
+    real, imag = numbers.real - 1, numbers.imag
+    return torch.complex(real, real), torch.complex(-imag, imag)
+
+
+def decayed(state: Tensor, straight: Tensor, turned: Tensor) -> Tensor:
+    """The complex product of pairs `[..., 2]` with the numbers that `decays` has made two tables of.
+
+    Two operations on all pairs cost half of the four on their parts.
+    """
+    return torch.addcmul(torch.addcmul(state, straight, state), turned, state.flip(-1))
+
+
 def log_uniform_steps(channels: int, *, smallest: float = 1e-3, largest: float = 1e-1) -> Tensor:
     """Logarithms of step sizes, log-uniform between two bounds, `[channels]`: time scales of 10 to 1,000 frames."""
     low, high = math.log(smallest), math.log(largest)
     return low + (high - low) * torch.rand(channels)
+
+
+def _working(like: Tensor) -> torch.dtype:
+    """What recurrences are worked in: half precision would lose their poles."""
+    return torch.float64 if like.dtype == torch.float64 else torch.float32
 
 
 class StateSpaceBlock(nn.Module):
@@ -140,23 +126,18 @@ class StateSpaceBlock(nn.Module):
         y = self.channel_dropout(y.transpose(1, 2)).transpose(1, 2)
         return self.norm(x + y)
 
-    def step(self, x: Tensor, recurrence: Recurrence, state: Tensor) -> tuple[Tensor, Tensor]:
-        """One frame `[batch, channels]`, without dropout."""
-        y, state = recurrence.step(x, state)
-        y = F.gelu(torch.addcmul(y, self.skip, x))
-        return self.norm(x + F.glu(self.mix(y), dim=-1)), state
+    def stream(self, x: Tensor, state: Tensor, constants: Tensor) -> tuple[Tensor, Tensor]:
+        """The next frames `[batch, frames, channels]`, without dropout; see `StateSpaceKernel.stream`."""
+        y, after = self.kernel.stream(x.to(constants.dtype), state, constants)
+        y = F.gelu(torch.addcmul(y.to(x.dtype), self.skip, x))
+        return self.norm(x + F.glu(self.mix(y), dim=-1)), after
 
-
-class StateSpaceState(NamedTuple):
-    """What a state space decoder carries from frame to frame.
-
-    Attributes:
-        recurrences: Of each block, worked out from the parameters once.
-        states: Of each block, `[batch, channels, modes]`, complex128.
-    """
-
-    recurrences: tuple[Recurrence, ...]
-    states: tuple[Tensor, ...]
+    def describe(self, program: Program, x: Register) -> Register:
+        """The same, as the player's operations."""
+        y = program.state_space(x, list(self.kernel.recurrence()))
+        y = program.activate(program.skip(y, x, self.skip), "gelu")
+        y = program.gated(program.linear(y, self.mix.weight, self.mix.bias))
+        return program.layer_norm(program.add(x, y), self.norm)
 
 
 class StateSpaceDecoder(Decoder):
@@ -201,23 +182,41 @@ class StateSpaceDecoder(Decoder):
             hidden = block(hidden)
         return self.head(hidden, f0_scaled, loudness_scaled)
 
-    @torch.no_grad()
-    def initial_state(self, batch: int) -> StateSpaceState:
-        """Zeros, and the recurrences worked out from the parameters; see `Decoder.initial_state`."""
+    def stream_state(self, batch: int) -> dict[str, Tensor]:
+        """Zeros `[batch, channels, modes, 2]` per block; see `Decoder.stream_state`."""
         check_batch(batch)
-        recurrences = tuple(block.kernel.recurrence() for block in self._blocks)
-        return StateSpaceState(recurrences, tuple(recurrence.start(batch) for recurrence in recurrences))
+        shapes = {f"block{i}": block.kernel.dynamics()[0] for i, block in enumerate(self._blocks)}
+        return {
+            name: torch.zeros(batch, *like.shape, 2, dtype=_working(like), device=like.device)
+            for name, like in shapes.items()
+        }
 
-    @torch.no_grad()
-    def step(self, features_t: Frame, state: StateSpaceState) -> tuple[Decoded, StateSpaceState]:
-        """One frame; see `Decoder.step`."""
-        f0_scaled, loudness_scaled = split_frame(features_t, batch=len(state.states[0]))
-        hidden = self.encoder(f0_scaled, loudness_scaled)
-        states = []
-        for block, recurrence, before in zip(self._blocks, state.recurrences, state.states, strict=True):
-            hidden, after = block.step(hidden, recurrence, before)
-            states.append(after)
-        return self.head(hidden, f0_scaled, loudness_scaled), StateSpaceState(state.recurrences, tuple(states))
+    def stream_constants(self) -> dict[str, Tensor]:
+        """The recurrence of each block; see `Decoder.stream_constants`."""
+        return {f"block{i}": block.kernel.constants() for i, block in enumerate(self._blocks)}
+
+    def stream(
+        self,
+        inputs: Mapping[str, Tensor],
+        state: Mapping[str, Tensor],
+        constants: Mapping[str, Tensor] | None = None,
+    ) -> tuple[Decoded, dict[str, Tensor]]:
+        """See `Decoder.stream`."""
+        features = self.features(inputs, state)
+        tables = self.stream_constants() if constants is None else constants
+        hidden, after = self.encoder(*features), {}
+        for i, block in enumerate(self._blocks):
+            name = f"block{i}"
+            hidden, after[name] = block.stream(hidden, state[name], tables[name])
+        return self.head(hidden, *features), after
+
+    def describe(self, program: Program) -> dict[str, Register]:
+        """See `Decoder.describe`."""
+        features = self.registers(program)
+        hidden = self.encoder.describe(program, *features)
+        for block in self._blocks:
+            hidden = block.describe(program, hidden)
+        return self.head.describe(program, hidden, *features)
 
     def param_groups(self) -> list[dict[str, Any]]:
         """The dynamics with a learning rate of their own and no weight decay; then all else."""

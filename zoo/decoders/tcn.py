@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from zoo.decoders.base import Decoded, Decoder, Frame, check_batch, split_frame
+from zoo.decoders.base import Decoded, Decoder, check_batch
 from zoo.decoders.blocks import ControlHead, FeatureEncoder
 from zoo.decoders.dropout import ReLUDropout
+
+if TYPE_CHECKING:
+    from zoo_player import Program, Register
 
 
 class CausalConv1d(nn.Module):
@@ -48,22 +50,32 @@ class CausalConv1d(nn.Module):
         """`[batch, inputs, frames]` -> `[batch, outputs, frames]`."""
         return F.conv1d(F.pad(x, (self.past, 0)), self.weight(), self.bias, dilation=self.dilation)
 
-    def step(self, x: Tensor, weight: Tensor, inputs: Tensor, frame: int) -> Tensor:
-        """One frame.
+    def stream(self, x: Tensor, weight: Tensor, before: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """The next frames.
+
+        The taps as one product of matrices: for a few frames a dilated convolution takes torch up to eight times as
+        long.
 
         Args:
-            x: `[batch, inputs]`.
-            weight: `self.weight()` as `[outputs, kernel_size * inputs]`, oldest tap first.
-            inputs: `[batch, frames, inputs]`: what was seen so far; `x` is written there.
-            frame: `x` belongs at `frame + self.past`.
+            x: `[batch, inputs, frames]`.
+            weight: `self.weight()`.
+            before: `[batch, inputs, past]`, the frames before them; None where it sees none.
 
         Returns:
-            `[batch, outputs]`.
+            `[batch, outputs, frames]`, and what `before` is next time.
         """
-        now = frame + self.past
-        inputs[:, now] = x
-        taps = inputs[:, frame : now + 1 : self.dilation]
-        return F.linear(taps.flatten(1), weight, self.bias)
+        frames, after = x.shape[-1], None
+        if before is not None:
+            x = torch.cat([before, x], dim=-1)
+            after = x[..., -self.past :]
+        begins = range(0, self.past + 1, self.dilation)
+        taps = torch.stack([x[..., begin : begin + frames] for begin in begins], dim=2)  # [batch, inputs, taps, frames]
+        y = F.linear(taps.flatten(1, 2).transpose(1, 2), weight.flatten(1), self.bias)
+        return y.transpose(1, 2), after
+
+    def describe(self, program: Program, x: Register, activation: str) -> Register:
+        """The convolution and what follows it, as the player's operations."""
+        return program.convolution(x, self.weight(), self.bias, dilation=self.dilation, activation=activation)
 
 
 class ResidualBlock(nn.Module):
@@ -107,97 +119,17 @@ class ResidualBlock(nn.Module):
             y = self.activation(y)
         return y if self.residual is None else y + self.residual(x)
 
-    def step(self, x: Tensor, weights: FrameWeights, inputs: tuple[Tensor, Tensor], frame: int) -> Tensor:
-        """One frame `[batch, inputs]` -> `[batch, outputs]`; `inputs` and `frame` are those of `CausalConv1d.step`."""
-        y = F.relu(self.first.step(x, weights.first, inputs[0], frame))
-        y = self.second.step(y, weights.second, inputs[1], frame)
-        if not self.last:
-            y = F.relu(y)
-        if self.residual is None or weights.residual is None:
+    def describe(self, program: Program, x: Register) -> Register:
+        """The same, as the player's operations."""
+        y = self.first.describe(program, x, "relu")
+        y = self.second.describe(program, y, "identity" if self.last else "relu")
+        if self.residual is None:
             return y
-        return y + F.linear(x, weights.residual, self.residual.bias)
-
-
-class FrameWeights(NamedTuple):
-    """A residual block's weights, laid out for one frame at a time.
-
-    Attributes:
-        first: `[channels, kernel_size * inputs]`: all taps of the first convolution as one matrix, oldest tap first.
-        second: The same of the second one.
-        residual: `[channels, inputs]`; None where the block has none.
-    """
-
-    first: Tensor
-    second: Tensor
-    residual: Tensor | None
-
-
-class HistoryBuffer:
-    """What every convolution has seen, as far back as it looks, and room for some frames to come.
-
-    Shifting a buffer, or copying a ring, at every frame would cost more than the arithmetic where buffers are long. So
-    frames are appended, and once in `ROOM` frames the past moves back to the buffers' start. A state is a place in it:
-    what lies before that place is never written again. Whoever continues from a place that has been continued from
-    already (or is being so, in another thread) writes to a copy.
-
-    Args:
-        inputs: For each convolution `[batch, past + ROOM, channels]`, of which the first `past` frames are known.
-        pasts: How many frames each convolution looks back.
-    """
-
-    ROOM = 64
-
-    def __init__(self, inputs: Sequence[Tensor], pasts: Sequence[int]) -> None:
-        self.inputs = inputs
-        self.pasts = pasts
-        self._free = [0]  # the one frame that may be written next; taken out while that is being done
-
-    def claim(self, frame: int) -> bool:
-        """Ask for the right to write `frame`, which `release` passes on to the next one."""
-        if frame == self.ROOM:
-            return False
-        try:
-            free = self._free.pop()  # one step of the interpreter: of two threads one finds nothing
-        except IndexError:
-            return False
-        if free != frame:
-            self._free.append(free)
-        return free == frame
-
-    def release(self, frame: int) -> None:
-        """Let `frame` be the next to be written."""
-        self._free.append(frame)
-
-    def copy(self, frame: int) -> HistoryBuffer:
-        """What is seen from `frame`, at the start of buffers of its own."""
-        copies = [torch.empty_like(x) for x in self.inputs]
-        for new, old, past in zip(copies, self.inputs, self.pasts, strict=True):
-            new[:, :past] = old[:, frame : frame + past]
-        return HistoryBuffer(copies, self.pasts)
-
-
-@dataclass(frozen=True)
-class TCNState:
-    """What a stack of residual blocks carries from frame to frame.
-
-    Attributes:
-        weights: Of each block, ready for use.
-        past: What the convolutions have seen; shared with the states before and after.
-        frame: The state's place in it: how many frames of `HistoryBuffer.ROOM` are known.
-    """
-
-    weights: tuple[FrameWeights, ...]
-    past: HistoryBuffer
-    frame: int
-
-    @property
-    def batch(self) -> int:
-        """Voices that are played at the same time."""
-        return len(self.past.inputs[0])
+        return program.add(y, program.linear(x, self.residual.weight[..., 0], self.residual.bias))
 
 
 class ResidualStack(nn.Sequential):
-    """Residual blocks one after the other, for whole clips and frame by frame.
+    """Residual blocks one after the other, for whole clips and block by block.
 
     Args:
         *blocks: The blocks; the names of their weights begin with their places.
@@ -206,36 +138,58 @@ class ResidualStack(nn.Sequential):
     def __init__(self, *blocks: ResidualBlock) -> None:
         super().__init__(*blocks)
 
-    @torch.no_grad()
-    def initial_state(self, batch: int) -> TCNState:
-        """Silence before the first frame, as `forward` pads with."""
+    def stream_state(self, batch: int) -> dict[str, Tensor]:
+        """Silence before the first frame, as `forward` pads with: `[batch, inputs, past]` per convolution."""
         check_batch(batch)
-        weights, inputs, pasts = [], [], []
-        for block in self._blocks():
-            first, second = (conv.weight().transpose(1, 2).flatten(1) for conv in (block.first, block.second))
-            residual = None if block.residual is None else block.residual.weight[..., 0].contiguous()
-            weights.append(FrameWeights(first, second, residual))
-            for conv in (block.first, block.second):
-                pasts.append(conv.past)
-                inputs.append(conv.weight_v.new_zeros(batch, conv.past + HistoryBuffer.ROOM, conv.weight_v.shape[1]))
-        return TCNState(tuple(weights), HistoryBuffer(inputs, pasts), 0)
+        return {
+            name: conv.weight_v.new_zeros(batch, conv.weight_v.shape[1], conv.past)
+            for name, conv in self._convolutions().items()
+            if conv.past
+        }
 
-    def step(self, x: Tensor, state: TCNState) -> tuple[list[Tensor], TCNState]:
-        """One frame `[batch, inputs]`: what every block gives, each `[batch, channels]`, and the state after it."""
-        past, frame = state.past, state.frame
-        if not past.claim(frame):
-            past, frame = past.copy(frame), 0
-            past.claim(frame)
-        inputs = iter(past.inputs)
-        outputs = []
-        for block, weights in zip(self._blocks(), state.weights, strict=True):
-            x = block.step(x, weights, (next(inputs), next(inputs)), frame)
+    def stream_constants(self) -> dict[str, Tensor]:
+        """The normalised weights, by the names of the states."""
+        return {name: conv.weight() for name, conv in self._convolutions().items()}
+
+    def stream(
+        self, x: Tensor, state: Mapping[str, Tensor], constants: Mapping[str, Tensor] | None = None
+    ) -> tuple[list[Tensor], dict[str, Tensor]]:
+        """The next frames `[batch, inputs, frames]`: what every block gives, and the state after them.
+
+        See `zoo.decoders.Decoder.stream`.
+        """
+        weights = self.stream_constants() if constants is None else constants
+        outputs, after = [], dict(state)
+
+        def convolve(name: str, conv: CausalConv1d, x: Tensor) -> Tensor:
+            y, seen = conv.stream(x, weights[name], state.get(name))
+            if seen is not None:
+                after[name] = seen
+            return y
+
+        for i, block in enumerate(self._blocks()):
+            y = F.relu(convolve(f"block{i}_first", block.first, x))
+            y = convolve(f"block{i}_second", block.second, y)
+            if not block.last:
+                y = F.relu(y)
+            x = y if block.residual is None else y + block.residual(x)
             outputs.append(x)
-        past.release(frame + 1)
-        return outputs, TCNState(state.weights, past, frame + 1)
+        return outputs, after
+
+    def describe(self, program: Program, x: Register) -> Register:
+        """What the last block gives, as the player's operations."""
+        for block in self._blocks():
+            x = block.describe(program, x)
+        return x
 
     def _blocks(self) -> list[ResidualBlock]:
         return [block for block in self if isinstance(block, ResidualBlock)]
+
+    def _convolutions(self) -> dict[str, CausalConv1d]:
+        found: dict[str, CausalConv1d] = {}
+        for i, block in enumerate(self._blocks()):
+            found |= {f"block{i}_first": block.first, f"block{i}_second": block.second}
+        return found
 
 
 class TCNDecoder(Decoder):
@@ -290,13 +244,27 @@ class TCNDecoder(Decoder):
         hidden = self.blocks(encoded.transpose(1, 2)).transpose(1, 2)
         return self.head(hidden, f0_scaled, loudness_scaled)
 
-    def initial_state(self, batch: int) -> TCNState:
-        """Silence before the first frame, as `forward` pads with; see `Decoder.initial_state`."""
-        return self.blocks.initial_state(batch)
+    def stream_state(self, batch: int) -> dict[str, Tensor]:
+        """Silence before the first frame, as `forward` pads with; see `Decoder.stream_state`."""
+        return self.blocks.stream_state(batch)
 
-    @torch.no_grad()
-    def step(self, features_t: Frame, state: TCNState) -> tuple[Decoded, TCNState]:
-        """One frame; see `Decoder.step`."""
-        f0_scaled, loudness_scaled = split_frame(features_t, batch=state.batch)
-        outputs, after = self.blocks.step(self.encoder(f0_scaled, loudness_scaled), state)
-        return self.head(outputs[-1], f0_scaled, loudness_scaled), after
+    def stream_constants(self) -> dict[str, Tensor]:
+        """The normalised weights; see `Decoder.stream_constants`."""
+        return self.blocks.stream_constants()
+
+    def stream(
+        self,
+        inputs: Mapping[str, Tensor],
+        state: Mapping[str, Tensor],
+        constants: Mapping[str, Tensor] | None = None,
+    ) -> tuple[Decoded, dict[str, Tensor]]:
+        """See `Decoder.stream`."""
+        features = self.features(inputs, state)
+        outputs, after = self.blocks.stream(self.encoder(*features).transpose(1, 2), state, constants)
+        return self.head(outputs[-1].transpose(1, 2), *features), after
+
+    def describe(self, program: Program) -> dict[str, Register]:
+        """See `Decoder.describe`."""
+        features = self.registers(program)
+        hidden = self.blocks.describe(program, self.encoder.describe(program, *features))
+        return self.head.describe(program, hidden, *features)

@@ -7,12 +7,15 @@ and nothing here branches on a value, so that graphs can be recorded.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from zoo.errors import listing
 from zoo.features.loudness import FLOOR_DB
 
 CEILING_DB = 0.0
@@ -28,7 +31,7 @@ def clean_f0(f0_hz: Tensor) -> Tensor:
     Args:
         f0_hz: In Hz, any shape.
     """
-    return torch.where(torch.isfinite(f0_hz) & (f0_hz > 0.0), f0_hz, 0.0)
+    return torch.where((f0_hz > 0.0) & (f0_hz < math.inf), f0_hz, 0.0)
 
 
 def clean_loudness(loudness_db: Tensor) -> Tensor:
@@ -41,6 +44,15 @@ def clean_loudness(loudness_db: Tensor) -> Tensor:
         loudness_db: In dB, any shape.
     """
     return torch.nan_to_num(loudness_db, nan=FLOOR_DB, posinf=CEILING_DB, neginf=FLOOR_DB)
+
+
+def clean_value(values: Tensor) -> Tensor:
+    """A further input with 0 wherever it is not finite.
+
+    Args:
+        values: In whatever unit, any shape.
+    """
+    return torch.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
 
 
 def as_floats(values: Any, *, name: str, like: Tensor) -> Tensor:  # noqa: ANN401 - whatever people have
@@ -102,3 +114,28 @@ def check_curves(f0_hz: Tensor, loudness_db: Tensor, *, shapes: str, fits: bool)
     elif not fits and len(first) == len(second) == 1 and first == second:
         advice = " For one clip: f0_hz[None] and loudness_db[None]."
     raise ValueError(f"f0_hz and loudness_db must {shapes}; found {first} and {second}.{advice}")
+
+
+def further_curves(given: Mapping[str, Any], names: Sequence[str], *, f0_hz: Tensor) -> dict[str, Tensor]:
+    """A decoder's further inputs, one value per frame each, as `as_floats` and `clean_value` make them.
+
+    Args:
+        given: As people have them, by name.
+        names: What the decoder is driven by, beside pitch and loudness.
+        f0_hz: The pitch, whose shape, dtype and device they get.
+
+    Raises:
+        ValueError: One is missing or unknown, or of another shape than the pitch.
+    """
+    if set(given) != set(names):
+        wanted = listing(("f0_hz", "loudness_db", *names))
+        faults = [f"missing: {listing(set(names) - set(given))}"] if set(names) - set(given) else []
+        faults += [f"unknown: {listing(set(given) - set(names))}"] if set(given) - set(names) else []
+        raise ValueError(f"This model is driven by {wanted}, each by its name; {', '.join(faults)}.")
+    curves = {name: clean_value(as_floats(given[name], name=name, like=f0_hz)) for name in names}
+    for name, curve in curves.items():
+        if curve.shape != f0_hz.shape:
+            raise ValueError(
+                f"{name} must have one value per frame, as f0_hz has: {list(f0_hz.shape)}; found {list(curve.shape)}."
+            )
+    return curves

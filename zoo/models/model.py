@@ -18,7 +18,7 @@ from zoo.checks.options import refuse, torch_seed_fault
 from zoo.decoders import Decoded, Decoder
 from zoo.features import Features, FeatureSettings, extract_features, scale_f0, scale_loudness
 from zoo.features.audio import read_audio, samples_at
-from zoo.features.values import HALF, as_floats, check_curves, clean_f0, clean_loudness
+from zoo.features.values import HALF, as_floats, check_curves, clean_f0, clean_loudness, further_curves
 from zoo.models import architectures
 from zoo.models.builder import build_part, check_handshake, component, current_component, with_options
 from zoo.models.fit import check_fit, into_range, quietened, shift_faults
@@ -106,7 +106,9 @@ class Model(nn.Module):
         self.config = self.config.with_changes(range=trained)
         self.synth.restrict(trained)
 
-    def forward(self, f0_hz: Curves, loudness_db: Curves, noise: Curves | None = None) -> Rendering:
+    def forward(
+        self, f0_hz: Curves, loudness_db: Curves, noise: Curves | None = None, **inputs: Curves
+    ) -> Rendering:
         """Render features.
 
         Tensors of any real type and device, numpy arrays and lists are taken; what is no ordinary number means what
@@ -117,14 +119,15 @@ class Model(nn.Module):
             loudness_db: `[batch, frames]`, A-weighted, -80..0.
             noise: `[batch, frames * hop]` uniform in [-1, 1). Given, the rendering is a pure function of its inputs
                 (in eval mode); frame t uses samples `t * hop : (t + 1) * hop`. Drawn when not given.
+            **inputs: What else drives the decoder (see `zoo.decoders.Decoder.inputs`), each `[batch, frames]`.
 
         Raises:
-            ValueError: They are no numbers, or the shapes disagree.
+            ValueError: They are no numbers, the shapes disagree, or an input is missing or unknown.
         """
         like = next(self.parameters())
         if like.dtype in HALF:  # as it was stored, at half the size; phases and state spaces need more digits to work
             whole = {name: _whole(tensor) for name, tensor in (*self.named_parameters(), *self.named_buffers())}
-            made: Rendering = torch.func.functional_call(self, whole, (f0_hz, loudness_db, noise))
+            made: Rendering = torch.func.functional_call(self, whole, (f0_hz, loudness_db, noise), inputs)
             return made
         f0_hz = as_floats(f0_hz, name="f0_hz", like=like)
         loudness_db = as_floats(loudness_db, name="loudness_db", like=like)
@@ -136,23 +139,28 @@ class Model(nn.Module):
             raise ValueError(
                 f"noise must be [batch, frames * hop] = {[f0_hz.shape[0], samples]}, found {list(noise.shape)}."
             )
-        controls, hidden = self.decode(f0_hz, loudness_db)
+        controls, hidden = self.decode(f0_hz, loudness_db, **inputs)
         played = self.synth(clean_f0(f0_hz), controls, noise)
         return Rendering(
             played.audio, played.dry, played.harmonic, played.noise, controls, hidden, played.scaled_controls
         )
 
-    def decode(self, f0_hz: Tensor, loudness_db: Tensor) -> Decoded:
+    def decode(self, f0_hz: Tensor, loudness_db: Tensor, **inputs: Curves) -> Decoded:
         """Turn features into the synth's controls: the first half of `forward`.
 
         Args:
             f0_hz: `[batch, frames]` in Hz, 0 where unvoiced.
             loudness_db: `[batch, frames]`, A-weighted, -80..0.
+            **inputs: What else drives the decoder, each `[batch, frames]`.
 
         Returns:
             `controls`, raw and by name, each `[batch, frames, size]`; and `hidden` `[batch, frames, hidden_size]`.
+
+        Raises:
+            ValueError: An input is missing or unknown, or of another shape than the pitch.
         """
-        decoded: Decoded = self.decoder(*self.scale(f0_hz, loudness_db))
+        further = further_curves(inputs, self.decoder.further_inputs, f0_hz=f0_hz)
+        decoded: Decoded = self.decoder(*self.scale(f0_hz, loudness_db), **further)
         return decoded
 
     @staticmethod

@@ -346,6 +346,7 @@ models = Registry("models", "model", in_gin=False)
 commands = Registry("commands", "command", in_gin=False)
 executors = Registry("executors", "executor", base="zoo.executors.base:Executor", in_gin=False)
 loggers = Registry("loggers", "logger", base="zoo.loggers.base:Logger", in_gin=False)
+exporters = Registry("exporters", "exporter", base="zoo.export.base:Exporter", in_gin=False)
 
 KINDS: dict[str, Registry] = {
     r.kind: r
@@ -362,5 +363,6 @@ KINDS: dict[str, Registry] = {
         commands,
         executors,
         loggers,
+        exporters,
     )
 }

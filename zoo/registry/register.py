@@ -21,6 +21,7 @@ metric = registry.metrics.register
 model = registry.models.register
 command = registry.commands.register
 executor = registry.executors.register
+exporter = registry.exporters.register
 logger = registry.loggers.register
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "dataset",
     "decoder",
     "executor",
+    "exporter",
     "logger",
     "loss",
     "loss_weight",

@@ -4,7 +4,7 @@
 others are what such a synth is made of.
 """
 
-from zoo.synths.base import Synth, Synthesis, SynthState
+from zoo.synths.base import Synth, Synthesis
 from zoo.synths.filtered_noise import NoisePart
 from zoo.synths.harmonic_noise import HarmonicNoise, scale_control
 from zoo.synths.oscillators import forward_fill_f0, fundamental_phase, voicing_gate
@@ -17,7 +17,6 @@ __all__ = [
     "PitchedSynth",
     "Reverb",
     "Synth",
-    "SynthState",
     "Synthesis",
     "forward_fill_f0",
     "fundamental_phase",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -14,8 +14,8 @@ from zoo.errors import listing
 from zoo.storage.model_range import ModelRange
 from zoo.synths.reverb import Reverb
 
-# What `step` carries from one frame to the next. Every synth has a type of its own, which concerns nobody else.
-SynthState: TypeAlias = Any
+if TYPE_CHECKING:
+    from zoo_player import Program, Register
 
 
 @dataclass
@@ -41,9 +41,10 @@ class Synth(nn.Module, ABC):
     """A differentiable signal processor from controls to audio.
 
     A child is registered by its name in the entry-point group `zoo_synths`, takes `sample_rate`, `hop` and its own
-    keyword options, says its controls' names and sizes, and implements `forward`; and `latency`, `initial_state`,
-    `step` and `flush` where it can play frame by frame. One that is a tone with a pitch, with noise and a reverb where
-    wanted, has all of that from `zoo.synths.PitchedSynth`.
+    keyword options, says its controls' names and sizes, and implements `forward`; and `latency`, `stream_state`,
+    `stream_constants` and `stream` where it can play block by block, and `describe` where the player library can play
+    it. One that is a tone with a pitch, with noise and a reverb where wanted, has all of that from
+    `zoo.synths.PitchedSynth`.
 
     Args:
         sample_rate: In Hz.
@@ -70,7 +71,7 @@ class Synth(nn.Module, ABC):
         return {}
 
     def restrict(self, trained: ModelRange | None) -> None:
-        """Keep silent from now on, in `forward` and `step`, what never sounded in the data that a model was trained on.
+        """Keep silent from now on, in `forward` and `stream`, what never sounded in the data that a model was trained on.
 
         A `Model` calls this with the range in its config: when it is built, and when it is given another one. What is
         played inside the range must not change. By default, as here, nothing is kept silent.
@@ -90,6 +91,28 @@ class Synth(nn.Module, ABC):
         Raises:
             ValueError: Shapes disagree, a control is missing, or one holds NaN.
         """
+        self.check_shapes(f0_hz, controls, noise)
+        if f0_hz.is_cuda and torch.cuda.is_current_stream_capturing():
+            return  # a graph cannot wait for the device's answer
+        for name in self.control_sizes:
+            value = controls[name].detach()
+            if value.sum().isnan() and value.isnan().any():  # infinities may cancel in the sum
+                raise ValueError(
+                    f"The control {name!r} holds NaN: "
+                    "the decoder's weights or the features that drive it are not finite."
+                )
+
+    def check_shapes(self, f0_hz: Tensor, controls: Mapping[str, Tensor], noise: Tensor | None = None) -> None:
+        """Refuse what does not fit, without a look at any value; a child's `stream` may call this first.
+
+        Args:
+            f0_hz: As `forward` takes it.
+            controls: As `forward` takes them.
+            noise: As `forward` takes it.
+
+        Raises:
+            ValueError: Shapes disagree, or a control is missing.
+        """
         if f0_hz.ndim != 2 or f0_hz.numel() == 0:
             raise ValueError(f"f0_hz must be [batch, frames], with at least one of each; found {list(f0_hz.shape)}.")
         batch, frames = f0_hz.shape
@@ -106,15 +129,6 @@ class Synth(nn.Module, ABC):
                 f"noise must be [batch, frames * hop] = {[batch, frames * self.hop]}, as f0_hz is {[batch, frames]}; "
                 f"found {list(noise.shape)}."
             )
-        if f0_hz.is_cuda and torch.cuda.is_current_stream_capturing():
-            return  # a graph cannot wait for the device's answer
-        for name in self.control_sizes:
-            value = controls[name].detach()
-            if value.sum().isnan() and value.isnan().any():  # infinities may cancel in the sum
-                raise ValueError(
-                    f"The control {name!r} holds NaN: "
-                    "the decoder's weights or the features that drive it are not finite."
-                )
 
     @abstractmethod
     def forward(self, f0_hz: Tensor, controls: Mapping[str, Tensor], noise: Tensor | None = None) -> Synthesis:
@@ -128,17 +142,15 @@ class Synth(nn.Module, ABC):
 
     @property
     def latency(self) -> int:
-        """Frames that `step` is behind: a frame's audio depends on so many frames after it.
+        """Frames that `stream` is behind: a frame's audio depends on so many frames after it.
 
         Raises:
             NotImplementedError: The synth has no streaming interface.
         """
         raise self._no_streaming()
 
-    def initial_state(self, batch: int) -> SynthState:
-        """The state before the first frame, for `step`.
-
-        What the parameters alone give is computed here, once: a state is good as long as they stay as they are.
+    def stream_state(self, batch: int) -> dict[str, Tensor]:
+        """The state before the first frame, for `stream`: named real tensors, whose shapes stay as they are.
 
         Args:
             batch: Voices that are played at the same time.
@@ -149,18 +161,36 @@ class Synth(nn.Module, ABC):
         """
         raise self._no_streaming()
 
-    def step(
-        self, f0_hz: Tensor, controls: Mapping[str, Tensor], noise: Tensor, state: SynthState
-    ) -> tuple[Synthesis, SynthState]:
+    def stream_constants(self) -> dict[str, Tensor]:
+        """What the parameters alone give, for `stream`: worked out once, and good as long as they stay as they are."""
+        return {}
+
+    def stream(
+        self,
+        inputs: Mapping[str, Tensor],
+        state: Mapping[str, Tensor],
+        constants: Mapping[str, Tensor] | None = None,
+    ) -> tuple[Synthesis, dict[str, Tensor]]:
         """Render the next frames: what `forward` gives for a whole clip, piece by piece and `latency` frames late.
 
-        It is for playing: no gradients. The state that it is given stays as it was.
+        To hear the end of a clip, go on with its last frame's pitch and controls for `latency` frames more, and noise
+        of zeros. The state that is given stays as it was. Nothing here may branch on a value or use complex numbers, so
+        that `torch.export` and others can take it as a graph for a number of frames. Values are not checked.
+
+        Example:
+            >>> synth = zoo.create("gru-S").synth
+            >>> state, constants = synth.stream_state(1), synth.stream_constants()
+            >>> inputs = {name: torch.randn(1, 4, size) for name, size in synth.control_sizes.items()}
+            >>> inputs |= {"f0_hz": torch.full((1, 4), 440.0), "noise": torch.rand(1, 4 * synth.hop) * 2 - 1}
+            >>> made, state = synth.stream(inputs, state, constants)
+            >>> made.audio.shape
+            torch.Size([1, 256])
 
         Args:
-            f0_hz: `[batch, frames]` in Hz, 0 where unvoiced; any number of frames from one on.
-            controls: Raw controls, each `[batch, frames, size]`.
-            noise: `[batch, frames * hop]` uniform in [-1, 1).
-            state: From `initial_state`, or from the step before.
+            inputs: `f0_hz` `[batch, frames]` in Hz, 0 where unvoiced; `noise` `[batch, frames * hop]` uniform in
+                [-1, 1); and each raw control by its name, `[batch, frames, size]`. Any number of frames from one on.
+            state: From `stream_state`, or from the frames before.
+            constants: From `stream_constants`; worked out here where not given, which takes longer than the frames.
 
         Returns:
             As `forward`, each part `[batch, frames * hop]` of audio that began `latency` frames earlier (the first
@@ -168,26 +198,35 @@ class Synth(nn.Module, ABC):
 
         Raises:
             NotImplementedError: The synth has no streaming interface.
-            ValueError: Shapes disagree, a control is missing, or one holds NaN.
+            ValueError: Shapes disagree, or an input is missing.
         """
         raise self._no_streaming()
 
-    def flush(self, state: SynthState) -> Synthesis:
-        """What is still to come when no frame follows, each part `[batch, latency * hop]`.
-
-        All pieces in a row, without the first `latency` frames, are what `forward` gives for the clip.
+    def describe(self, program: Program, controls: Mapping[str, Register]) -> Register:
+        """Write the synth as operations of the player library, which plays it in C, as `stream` does.
 
         Args:
-            state: From `initial_state`, or from the last step.
+            program: What is written to; `program.input` gives the pitch.
+            controls: The raw controls.
+
+        Returns:
+            The frame's audio, `latency` frames late.
 
         Raises:
-            NotImplementedError: The synth has no streaming interface.
+            NotImplementedError: The synth has no C form.
         """
-        raise self._no_streaming()
+        raise self._no_c_form()
+
+    def _no_c_form(self) -> NotImplementedError:
+        return NotImplementedError(
+            f"{type(self).__name__} has no C form: Python with torch plays it. To have one, its author has to "
+            "implement describe of zoo.synths.Synth, or describe_controls and describe_tone of "
+            "zoo.synths.PitchedSynth."
+        )
 
     def _no_streaming(self) -> NotImplementedError:
         return NotImplementedError(
             f"{type(self).__name__} has no streaming interface: it renders whole clips only (call it with [batch, "
-            "frames]). To play it frame by frame, its author has to implement latency, initial_state, step and flush "
-            "of zoo.synths.Synth, or to derive it from zoo.synths.PitchedSynth."
+            "frames]). To play it block by block, its author has to implement latency, stream_state and stream of "
+            "zoo.synths.Synth, or to derive it from zoo.synths.PitchedSynth."
         )

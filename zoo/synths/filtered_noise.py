@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from zoo_kernels import fast_fft_size
+
+from zoo.synths.fourier import from_spectrum, to_spectrum
+
+if TYPE_CHECKING:
+    from zoo_player import Program, Register
 
 
 class NoisePart(nn.Module):
@@ -37,26 +45,52 @@ class NoisePart(nn.Module):
     def _reach(self) -> int:
         return self.response.shape[0] - 1
 
-    def initial_tail(self, batch: int) -> Tensor:
-        """What `step` carries, before the first frame."""
-        return torch.zeros(batch, self.latency * self.hop + self._reach, device=self.response.device)
+    def stream_state(self, batch: int) -> dict[str, Tensor]:
+        """What `stream` carries, before the first frame."""
+        return {"overlap": torch.zeros(batch, self.latency * self.hop + self._reach, device=self.response.device)}
 
-    def step(self, magnitudes: Tensor, noise: Tensor, overlap_tail: Tensor) -> tuple[Tensor, Tensor]:
+    def stream_constants(self) -> dict[str, Tensor]:
+        """The filter as real matrices: of the noise, of the magnitudes, and from the spectrum to samples."""
+        size, device = 2 * (self.response.shape[1] - 1), self.response.device
+        positions = torch.arange(-self._reach, self.hop + self._reach, device=device)
+        return {
+            "analysis": to_spectrum(self.hop, size=size, device=device).float(),
+            "response": self.response.float().repeat(1, 2),
+            "synthesis": from_spectrum(positions, size=size).float(),
+        }
+
+    def stream(
+        self, magnitudes: Tensor, noise: Tensor, state: Mapping[str, Tensor], constants: Mapping[str, Tensor]
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         """Filter the next frames' noise, and add it to that of the frames before.
 
         Args:
             magnitudes: `[batch, frames, bands]`.
             noise: `[batch, frames * hop]`.
-            overlap_tail: What the frames before add to the samples from `latency` frames ago on.
+            state: From `stream_state`, or from the frames before.
+            constants: From `stream_constants`.
 
         Returns:
-            The noise part `[batch, frames * hop]` from `latency` frames ago on, and the tail after it.
+            The noise part `[batch, frames * hop]` from `latency` frames ago on, and the state after it.
         """
-        total = F.pad(overlap_tail, (0, noise.shape[1]))
-        added = overlap_added(filtered_frames(noise, magnitudes, self.response.float(), hop=self.hop), hop=self.hop)
-        begin = self.latency * self.hop - self._reach
-        total[:, begin:] += added[:, : total.shape[1] - begin]
-        return total[:, : noise.shape[1]], total[:, noise.shape[1] :]
+        samples, begin = noise.shape[1], self.latency * self.hop - self._reach
+        spectra = noise.unflatten(1, (-1, self.hop)) @ constants["analysis"]
+        frames = (spectra * (magnitudes @ constants["response"])) @ constants["synthesis"]
+        added = overlap_added(frames, hop=self.hop)[:, : samples + 2 * self._reach]
+        total = F.pad(state["overlap"], (0, samples)) + F.pad(added, (begin, 0))
+        return total[:, :samples], {"overlap": total[:, samples:]}
+
+    def describe(self, program: Program, magnitudes: Register) -> Register:
+        """Write the noise part as an operation of the player library.
+
+        Args:
+            program: What is written to.
+            magnitudes: The scaled control `noise_bands`.
+
+        Returns:
+            Its audio, `latency` frames late.
+        """
+        return program.noise(magnitudes, frames_late=self.latency)
 
     def forward(self, magnitudes: Tensor, noise: Tensor | None = None) -> Tensor:
         """Filter noise.
@@ -148,9 +182,11 @@ def overlap_added(frames: Tensor, *, hop: int) -> Tensor:
         `[batch, samples]` from the first frame's beginning to the last one's end, and zeros up to a whole hop.
     """
     batch, count, samples = frames.shape
-    padded = -(-samples // hop) * hop
-    pieces = F.pad(frames, (0, padded - samples)).view(batch, count, padded // hop, hop)
-    total = pieces.new_zeros(batch, count + padded // hop - 1, hop)
-    for i in range(padded // hop):
-        total[:, i : i + count] += pieces[:, :, i]
+    hops = -(-samples // hop)
+    if count == 1:
+        return F.pad(frames[:, 0], (0, hops * hop - samples))
+    pieces = F.pad(frames, (0, hops * hop - samples)).view(batch, count, hops, hop).unbind(2)
+    total = F.pad(pieces[0], (0, 0, 0, hops - 1))
+    for late, piece in enumerate(pieces[1:], 1):
+        total += F.pad(piece, (0, 0, late, hops - 1 - late))
     return total.flatten(1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -15,6 +16,9 @@ from zoo.storage.model_range import ModelRange
 from zoo.synths.filtered_noise import NoisePart
 from zoo.synths.pitched import PitchedSynth
 from zoo.synths.reverb import Reverb
+
+if TYPE_CHECKING:
+    from zoo_player import Phases, Program, Register
 
 
 def scale_control(x: Tensor) -> Tensor:
@@ -40,6 +44,11 @@ class HarmonicNoise(PitchedSynth):
     """
 
     noise_part: NoisePart
+
+    reach = 0
+
+    inaudible_gain = 0.0
+    """What is left of a harmonic that may not sound."""
 
     ceiling: int
     """The highest harmonic that may sound: those over it were over Nyquist whatever pitch the model was trained on."""
@@ -107,12 +116,40 @@ class HarmonicNoise(PitchedSynth):
             audible &= self.harmonic_number <= self.ceiling
         return audible
 
-    def tone(self, phases: Tensor, f0_hz: Tensor, pitch_hz: Tensor, scaled: Mapping[str, Tensor]) -> Tensor:
+    def tone(
+        self,
+        phases: Tensor,
+        f0_hz: Tensor,
+        pitch_hz: Tensor,
+        scaled: Mapping[str, Tensor],
+        constants: Mapping[str, Tensor],
+    ) -> Tensor:
         """See `PitchedSynth.tone`: amplitudes are held over each frame."""
         amplitudes = scaled["amplitude"] * scaled["harmonic_distribution"]
-        # where the others' amplitudes are 0 by definition, the loops stop there
-        active = self.audible(f0_hz).sum(-1)
         if self.unvoiced == "mute":
-            voiced = f0_hz > 0
-            amplitudes, active = amplitudes * voiced[..., None], active * voiced
+            amplitudes = amplitudes * (f0_hz > 0)[..., None]
+        active = None
+        if torch.is_grad_enabled():  # the others' amplitudes are 0 by definition: their gradients need no loop
+            active = self.audible(f0_hz).sum(-1)
+            if self.unvoiced == "mute":
+                active = active * (f0_hz > 0)
         return harmonic_oscillators(phases[:, 0], amplitudes, hop=self.hop, active=active)
+
+    def describe_controls(
+        self, program: Program, f0_hz: Register, controls: Mapping[str, Register]
+    ) -> dict[str, Register]:
+        """See `PitchedSynth.describe_controls`."""
+        shares = program.distribution(
+            controls["harmonic_distribution"], f0_hz, ceiling=self.ceiling, floor=self.inaudible_gain
+        )
+        return {
+            "amplitude": program.activate(controls["amplitude"], "scale"),
+            "harmonic_distribution": shares,
+            "noise_bands": program.activate(controls["noise_bands"], "scale"),
+        }
+
+    def describe_tone(self, program: Program, phases: Phases, scaled: Mapping[str, Register]) -> Register:
+        """See `PitchedSynth.describe_tone`."""
+        return program.harmonics(
+            program.delay(scaled["harmonic_distribution"]), program.delay(scaled["amplitude"])
+        )

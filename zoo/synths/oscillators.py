@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -28,42 +27,44 @@ def fundamental_phase(f0_hz: Tensor, *, sample_rate: int, hop: int) -> Tensor:
     """
     f0_hz = f0_hz.double()
     around = torch.cat([f0_hz[:, :1], f0_hz, f0_hz[:, -1:]], dim=1)  # the clip's ends are their own neighbours
-    return phase_between(around, None, sample_rate=sample_rate, hop=hop)[0]
+    weights = phase_weights(sample_rate=sample_rate, hop=hop, device=f0_hz.device)
+    return phase_between(around, torch.zeros_like(f0_hz[:, 0]), weights=weights)[0]
 
 
-def phase_between(f0_hz: Tensor, phase_cycles: Tensor | None, *, sample_rate: int, hop: int) -> tuple[Tensor, Tensor]:
+def phase_weights(*, sample_rate: int, hop: int, device: torch.device) -> Tensor:
+    """What pitches add to the phase from a frame's beginning to each of its samples, in cycles.
+
+    Returns:
+        `[3, hop]` float64: of the frame before, the frame itself and the frame after, per Hz.
+    """
+    offset = (torch.arange(hop, dtype=torch.float64, device=device) + 0.5) / hop - 0.5  # from the frame's centre
+    shares = torch.stack([(-offset).clamp(min=0), 1 - offset.abs(), offset.clamp(min=0)])
+    return shares.cumsum(dim=1) / sample_rate
+
+
+def phase_between(f0_hz: Tensor, phase_cycles: Tensor, *, weights: Tensor) -> tuple[Tensor, Tensor]:
     """The phase of the frames between the first and the last one, as `fundamental_phase` gives it.
 
     Args:
         f0_hz: `[batch, frames + 2]` float64, in Hz.
-        phase_cycles: `[batch]` float64: the phase where those frames begin, in cycles; 0 where None.
-        sample_rate: In Hz.
-        hop: Samples per frame.
+        phase_cycles: `[batch]` float64: the phase where those frames begin, in cycles.
+        weights: `phase_weights`.
 
     Returns:
         `[batch, frames * hop]` float64, radians in [-pi, pi]; and the cycles where those frames end, `[batch]`.
     """
-    around = f0_hz.unfold(1, 3, 1)
     # Summed within each frame, then over frames whose sums are wrapped: one long sum would lose 3e-4 rad in 10 minutes.
     # Interpolating and summing a frame are one small product (torch's own interpolation takes wrong neighbours from
     # frame 131,072 on: its indices are float32).
-    within = around @ (_summed_weights(hop, f0_hz.device) / sample_rate)
-    sums = within[..., -1] - torch.round(within[..., -1])
-    before = F.pad(sums[:, :-1], (1, 0))
-    if phase_cycles is not None:
-        before[:, 0] += phase_cycles
+    around = torch.stack([f0_hz[:, :-2], f0_hz[:, 1:-1], f0_hz[:, 2:]], dim=-1)
+    within = around @ weights
+    sums = within[..., -1]
+    before = torch.cat([phase_cycles[:, None], (sums - torch.round(sums))[:, :-1]], dim=1)
     within += torch.cumsum(before, dim=-1)[..., None]  # in place: on a CPU, new memory costs more than arithmetic
     within -= torch.round(within)
     end = within[:, -1, -1].clone()
     within *= 2 * math.pi
     return within.flatten(1), end
-
-
-@lru_cache(maxsize=16)
-def _summed_weights(hop: int, device: torch.device) -> Tensor:
-    """What the pitches before, of and after a frame add to the phase, up to each of its samples: `[3, hop]`."""
-    offset = (torch.arange(hop, dtype=torch.float64, device=device) + 0.5) / hop - 0.5  # from the frame's centre
-    return torch.stack([(-offset).clamp(min=0), 1 - offset.abs(), offset.clamp(min=0)]).cumsum(dim=1)
 
 
 def forward_fill_f0(f0_hz: Tensor) -> Tensor:
@@ -75,12 +76,12 @@ def forward_fill_f0(f0_hz: Tensor) -> Tensor:
     Returns:
         The same shape; rows without any voiced frame stay 0.
     """
-    frames = f0_hz.shape[-1]
-    position = torch.arange(frames, device=f0_hz.device)
-    voiced = f0_hz > 0
-    last = torch.where(voiced, position, -1).cummax(dim=-1).values
-    first = torch.where(voiced, position, frames - 1).amin(dim=-1, keepdim=True)
-    return torch.gather(f0_hz, -1, torch.where(last >= 0, last, first))
+    filled, frames, span = f0_hz, f0_hz.shape[-1], 1
+    while span < frames:  # each round looks back twice as far; a running maximum is not in every graph's format
+        filled = torch.where(filled > 0, filled, F.pad(filled[..., :-span], (span, 0)))
+        span *= 2
+    missing = (filled <= 0).sum(dim=-1, keepdim=True)  # only those before the first voiced frame
+    return torch.where(filled > 0, filled, filled.gather(-1, missing.clamp(max=frames - 1)))
 
 
 def voicing_gate(f0_hz: Tensor, *, hop: int) -> Tensor:
@@ -93,10 +94,26 @@ def voicing_gate(f0_hz: Tensor, *, hop: int) -> Tensor:
     Returns:
         `[batch, frames * hop]` in [0, 1].
     """
-    voiced = f0_hz > 0
-    before = F.pad(voiced[:, :-1], (1, 0), value=True)  # a clip's own ends are no borders
-    after = F.pad(voiced[:, 1:], (0, 1), value=True)
-    rise = 0.5 - 0.5 * torch.cos(math.pi * (torch.arange(hop, device=f0_hz.device, dtype=torch.float32) + 0.5) / hop)
-    fall = rise.flip(0)
-    gate = voiced[..., None] * torch.where(before[..., None], 1.0, rise) * torch.where(after[..., None], 1.0, fall)
+    around = F.pad(f0_hz, (1, 1), value=1.0)  # a clip's own ends are no borders
+    return gate_between(around, rise=fade_in(hop, device=f0_hz.device))
+
+
+def fade_in(hop: int, *, device: torch.device) -> Tensor:
+    """Gains from 0 to 1 over a frame, `[hop]`."""
+    return 0.5 - 0.5 * torch.cos(math.pi * (torch.arange(hop, device=device, dtype=torch.float32) + 0.5) / hop)
+
+
+def gate_between(f0_hz: Tensor, *, rise: Tensor) -> Tensor:
+    """The gain of the frames between the first and the last one, as `voicing_gate` gives it.
+
+    Args:
+        f0_hz: `[batch, frames + 2]`.
+        rise: `fade_in`.
+
+    Returns:
+        `[batch, frames * hop]`.
+    """
+    voiced = (f0_hz > 0)[..., None]
+    before, now, after = voiced[:, :-2], voiced[:, 1:-1], voiced[:, 2:]
+    gate = now * torch.where(before, 1.0, rise) * torch.where(after, 1.0, rise.flip(0))
     return gate.flatten(1)

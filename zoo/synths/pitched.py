@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -17,47 +19,26 @@ from zoo.errors import ConfigError, listing
 from zoo.features.values import clean_f0
 from zoo.synths.base import Synth, Synthesis
 from zoo.synths.filtered_noise import NoisePart
-from zoo.synths.oscillators import UNVOICED, forward_fill_f0, fundamental_phase, phase_between, voicing_gate
-from zoo.synths.reverb import Reverb, ReverbState
+from zoo.synths.oscillators import (
+    UNVOICED,
+    fade_in,
+    forward_fill_f0,
+    fundamental_phase,
+    gate_between,
+    phase_between,
+    phase_weights,
+    voicing_gate,
+)
+from zoo.synths.reverb import Reverb
 
-
-class PitchedState(NamedTuple):
-    """What a pitched synth carries from frame to frame; frame n is the next one.
-
-    Attributes:
-        frames: How many there have been: n.
-        f0_hz: Of frames n - 2 and n - 1, `[batch, 2]`; a clip's first frame is its own neighbour.
-        pitch_hz: The same, as oscillators are given it.
-        scaled: The scaled controls of frames n - 2 and n - 1, each `[batch, 2, size]`.
-        phase_cycles: The phases at the beginning of frame n - 1, `[batch, ratios]` in cycles, float64.
-        tones: What of the tone is finished and was not given out yet, `[batch, samples]`.
-        noises: The same of the noise part.
-        overlap_tail: What the noise of the frames so far adds to samples after that.
-        reverb: The reverb's own state.
-    """
-
-    frames: int
-    f0_hz: Tensor
-    pitch_hz: Tensor
-    scaled: dict[str, Tensor]
-    phase_cycles: Tensor
-    tones: Tensor
-    noises: Tensor
-    overlap_tail: Tensor
-    reverb: ReverbState | None
-
-
-class _Frames(NamedTuple):
-    # Consecutive frames, each [batch, frames, ...]: a frame and its neighbours are all that its tone depends on.
-    f0_hz: Tensor
-    pitch_hz: Tensor
-    scaled: dict[str, Tensor]
+if TYPE_CHECKING:
+    from zoo_player import Phases, Program, Register
 
 
 class PitchedSynth(Synth):
     """A tone plus filtered noise through a reverb.
 
-    A child implements `scaled_controls` and `tone`.
+    A child implements `scaled_controls` and `tone`; and `describe_controls` and `describe_tone` for the player library.
 
     Args:
         sample_rate: In Hz.
@@ -71,6 +52,9 @@ class PitchedSynth(Synth):
     Raises:
         ConfigError: `unvoiced` is unknown.
     """
+
+    reach: int = 1
+    """Frames to each side of a frame that its tone depends on, 0 or 1."""
 
     def __init__(
         self,
@@ -100,8 +84,15 @@ class PitchedSynth(Synth):
         """
 
     @abstractmethod
-    def tone(self, phases: Tensor, f0_hz: Tensor, pitch_hz: Tensor, scaled: Mapping[str, Tensor]) -> Tensor:
-        """The pitched part, which a frame's own values and those of its neighbours decide.
+    def tone(
+        self,
+        phases: Tensor,
+        f0_hz: Tensor,
+        pitch_hz: Tensor,
+        scaled: Mapping[str, Tensor],
+        constants: Mapping[str, Tensor],
+    ) -> Tensor:
+        """The pitched part, which a frame's own values decide, and with a `reach` of 1 those of its neighbours.
 
         What it gives in unvoiced frames is muted afterwards, unless `unvoiced` is "hold".
 
@@ -109,11 +100,16 @@ class PitchedSynth(Synth):
             phases: `[batch, ratios, frames * hop]`, radians, float64, wrapped.
             f0_hz: `[batch, frames]` in Hz, 0 where unvoiced.
             pitch_hz: The same; in "mute" mode with a neighbour's pitch where unvoiced.
-            scaled: What `scaled_controls` gave.
+            scaled: What `scaled_controls` gave, but for `noise_bands`.
+            constants: What `tone_constants` gave.
 
         Returns:
             `[batch, frames * hop]`.
         """
+
+    def tone_constants(self) -> dict[str, Tensor]:
+        """What the parameters alone give to `tone`; nothing here. See `Synth.stream_constants`."""
+        return {}
 
     @property
     def latency(self) -> int:
@@ -137,7 +133,7 @@ class PitchedSynth(Synth):
             f0_hz = self._clean(f0_hz)
             scaled = self.scaled_controls(f0_hz, {name: value.float() for name, value in controls.items()})
             pitch_hz = f0_hz if self.unvoiced == "hold" else forward_fill_f0(f0_hz)
-            tone = self.tone(self._phases(pitch_hz), f0_hz, pitch_hz, scaled)
+            tone = self.tone(self._phases(pitch_hz), f0_hz, pitch_hz, _of_tone(scaled), self.tone_constants())
             if self.unvoiced == "mute":
                 tone = tone * voicing_gate(f0_hz, hop=self.hop).to(tone)
             noise_part = None if self.noise_part is None else self.noise_part(scaled["noise_bands"], noise)
@@ -148,144 +144,221 @@ class PitchedSynth(Synth):
     def _clean(self, f0_hz: Tensor) -> Tensor:
         return clean_f0(f0_hz.float()).clamp(max=self.sample_rate / 2)
 
-    def _oscillator_hz(self, pitch_hz: Tensor) -> Tensor:
-        """`[batch, frames]` -> `[batch * ratios, frames]`, float64."""
-        if self.frequency_ratios == (1.0,):
-            return pitch_hz.double()
-        ratios = torch.tensor(self.frequency_ratios, dtype=torch.float64, device=pitch_hz.device)
-        return (pitch_hz.double()[:, None] * ratios[:, None]).flatten(0, 1)
-
     def _phases(self, pitch_hz: Tensor) -> Tensor:
-        phases = fundamental_phase(self._oscillator_hz(pitch_hz), sample_rate=self.sample_rate, hop=self.hop)
+        hz = pitch_hz.double()[:, None] * self._ratios(pitch_hz.device)
+        phases = fundamental_phase(hz.flatten(0, 1), sample_rate=self.sample_rate, hop=self.hop)
         return phases.view(pitch_hz.shape[0], len(self.frequency_ratios), -1)
 
-    @torch.no_grad()
-    def initial_state(self, batch: int) -> PitchedState:
-        """See `Synth.initial_state`."""
+    def _ratios(self, device: torch.device) -> Tensor:
+        return torch.tensor(self.frequency_ratios, dtype=torch.float64, device=device)[:, None]
+
+    def _device(self) -> torch.device:
+        return next((value.device for value in (*self.parameters(), *self.buffers())), torch.device("cpu"))
+
+    def stream_state(self, batch: int) -> dict[str, Tensor]:
+        """See `Synth.stream_state`. Frame n is the next one.
+
+        Returns:
+            `frames` `[batch]`, float64: how many there have been: n. `f0_hz` `[batch, 2]`, `pitch_hz` (in "mute" mode)
+            of frames n - 2 and n - 1. `scaled_NAME` `[batch, 1 + reach, size]`: of as many frames before n. `phase` `[batch, ratios]`, float64: where
+            frame n - 1 begins, in cycles. `tones` and `noises` `[batch, samples]`: what was not given out yet. And the
+            noise part's and the reverb's. What would be empty is left out.
+        """
         if batch < 1:
-            raise ValueError(f"initial_state needs a batch of at least 1, found {batch}.")
-        device = next((value.device for value in (*self.parameters(), *self.buffers())), torch.device("cpu"))
-        none = torch.zeros(batch, 0, device=device)
-        noise_latency = 0 if self.noise_part is None else self.noise_part.latency
-        return PitchedState(
-            frames=0,
-            f0_hz=none,
-            pitch_hz=none,
-            scaled={},
-            phase_cycles=torch.zeros(batch, len(self.frequency_ratios), dtype=torch.float64, device=device),
-            tones=torch.zeros(batch, (self.latency - 1) * self.hop, device=device),
-            noises=torch.zeros(batch, (self.latency - noise_latency) * self.hop, device=device),
-            overlap_tail=none if self.noise_part is None else self.noise_part.initial_tail(batch).to(device),
-            reverb=None if self.reverb is None else self.reverb.initial_state(batch, block=self.hop),
-        )
-
-    @torch.no_grad()
-    def step(
-        self, f0_hz: Tensor, controls: Mapping[str, Tensor], noise: Tensor, state: PitchedState
-    ) -> tuple[Synthesis, PitchedState]:
-        """See `Synth.step`."""
-        batch = len(state.phase_cycles)
-        self.check_inputs(f0_hz, controls, noise)
-        if len(f0_hz) != batch:
-            raise ValueError(
-                f"f0_hz must be [batch, frames] with a batch of {batch}, as the state has; found {list(f0_hz.shape)}."
-            )
-        samples = noise.shape[1]
-        with torch.autocast(f0_hz.device.type, enabled=False):
-            f0_hz = self._clean(f0_hz)
-            scaled = self.scaled_controls(f0_hz, {name: value.float() for name, value in controls.items()})
-            block, overlap_tail = torch.zeros_like(noise), state.overlap_tail
-            if self.noise_part is not None:
-                block, overlap_tail = self.noise_part.step(scaled["noise_bands"], noise.float(), overlap_tail)
-            pending, phase_cycles = self._pending_frames(f0_hz, scaled, state)
-            tone, phase_cycles = self._inner_tone(pending, phase_cycles)
-            if not state.frames:
-                tone = F.pad(tone, (self.hop, 0))  # the last frame's waits for its neighbour
-            tones, noises = torch.cat([state.tones, tone], 1), torch.cat([state.noises, block], 1)
-            early = min(samples, max(0, self.latency - state.frames) * self.hop)
-            tone, block = (_silent_until(early, part[:, :samples]) for part in (tones, noises))
-            made, reverb = self._mixed(tone, block, state.reverb)
-        made.scaled_controls = scaled
-        after = PitchedState(
-            frames=state.frames + f0_hz.shape[1],
-            f0_hz=pending.f0_hz[:, -2:],
-            pitch_hz=pending.pitch_hz[:, -2:],
-            scaled={name: value[:, -2:] for name, value in pending.scaled.items()},
-            phase_cycles=phase_cycles,
-            tones=tones[:, samples:],
-            noises=noises[:, samples:],
-            overlap_tail=overlap_tail,
-            reverb=reverb,
-        )
-        return made, after
-
-    @torch.no_grad()
-    def flush(self, state: PitchedState) -> Synthesis:
-        """See `Synth.flush`."""
-        rest = self.latency * self.hop
-        if not state.frames:
-            none = torch.zeros(len(state.phase_cycles), rest, device=state.phase_cycles.device)
-            return Synthesis(none, none, none, None if self.noise_part is None else none)
-        with torch.autocast(state.phase_cycles.device.type, enabled=False):
-            scaled = {name: _and_again(value) for name, value in state.scaled.items()}
-            pending = _Frames(_and_again(state.f0_hz), _and_again(state.pitch_hz), scaled)
-            tones = torch.cat([state.tones, self._inner_tone(pending, state.phase_cycles)[0]], 1)
-            noises = torch.cat([state.noises, state.overlap_tail[:, : rest - state.noises.shape[1]]], 1)
-            early = max(0, self.latency - state.frames) * self.hop
-            return self._mixed(_silent_until(early, tones), _silent_until(early, noises), state.reverb)[0]
-
-    def _pending_frames(
-        self, f0_hz: Tensor, scaled: Mapping[str, Tensor], state: PitchedState
-    ) -> tuple[_Frames, Tensor]:
-        """The frames that wait for a neighbour and the new ones, and the phases where the second of them begins."""
-        if not state.frames:  # the first frame is its own neighbour, as at the beginning of a clip
-            pitch_hz = f0_hz if self.unvoiced == "hold" else forward_fill_f0(f0_hz)
-            parts = {name: _once_more(value) for name, value in scaled.items()}
-            return _Frames(_once_more(f0_hz), _once_more(pitch_hz), parts), state.phase_cycles
-        pitch_hz, phase_cycles = torch.cat([state.pitch_hz, f0_hz], 1), state.phase_cycles
+            raise ValueError(f"stream_state needs a batch of at least 1, found {batch}.")
+        zeros = partial(torch.zeros, device=self._device())
+        one = {name: zeros(1, 1, size) for name, size in self.control_sizes.items()}
+        with torch.no_grad():
+            scaled = _of_tone(self.scaled_controls(zeros(1, 1), one))
+        state = {
+            "frames": zeros(batch, dtype=torch.float64),
+            "f0_hz": zeros(batch, 2),
+            **{f"scaled_{name}": zeros(batch, 1 + self.reach, *part.shape[2:]) for name, part in scaled.items()},
+            "phase": zeros(batch, len(self.frequency_ratios), dtype=torch.float64),
+        }
         if self.unvoiced == "mute":
-            pitch_hz = forward_fill_f0(pitch_hz)
-            # The first pitch holds for all that was before it, so the phase has come so far by now.
-            first = (state.pitch_hz[:, -1:] == 0) & (pitch_hz[:, :1] > 0)
-            if bool(first.any()):
-                advance = self._oscillator_hz(pitch_hz[:, :1]).view(len(f0_hz), -1)
-                advance = advance * ((state.frames - 1) * self.hop / self.sample_rate)
-                phase_cycles = torch.where(first, advance - torch.round(advance), phase_cycles)
-        parts = {name: torch.cat([state.scaled[name], value], 1) for name, value in scaled.items()}
-        return _Frames(torch.cat([state.f0_hz, f0_hz], 1), pitch_hz, parts), phase_cycles
+            state["pitch_hz"] = zeros(batch, 2)
+        for name, late in (("tones", 1), ("noises", 0 if self.noise_part is None else self.noise_part.latency)):
+            if late < self.latency:
+                state[name] = zeros(batch, (self.latency - late) * self.hop)
+        if self.noise_part is None:
+            state.pop("noises")
+        else:
+            state |= _prefixed("noise_", self.noise_part.stream_state(batch))
+        if self.reverb is not None:
+            state |= _prefixed("reverb_", self.reverb.stream_state(batch, block=self.hop))
+        return state
 
-    def _inner_tone(self, known: _Frames, phase_cycles: Tensor) -> tuple[Tensor, Tensor]:
-        """The tone of all frames but the first and the last one, and the phases at the end of them."""
-        batch, frames = known.f0_hz.shape
-        if frames < 3:
-            return torch.zeros(batch, 0, device=known.f0_hz.device), phase_cycles
-        inner = slice(self.hop, (frames - 1) * self.hop)
-        phase, phase_cycles = phase_between(
-            self._oscillator_hz(known.pitch_hz), phase_cycles.flatten(), sample_rate=self.sample_rate, hop=self.hop
+    def stream_constants(self) -> dict[str, Tensor]:
+        """See `Synth.stream_constants`."""
+        device = self._device()
+        constants = {
+            "ratios": self._ratios(device),
+            "weights": phase_weights(sample_rate=self.sample_rate, hop=self.hop, device=device),
+            "rise": fade_in(self.hop, device=device),
+            **_prefixed("tone_", self.tone_constants()),
+        }
+        if self.noise_part is not None:
+            constants |= _prefixed("noise_", self.noise_part.stream_constants())
+        if self.reverb is not None:
+            constants |= _prefixed("reverb_", self.reverb.stream_constants(block=self.hop))
+        return constants
+
+    def stream(
+        self,
+        inputs: Mapping[str, Tensor],
+        state: Mapping[str, Tensor],
+        constants: Mapping[str, Tensor] | None = None,
+    ) -> tuple[Synthesis, dict[str, Tensor]]:
+        """See `Synth.stream`."""
+        self.check_stream(inputs, state)
+        f0_hz, noise = inputs["f0_hz"], inputs["noise"]
+        with _float32(f0_hz.device.type):
+            constants = self.stream_constants() if constants is None else constants
+            f0_hz = self._clean(f0_hz)
+            scaled = self.scaled_controls(f0_hz, {name: inputs[name].float() for name in self.control_sizes})
+            tone, after = self._stream_tone(f0_hz, _of_tone(scaled), state, constants)
+            # a clip has no samples before its first frame
+            ready = (state["frames"][:, None] + torch.arange(f0_hz.shape[1], device=f0_hz.device)) >= self.latency
+            ready = ready[..., None].expand(-1, -1, self.hop).flatten(1)
+            tone, after["tones"] = _delayed(tone, state.get("tones"), ready)
+            made = Synthesis(tone, tone, tone, None, scaled)
+            if self.noise_part is not None:
+                made.noise, overlap = self.noise_part.stream(
+                    scaled["noise_bands"], noise.float(), _part("noise_", state), _part("noise_", constants)
+                )
+                made.noise, after["noises"] = _delayed(made.noise, state.get("noises"), ready)
+                made.audio = made.dry = tone + made.noise
+                after |= _prefixed("noise_", overlap)
+            if self.reverb is not None:
+                made.audio, heard = self.reverb.stream(made.dry, _part("reverb_", state), _part("reverb_", constants))
+                after |= _prefixed("reverb_", heard)
+        return made, {name: after[name] for name in state}
+
+    def _stream_tone(
+        self,
+        f0_hz: Tensor,
+        scaled: Mapping[str, Tensor],
+        state: Mapping[str, Tensor],
+        constants: Mapping[str, Tensor],
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """The tone of the frame before and of all of these but the last, which waits for its neighbour."""
+        frames = f0_hz.shape[1]
+        started = state["frames"][:, None] > 0
+
+        # a clip's first frame is its own neighbour
+        voiced_hz = torch.cat([torch.where(started, state["f0_hz"], f0_hz[:, :1]), f0_hz], 1)
+        parts = {}
+        for name, part in scaled.items():
+            before = state[f"scaled_{name}"]
+            if self.reach:
+                before = torch.where(started[..., None], before, part[:, :1])
+            parts[name] = torch.cat([before, part], 1)
+        after = {"frames": state["frames"] + frames, "f0_hz": voiced_hz[:, frames:]}
+        after |= {f"scaled_{name}": part[:, frames:] for name, part in parts.items()}
+        pitch_hz, moving = voiced_hz, started
+        if self.unvoiced == "mute":
+            pitch_hz = forward_fill_f0(torch.cat([state["pitch_hz"], f0_hz], 1))
+            after["pitch_hz"], moving = pitch_hz[:, frames:], state["pitch_hz"][:, 1:] > 0
+        hz = pitch_hz.double()[:, None] * constants["ratios"]
+        # The first pitch holds for all that was before it, so the phase has come so far by frame n - 1.
+        begun = hz[..., 0] * ((state["frames"] - 1) * (self.hop / self.sample_rate))[:, None]
+        start = torch.where(moving, state["phase"], begun - torch.round(begun))
+        phases, end = phase_between(hz.flatten(0, 1), start.flatten(), weights=constants["weights"])
+        phases, after["phase"] = phases.view(*start.shape, -1), end.view(start.shape)
+        inner = slice(1 - self.reach, frames + 1 + self.reach)
+        tone = self.tone(
+            F.pad(phases, (self.reach * self.hop,) * 2) if self.reach else phases,
+            voiced_hz[:, inner],
+            pitch_hz[:, inner],
+            {name: part[:, : frames + 2 * self.reach] for name, part in parts.items()},
+            _part("tone_", constants),
         )
-        tone = self.tone(F.pad(phase, (self.hop, self.hop)).view(batch, len(self.frequency_ratios), -1), *known)[
-            :, inner
-        ]
-        if self.unvoiced == "mute" and not bool((known.f0_hz > 0).all()):  # between voiced frames the gate is open
-            tone = tone * voicing_gate(known.f0_hz, hop=self.hop)[:, inner].to(tone)
-        return tone, phase_cycles.view(batch, -1)
+        tone = tone[:, self.reach * self.hop : (self.reach + frames) * self.hop]
+        if self.unvoiced == "mute":
+            tone = tone * gate_between(voiced_hz, rise=constants["rise"])
+        return tone, after
 
-    def _mixed(self, tone: Tensor, noise: Tensor, state: ReverbState | None) -> tuple[Synthesis, ReverbState | None]:
-        dry = tone if self.noise_part is None else tone + noise
-        audio = dry
-        if self.reverb is not None and state is not None:
-            audio, state = self.reverb.step(dry, state)
-        return Synthesis(audio, dry, tone, None if self.noise_part is None else noise), state
+    def check_stream(self, inputs: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> None:
+        """Refuse inputs whose shapes do not fit each other or the state.
+
+        Raises:
+            ValueError: They do not, or one is missing.
+        """
+        if missing := {"f0_hz", "noise"} - inputs.keys():
+            raise ValueError(f"The input {min(missing)!r} is missing; there are {listing(inputs)}.")
+        self.check_shapes(inputs["f0_hz"], inputs, inputs["noise"])
+        batch = len(state["frames"])
+        if len(inputs["f0_hz"]) != batch:
+            found = list(inputs["f0_hz"].shape)
+            raise ValueError(f"f0_hz must be [batch, frames] with a batch of {batch}, as the state has; found {found}.")
+
+    def describe(self, program: Program, controls: Mapping[str, Register]) -> Register:
+        """See `Synth.describe`."""
+        f0_hz, mute = program.input("f0_hz", "f0_hz"), self.unvoiced == "mute"
+        scaled = self.describe_controls(program, f0_hz, controls)
+        phases = program.pitch(f0_hz, mute=mute, multiples=self.frequency_ratios)
+        audio = self.describe_tone(program, phases, scaled)
+        if mute:
+            audio = program.multiply(audio, phases.gate)
+        audio = program.delay(audio, self.latency - 1)
+        if self.noise_part is not None:
+            noise = self.noise_part.describe(program, scaled["noise_bands"])
+            audio = program.add(audio, program.delay(noise, self.latency - self.noise_part.latency))
+        audio = program.silence(audio, self.latency)
+        return audio if self.reverb is None else self.reverb.describe(program, audio)
+
+    def describe_controls(
+        self, program: Program, f0_hz: Register, controls: Mapping[str, Register]
+    ) -> dict[str, Register]:
+        """Write `scaled_controls` as operations of the player library.
+
+        Args:
+            program: What is written to.
+            f0_hz: 0 where unvoiced.
+            controls: Raw.
+
+        Raises:
+            NotImplementedError: The synth has no C form.
+        """
+        raise self._no_c_form()
+
+    def describe_tone(self, program: Program, phases: Phases, scaled: Mapping[str, Register]) -> Register:
+        """Write `tone` as operations of the player library.
+
+        Args:
+            program: What is written to.
+            phases: Of the frame before this one, its pitch and its neighbours'.
+            scaled: What `describe_controls` gave, of this frame: `program.delay` gives those of the frame before.
+
+        Returns:
+            The tone of the frame before, `[hop]`.
+
+        Raises:
+            NotImplementedError: The synth has no C form.
+        """
+        raise self._no_c_form()
 
 
-def _once_more(frames: Tensor) -> Tensor:
-    return torch.cat([frames[:, :1], frames], 1)
+def _prefixed(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {prefix + name: value for name, value in tensors.items()}
 
 
-def _and_again(frames: Tensor) -> Tensor:
-    return torch.cat([frames, frames[:, -1:]], 1)
+def _of_tone(scaled: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: value for name, value in scaled.items() if name != "noise_bands"}
 
 
-def _silent_until(sample: int, audio: Tensor) -> Tensor:
-    """Noise reaches before the first frame, where a clip has no samples."""
-    return F.pad(audio[:, sample:], (sample, 0)) if sample else audio
+def _delayed(audio: Tensor, kept: Tensor | None, ready: Tensor) -> tuple[Tensor, Tensor]:
+    """Audio from some frames ago on, silent unless ready, and what is kept of it."""
+    whole = audio if kept is None else torch.cat([kept, audio], 1)
+    samples = audio.shape[1]
+    return torch.where(ready, whole[:, :samples], 0.0), whole[:, samples:]
+
+
+def _part(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+
+
+def _float32(device: str) -> AbstractContextManager[object]:
+    """Without autocast; nothing at all where there is none, as a graph needs no trace of that."""
+    return torch.autocast(device, enabled=False) if torch.is_autocast_enabled(device) else nullcontext()

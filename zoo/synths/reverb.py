@@ -2,33 +2,25 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from zoo_kernels import fast_fft_size
 
-_AT_ONCE = 16
-"""Blocks whose spectra are taken together: more gains nothing, and takes memory."""
+from zoo.synths.fourier import from_spectrum, to_spectrum
+
+if TYPE_CHECKING:
+    from zoo_player import Program, Register
+
+_FEW = 8
+"""Blocks up to which plain sums are faster than a grouped convolution."""
 
 
 _WHOLE, _PIECE = 1 << 22, 1 << 18
 """Samples from which on audio is convolved in pieces, and those of one: four minutes at 16 kHz, and 16 s."""
-
-
-class ReverbState(NamedTuple):
-    """What a reverb carries from block to block.
-
-    Attributes:
-        impulse: The spectra of the impulse response's pieces, `[pieces, block + 1]`, complex.
-        heard: The spectra of as many blocks before this one, the newest first, `[batch, pieces, block + 1]`.
-        last: The block before this one, `[batch, block]`.
-    """
-
-    impulse: Tensor
-    heard: Tensor
-    last: Tensor
 
 
 class Reverb(nn.Module):
@@ -91,41 +83,72 @@ class Reverb(nn.Module):
             here += piece[..., : here.shape[-1]]
         return wet
 
-    @torch.no_grad()
-    def initial_state(self, batch: int, *, block: int) -> ReverbState:
-        """Silence so far, for `step`.
+    def stream_state(self, batch: int, *, block: int) -> dict[str, Tensor]:
+        """Silence so far, for `stream`.
 
         Args:
             batch: Sounds at the same time.
-            block: Samples in a piece; `step` is given whole numbers of them.
-        """
-        impulse = self.impulse().float()
-        pieces = -(-len(impulse) // block)
-        spectra = torch.fft.rfft(F.pad(impulse, (0, pieces * block - len(impulse))).view(pieces, block), n=2 * block)
-        return ReverbState(
-            spectra,
-            spectra.new_zeros(batch, pieces, block + 1),
-            impulse.new_zeros(batch, block),
-        )
+            block: Samples in a piece; `stream` is given whole numbers of them.
 
-    @torch.no_grad()
-    def step(self, audio: Tensor, state: ReverbState) -> tuple[Tensor, ReverbState]:
+        Returns:
+            `history` `[batch, block + 1, 2, pieces]`: the spectra, real and imaginary parts, of as many blocks as the
+            impulse response has pieces, the newest last; `last` `[batch, block]`: the block before the next one.
+        """
+        return {
+            "history": self.seconds.new_zeros(batch, block + 1, 2, -(-self.length // block)),
+            "last": self.seconds.new_zeros(batch, block),
+        }
+
+    def stream_constants(self, *, block: int) -> dict[str, Tensor]:
+        """What blocks of so many samples are convolved with.
+
+        Returns:
+            `analysis` and `synthesis`, the real matrices from two blocks to their spectrum and from that to the second
+            one; `pieces` `[block + 1, 2, 2, pieces]`: what the real and imaginary parts of a block's spectrum are made
+            of, from the oldest block in `history` on.
+        """
+        impulse, size = self.impulse().float(), 2 * block
+        pieces = -(-self.length // block)
+        analysis = to_spectrum(size, size=size, device=impulse.device).float()
+        padded = F.pad(impulse, (0, pieces * block - self.length)).view(pieces, block)
+        real, imaginary = (padded.flip(0) @ analysis[:block]).T.chunk(2)
+        return {
+            "analysis": analysis,
+            "synthesis": from_spectrum(torch.arange(block, size, device=impulse.device), size=size).float(),
+            "pieces": torch.stack([torch.stack([real, -imaginary], 1), torch.stack([imaginary, real], 1)], 1),
+        }
+
+    def stream(
+        self, audio: Tensor, state: Mapping[str, Tensor], constants: Mapping[str, Tensor]
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         """`[batch, blocks * block]` -> the same shape, without delay: the next samples of what `forward` gives for all.
 
         The impulse response is cut into pieces as long as a block, whose spectra meet those of the blocks before:
         some 250 short products a block in place of 16,000 taps for each sample.
 
+        Args:
+            audio: The next blocks.
+            state: From `stream_state`, or from the blocks before.
+            constants: From `stream_constants`, for blocks of that length.
+
         Source: Gardner, "Efficient Convolution without Input-Output Delay", JAES 43 (1995), with pieces of one size.
         """
-        pieces, block = state.impulse.shape[0], state.last.shape[1]
-        heard, last, wet = state.heard, state.last, []
-        for some in torch.split(audio.float(), _AT_ONCE * block, 1):
-            spectra = torch.fft.rfft(torch.cat([last, some], 1).unfold(1, 2 * block, block))
-            heard = torch.cat([spectra.flip(1), heard], 1)
-            # Of each block, the newest last: itself and those before it. With one block it is a plain sum of products.
-            mixed = torch.stack(
-                [(heard[:, i : i + pieces] * state.impulse).sum(1) for i in reversed(range(spectra.shape[1]))], 1
-            )
-            wet.append(torch.fft.irfft(mixed, n=2 * block)[..., block:].flatten(1))
-            heard, last = heard[:, :pieces], some[:, -block:]
-        return torch.cat(wet, 1), ReverbState(state.impulse, heard, last)
+        batch, bins, _, count = state["history"].shape
+        given = torch.cat([state["last"], audio], 1).unflatten(1, (-1, bins - 1))
+        blocks = given.shape[1] - 1
+        spectra = torch.cat([given[:, :-1], given[:, 1:]], 2) @ constants["analysis"]
+        spectra = spectra.view(batch, blocks, 2, bins).permute(0, 3, 2, 1)
+        heard = torch.cat([state["history"][..., 1:], spectra], 3)
+        pieces = constants["pieces"]
+        if blocks <= _FEW or audio.device.type != "cpu":  # there a convolution may round to ten bits
+            sums = [(heard[:, :, None, :, i : i + count] * pieces).sum((-2, -1)) for i in range(blocks)]
+            mixed = torch.stack(sums, 1).transpose(2, 3)
+        else:
+            mixed = F.conv1d(heard.reshape(batch, 2 * bins, -1), pieces.flatten(0, 1), groups=bins)
+            mixed = mixed.view(batch, bins, 2, blocks).permute(0, 3, 2, 1)
+        wet = mixed.reshape(batch, blocks, 2 * bins) @ constants["synthesis"]
+        return wet.flatten(1), {"history": heard[..., blocks - 1 :], "last": given[:, -1]}
+
+    def describe(self, program: Program, audio: Register) -> Register:
+        """Write the reverb as an operation of the player library."""
+        return program.reverb(audio, self.impulse())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import cycle
 from typing import Any
 
 import torch
@@ -11,8 +12,9 @@ from torch import Tensor
 from zoo import registry
 from zoo.errors import listing
 from zoo.storage.model_range import PROBABILITIES, ModelRange, Quantiles
-from zoo.synths import Synth, Synthesis, SynthState
+from zoo.synths import Synth, Synthesis
 from zoo.testing.contract import Subject, check_gradients, instance_of, reloaded, trial
+from zoo.testing.streams import check_stream_form
 
 _BATCH, _FRAMES = 2, 40
 
@@ -29,8 +31,9 @@ def check_synth(
     Checked: its rates and control sizes, which are the handshake with a decoder; shapes, dtype and finite audio,
     unvoiced frames, controls of any size and clips of one frame included; that with noise given it is deterministic,
     and rows do not see each other; that a finite gradient reaches every control and every parameter; that weights can
-    be saved and loaded; where `initial_state`, `step` and `flush` are offered, that stepping gives what `forward` does;
-    that `restrict` changes nothing inside the range, and stepping stays what `forward` gives outside it.
+    be saved and loaded; where `latency`, `stream_state` and `stream` are offered, that streaming gives what `forward`
+    does, in blocks of any size, and that graphs can be made of it; that `restrict` changes nothing inside the range,
+    and streaming stays what `forward` gives outside it.
 
     Example:
         >>> check_synth("harmonic_noise", options={"harmonics": 20, "reverb_length": 400})
@@ -55,7 +58,8 @@ def check_synth(
         _check_handshake(subject, built, sample_rate, hop)
         _check_outputs(subject, built)
         _check_rows(subject, built)
-        _check_step(subject, built)
+        _check_stream(subject, built)
+        _check_graph(subject, built)
         _check_range(subject, built)
         _check_gradients(subject, built)
         _check_reload(subject, built, build)
@@ -132,22 +136,25 @@ def _check_rows(subject: Subject, synth: Synth) -> None:
     subject.require(not ignores or torch.equal(loud, drawn), promise, "audio that differs without noise given")
 
 
-def _check_step(subject: Subject, synth: Synth) -> None:
-    cls, names = type(synth), ("latency", "initial_state", "step", "flush")
+def _streams(subject: Subject, synth: Synth) -> bool:
+    cls, names = type(synth), ("latency", "stream_state", "stream")
     offered = [name for name in names if getattr(cls, name) is not getattr(Synth, name)]
-    if not offered:
+    promise = "A streaming interface is all of latency, stream_state and stream, or none of them."
+    subject.require(len(offered) in (0, len(names)), promise, f"only {listing(offered)}")
+    return bool(offered)
+
+
+def _check_stream(subject: Subject, synth: Synth) -> None:
+    if not _streams(subject, synth):
         return
-    promise = "A streaming interface is all of latency, initial_state, step and flush, or none of them."
-    subject.require(len(offered) == len(names), promise, f"only {listing(offered)}")
     f0_hz, controls, noise = _inputs(synth)
     for clip, frames in (("a clip", _FRAMES), ("a clip shorter than a long latency", 2)):
         sizes = {name: value[:, :frames] for name, value in controls.items()}
         given = f0_hz[:, :frames], sizes, noise[:, : frames * synth.hop]
         whole = _render(subject, synth, *given).audio
-        with subject.promises("initial_state(batch), step(f0_hz, controls, noise, state), flush(state)."):
-            blocks, kept = step_through(synth, *given)
-            again, _ = synth.step(given[0][:, :1], {k: v[:, :1] for k, v in sizes.items()}, noise[:, : synth.hop], kept)
-            pieces, _ = step_through(synth, *given, pieces=(1, 3, 7))
+        with subject.promises("stream_state(batch), then stream(inputs, state, constants) -> (Synthesis, state)."):
+            blocks = stream_through(synth, *given)
+            pieces = stream_through(synth, *given, pieces=(1, 3, 7))
         late = synth.latency * synth.hop
         shape = (len(f0_hz), frames * synth.hop + late)
         subject.require_tensor(
@@ -157,11 +164,15 @@ def _check_step(subject: Subject, synth: Synth) -> None:
         promise = f"Without those, the blocks are what forward gives for {clip}."
         subject.require_close(blocks[:, late:], whole, promise)
         subject.require_close(
-            pieces, blocks, f"step takes any number of frames: {clip} in pieces of 1, 3 and 7 frames."
+            pieces, blocks, f"stream takes any number of frames: {clip} in pieces of 1, 3 and 7 frames."
         )
-        promise = "step leaves the state that it is given as it was: the first block again."
-        subject.require_close(again.audio, blocks[:, : synth.hop], promise, atol=0)
-        subject.require(not blocks.requires_grad, "step is for playing: it records no gradients.", "requires_grad")
+
+
+def _check_graph(subject: Subject, synth: Synth) -> None:
+    if _streams(subject, synth):
+        f0_hz, controls, noise = _inputs(synth, frames=3)
+        inputs = {"f0_hz": f0_hz, "noise": noise, **controls}
+        check_stream_form(subject, synth, inputs, results=lambda made: {"audio": made.audio})
 
 
 def _check_range(subject: Subject, synth: Synth) -> None:
@@ -176,7 +187,7 @@ def _check_range(subject: Subject, synth: Synth) -> None:
     subject.require_close(inside, whole, "restrict changes nothing that is played inside the range.", atol=0)
     with subject.promises("restrict takes a ModelRange, or None."):
         synth.restrict(_range_from(1500.0))
-    _check_step(subject, synth)
+    _check_stream(subject, synth)
     with subject.promises("restrict takes a ModelRange, or None."):
         synth.restrict(None)
     again = _render(subject, synth, f0_hz, controls, noise).audio
@@ -189,10 +200,11 @@ def _range_from(lowest_f0_hz: float) -> ModelRange:
     return ModelRange(pitches, Quantiles((-30.0,) * count), lowest_f0_hz)
 
 
-def step_through(
+@torch.no_grad()
+def stream_through(
     synth: Synth, f0_hz: Tensor, controls: Mapping[str, Tensor], noise: Tensor, *, pieces: Sequence[int] = (1,)
-) -> tuple[Tensor, SynthState]:
-    """Play a clip piece by piece; what comes out, `[batch, (frames + latency) * hop]`, and the first state.
+) -> Tensor:
+    """Play a clip piece by piece, to its end.
 
     Args:
         synth: With a streaming interface.
@@ -200,16 +212,25 @@ def step_through(
         controls: As `forward` takes them.
         noise: As `forward` takes it.
         pieces: Lengths of the pieces in frames, taken in turns.
+
+    Returns:
+        What comes out, `[batch, (frames + latency) * hop]`.
     """
-    first = state = synth.initial_state(len(f0_hz))
-    blocks, begin, turn = [], 0, 0
-    while begin < f0_hz.shape[1]:
-        end = begin + pieces[turn % len(pieces)]
-        now = {name: value[:, begin:end] for name, value in controls.items()}
-        made, state = synth.step(f0_hz[:, begin:end], now, noise[:, begin * synth.hop : end * synth.hop], state)
+    late = synth.latency
+    curves = {"f0_hz": f0_hz, **controls}  # the end is heard while the last frame stays, and without noise
+    curves = {name: torch.cat([value, *[value[:, -1:]] * late], 1) for name, value in curves.items()}
+    noise = torch.cat([noise, noise.new_zeros(len(noise), late * synth.hop)], 1)
+    state, constants, blocks, begin = synth.stream_state(len(f0_hz)), synth.stream_constants(), [], 0
+    for frames in cycle(pieces):
+        end = begin + frames
+        now = {name: value[:, begin:end] for name, value in curves.items()}
+        now["noise"] = noise[:, begin * synth.hop : end * synth.hop]
+        made, state = synth.stream(now, state, constants)
         blocks.append(made.audio)
-        begin, turn = end, turn + 1
-    return torch.cat([*blocks, synth.flush(state).audio], 1), first
+        begin = end
+        if begin >= f0_hz.shape[1] + late:
+            return torch.cat(blocks, 1)
+    raise ValueError("pieces needs at least one length.")
 
 
 def _check_gradients(subject: Subject, synth: Synth) -> None:

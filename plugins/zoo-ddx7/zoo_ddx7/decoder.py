@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from zoo.decoders import Decoded, Decoder, Frame, ResidualBlock, ResidualStack, TCNState, split_frame
+from zoo.decoders import Decoded, Decoder, ResidualBlock, ResidualStack
 from zoo.errors import ConfigError
+
+if TYPE_CHECKING:
+    from zoo_player import Program, Register
 
 
 class DDX7Decoder(Decoder):
@@ -71,12 +75,26 @@ class DDX7Decoder(Decoder):
         parts = torch.split(controls, list(self.control_sizes.values()), dim=-1)
         return Decoded(dict(zip(self.control_sizes, parts, strict=True)), hidden)
 
-    def initial_state(self, batch: int) -> TCNState:
-        """Silence before the first frame; see `zoo.decoders.Decoder.initial_state`."""
-        return self.blocks.initial_state(batch)
+    def stream_state(self, batch: int) -> dict[str, Tensor]:
+        """Silence before the first frame; see `zoo.decoders.Decoder.stream_state`."""
+        return self.blocks.stream_state(batch)
 
-    @torch.no_grad()
-    def step(self, features_t: Frame, state: TCNState) -> tuple[Decoded, TCNState]:
-        """One frame; see `zoo.decoders.Decoder.step`."""
-        outputs, after = self.blocks.step(torch.stack(split_frame(features_t, batch=state.batch), dim=1), state)
-        return self._decoded(outputs[-1], outputs[-2]), after
+    def stream_constants(self) -> dict[str, Tensor]:
+        """The normalised weights; see `zoo.decoders.Decoder.stream_constants`."""
+        return self.blocks.stream_constants()
+
+    def stream(
+        self,
+        inputs: Mapping[str, Tensor],
+        state: Mapping[str, Tensor],
+        constants: Mapping[str, Tensor] | None = None,
+    ) -> tuple[Decoded, dict[str, Tensor]]:
+        """See `zoo.decoders.Decoder.stream`."""
+        outputs, after = self.blocks.stream(torch.stack(self.features(inputs, state), dim=1), state, constants)
+        return self._decoded(outputs[-1].transpose(1, 2), outputs[-2].transpose(1, 2)), after
+
+    def describe(self, program: Program) -> dict[str, Register]:
+        """See `zoo.decoders.Decoder.describe`."""
+        controls = self.blocks.describe(program, program.concatenate(*self.registers(program)))
+        parts = program.split(controls, list(self.control_sizes.values()))
+        return dict(zip(self.control_sizes, parts, strict=True))

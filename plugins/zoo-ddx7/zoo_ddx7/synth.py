@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -11,6 +12,9 @@ from zoo_kernels import OperatorGraph, frequency_modulation
 from zoo.errors import ConfigError
 from zoo.synths import NoisePart, PitchedSynth, Reverb, scale_control
 from zoo_ddx7.algorithm import parse
+
+if TYPE_CHECKING:
+    from zoo_player import Phases, Program, Register
 
 QUIET = -3.0
 """Added to raw noise bands. Noise so begins 55 dB under full scale and not 8: a network whose first steps go into
@@ -87,9 +91,38 @@ class DDX7(PitchedSynth):
             scaled["noise_bands"] = scale_control(controls["noise_bands"] + QUIET)
         return scaled
 
-    def tone(self, phases: Tensor, f0_hz: Tensor, pitch_hz: Tensor, scaled: Mapping[str, Tensor]) -> Tensor:
+    def tone(
+        self,
+        phases: Tensor,
+        f0_hz: Tensor,
+        pitch_hz: Tensor,
+        scaled: Mapping[str, Tensor],
+        constants: Mapping[str, Tensor],
+    ) -> Tensor:
         """See `zoo.synths.PitchedSynth.tone`: levels are interpolated between frames."""
         return frequency_modulation(phases, scaled["ol"], self.graph, hop=self.hop) / self.max_ol
+
+    def describe_controls(
+        self, program: Program, f0_hz: Register, controls: Mapping[str, Register]
+    ) -> dict[str, Register]:
+        """See `zoo.synths.PitchedSynth.describe_controls`."""
+        scaled = {"ol": program.activate(controls["ol"], "sigmoid", times=self.max_ol)}
+        if self.noise_part is not None:
+            scaled["noise_bands"] = program.activate(controls["noise_bands"], "scale", add=QUIET)
+        return scaled
+
+    def describe_tone(self, program: Program, phases: Phases, scaled: Mapping[str, Register]) -> Register:
+        """See `zoo.synths.PitchedSynth.describe_tone`."""
+        after, graph = scaled["ol"], self.graph
+        return program.frequency_modulation(
+            (program.delay(after, 2, repeat=True), program.delay(after, 1, repeat=True), after),
+            modulators=graph.modulators,
+            carriers=graph.carriers,
+            phases=graph.phases,
+            multiples=graph.multiples,
+            order=graph.order,
+            times=1 / self.max_ol,
+        )
 
 
 def _graph(algorithm: str, ratios: Sequence[float]) -> tuple[OperatorGraph, tuple[float, ...]]:

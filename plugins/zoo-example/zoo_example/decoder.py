@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
-from zoo.decoders import Decoded, Decoder, Frame, check_batch, split_frame
+from zoo.decoders import Decoded, Decoder, check_batch
+
+if TYPE_CHECKING:
+    from zoo_player import Program, Register
 
 
 class ExampleDecoder(Decoder):
@@ -30,13 +34,24 @@ class ExampleDecoder(Decoder):
         hidden = self.core(torch.stack([f0_scaled, loudness_scaled], dim=-1))
         return Decoded({name: head(hidden) for name, head in self.heads.items()}, hidden)
 
-    def initial_state(self, batch: int) -> int:
-        """It remembers nothing but how many voices play."""
+    def stream_state(self, batch: int) -> dict[str, Tensor]:
+        """It remembers nothing."""
         check_batch(batch)
-        return batch
+        return {}
 
-    @torch.no_grad()
-    def step(self, features_t: Frame, state: int) -> tuple[Decoded, int]:
-        """Decode one frame, `[batch]`."""
-        f0_scaled, loudness_scaled = split_frame(features_t, batch=state)
-        return self(f0_scaled, loudness_scaled), state
+    def stream(
+        self,
+        inputs: Mapping[str, Tensor],
+        state: Mapping[str, Tensor],
+        constants: Mapping[str, Tensor] | None = None,
+    ) -> tuple[Decoded, dict[str, Tensor]]:
+        """Decode the next frames, `[batch, frames]`."""
+        return self(*self.features(inputs, state)), {}
+
+    def describe(self, program: Program) -> dict[str, Register]:
+        """The same layers as operations of the player library."""
+        x = program.concatenate(*self.registers(program))
+        for layer in self.core:
+            if isinstance(layer, nn.Linear):
+                x = program.linear(x, layer.weight, layer.bias, "leaky_relu")
+        return {name: program.linear(x, head.weight, head.bias) for name, head in self.heads.items()}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -16,6 +17,10 @@ from zoo_kernels import harmonic_oscillators
 
 from zoo.errors import ConfigError, listing
 from zoo.synths import HarmonicNoise, NoisePart, scale_control
+from zoo.synths.fourier import from_spectrum, product, to_spectrum
+
+if TYPE_CHECKING:
+    from zoo_player import Program, Register
 
 NOISE_FILTERS = ("full", "thesis")
 ABOVE_NYQUIST = ("zero", "thesis")
@@ -57,23 +62,31 @@ class ThesisHarmonicNoise(HarmonicNoise):
             if value not in known:
                 raise ConfigError(f"{type(self).__name__} has no {option}={value!r}; it knows {listing(known)}.")
         super().__init__(unvoiced=unvoiced, **options)
-        self.leaves_trace = above_nyquist == "thesis"
+        if above_nyquist == "thesis":
+            self.inaudible_gain = _TRACE
         if noise_filter == "thesis":
             self.noise_part = CroppedNoisePart(self.control_sizes["noise_bands"], hop=self.hop)
 
     def scaled_controls(self, f0_hz: Tensor, controls: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """See `HarmonicNoise.scaled_controls`."""
         scaled = super().scaled_controls(f0_hz, controls)
-        if self.leaves_trace:
+        if self.inaudible_gain:
             distribution = scale_control(controls["harmonic_distribution"])
-            distribution = distribution * (self.audible(f0_hz).to(distribution) + _TRACE)
+            distribution = distribution * (self.audible(f0_hz).to(distribution) + self.inaudible_gain)
             scaled["harmonic_distribution"] = distribution / distribution.sum(-1, keepdim=True)
         return scaled
 
-    def tone(self, phases: Tensor, f0_hz: Tensor, pitch_hz: Tensor, scaled: Mapping[str, Tensor]) -> Tensor:
+    def tone(
+        self,
+        phases: Tensor,
+        f0_hz: Tensor,
+        pitch_hz: Tensor,
+        scaled: Mapping[str, Tensor],
+        constants: Mapping[str, Tensor],
+    ) -> Tensor:
         """See `HarmonicNoise.tone`: where a trace of every harmonic is left, all of them sound."""
-        if not self.leaves_trace:
-            return super().tone(phases, f0_hz, pitch_hz, scaled)
+        if not self.inaudible_gain:
+            return super().tone(phases, f0_hz, pitch_hz, scaled, constants)
         amplitudes = scaled["amplitude"] * scaled["harmonic_distribution"]
         if self.unvoiced == "mute":
             amplitudes = amplitudes * (f0_hz > 0)[..., None]
@@ -103,13 +116,30 @@ class CroppedNoisePart(NoisePart):
         """None: a frame's noise ends with it."""
         return 0
 
-    def initial_tail(self, batch: int) -> Tensor:
-        """Nothing is carried; see `NoisePart.initial_tail`."""
-        return torch.zeros(batch, 0, device=self.response.device)
+    def stream_state(self, batch: int) -> dict[str, Tensor]:
+        """Nothing is carried; see `NoisePart.stream_state`."""
+        return {}
 
-    def step(self, magnitudes: Tensor, noise: Tensor, overlap_tail: Tensor) -> tuple[Tensor, Tensor]:
-        """See `NoisePart.step`."""
-        return self.filtered(noise, magnitudes), overlap_tail
+    def stream_constants(self) -> dict[str, Tensor]:
+        """See `NoisePart.stream_constants`: the responses are cropped before they are used."""
+        bands, size, device = len(self.response), 2 * self.hop, self.response.device
+        analysis = to_spectrum(self.hop, size=size, device=device)
+        return {
+            "analysis": analysis.float(),
+            "response": (_cropped_responses(torch.eye(bands, device=device).double(), hop=self.hop) @ analysis).float(),
+            "synthesis": from_spectrum(torch.arange(self.hop, device=device), size=size).float(),
+        }
+
+    def stream(
+        self, magnitudes: Tensor, noise: Tensor, state: Mapping[str, Tensor], constants: Mapping[str, Tensor]
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """See `NoisePart.stream`."""
+        spectra = noise.unflatten(1, (-1, self.hop)) @ constants["analysis"]
+        return (product(spectra, magnitudes @ constants["response"]) @ constants["synthesis"]).flatten(1), {}
+
+    def describe(self, program: Program, magnitudes: Register) -> Register:
+        """See `NoisePart.describe`."""
+        return program.cropped_noise(magnitudes)
 
     def filtered(self, noise: Tensor, magnitudes: Tensor) -> Tensor:
         """See `NoisePart.filtered`."""
@@ -129,11 +159,16 @@ def _cropped_noise(noise: Tensor, magnitudes: Tensor, *, hop: int) -> Tensor:
     Returns:
         `[batch, frames * hop]`.
     """
-    batch, frames, bands = magnitudes.shape
-    taps = 2 * (bands - 1)
-    impulse = torch.fft.irfft(magnitudes, n=taps).roll(taps // 2, -1)
-    impulse = impulse * torch.hann_window(taps, dtype=impulse.dtype, device=impulse.device)
-    impulse = F.pad(impulse[..., :hop], (0, max(0, hop - taps)))
+    batch, frames, _ = magnitudes.shape
     size = 2 * hop
+    impulse = _cropped_responses(magnitudes, hop=hop)
     spectrum = torch.fft.rfft(noise.view(batch, frames, hop), n=size) * torch.fft.rfft(impulse, n=size)
     return torch.fft.irfft(spectrum, n=size)[..., :hop].flatten(1)
+
+
+def _cropped_responses(magnitudes: Tensor, *, hop: int) -> Tensor:
+    """`[..., bands]` -> the first `hop` taps of the centred response, `[..., hop]`."""
+    taps = 2 * (magnitudes.shape[-1] - 1)
+    impulse = torch.fft.irfft(magnitudes, n=taps).roll(taps // 2, -1)
+    impulse = impulse * torch.hann_window(taps, dtype=impulse.dtype, device=impulse.device)
+    return F.pad(impulse[..., :hop], (0, max(0, hop - taps)))

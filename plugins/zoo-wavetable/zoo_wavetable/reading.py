@@ -25,18 +25,21 @@ from zoo_kernels import harmonic_oscillators
 # approximate by fractions: |sin(k d)| stays above 1.4 / k, so where a wave's harmonics fall as 1 / k nothing grows.
 _DISTANCE = math.pi * (math.sqrt(5) - 1) / 2
 
+_TINY = 1e-30
+"""Under a root: where a harmonic is silent its amplitude still has a gradient, 0."""
+
 
 def read_tables(phase: Tensor, harmonics: Tensor, weights: Tensor, *, hop: int, active: Tensor | None = None) -> Tensor:
     """Sum tables at a phase, each by its weight: `weights[t] * table t (phase)`.
 
     Example:
         >>> phase, weights = torch.zeros(2, 640, dtype=torch.float64), torch.ones(2, 10, 20)
-        >>> read_tables(phase, torch.ones(20, 100, dtype=torch.complex64), weights, hop=64).shape
+        >>> read_tables(phase, torch.ones(2, 20, 100), weights, hop=64).shape
         torch.Size([2, 640])
 
     Args:
         phase: `[batch, samples]` in radians, wrapped or not; float64 is the precise form.
-        harmonics: Complex `[tables, harmonics]`, as `table_harmonics` gives them.
+        harmonics: `[2, tables, harmonics]`, as `table_harmonics` gives them.
         weights: `[batch, frames, tables]`, held over each frame; any sign, any sum.
         hop: Samples per frame.
         active: `[batch, frames]` integers: how many harmonics sound in a frame; None: all.
@@ -46,7 +49,7 @@ def read_tables(phase: Tensor, harmonics: Tensor, weights: Tensor, *, hop: int, 
     """
     number = torch.arange(1, harmonics.shape[-1] + 1, dtype=torch.float64, device=harmonics.device)
     angle = number * _DISTANCE
-    sine, cosine = -harmonics.imag, harmonics.real
+    sine, cosine = harmonics
     here = sine - cosine * (1 / torch.tan(angle)).to(cosine)
     there = cosine * (1 / torch.sin(angle)).to(cosine)
     first = harmonic_oscillators(phase, weights @ here, hop=hop, active=active)
@@ -58,17 +61,17 @@ def mixed_amplitude(harmonics: Tensor, weights: Tensor, active: Tensor) -> Tenso
     """The amplitudes of a mixture's sounding harmonics, summed.
 
     Args:
-        harmonics: Complex `[tables, harmonics]`.
+        harmonics: `[2, tables, harmonics]`.
         weights: `[batch, frames, tables]`.
         active: `[batch, frames]`: how many harmonics sound.
 
     Returns:
         `[batch, frames, 1]`.
     """
-    pairs = torch.view_as_real(harmonics).flatten(1)  # a real product: half the work of a complex one
-    mixed = torch.view_as_complex((weights @ pairs).reshape(*weights.shape[:-1], -1, 2))
+    sine, cosine = (weights @ part for part in harmonics)
+    amplitude = torch.sqrt(sine * sine + cosine * cosine + _TINY)
     sounding = torch.arange(harmonics.shape[-1], device=active.device) < active[..., None]
-    return (mixed.abs() * sounding).sum(-1, keepdim=True)
+    return (amplitude * sounding).sum(-1, keepdim=True)
 
 
 def sounding_harmonics(f0_hz: Tensor, *, harmonics: int, sample_rate: int) -> Tensor:

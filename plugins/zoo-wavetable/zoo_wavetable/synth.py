@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
+from zoo_kernels import exporting
 
 from zoo.errors import ConfigError
 from zoo.models import ModelRange
 from zoo.synths import NoisePart, PitchedSynth, Reverb, scale_control
 from zoo_wavetable.reading import mixed_amplitude, read_tables, sounding_harmonics
 from zoo_wavetable.tables import harmonics_in, initial_tables, table_harmonics
+
+if TYPE_CHECKING:
+    from zoo_player import Phases, Program, Register
 
 # A mixture with less than this to hear stays faint: lifting it to the asked amplitude would lift rounding errors.
 _FAINT = 1e-6
@@ -104,14 +109,47 @@ class Wavetable(PitchedSynth):
             "noise_bands": scale_control(controls["noise_bands"]),
         }
 
-    def tone(self, phases: Tensor, f0_hz: Tensor, pitch_hz: Tensor, scaled: Mapping[str, Tensor]) -> Tensor:
+    def tone_constants(self) -> dict[str, Tensor]:
+        """See `zoo.synths.PitchedSynth.tone_constants`: the tables' harmonics."""
+        return {"harmonics": table_harmonics(self.tables.float())}
+
+    def tone(
+        self,
+        phases: Tensor,
+        f0_hz: Tensor,
+        pitch_hz: Tensor,
+        scaled: Mapping[str, Tensor],
+        constants: Mapping[str, Tensor],
+    ) -> Tensor:
         """See `zoo.synths.PitchedSynth.tone`: weights are held over each frame."""
-        harmonics = table_harmonics(self.tables.float())
+        harmonics = constants["harmonics"]
         active = sounding_harmonics(pitch_hz, harmonics=self.ceiling, sample_rate=self.sample_rate)
         if self.unvoiced == "mute":
             active = active * (f0_hz > 0)
-        # what sounds in no frame need not be mixed; to know it, a GPU would be waited for
-        if f0_hz.device.type == "cpu":
-            harmonics = harmonics[:, : int(active.max())]
+        # what sounds in no frame need not be mixed; to know it, a GPU would be waited for, and no graph can hold it
+        if f0_hz.device.type == "cpu" and not exporting():
+            harmonics = harmonics[..., : int(active.max())]
         gain = scaled["amplitude"] / mixed_amplitude(harmonics, scaled["table_weights"], active).clamp(min=_FAINT)
         return read_tables(phases[:, 0], harmonics, gain * scaled["table_weights"], hop=self.hop, active=active)
+
+    def describe_controls(
+        self, program: Program, f0_hz: Register, controls: Mapping[str, Register]
+    ) -> dict[str, Register]:
+        """See `zoo.synths.PitchedSynth.describe_controls`."""
+        return {
+            "amplitude": program.activate(controls["amplitude"], "scale"),
+            "table_weights": program.softmax(controls["table_weights"]),
+            "noise_bands": program.activate(controls["noise_bands"], "scale"),
+        }
+
+    def describe_tone(self, program: Program, phases: Phases, scaled: Mapping[str, Register]) -> Register:
+        """See `zoo.synths.PitchedSynth.describe_tone`."""
+        sine, cosine = table_harmonics(self.tables.float()).detach()
+        return program.wavetable(
+            program.delay(scaled["table_weights"]),
+            program.delay(scaled["amplitude"]),
+            phases,
+            torch.complex(cosine, -sine),
+            ceiling=self.ceiling,
+            mute=self.unvoiced == "mute",
+        )

@@ -40,13 +40,16 @@ def initial_tables(tables: int, table_size: int) -> Tensor:
 
 
 def table_harmonics(tables: Tensor) -> Tensor:
-    """The harmonics of tables, without DC: a table is the real part of the sum of `harmonics[k-1] * exp(i k phase)`.
+    """The harmonics of tables, without DC: a table is the sum of `sine[k] * sin(k phase) + cosine[k] * cos(k phase)`.
 
     Args:
         tables: `[tables, table_size]`; sample n stands at phase `2 pi n / table_size`.
 
     Returns:
-        Complex `[tables, harmonics]`.
+        `[2, tables, harmonics]` of the tables' dtype: sines, then cosines.
     """
     size = tables.shape[-1]
-    return torch.fft.rfft(tables)[..., 1 : harmonics_in(size) + 1] * (2 / size)
+    number = torch.arange(1, harmonics_in(size) + 1, device=tables.device)
+    # whole numbers are wrapped, so that large multiples lose no digits
+    angle = (torch.arange(size, device=tables.device)[:, None] * number % size).double() * (2 * math.pi / size)
+    return tables @ (torch.stack([torch.sin(angle), torch.cos(angle)]) * (2 / size)).to(tables)
