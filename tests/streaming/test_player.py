@@ -162,7 +162,8 @@ def test_half_precision_plays_alike_with_both(dtype):
     model = zoo.create("s4-S", reverb_length=100).to(dtype)
     f0_hz, loudness_db, noise = curves()
     native, with_torch = (zoo.Player(model, backend=backend).process(f0_hz, loudness_db, noise) for backend in BOTH)
-    torch.testing.assert_close(native, with_torch, atol=1e-5, rtol=0)
+    # `.to` rounded the noise filter's window as well, which the player library works out anew
+    torch.testing.assert_close(native, with_torch, atol=1e-3, rtol=0)
 
 
 def test_player_is_there_without_the_player_library(monkeypatch):
