@@ -137,7 +137,7 @@ def test_what_does_not_fit_is_refused():
         synth.stream({**inputs, "amplitude": inputs["amplitude"][:2]}, state)
     with pytest.raises(ValueError, match="noise must be"):
         synth.stream({**inputs, "noise": inputs["noise"][:, :10]}, state)
-    with pytest.raises(ValueError, match="input 'noise' is missing; there are .*f0_hz"):
+    with pytest.raises(ValueError, match=r"input 'noise' is missing; there are .*f0_hz"):
         synth.stream({name: value for name, value in inputs.items() if name != "noise"}, state)
     with pytest.raises(ValueError, match="'noise_bands' is missing"):
         synth.stream({name: value for name, value in inputs.items() if name != "noise_bands"}, state)
@@ -194,16 +194,16 @@ def as_exported(graph, arguments, how):
 @pytest.mark.parametrize("name", EVERY_SYNTH)
 @torch.no_grad()
 def test_exported_stream_plays_on(name, how):
-    synth = registry.synths.get(name)(reverb_length=150)
+    synth = registry.synths.get(name)(reverb_length=150).eval()
     given = clip(synth, 18, batch=1)
-    graph, state = Graph(synth), list(synth.stream_state(1).values())
+    graph, state = Graph(synth).eval(), list(synth.stream_state(1).values())
     exported = as_exported(graph, (inputs_of(given, slice(0, 2)), *state), how)
     found = state
     for begin in range(0, 18, 2):
         inputs = inputs_of(given, slice(begin, begin + 2))
         expected, *state = graph(inputs, *state)
         audio, *found = exported(inputs, *found)
-        torch.testing.assert_close(audio, expected, atol=3e-6, rtol=0)
+        torch.testing.assert_close(audio, expected, atol=5e-6, rtol=0)
 
 
 @settings(deadline=None, max_examples=30)

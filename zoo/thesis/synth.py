@@ -134,7 +134,7 @@ class CroppedNoisePart(NoisePart):
         self, magnitudes: Tensor, noise: Tensor, state: Mapping[str, Tensor], constants: Mapping[str, Tensor]
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """See `NoisePart.stream`."""
-        spectra = noise.unflatten(1, (-1, self.hop)) @ constants["analysis"]
+        spectra = noise.reshape(noise.shape[0], -1, self.hop) @ constants["analysis"]
         return (product(spectra, magnitudes @ constants["response"]) @ constants["synthesis"]).flatten(1), {}
 
     def describe(self, program: Program, magnitudes: Register) -> Register:
