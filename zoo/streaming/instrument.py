@@ -23,6 +23,7 @@ def instrument_file(model: Model, *, weights: str = "float32", about: Mapping[st
 
     Example:
         >>> import zoo_player
+        >>> from zoo.streaming import instrument_file
         >>> zoo_player.Instrument(instrument_file(zoo.create("gru-S"))).process([440.0], [-20.0]).shape
         (64,)
 
@@ -53,9 +54,13 @@ def instrument_file(model: Model, *, weights: str = "float32", about: Mapping[st
     controls = {name: program.hold(control) for name, control in model.decoder.describe(program).items()}
     audio = model.synth.describe(program, controls)
     known = model.config.range
-    limits = {} if known is None else {
-        name: [values.lowest, values.highest]
-        for name, values in (("f0_hz", known.f0_hz), ("loudness_db", known.loudness_db))
-    }
+    limits = (
+        {}
+        if known is None
+        else {
+            name: [values.lowest, values.highest]
+            for name, values in (("f0_hz", known.f0_hz), ("loudness_db", known.loudness_db))
+        }
+    )
     described = {"name": model.name, "range": limits, **(about or {})}
     return bytes(program.to_bytes(audio, latency_frames=model.synth.latency, about=described))
