@@ -61,4 +61,6 @@ def small_tones(tmp_path_factory):
 @pytest.fixture(scope="session")
 def wheels(tmp_path_factory):
     """Wheels of the checkout's packages, its plugins included, by the name that their files begin with."""
-    return build_wheels([CHECKOUT / "kernels", CHECKOUT / "player", MODELS, CHECKOUT, *PLUGINS], tmp_path_factory.mktemp("wheels"))
+    return build_wheels(
+        [CHECKOUT / "kernels", CHECKOUT / "player", MODELS, CHECKOUT, *PLUGINS], tmp_path_factory.mktemp("wheels")
+    )

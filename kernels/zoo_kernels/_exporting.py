@@ -11,4 +11,4 @@ def exporting() -> bool:
     Kernels then take a form that is a few plain operations, look at no value, and are meant for a few frames at a time:
     memory grows with samples times harmonics.
     """
-    return torch.compiler.is_exporting() or torch.jit.is_tracing()
+    return torch.compiler.is_exporting() or bool(torch.jit.is_tracing())  # type: ignore[attr-defined, no-untyped-call]

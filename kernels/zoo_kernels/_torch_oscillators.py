@@ -82,7 +82,7 @@ def recorded(phase: Tensor, amplitudes: Tensor, hop: int, active: Tensor | None)
     other.
     """
     numbers = torch.arange(1, amplitudes.shape[-1] + 1, dtype=torch.float64, device=phase.device)
-    turns = phase.double().unflatten(1, (-1, hop))[..., None] * (numbers / (2 * math.pi))
+    turns = phase.double().reshape(phase.shape[0], -1, hop, 1) * (numbers / (2 * math.pi))
     turns = (turns - torch.round(turns)).to(amplitudes.dtype)  # wrapped before it loses digits
     if active is not None:
         amplitudes = amplitudes * (numbers <= active[..., None])

@@ -10,7 +10,6 @@ from torch.autograd import gradcheck
 import zoo
 from zoo.decoders.s4 import S4Decoder, S4Kernel, legs
 from zoo.decoders.s4d import S4DDecoder, S4DKernel
-from zoo.decoders.state_space import DiagonalRecurrence, LowRankRecurrence
 
 SIZES = {"amplitude": 1, "noise_bands": 5}
 
@@ -138,26 +137,19 @@ def test_hippo_is_legs_in_another_basis():
 
 @torch.no_grad()
 @pytest.mark.parametrize("frames", [40, 200])
-def test_both_recurrences_are_the_kernel(frames):
+@pytest.mark.parametrize("make", [lambda: S4Kernel(4, frames=40, order=16), lambda: S4DKernel(4, order=16)])
+def test_impulse_response_of_the_recurrence_is_the_kernel(frames, make):
     torch.manual_seed(0)
-    kernel = S4Kernel(4, frames=40, order=16)
-    found = kernel.recurrence()
-    assert isinstance(found, DiagonalRecurrence)
-    kernel._diagonal = lambda *arguments: None
-    other = kernel.recurrence()
-    assert isinstance(other, LowRankRecurrence)
+    kernel = make()
     expected = kernel(frames)
-    for recurrence in (found, other):
-        u, state, samples = torch.ones(2, 4), recurrence.start(2), []
-        for _ in range(frames):
-            y, state = recurrence.step(u, state)
-            samples.append(y)
-            u = torch.zeros(2, 4)
-        assert (torch.stack(samples, 2) - expected).abs().max() < 1e-5 * expected.abs().max()
+    impulse = torch.zeros(2, frames, 4)
+    impulse[:, 0] = 1
+    found, _ = kernel.stream(impulse, torch.zeros(2, 4, 8, 2), kernel.constants())
+    assert (found.transpose(1, 2) - expected).abs().max() < 1e-5 * expected.abs().max()
 
 
 @torch.no_grad()
-def test_matrix_without_eigenvectors_is_stepped_by_the_other_recurrence():
+def test_matrix_without_eigenvectors_streams_as_well():
     """HiPPO-LegS itself, not rounded to float32, has no basis of eigenvectors that float64 could find."""
     decoder = S4Decoder(control_sizes=SIZES, model_size=4, blocks=2, kernel_frames=50).double().eval()
     exact = legs(64)
@@ -165,13 +157,10 @@ def test_matrix_without_eigenvectors_is_stepped_by_the_other_recurrence():
         block.kernel.low_rank.copy_(torch.view_as_real(exact.P).expand(8, -1, -1))
         block.kernel.frequency.copy_(exact.w.imag.expand(8, -1))
         block.kernel.log_decay.copy_(torch.log(-exact.w.real).expand(8, -1))
-    state = decoder.initial_state(1)
-    assert {type(recurrence) for recurrence in state.recurrences} == {LowRankRecurrence}
     features = torch.rand(2, 1, 120, dtype=torch.float64)
-    expected = decoder(*features).hidden
-    for t in range(120):
-        decoded, state = decoder.step((features[0, :, t], features[1, :, t]), state)
-        assert torch.allclose(decoded.hidden, expected[:, t], atol=1e-6)
+    inputs = {"f0": features[0], "loudness": features[1]}
+    found, _ = decoder.stream(inputs, decoder.stream_state(1))
+    torch.testing.assert_close(found.hidden, decoder(*features).hidden, atol=1e-6, rtol=0)
 
 
 @torch.no_grad()

@@ -51,15 +51,15 @@ def test_shipped_model_renders_the_same_in_pieces_at_their_real_length():
     torch.testing.assert_close(made, whole(model, *phrase(18000)), atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize("has_steps", [True, False])
-def test_decoder_that_never_forgets_is_decoded_exactly(short_pieces, monkeypatch, has_steps):
+@pytest.mark.parametrize("streams", [True, False])
+def test_decoder_that_never_forgets_is_decoded_exactly(short_pieces, monkeypatch, streams):
     torch.manual_seed(0)
     model = zoo.create("gru-S").eval()
     with torch.no_grad():  # its update gates stay shut: what it has heard first stays
         model.decoder.gru.bias_hh_l0[44:88] += 12.0
     monkeypatch.setattr(long_rendering, "_AGREE", 0.0)
-    if not has_steps:
-        monkeypatch.setattr(type(model.decoder), "initial_state", lambda *_: (_ for _ in ()).throw(NotImplementedError))
+    if not streams:
+        monkeypatch.setattr(type(model.decoder), "stream_state", lambda *_: (_ for _ in ()).throw(NotImplementedError))
     made = render_long(model, *phrase(), seed=0).audio[0]
     torch.testing.assert_close(made, whole(model, *phrase()), atol=1e-5, rtol=0)
 
@@ -71,10 +71,10 @@ def test_model_in_half_precision_plays_long_phrases(short_pieces):
     torch.testing.assert_close(made, whole(model.float(), *phrase()), atol=1e-5, rtol=0)
 
 
-def test_synth_without_a_step_form_plays_the_whole(short_pieces, monkeypatch):
+def test_synth_without_a_streaming_interface_plays_the_whole(short_pieces, monkeypatch):
     model = zoo.create("gru-S").eval()
     expected = whole(model, *phrase())
-    monkeypatch.setattr(type(model.synth), "initial_state", lambda *_: (_ for _ in ()).throw(NotImplementedError))
+    monkeypatch.setattr(type(model.synth), "stream_state", lambda *_: (_ for _ in ()).throw(NotImplementedError))
     assert torch.equal(render_long(model, *phrase()).audio[0], expected)
 
 

@@ -5,7 +5,7 @@ import torch
 
 from zoo.storage.model_range import PROBABILITIES, ModelRange, Quantiles
 from zoo.synths.harmonic_noise import HarmonicNoise
-from zoo.testing.synths import step_through
+from zoo.testing.synths import stream_through
 from zoo.thesis.synth import ThesisHarmonicNoise
 
 LEVELS = Quantiles((-30.0,) * len(PROBABILITIES))
@@ -71,13 +71,13 @@ def test_everything_sounds_again_when_no_range_is_known():
 
 
 @pytest.mark.parametrize("kind", [HarmonicNoise, ThesisHarmonicNoise])
-def test_steps_of_a_low_note_are_the_whole_clip(kind):
+def test_stream_of_a_low_note_is_the_whole_clip(kind):
     synth = kind(reverb_length=100)
     synth.restrict(range_from(260.0))
     given = clip(synth, 130.0)
     with torch.no_grad():
         whole = synth(*given).audio
-        blocks, _ = step_through(synth, *given, pieces=(1, 7))
+        blocks = stream_through(synth, *given, pieces=(1, 7))
     torch.testing.assert_close(blocks[:, synth.latency * synth.hop :], whole, atol=2e-6, rtol=0)
 
 

@@ -25,14 +25,13 @@ class Good(Decoder):
         hidden = self.enter(torch.stack([f0_scaled, loudness_scaled], -1)).tanh()
         return self.decode(hidden, nn.functional.pad(hidden, (0, 0, 1, 0))[:, :-1])
 
-    def initial_state(self, batch):
-        return self.enter.weight.new_zeros(batch, self.enter.out_features)
+    def stream_state(self, batch):
+        return {"before": self.enter.weight.new_zeros(batch, 1, self.enter.out_features)}
 
-    @torch.no_grad()
-    def step(self, features_t, state):
-        features = features_t if isinstance(features_t, torch.Tensor) else torch.stack(features_t, -1)
-        hidden = self.enter(features).tanh()
-        return self.decode(hidden, state), hidden
+    def stream(self, inputs, state, constants=None):
+        hidden = self.enter(torch.stack(self.features(inputs, state), -1)).tanh()
+        before = torch.cat([state["before"], hidden], 1)
+        return self.decode(hidden, before[:, :-1]), {"before": hidden[:, -1:]}
 
 
 class Constructor(Good):
@@ -108,32 +107,47 @@ class ForgetsOnSaving(Good):
         return super().forward(self.gain * f0_scaled, loudness_scaled)
 
 
-class StepDiffers(Good):
-    def step(self, features_t, state):
-        decoded, _ = super().step(features_t, state)
-        return decoded, state  # the memory never moves on
+class StreamDiffers(Good):
+    def stream(self, inputs, state, constants=None):
+        decoded, _ = super().stream(inputs, state)
+        return decoded, dict(state)  # the memory never moves on
 
 
-class StepChangesState(Good):
-    def step(self, features_t, state):
-        decoded, after = super().step(features_t, state)
-        return decoded, state.copy_(after)
+class StreamChangesState(Good):
+    def stream(self, inputs, state, constants=None):
+        decoded, after = super().stream(inputs, state)
+        state["before"].copy_(after["before"])
+        return decoded, after
 
 
-class StepWithoutState(Good):
-    initial_state = Decoder.initial_state
+class StateGrows(Good):
+    def stream(self, inputs, state, constants=None):
+        decoded, after = super().stream(inputs, {"before": state["before"][:, -1:]})
+        return decoded, {"before": torch.cat([state["before"], after["before"]], 1)}
 
 
-class StepTakesPairsOnly(Good):
-    def step(self, features_t, state):
-        f0_scaled, loudness_scaled = features_t
-        return super().step((f0_scaled, loudness_scaled), state)
+class StreamWithoutState(Good):
+    stream_state = Decoder.stream_state
 
 
-class StepRecordsGradients(Good):
-    def step(self, features_t, state):
-        with torch.enable_grad():
-            return super().step.__wrapped__(self, features_t, state)
+class StreamKnowsTwoInputsOnly(Good):
+    inputs = ("f0", "loudness", "velocity")
+
+
+class StreamBranchesOnValues(Good):
+    def stream(self, inputs, state, constants=None):
+        if inputs["f0"].sum() < -1:
+            return super().stream(inputs, self.stream_state(len(inputs["f0"])))
+        return super().stream(inputs, state)
+
+
+class StateIsComplex(Good):
+    def stream_state(self, batch):
+        return {"before": super().stream_state(batch)["before"].to(torch.complex64)}
+
+    def stream(self, inputs, state, constants=None):
+        decoded, after = super().stream(inputs, {"before": state["before"].real})
+        return decoded, {"before": after["before"].to(torch.complex64)}
 
 
 class Float32Only(Good):
@@ -163,11 +177,13 @@ def test_good_decoder_passes_with_and_without_options():
         (GroupsLackOne, "every parameter exactly once", r"enter\.weight 0 times"),
         (GroupsHoldTwice, "torch.optim.AdamW takes", "more than one parameter group"),
         (ForgetsOnSaving, "lies in its state_dict", "apart"),
-        (StepDiffers, "step gives frame by frame what forward gives", "apart"),
-        (StepChangesState, "leaves the state that it is given", "apart"),
-        (StepWithoutState, "both initial_state and step", "only step"),
-        (StepTakesPairsOnly, "then step", "ValueError"),
-        (StepRecordsGradients, "records no gradients", "requires_grad"),
+        (StreamDiffers, "stream gives block by block, 1 frames each, what forward gives", "apart"),
+        (StreamChangesState, "leaves the state that it is given", "another one"),
+        (StateGrows, "same names, shapes and dtypes after stream", "before: "),
+        (StreamWithoutState, "both stream_state and stream", "only stream"),
+        (StreamKnowsTwoInputsOnly, "forward takes f0_scaled and loudness_scaled, velocity=", "TypeError"),
+        (StreamBranchesOnValues, "torch.export takes stream as a graph", "GuardOnDataDependent"),
+        (StateIsComplex, "state are real tensors", "before"),
         (Float32Only, "dtype of the inputs", "float32"),
     ],
 )

@@ -88,57 +88,74 @@ class GainIsNotSaved(Buzz):
         return super().tone(f0_hz) * self.colour
 
 
-class Stepping(Buzz):
-    """A buzz that plays frame by frame, one frame late though it need not be."""
+class Streaming(Buzz):
+    """A buzz that plays block by block, one frame late though it need not be."""
 
     latency = 1
 
-    def initial_state(self, batch):
-        return torch.zeros(batch, self.hop), torch.zeros(batch, 1)
+    def stream_state(self, batch):
+        return {"late": torch.zeros(batch, self.hop), "turns": torch.zeros(batch, 1)}
 
-    def step(self, f0_hz, controls, noise, state):
-        late, turns = state
-        with torch.no_grad():
-            cycles = (f0_hz.repeat_interleave(self.hop, 1) / self.sample_rate).cumsum(1) + turns
-            level, air = (controls[name].sigmoid()[..., 0].repeat_interleave(self.hop, 1) for name in ("level", "air"))
-            now = self.amplitude() * level * torch.sin(2 * torch.pi * cycles) + 0.1 * air * noise
-        audio = torch.cat([late, now], 1)
-        return Synthesis(audio[:, : -self.hop], audio[:, : -self.hop]), (audio[:, -self.hop :], cycles[:, -1:] % 1)
-
-    def flush(self, state):
-        return Synthesis(state[0], state[0])
+    def stream(self, inputs, state, constants=None):
+        cycles = (inputs["f0_hz"].repeat_interleave(self.hop, 1) / self.sample_rate).cumsum(1) + state["turns"]
+        level, air = (inputs[name].sigmoid()[..., 0].repeat_interleave(self.hop, 1) for name in ("level", "air"))
+        now = self.amplitude() * level * torch.sin(2 * torch.pi * cycles) + 0.1 * air * inputs["noise"]
+        audio = torch.cat([state["late"], now], 1)
+        after = {"late": audio[:, -self.hop :], "turns": cycles[:, -1:] % 1}
+        return Synthesis(audio[:, : -self.hop], audio[:, : -self.hop]), after
 
 
-class StepsWithoutItsPhase(Stepping):
-    def step(self, f0_hz, controls, noise, state):
-        return super().step(f0_hz, controls, noise, (state[0], torch.zeros(len(f0_hz), 1)))
+class StreamsWithoutItsPhase(Streaming):
+    def stream(self, inputs, state, constants=None):
+        return super().stream(inputs, {**state, "turns": torch.zeros_like(state["turns"])})
 
 
-class StepsAtOnce(Stepping):
-    def initial_state(self, batch):
-        return torch.ones(batch, self.hop), torch.zeros(batch, 1)
+class StreamsAtOnce(Streaming):
+    def stream_state(self, batch):
+        return {**super().stream_state(batch), "late": torch.ones(batch, self.hop)}
 
 
-class StepsInItsState(Stepping):
-    def step(self, f0_hz, controls, noise, state):
-        made, after = super().step(f0_hz, controls, noise, state)
+class StreamsInItsState(Streaming):
+    def stream(self, inputs, state, constants=None):
+        made, after = super().stream(inputs, state)
         audio = made.audio.clone()
-        state[0].copy_(after[0])
-        return Synthesis(audio, audio), (state[0], after[1])
+        state["late"].copy_(after["late"])
+        return Synthesis(audio, audio), {**after, "late": state["late"]}
 
 
-class StepsByTheFrame(Stepping):
-    def step(self, f0_hz, controls, noise, state):
-        made, after = super().step(f0_hz, controls, noise, state)
+class StreamsByTheFrame(Streaming):
+    def stream(self, inputs, state, constants=None):
+        made, after = super().stream(inputs, state)
         return Synthesis(made.audio[:, : self.hop], made.dry), after
 
 
-class HasNoEnd(Stepping):
-    flush = Synth.flush
+class StreamsWithAGrowingState(Streaming):
+    def stream_state(self, batch):
+        return {**super().stream_state(batch), "pitches": torch.zeros(batch, 1)}
+
+    def stream(self, inputs, state, constants=None):
+        made, after = super().stream(inputs, state)
+        return made, {**after, "pitches": torch.cat([state["pitches"], inputs["f0_hz"]], 1)}
+
+
+class StreamsByValue(Streaming):
+    def stream(self, inputs, state, constants=None):
+        made, after = super().stream(inputs, state)
+        return (made, after) if bool((inputs["f0_hz"] >= 0).all()) else (Synthesis(0 * made.audio, made.dry), after)
+
+
+class StreamsAnotherWayInTraining(Streaming):
+    def stream(self, inputs, state, constants=None):
+        made, after = super().stream(inputs, state)
+        return Synthesis(made.audio * (0.5 if self.training else 1), made.dry), after
+
+
+class CannotBegin(Streaming):
+    stream_state = Synth.stream_state
 
 
 def test_good_synth_passes_at_any_rate():
-    for synth in (Buzz, Stepping):
+    for synth in (Buzz, Streaming):
         check_synth(synth)
         check_synth(synth, sample_rate=44100, hop=147)
 
@@ -156,11 +173,14 @@ def test_good_synth_passes_at_any_rate():
         (DeafToAir, "depends on the control 'air'", "zeros"),
         (GainIsNotTrained, "gradient for every parameter", "none for gain"),
         (GainIsNotSaved, "lies in its state_dict", "apart"),
-        (StepsWithoutItsPhase, "blocks are what forward gives for a clip", "apart"),
-        (StepsAtOnce, "first `latency` blocks are silence", "sound"),
-        (StepsInItsState, "leaves the state that it is given as it was", "apart"),
-        (StepsByTheFrame, "any number of frames", r"\[2, 2624\]"),
-        (HasNoEnd, "or none of them", "only initial_state, latency, step"),
+        (StreamsWithoutItsPhase, "blocks are what forward gives for a clip", "apart"),
+        (StreamsAtOnce, "first `latency` blocks are silence", "sound"),
+        (StreamsInItsState, "leaves the state that it is given as it was", "another one"),
+        (StreamsByTheFrame, "any number of frames", r"\[2, 2624\]"),
+        (StreamsWithAGrowingState, "same names, shapes and dtypes", r"pitches: .*\[2, 1\].*, then .*\[2, 4\]"),
+        (StreamsByValue, "torch.export takes stream as a graph", "data-dependent"),
+        (StreamsAnotherWayInTraining, "In training mode, stream gives the same audio", "apart"),
+        (CannotBegin, "or none of them", "only latency, stream"),
     ],
 )
 def test_broken_synth_fails(synth, promise, found):

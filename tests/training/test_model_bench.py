@@ -23,18 +23,21 @@ def test_operations_grow_with_the_network(name):
     assert operations_per_second(large, frame_rate=250) > 3 * operations_per_second(small, frame_rate=250)
 
 
-class NoSteps(GRUDecoder):
-    def initial_state(self, batch):
+class WholeClips(GRUDecoder):
+    def stream_state(self, batch):
         raise self._no_streaming()
+
+    def describe(self, program):
+        raise NotImplementedError
 
 
 def test_decoder_without_a_streaming_interface_is_counted_over_a_clip_and_has_no_blocks():
     options = {"control_sizes": {"amplitude": 1}, "hidden_size": 16}
-    whole, stepped = (operations_per_second(cls(**options), frame_rate=250) for cls in (NoSteps, GRUDecoder))
+    whole, stepped = (operations_per_second(cls(**options), frame_rate=250) for cls in (WholeClips, GRUDecoder))
     # the compiled recurrence of a clip is not seen by torch
     assert 0.4 * stepped < whole < stepped
     model = create("gru-S", hidden_size=4)
-    model.decoder = NoSteps(control_sizes=model.synth.control_sizes, hidden_size=4)
+    model.decoder = WholeClips(control_sizes=model.synth.control_sizes, hidden_size=4)
     assert block_seconds(model, 1) is None
     cost = measure_cost(model, training=False)
     assert (cost.block_seconds, cost.training_step) == ({}, None)

@@ -5,7 +5,7 @@ once, to the bit as ever; what cannot be rendered in pieces still is rendered, a
 
 The synth goes through its streaming interface, some seconds at a time. The decoder sees overlapping pieces, each with a
 lead whose result is thrown away: where what two pieces give for one second agrees, the lead was long enough; if not,
-the decoder goes through its streaming interface too, frame by frame, or where it has none decodes the whole.
+the decoder goes through its streaming interface too, or where it has none decodes the whole.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _LEAD_SECONDS = 10.0
 _COMPARED_SECONDS = 1.0
 # How far apart, of the largest value of a control, two pieces may be: rounding of float32.
 _AGREE = 2e-6
-# Frames that a synth is given at a time.
+# Frames that a decoder or synth streams at a time.
 _FRAMES = 512
 
 Controls = dict[str, Tensor]
@@ -73,7 +73,7 @@ def render_long(model: Model, f0_hz: Tensor, loudness_db: Tensor, *, seed: int =
     device = next(model.parameters()).device
     f0_hz, loudness_db = f0_hz[None].to(device), loudness_db[None].to(device)
     noise = _Noise(seed, model.hop, device)
-    if frames * model.hop > _AT_ONCE_SECONDS * model.sample_rate and _has_streaming(model):
+    if frames * model.hop > _AT_ONCE_SECONDS * model.sample_rate and _in_pieces_at_all(model):
         half = next(model.parameters()).dtype in HALF  # too coarse to work in
         whole = copy.deepcopy(model).float() if half else model
         return _in_pieces(whole, clean_f0(f0_hz).float(), clean_loudness(loudness_db).float(), noise)
@@ -92,33 +92,39 @@ class _Noise:
         return torch.rand(1, frames * self._hop, generator=self._generator).mul_(2).sub_(1).to(self._device)
 
 
-def _has_streaming(model: Model) -> bool:
+def _in_pieces_at_all(model: Model) -> bool:
     try:
-        model.synth.initial_state(1)
-        return isinstance(model.synth.latency, int)
+        model.synth.stream_state(1)
+        # who is driven by more than pitch and loudness hears from `Model.forward` what is missing
+        return isinstance(model.synth.latency, int) and not model.decoder.further_inputs
     except NotImplementedError:
         return False
 
 
 def _in_pieces(model: Model, f0_hz: Tensor, loudness_db: Tensor, noise: _Noise) -> LongRendering:
-    frames, hop = f0_hz.shape[1], model.hop
-    late = model.synth.latency * hop
-    audio, dry = (torch.empty(1, late + frames * hop) for _ in range(2))
-    state, at = model.synth.initial_state(1), 0
+    synth, hop = model.synth, model.hop
+    frames, late = f0_hz.shape[1], synth.latency
+    audio, dry = (torch.empty(1, (frames + late) * hop) for _ in range(2))
+    state, constants, at = synth.stream_state(1), synth.stream_constants(), 0
+
+    def play(pitch: Tensor, controls: Controls, drawn: Tensor) -> None:
+        nonlocal state, at
+        made, state = synth.stream({"f0_hz": pitch, "noise": drawn, **controls}, state, constants)
+        for whole, piece in ((audio, made.audio), (dry, made.dry)):
+            whole[:, at * hop : (at + pitch.shape[1]) * hop] = piece.float().cpu()
+        at += pitch.shape[1]
+
+    given: Controls = {}
     for controls in _controls(model, *model.scale(f0_hz, loudness_db)):
         count = next(iter(controls.values())).shape[1]
         for begin in range(0, count, _FRAMES):
-            some = slice(begin, min(begin + _FRAMES, count))
-            size = some.stop - some.start
-            given = {name: values[:, some] for name, values in controls.items()}
-            made, state = model.synth.step(f0_hz[:, at : at + size], given, noise(size), state)
-            for whole, piece in ((audio, made.audio), (dry, made.dry)):
-                whole[:, at * hop : (at + size) * hop] = piece.float().cpu()
-            at += size
-    if late:
-        made = model.synth.flush(state)
-        audio[:, frames * hop :], dry[:, frames * hop :] = made.audio.float().cpu(), made.dry.float().cpu()
-    return LongRendering(audio[:, late:], dry[:, late:])
+            given = {name: values[:, begin : begin + _FRAMES] for name, values in controls.items()}
+            size = min(_FRAMES, count - begin)
+            play(f0_hz[:, at : at + size], given, noise(size))
+    if late:  # what is still to come when no frame follows
+        held = {name: values[:, -1:].expand(-1, late, -1) for name, values in given.items()}
+        play(f0_hz[:, -1:].expand(-1, late), held, torch.zeros(1, late * hop, device=f0_hz.device))
+    return LongRendering(audio[:, late * hop :], dry[:, late * hop :])
 
 
 def _controls(model: Model, f0_scaled: Tensor, loudness_scaled: Tensor) -> Iterator[Controls]:
@@ -152,15 +158,14 @@ def _exactly(model: Model, f0_scaled: Tensor, loudness_scaled: Tensor, start: in
     """The same from a frame on, by the streaming interface from the beginning, or by decoding the whole."""
     decoder = model.decoder
     try:
-        state = decoder.initial_state(1)
+        state, constants = decoder.stream_state(1), decoder.stream_constants()
     except NotImplementedError:
         yield {name: values[:, start:] for name, values in decoder(f0_scaled, loudness_scaled).controls.items()}
         return
-    steps: list[Controls] = []
-    for frame in range(f0_scaled.shape[1]):
-        decoded, state = decoder.step((f0_scaled[:, frame], loudness_scaled[:, frame]), state)
-        if frame >= start:
-            steps.append(decoded.controls)
-        if len(steps) == _FRAMES or (steps and frame == f0_scaled.shape[1] - 1):
-            yield {name: torch.stack([one[name] for one in steps], 1) for name in steps[0]}
-            steps = []
+    for begin in range(0, f0_scaled.shape[1], _FRAMES):
+        some = slice(begin, begin + _FRAMES)
+        inputs = {"f0": f0_scaled[:, some], "loudness": loudness_scaled[:, some]}
+        decoded, state = decoder.stream(inputs, state, constants)
+        known = max(0, start - begin)
+        if known < inputs["f0"].shape[1]:
+            yield {name: values[:, known:] for name, values in decoded.controls.items()}

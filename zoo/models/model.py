@@ -106,9 +106,7 @@ class Model(nn.Module):
         self.config = self.config.with_changes(range=trained)
         self.synth.restrict(trained)
 
-    def forward(
-        self, f0_hz: Curves, loudness_db: Curves, noise: Curves | None = None, **inputs: Curves
-    ) -> Rendering:
+    def forward(self, f0_hz: Curves, loudness_db: Curves, noise: Curves | None = None, **inputs: Curves) -> Rendering:
         """Render features.
 
         Tensors of any real type and device, numpy arrays and lists are taken; what is no ordinary number means what

@@ -178,9 +178,7 @@ class _Native:
             raise PluginError(str(error)) from None
         self._voices = voices
 
-    def process(
-        self, f0_hz: Tensor, loudness_db: Tensor, noise: Tensor | None, inputs: Mapping[str, Tensor]
-    ) -> Tensor:
+    def process(self, f0_hz: Tensor, loudness_db: Tensor, noise: Tensor | None, inputs: Mapping[str, Tensor]) -> Tensor:
         further = {name: curve.numpy() for name, curve in inputs.items()}
         drawn = None if noise is None else noise.numpy()
         return torch.from_numpy(self._instrument.process(f0_hz.numpy(), loudness_db.numpy(), drawn, **further))
@@ -207,9 +205,7 @@ class _Torch:
         self._last: tuple[Tensor, dict[str, Tensor]] | None = None
         self._generator = torch.Generator().manual_seed(self._seed)
 
-    def process(
-        self, f0_hz: Tensor, loudness_db: Tensor, noise: Tensor | None, inputs: Mapping[str, Tensor]
-    ) -> Tensor:
+    def process(self, f0_hz: Tensor, loudness_db: Tensor, noise: Tensor | None, inputs: Mapping[str, Tensor]) -> Tensor:
         voices, frames = f0_hz.shape
         if noise is None:
             drawn = torch.rand(voices, frames * self._hop, generator=self._generator) * 2 - 1

@@ -71,7 +71,7 @@ class Synth(nn.Module, ABC):
         return {}
 
     def restrict(self, trained: ModelRange | None) -> None:
-        """Keep silent from now on, in `forward` and `stream`, what never sounded in the data that a model was trained on.
+        """Keep silent from now on, in `forward` and `stream`, what never sounded in a model's training data.
 
         A `Model` calls this with the range in its config: when it is built, and when it is given another one. What is
         played inside the range must not change. By default, as here, nothing is kept silent.

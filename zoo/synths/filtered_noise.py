@@ -74,7 +74,7 @@ class NoisePart(nn.Module):
             The noise part `[batch, frames * hop]` from `latency` frames ago on, and the state after it.
         """
         samples, begin = noise.shape[1], self.latency * self.hop - self._reach
-        spectra = noise.unflatten(1, (-1, self.hop)) @ constants["analysis"]
+        spectra = noise.reshape(noise.shape[0], -1, self.hop) @ constants["analysis"]
         frames = (spectra * (magnitudes @ constants["response"])) @ constants["synthesis"]
         added = overlap_added(frames, hop=self.hop)[:, : samples + 2 * self._reach]
         total = F.pad(state["overlap"], (0, samples)) + F.pad(added, (begin, 0))

@@ -150,6 +150,4 @@ class HarmonicNoise(PitchedSynth):
 
     def describe_tone(self, program: Program, phases: Phases, scaled: Mapping[str, Register]) -> Register:
         """See `PitchedSynth.describe_tone`."""
-        return program.harmonics(
-            program.delay(scaled["harmonic_distribution"]), program.delay(scaled["amplitude"])
-        )
+        return program.harmonics(program.delay(scaled["harmonic_distribution"]), program.delay(scaled["amplitude"]))

@@ -159,10 +159,11 @@ class PitchedSynth(Synth):
         """See `Synth.stream_state`. Frame n is the next one.
 
         Returns:
-            `frames` `[batch]`, float64: how many there have been: n. `f0_hz` `[batch, 2]`, `pitch_hz` (in "mute" mode)
-            of frames n - 2 and n - 1. `scaled_NAME` `[batch, 1 + reach, size]`: of as many frames before n. `phase` `[batch, ratios]`, float64: where
-            frame n - 1 begins, in cycles. `tones` and `noises` `[batch, samples]`: what was not given out yet. And the
-            noise part's and the reverb's. What would be empty is left out.
+            `frames` `[batch]`, float64: how many there have been: n. `f0_hz` `[batch, 2]`, and in "mute" mode
+            `pitch_hz`: of frames n - 2 and n - 1. `scaled_NAME` `[batch, 1 + reach, size]`: of as many frames before
+            n. `phase` `[batch, ratios]`, float64: where frame n - 1 begins, in cycles. `tones` and `noises` `[batch,
+            samples]`: what was not given out yet. And the noise part's and the reverb's. What would be empty is left
+            out.
         """
         if batch < 1:
             raise ValueError(f"stream_state needs a batch of at least 1, found {batch}.")

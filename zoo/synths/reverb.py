@@ -105,12 +105,12 @@ class Reverb(nn.Module):
         Returns:
             `analysis` and `synthesis`, the real matrices from two blocks to their spectrum and from that to the second
             one; `pieces` `[block + 1, 2, 2, pieces]`: what the real and imaginary parts of a block's spectrum are made
-            of, from the oldest block in `history` on.
+            of, from the oldest block in `history` on, but for the dry sound.
         """
         impulse, size = self.impulse().float(), 2 * block
         pieces = -(-self.length // block)
         analysis = to_spectrum(size, size=size, device=impulse.device).float()
-        padded = F.pad(impulse, (0, pieces * block - self.length)).view(pieces, block)
+        padded = F.pad(impulse[1:], (1, pieces * block - self.length)).view(pieces, block)  # without the dry sound
         real, imaginary = (padded.flip(0) @ analysis[:block]).T.chunk(2)
         return {
             "analysis": analysis,
@@ -134,7 +134,7 @@ class Reverb(nn.Module):
         Source: Gardner, "Efficient Convolution without Input-Output Delay", JAES 43 (1995), with pieces of one size.
         """
         batch, bins, _, count = state["history"].shape
-        given = torch.cat([state["last"], audio], 1).unflatten(1, (-1, bins - 1))
+        given = torch.cat([state["last"], audio], 1).view(batch, -1, bins - 1)
         blocks = given.shape[1] - 1
         spectra = torch.cat([given[:, :-1], given[:, 1:]], 2) @ constants["analysis"]
         spectra = spectra.view(batch, blocks, 2, bins).permute(0, 3, 2, 1)
@@ -147,7 +147,8 @@ class Reverb(nn.Module):
             mixed = F.conv1d(heard.reshape(batch, 2 * bins, -1), pieces.flatten(0, 1), groups=bins)
             mixed = mixed.view(batch, bins, 2, blocks).permute(0, 3, 2, 1)
         wet = mixed.reshape(batch, blocks, 2 * bins) @ constants["synthesis"]
-        return wet.flatten(1), {"history": heard[..., blocks - 1 :], "last": given[:, -1]}
+        # the dry sound goes by itself: it is louder than what is convolved, and keeps all its digits
+        return audio + wet.flatten(1), {"history": heard[..., blocks - 1 :], "last": given[:, -1]}
 
     def describe(self, program: Program, audio: Register) -> Register:
         """Write the reverb as an operation of the player library."""

@@ -11,7 +11,8 @@ from torch import Tensor
 from zoo import registry
 from zoo.decoders import Decoded, Decoder
 from zoo.synths import Synth
-from zoo.testing.contract import TOLERANCE, Subject, check_gradients, instance_of, reloaded, trial
+from zoo.testing.contract import Subject, check_gradients, instance_of, reloaded, trial
+from zoo.testing.streams import check_stream_form
 
 _BATCH, _FRAMES, _HOP = 3, 60, 64
 
@@ -28,7 +29,8 @@ def check_decoder(
     Checked: the handshake with a synth; shapes, dtype (float32, float64) and finite values, silence and clips of one
     frame included; that eval mode is deterministic and rows do not see each other; that a finite gradient reaches
     every parameter; that `param_groups` hold every parameter once; that weights can be saved and loaded; and, where
-    `initial_state` and `step` are offered, that stepping gives what `forward` gives.
+    `stream_state` and `stream` are offered, that streaming gives what `forward` gives in blocks of any size, and that
+    graphs can be made of it.
 
     Example:
         >>> check_decoder("tcn", options={"input_size": 4, "channels": 8, "output_size": 8, "blocks": 2})
@@ -58,14 +60,15 @@ def check_decoder(
         _check_param_groups(subject, built)
         _check_gradients(subject, built, driven)
         _check_reload(subject, built, build)
-        _check_step(subject, built)
+        _check_stream(subject, built)
         _check_float64(subject, built)
 
 
-def _features(batch: int = _BATCH, frames: int = _FRAMES, dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor]:
-    f0_scaled = 0.3 + 0.4 * torch.rand(batch, frames, dtype=dtype)
-    f0_scaled[:, frames // 3 : frames // 2] = 0  # unvoiced
-    return f0_scaled, torch.rand(batch, frames, dtype=dtype)
+def _inputs(decoder: Decoder, dtype: torch.dtype = torch.float32) -> dict[str, Tensor]:
+    f0_scaled = 0.3 + 0.4 * torch.rand(_BATCH, _FRAMES, dtype=dtype)
+    f0_scaled[:, _FRAMES // 3 : _FRAMES // 2] = 0  # unvoiced
+    others = {name: torch.rand(_BATCH, _FRAMES, dtype=dtype) for name in decoder.inputs[1:]}
+    return {decoder.inputs[0]: f0_scaled, **others}
 
 
 def _check_handshake(subject: Subject, decoder: Decoder, synth: Synth) -> None:
@@ -76,28 +79,41 @@ def _check_handshake(subject: Subject, decoder: Decoder, synth: Synth) -> None:
     )
 
 
-def _decode(subject: Subject, decoder: Decoder, f0_scaled: Tensor, loudness_scaled: Tensor) -> Decoded:
-    with subject.promises("forward takes f0_scaled and loudness_scaled, each [batch, frames]."), torch.no_grad():
-        return decoder(f0_scaled, loudness_scaled)
+def _decode(subject: Subject, decoder: Decoder, inputs: Mapping[str, Tensor]) -> Decoded:
+    further = "".join(f", {name}=" for name in decoder.further_inputs)
+    promise = f"forward takes f0_scaled and loudness_scaled{further}, each [batch, frames]."
+    with subject.promises(promise), torch.no_grad():
+        return _forward(decoder, inputs)
+
+
+def _forward(decoder: Decoder, inputs: Mapping[str, Tensor]) -> Decoded:
+    f0_scaled, loudness_scaled, *further = (inputs[name] for name in decoder.inputs)
+    decoded: Decoded = decoder(f0_scaled, loudness_scaled, **dict(zip(decoder.further_inputs, further, strict=True)))
+    return decoded
+
+
+def _some(inputs: Mapping[str, Tensor], rows: slice, frames: slice = slice(None)) -> dict[str, Tensor]:
+    return {name: values[rows, frames] for name, values in inputs.items()}
 
 
 def _check_outputs(subject: Subject, decoder: Decoder, dtype: torch.dtype = torch.float32) -> None:
-    f0_scaled, loudness_scaled = _features(dtype=dtype)
+    inputs = _inputs(decoder, dtype)
+    everything = slice(None)
     clips = {
-        "a clip": (f0_scaled, loudness_scaled),
-        "one frame of one row": (f0_scaled[:1, :1], loudness_scaled[:1, :1]),
-        "an odd number of frames": (f0_scaled[:, :37], loudness_scaled[:, :37]),
-        "silence": (torch.zeros_like(f0_scaled), torch.zeros_like(loudness_scaled)),
+        "a clip": inputs,
+        "one frame of one row": _some(inputs, slice(1), slice(1)),
+        "an odd number of frames": _some(inputs, everything, slice(37)),
+        "silence": {name: torch.zeros_like(values) for name, values in inputs.items()},
     }
-    for clip, (f0, loudness) in clips.items():
-        decoded = _decode(subject, decoder, f0, loudness)
+    for clip, given in clips.items():
+        decoded = _decode(subject, decoder, given)
         subject.require(isinstance(decoded, Decoded), "forward gives a zoo.decoders.Decoded.", type(decoded).__name__)
         subject.require(
             set(decoded.controls) == set(decoder.control_sizes),
             f"Decoded.controls are exactly {sorted(decoder.control_sizes)}.",
             sorted(decoded.controls),
         )
-        batch, frames = f0.shape
+        batch, frames = next(iter(given.values())).shape
         for name, size in decoder.control_sizes.items():
             what = f"The control {name!r} of {clip} ([batch, frames, size])"
             subject.require_tensor(decoded.controls[name], (batch, frames, size), what, dtype)
@@ -107,10 +123,10 @@ def _check_outputs(subject: Subject, decoder: Decoder, dtype: torch.dtype = torc
 
 
 def _check_rows(subject: Subject, decoder: Decoder) -> None:
-    f0_scaled, loudness_scaled = _features()
-    first = _decode(subject, decoder, f0_scaled, loudness_scaled)
-    again = _decode(subject, decoder, f0_scaled, loudness_scaled)
-    alone = _decode(subject, decoder, f0_scaled[1:2], loudness_scaled[1:2])
+    inputs = _inputs(decoder)
+    first = _decode(subject, decoder, inputs)
+    again = _decode(subject, decoder, inputs)
+    alone = _decode(subject, decoder, _some(inputs, slice(1, 2)))
     for name, value in first.controls.items():
         promise = f"In eval mode it is deterministic: the control {name!r} is the same twice."
         subject.require_close(again.controls[name], value, promise, atol=0)
@@ -134,18 +150,19 @@ def _check_param_groups(subject: Subject, decoder: Decoder) -> None:
 
 
 def _check_gradients(subject: Subject, decoder: Decoder, synth: Synth) -> None:
-    f0_scaled, loudness_scaled = _features()
+    inputs = _inputs(decoder)
     decoder.train()
     with subject.promises("Its controls can be differentiated in training mode."):
-        decoded: Decoded = decoder(f0_scaled, loudness_scaled)
+        decoded = _forward(decoder, inputs)
         total = sum(((v * torch.rand_like(v)).square().sum() for v in decoded.controls.values()), torch.zeros(()))
         torch.autograd.backward(total)
     check_gradients(subject, decoder, of="A function of all controls, in training mode,")
     decoder.zero_grad()
     decoder.eval()
+    f0_scaled = inputs[decoder.inputs[0]]
     f0_hz = torch.where(f0_scaled > 0, 440 * 2 ** ((127 * f0_scaled - 69) / 12), 0.0)
     with subject.promises(f"The synth {type(synth).__name__} renders what it decodes."), torch.no_grad():
-        controls = decoder(f0_scaled, loudness_scaled).controls
+        controls = _forward(decoder, inputs).controls
         audio = synth(f0_hz, controls, torch.rand(_BATCH, _FRAMES * _HOP) * 2 - 1).audio
     what = f"The audio that {type(synth).__name__} renders from its controls"
     subject.require_tensor(audio, (_BATCH, _FRAMES * _HOP), what, torch.float32)
@@ -153,43 +170,53 @@ def _check_gradients(subject: Subject, decoder: Decoder, synth: Synth) -> None:
 
 def _check_reload(subject: Subject, decoder: Decoder, build: Callable[[], Decoder]) -> None:
     other = reloaded(subject, decoder, build)
-    f0_scaled, loudness_scaled = _features()
-    expected = _decode(subject, decoder, f0_scaled, loudness_scaled)
-    found: Decoded = other(f0_scaled, loudness_scaled)
+    inputs = _inputs(decoder)
+    expected = _decode(subject, decoder, inputs)
+    found = _forward(other, inputs)
     for name, value in expected.controls.items():
         promise = f"What it is lies in its state_dict: loaded into another one, the control {name!r} is the same."
         subject.require_close(found.controls[name].detach(), value, promise, atol=1e-6)
 
 
-def _check_step(subject: Subject, decoder: Decoder) -> None:
+def _check_stream(subject: Subject, decoder: Decoder) -> None:
     cls = type(decoder)
-    offered = [name for name in ("initial_state", "step") if getattr(cls, name) is not getattr(Decoder, name)]
+    offered = [name for name in ("stream_state", "stream") if getattr(cls, name) is not getattr(Decoder, name)]
     if not offered:
         return
     subject.require(
-        len(offered) == 2, "A streaming interface is both initial_state and step, or neither.", f"only {offered[0]}"
+        len(offered) == 2, "A streaming interface is both stream_state and stream, or neither.", f"only {offered[0]}"
     )
-    f0_scaled, loudness_scaled = _features()
-    expected = _decode(subject, decoder, f0_scaled, loudness_scaled)
-    with subject.promises("initial_state(batch), then step((f0_scaled, loudness_scaled), state) -> (Decoded, state)."):
-        start = decoder.initial_state(_BATCH)
-        frames, state = [], start
-        for features_t in zip(f0_scaled.unbind(1), loudness_scaled.unbind(1), strict=True):
-            decoded, state = decoder.step(features_t, state)
-            frames.append(decoded)
-        again, _ = decoder.step((f0_scaled[:, 0], loudness_scaled[:, 0]), start)
-        joined, _ = decoder.step(torch.stack([f0_scaled[:, 0], loudness_scaled[:, 0]], -1), start)
-    for name, value in expected.controls.items():
-        found = torch.stack([frame.controls[name] for frame in frames], 1)
-        promise = f"step gives frame by frame what forward gives: the control {name!r}."
-        subject.require_close(found, value, promise, atol=TOLERANCE)
-        promise = f"step leaves the state that it is given as it was: the control {name!r} of the first frame again."
-        subject.require_close(again.controls[name], frames[0].controls[name], promise, atol=0)
-        promise = f"step takes [batch, 2] as it takes the pair: the control {name!r}."
-        subject.require_close(joined.controls[name], again.controls[name], promise, atol=0)
-        subject.require(not found.requires_grad, "step is for playing: it records no gradients.", "requires_grad")
-    hidden = torch.stack([frame.hidden for frame in frames], 1)
-    subject.require_close(hidden, expected.hidden, "step gives frame by frame what forward gives: hidden.")
+    inputs = _inputs(decoder)
+    expected = _decode(subject, decoder, inputs)
+    for frames in (1, 7, _FRAMES):
+        with subject.promises("stream_state(batch), then stream(inputs, state, constants) -> (Decoded, state)."):
+            found = stream_through(decoder, inputs, frames=frames)
+        for name, value in {**expected.controls, "hidden": expected.hidden}.items():
+            given = found.hidden if name == "hidden" else found.controls[name]
+            promise = f"stream gives block by block, {frames} frames each, what forward gives for the clip: {name}."
+            subject.require_close(given, value, promise)
+    few = {name: values[:, :3] for name, values in inputs.items()}
+    check_stream_form(subject, decoder, few, results=lambda made: {**made.controls, "hidden": made.hidden})
+
+
+@torch.no_grad()
+def stream_through(decoder: Decoder, inputs: Mapping[str, Tensor], *, frames: int = 1) -> Decoded:
+    """Decode a clip block by block.
+
+    Args:
+        decoder: With a streaming interface.
+        inputs: As `stream` takes them.
+        frames: In a block.
+    """
+    clip = next(iter(inputs.values()))
+    state, constants = decoder.stream_state(len(clip)), decoder.stream_constants()
+    blocks = []
+    for begin in range(0, clip.shape[1], frames):
+        now = {name: values[:, begin : begin + frames] for name, values in inputs.items()}
+        decoded, state = decoder.stream(now, state, constants)
+        blocks.append(decoded)
+    controls = {name: torch.cat([block.controls[name] for block in blocks], 1) for name in blocks[0].controls}
+    return Decoded(controls, torch.cat([block.hidden for block in blocks], 1))
 
 
 def _check_float64(subject: Subject, decoder: Decoder) -> None:

@@ -14,9 +14,9 @@ Results = Callable[[Any], dict[str, Tensor]]
 
 
 class _Graph(nn.Module):
-    def __init__(self, part: nn.Module, results: Results) -> None:
+    def __init__(self, part: Any, results: Results) -> None:  # noqa: ANN401 - a decoder or a synth
         super().__init__()
-        self.part = part
+        self.part: Any = part
         self.results = results
 
     def forward(
@@ -68,7 +68,8 @@ def check_stream_form(subject: Subject, part: Any, inputs: Mapping[str, Tensor],
         made, after = part.stream(inputs, middle, constants)
         part.eval()
         check("In training mode", results(made), after)
-        with subject.promises("torch.export takes stream as a graph: no branch on values, no shapes that hang on them."):
+        promise = "torch.export takes stream as a graph: no branch on values, no shapes that depend on them."
+        with subject.promises(promise):
             graph = torch.export.export(_Graph(part, results), (dict(inputs), middle, constants), strict=False).module()
             made, after = graph(dict(inputs), middle, constants)
         check("As a graph of torch.export", made, after)

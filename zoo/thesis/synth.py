@@ -122,11 +122,15 @@ class CroppedNoisePart(NoisePart):
 
     def stream_constants(self) -> dict[str, Tensor]:
         """See `NoisePart.stream_constants`: the responses are cropped before they are used."""
-        bands, size, device = len(self.response), 2 * self.hop, self.response.device
-        analysis = to_spectrum(self.hop, size=size, device=device)
+        size, device = 2 * self.hop, self.response.device
+        taps = 2 * (len(self.response) - 1)
+        kept = min(self.hop, taps)
+        window = torch.hann_window(taps, dtype=torch.float64, device=device)[:kept]
+        positions = torch.arange(kept, device=device) - taps // 2
+        impulses = from_spectrum(positions, size=taps)[: len(self.response)] * window  # magnitudes are real
         return {
-            "analysis": analysis.float(),
-            "response": (_cropped_responses(torch.eye(bands, device=device).double(), hop=self.hop) @ analysis).float(),
+            "analysis": to_spectrum(self.hop, size=size, device=device).float(),
+            "response": (impulses @ to_spectrum(kept, size=size, device=device)).float(),
             "synthesis": from_spectrum(torch.arange(self.hop, device=device), size=size).float(),
         }
 
@@ -134,7 +138,7 @@ class CroppedNoisePart(NoisePart):
         self, magnitudes: Tensor, noise: Tensor, state: Mapping[str, Tensor], constants: Mapping[str, Tensor]
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """See `NoisePart.stream`."""
-        spectra = noise.unflatten(1, (-1, self.hop)) @ constants["analysis"]
+        spectra = noise.reshape(noise.shape[0], -1, self.hop) @ constants["analysis"]
         return (product(spectra, magnitudes @ constants["response"]) @ constants["synthesis"]).flatten(1), {}
 
     def describe(self, program: Program, magnitudes: Register) -> Register:
@@ -159,16 +163,11 @@ def _cropped_noise(noise: Tensor, magnitudes: Tensor, *, hop: int) -> Tensor:
     Returns:
         `[batch, frames * hop]`.
     """
-    batch, frames, _ = magnitudes.shape
-    size = 2 * hop
-    impulse = _cropped_responses(magnitudes, hop=hop)
-    spectrum = torch.fft.rfft(noise.view(batch, frames, hop), n=size) * torch.fft.rfft(impulse, n=size)
-    return torch.fft.irfft(spectrum, n=size)[..., :hop].flatten(1)
-
-
-def _cropped_responses(magnitudes: Tensor, *, hop: int) -> Tensor:
-    """`[..., bands]` -> the first `hop` taps of the centred response, `[..., hop]`."""
-    taps = 2 * (magnitudes.shape[-1] - 1)
+    batch, frames, bands = magnitudes.shape
+    taps = 2 * (bands - 1)
     impulse = torch.fft.irfft(magnitudes, n=taps).roll(taps // 2, -1)
     impulse = impulse * torch.hann_window(taps, dtype=impulse.dtype, device=impulse.device)
-    return F.pad(impulse[..., :hop], (0, max(0, hop - taps)))
+    impulse = F.pad(impulse[..., :hop], (0, max(0, hop - taps)))
+    size = 2 * hop
+    spectrum = torch.fft.rfft(noise.view(batch, frames, hop), n=size) * torch.fft.rfft(impulse, n=size)
+    return torch.fft.irfft(spectrum, n=size)[..., :hop].flatten(1)

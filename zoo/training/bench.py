@@ -179,17 +179,17 @@ def operations_per_second(decoder: Decoder, *, frame_rate: float) -> int:
         frame_rate: Frames per second.
     """
     counter = _Counter()
-    frame = next(decoder.parameters()).new_full((1,), 0.5)
+    frame = next(decoder.parameters()).new_full((1, 1), 0.5)
     with torch.no_grad():
         try:
-            state = decoder.initial_state(1)
+            state, constants = decoder.stream_state(1), decoder.stream_constants()
         except NotImplementedError:
-            frames = round(frame_rate)
+            second = frame.expand(1, round(frame_rate))
             with counter:
-                decoder(frame.expand(1, frames), frame.expand(1, frames))
+                decoder(second, second, **dict.fromkeys(decoder.further_inputs, second))
             return counter.total
         with counter:
-            decoder.step((frame, frame), state)
+            decoder.stream(dict.fromkeys(decoder.inputs, frame), state, constants)
     return round(counter.total * frame_rate)
 
 

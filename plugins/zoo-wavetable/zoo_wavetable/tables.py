@@ -52,4 +52,5 @@ def table_harmonics(tables: Tensor) -> Tensor:
     number = torch.arange(1, harmonics_in(size) + 1, device=tables.device)
     # whole numbers are wrapped, so that large multiples lose no digits
     angle = (torch.arange(size, device=tables.device)[:, None] * number % size).double() * (2 * math.pi / size)
-    return tables @ (torch.stack([torch.sin(angle), torch.cos(angle)]) * (2 / size)).to(tables)
+    # in float64: a mixture with nothing else to hear would be lifted to its rounding errors
+    return (tables.double() @ (torch.stack([torch.sin(angle), torch.cos(angle)]) * (2 / size))).to(tables.dtype)
