@@ -256,7 +256,8 @@ class Program:
 
     def pitch(self, f0_hz: Register, *, mute: bool, multiples: Sequence[float] = (1.0,)) -> Phases:
         """Work out the phases of the frame before this one, for what sounds at these multiples of the pitch."""
-        made = Phases(*(self._register(1) for _ in range(4)), self._register(self.hop))
+        f0, before, now, after = (self._register(1) for _ in range(4))
+        made = Phases(f0, before, now, after, self._register(self.hop))
         registers = (made.f0_hz, made.pitch_before, made.pitch, made.pitch_after, made.gate)
         self._add("pitch", *registers, f0_hz, int(mute), len(multiples), self._table(np.asarray([multiples])))
         return made
@@ -285,7 +286,8 @@ class Program:
         times: float,
     ) -> Register:
         """A graph of sine operators, `[hop]`; see `zoo_kernels.OperatorGraph`. Levels: before, now, after."""
-        words, lists = [], []
+        words: list[int] = []
+        lists: list[int] = []
         for number in order:
             begin = 6 * len(order) + len(lists)
             words += [

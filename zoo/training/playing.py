@@ -117,20 +117,13 @@ def measure_playing(
                     performance.seconds[waits] += _clocked(performance, f0_hz, loudness_db, count, interval)
     finally:
         torch.set_num_threads(threads)
-    return [
-        Timing(
-            name or model.name,
-            performance.engine,
-            voices,
-            frames,
-            waits,
-            *np.quantile(performance.seconds[waits][_WARM_UP:], (0.5, 0.99)).tolist(),
-            duration,
-            performance.memory_bytes,
-        )
-        for waits in paced
-        for performance in performances
-    ]
+    found = []
+    for waits in paced:
+        for performance in performances:
+            median, late = np.quantile(performance.seconds[waits][_WARM_UP:], (0.5, 0.99)).tolist()
+            about = name or model.name, performance.engine, voices, frames, waits
+            found.append(Timing(*about, median, late, duration, performance.memory_bytes))
+    return found
 
 
 def _through_torch(player: Player) -> Callable[[Curve, Curve], object]:
