@@ -61,6 +61,14 @@ def main(arguments: list[str]) -> int:
         "--pitch", metavar="TRACKER", help="pitch tracker (default: the model's): torchcrepe, pyin, yin"
     )
     parser.add_argument("--pitch-model", choices=("full", "tiny"), help="torchcrepe's network; tiny is 10 times faster")
+    parser.add_argument(
+        "--input",
+        dest="inputs",
+        action="append",
+        default=[],
+        metavar="NAME=NUMBER",
+        help="what else drives the model, beside pitch and loudness, where it has such an input; may be repeated",
+    )
     parser.add_argument("--seed", type=int, default=0, help="of the noise part (default 0)")
     parser.add_argument(
         "--check",
@@ -85,7 +93,11 @@ def main(arguments: list[str]) -> int:
         )
     )
 
+    inputs = _inputs(options.inputs)
     model = load(options.model)
+    if set(inputs) != set(model.decoder.further_inputs):
+        wanted = " ".join(f"--input {name}=0.5" for name in model.decoder.further_inputs) or "no --input"
+        raise ConfigError(f"{model.name} needs {wanted}.")
     features = model.config.features
     own_tracker = options.pitch is None and options.pitch_model is None and options.input.is_file()
     if own_tracker and not quick_options(features["tracker"]).items() <= features["tracker_options"].items():
@@ -101,7 +113,7 @@ def main(arguments: list[str]) -> int:
     expected = model.analyse(
         **source, transpose=options.transpose, loudness_shift_db=options.loudness, fit=options.fit, **tracking
     )
-    result = model.render_levelled(expected, level=options.level, seed=options.seed)
+    result = model.render_levelled(expected, level=options.level, inputs=inputs, seed=options.seed)
     write_wav(options.output, result.audio, sample_rate=model.sample_rate)
     lines = [f"{options.output}: {result.audio.numel() / model.sample_rate:.2f} s of {model.name}"]
     if isinstance(expected, FittedFeatures):
@@ -111,6 +123,17 @@ def main(arguments: list[str]) -> int:
         lines.append(_tracking(model, result, expected, model.feature_settings(**tracking), level=options.level))
     sys.stdout.write("\n".join([*lines, ""]))
     return 0
+
+
+def _inputs(given: list[str]) -> dict[str, float]:
+    found = {}
+    for text in given:
+        name, _, number = text.partition("=")
+        try:
+            found[name] = float(number)
+        except ValueError:
+            raise ConfigError(f"--input {text!r}: write NAME=NUMBER, for example --input velocity=0.8.") from None
+    return found
 
 
 def demo_phrase(model: Model) -> dict[str, Any]:

@@ -121,11 +121,11 @@ class FunctionMatching(Loss):
         target = None if self.training else self._held_out.get(indices)
         if target is None:
             with torch.no_grad():
-                target = teacher_model(played["f0_hz"], played["loudness_db"], noise).only(self.loss.needs)
+                target = _render(teacher_model, played, noise).only(self.loss.needs)
             if not self.training and len(self._held_out) < _KEPT:
                 self._held_out[indices] = target
         # the same noise for both, so that nothing is left between them when the student does as its teacher
-        return self.loss(student_model(played["f0_hz"], played["loudness_db"], noise), target, played)
+        return self.loss(_render(student_model, played, noise), target, played)
 
     def sample_inputs(self, batch: Mapping[str, Tensor], *, hop: int, step: int | None) -> dict[str, Tensor]:
         """What both play in place of a batch: one piece for each segment.
@@ -136,12 +136,15 @@ class FunctionMatching(Loss):
             step: Decides what is played; None in validations.
 
         Returns:
-            `f0_hz` and `loudness_db` `[batch, piece]`, `valid_frames`, `index`, and `noise` `[batch, piece * hop]`.
+            `f0_hz`, `loudness_db` and what else is per frame `[batch, piece]`, `valid_frames`, `index`, and `noise`
+            `[batch, piece * hop]`.
         """
         f0_hz, loudness_db = batch["f0_hz"], batch["loudness_db"]
         length = max(1, round(self.share * f0_hz.shape[-1]))
         places = zip(batch["index"].tolist(), batch["valid_frames"].tolist(), strict=True)
         pieces: list[tuple[Tensor, Tensor, Tensor]] = []
+        others = [name for name in batch if name not in ("audio", "f0_hz", "loudness_db", "valid_frames", "index")]
+        further: dict[str, list[Tensor]] = {name: [] for name in others}
         for row, (index, valid) in enumerate(places):
             # the indices say which segments these are whatever batch they come in, so that a resumed run goes on alike
             draw = random.Random(f"{step} {index}")
@@ -154,6 +157,8 @@ class FunctionMatching(Loss):
             pitch = f0_hz[row, pitch_at : pitch_at + length] * ratio
             pitch[rest_at : rest_at + rest] = 0.0
             loudness = (loudness_db[row, loudness_at : loudness_at + length] + level_db).clamp(FLOOR_DB, 0.0)
+            for name in others:  # with the loudness: both belong to how a note is played
+                further[name].append(batch[name][row, loudness_at : loudness_at + length])
             generator = torch.Generator().manual_seed(draw.getrandbits(32))
             pieces.append((pitch, loudness, torch.rand(length * hop, generator=generator) * 2 - 1))
         pitches, loudnesses, noises = (torch.stack(parts) for parts in zip(*pieces, strict=True))
@@ -163,7 +168,13 @@ class FunctionMatching(Loss):
             "noise": noises.to(f0_hz.device),
             "valid_frames": batch["valid_frames"].clamp(max=length),
             "index": batch["index"],
+            **{name: torch.stack(values) for name, values in further.items()},
         }
+
+
+def _render(model: Model, played: Mapping[str, Tensor], noise: Tensor) -> Rendering:
+    made: Rendering = model(played["f0_hz"], played["loudness_db"], noise, **model.further(played))
+    return made
 
 
 def _within(name: str, value: object, least: float, most: float, *, over: bool = False) -> None:

@@ -11,15 +11,15 @@ the decoder goes through its streaming interface too, or where it has none decod
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from zoo.errors import DatasetError
 from zoo.features import clean_f0, clean_loudness
-from zoo.features.values import HALF
+from zoo.features.values import HALF, as_floats
 
 if TYPE_CHECKING:
     from zoo.models.model import Model
@@ -49,13 +49,16 @@ class LongRendering(NamedTuple):
 
 
 @torch.no_grad()
-def render_long(model: Model, f0_hz: Tensor, loudness_db: Tensor, *, seed: int = 0) -> LongRendering:
+def render_long(
+    model: Model, f0_hz: Tensor, loudness_db: Tensor, *, inputs: Mapping[str, Any] | None = None, seed: int = 0
+) -> LongRendering:
     """Render pitch and loudness of any length.
 
     Args:
         model: In eval mode.
         f0_hz: `[frames]` in Hz, 0 where unvoiced.
         loudness_db: `[frames]`, -80..0.
+        inputs: What else drives the decoder, by name: a number, or `[frames]`.
         seed: Of the noise.
 
     Returns:
@@ -63,6 +66,7 @@ def render_long(model: Model, f0_hz: Tensor, loudness_db: Tensor, *, seed: int =
 
     Raises:
         DatasetError: There are no frames.
+        ValueError: An input is missing or unknown.
     """
     frames = f0_hz.shape[-1]
     if frames == 0:
@@ -77,7 +81,9 @@ def render_long(model: Model, f0_hz: Tensor, loudness_db: Tensor, *, seed: int =
         half = next(model.parameters()).dtype in HALF  # too coarse to work in
         whole = copy.deepcopy(model).float() if half else model
         return _in_pieces(whole, clean_f0(f0_hz).float(), clean_loudness(loudness_db).float(), noise)
-    made = model(f0_hz, loudness_db, noise(frames))
+    further = {name: as_floats(curve, name=name, like=f0_hz).reshape(1, -1) for name, curve in (inputs or {}).items()}
+    further = {name: curve.expand_as(f0_hz) if curve.shape[1] == 1 else curve for name, curve in further.items()}
+    made = model(f0_hz, loudness_db, noise(frames), **further)
     return LongRendering(made.audio, made.dry)
 
 

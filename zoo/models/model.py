@@ -161,6 +161,10 @@ class Model(nn.Module):
         decoded: Decoded = self.decoder(*self.scale(f0_hz, loudness_db), **further)
         return decoded
 
+    def further(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """What drives the decoder beside pitch and loudness, out of more: a batch, for one."""
+        return {name: values[name] for name in self.decoder.further_inputs}
+
     @staticmethod
     def scale(f0_hz: Tensor, loudness_db: Tensor) -> tuple[Tensor, Tensor]:
         """Features as decoders take them: of about 0 to 1, and no value that is no ordinary number.
@@ -182,6 +186,7 @@ class Model(nn.Module):
         level: str = "recording",
         pitch: str | None = None,
         pitch_options: Mapping[str, Any] | None = None,
+        inputs: Mapping[str, Curves | float] | None = None,
         seed: int = 0,
     ) -> Tensor:
         """Timbre transfer: play a recording's pitch and loudness on this instrument.
@@ -201,6 +206,7 @@ class Model(nn.Module):
                 "normalised" keeps the model's.
             pitch: Pitch tracker; the one that the model was trained with by default.
             pitch_options: The tracker's own options, e.g. `{"model": "tiny"}`.
+            inputs: What else drives the decoder (see `zoo.decoders.Decoder.inputs`), by name: a number, or `[frames]`.
             seed: Of the noise, so that the same call gives the same audio.
 
         Returns:
@@ -223,7 +229,7 @@ class Model(nn.Module):
             pitch=pitch,
             pitch_options=pitch_options,
         )
-        return self.render(asked, level=level, seed=seed)
+        return self.render(asked, level=level, inputs=inputs, seed=seed)
 
     def analyse(
         self,
@@ -272,12 +278,20 @@ class Model(nn.Module):
             loudness_db=(features.loudness_db + loudness_shift_db).clamp(-80.0, 0.0),
         )
 
-    def render(self, asked: Features, *, level: str = "recording", seed: int = 0) -> Tensor:
+    def render(
+        self,
+        asked: Features,
+        *,
+        level: str = "recording",
+        inputs: Mapping[str, Curves | float] | None = None,
+        seed: int = 0,
+    ) -> Tensor:
         """The second half of `synthesize`: play features that `analyse` gave, as they are or changed.
 
         Args:
             asked: Pitch and loudness, `[frames]` each, and the recording that `level` takes its level from.
             level: "recording" gives the recording's level back; "normalised" keeps the model's.
+            inputs: As `synthesize` takes them.
             seed: Of the noise.
 
         Returns:
@@ -285,20 +299,30 @@ class Model(nn.Module):
 
         Raises:
             ConfigError: `level` is unknown.
+            ValueError: An input is missing or unknown.
         """
-        return self.render_levelled(asked, level=level, seed=seed).audio
+        return self.render_levelled(asked, level=level, inputs=inputs, seed=seed).audio
 
     @torch.no_grad()
-    def render_levelled(self, asked: Features, *, level: str = "recording", seed: int = 0) -> Levelled:
+    def render_levelled(
+        self,
+        asked: Features,
+        *,
+        level: str = "recording",
+        inputs: Mapping[str, Curves | float] | None = None,
+        seed: int = 0,
+    ) -> Levelled:
         """As `render`, and what was done to the level.
 
         Args:
             asked: See `render`.
             level: See there.
+            inputs: See there.
             seed: See there.
 
         Raises:
             ConfigError: `level` is unknown.
+            ValueError: An input is missing or unknown.
         """
         check_level(level)
         refuse([torch_seed_fault("seed", seed)])
@@ -306,7 +330,8 @@ class Model(nn.Module):
         self.eval()
         try:
             # what was rendered goes before the level is measured
-            audio = quietened(render_long(self, asked.f0_hz, asked.loudness_db, seed=seed), asked, self.synth)
+            made = render_long(self, asked.f0_hz, asked.loudness_db, inputs=inputs or {}, seed=seed)
+            audio = quietened(made, asked, self.synth)
             audio = audio[0].float().cpu()
         finally:
             self.train(training)

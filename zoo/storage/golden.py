@@ -11,6 +11,7 @@ from __future__ import annotations
 import copy
 import json
 import math
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,6 +48,7 @@ class Golden:
         loudness_db: `[1, frames]`.
         noise: `[1, frames * hop]` in [-1, 1).
         audio: `[1, frames * hop]`.
+        inputs: What else drives the decoder, each `[1, frames]`.
         weights_sha256: Of the file of the weights that made it.
         tolerance: The largest difference that is none, as a fraction of the audio's peak.
     """
@@ -55,6 +57,7 @@ class Golden:
     loudness_db: Tensor
     noise: Tensor
     audio: Tensor
+    inputs: dict[str, Tensor]
     weights_sha256: str
     tolerance: float
 
@@ -99,6 +102,8 @@ def golden_bytes(model: Model, state: Mapping[str, Tensor], *, weights_sha256: s
     stored = copy.deepcopy(model).cpu().float().eval()
     stored.load_state_dict(state)
     given = golden_input(model.config)
+    rising = torch.linspace(0, 1, given["f0_hz"].shape[1])[None]
+    given |= stored.further(defaultdict(rising.clone))
     audio = stored(**given).audio
     if not torch.isfinite(audio).all():
         return None
@@ -141,7 +146,10 @@ def read_golden(folder: Path) -> Golden | None:
         with safe_open(path, "pt") as file:
             about = json.loads((file.metadata() or {})[_KEY])
             tensors = {name: file.get_tensor(name).float() for name in _TENSORS}
-        golden = Golden(**tensors, weights_sha256=str(about["weights_sha256"]), tolerance=float(about["tolerance"]))
+            inputs = {name: file.get_tensor(name).float() for name in file.keys() if name not in _TENSORS}  # noqa: SIM118
+        golden = Golden(
+            **tensors, inputs=inputs, weights_sha256=str(about["weights_sha256"]), tolerance=float(about["tolerance"])
+        )
         if not (golden.f0_hz.shape == golden.loudness_db.shape and golden.audio.shape == golden.noise.shape):
             raise ValueError("its shapes disagree")
     except (SafetensorError, ValueError, KeyError, TypeError, RecursionError, OSError) as error:
@@ -162,7 +170,7 @@ def golden_difference(model: Model, golden: Golden) -> float:
     Raises:
         ValueError: The input does not fit the model.
     """
-    audio = model(golden.f0_hz, golden.loudness_db, golden.noise).audio.cpu()
+    audio = model(golden.f0_hz, golden.loudness_db, golden.noise, **golden.inputs).audio.cpu()
     peak = max(float(golden.audio.abs().max()), 1e-6)
     return float((audio - golden.audio).abs().max()) / peak
 

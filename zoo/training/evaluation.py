@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from zoo import metrics, registry, resolve
 from zoo.checks.options import output_file_fault, refuse, seed_fault, type_fault, whole_fault
-from zoo.errors import ConfigError, ZooError
+from zoo.errors import ConfigError, ZooError, listing
 from zoo.metrics.measures import Found, Measures, statistics
 from zoo.models.loading import load_folder
 from zoo.models.model import Model
@@ -147,7 +148,7 @@ def play(model: Model | Teacher, batch: Batch, seed: int) -> Tensor:
         model = model.model
     device = next(model.parameters()).device
     noise = fixed_noise(batch, hop=model.hop, seed=seed)
-    made = model(batch["f0_hz"].to(device), batch["loudness_db"].to(device), noise.to(device))
+    made = model(batch["f0_hz"].to(device), batch["loudness_db"].to(device), noise.to(device), **model.further(batch))
     audio: Tensor = made.audio.float().cpu()
     return audio
 
@@ -183,13 +184,14 @@ def real_time_factors(model: Model, *, seconds: float = 4.0, repeats: int = 7) -
     device = next(model.parameters()).device
     f0_hz = torch.full((1, frames), 440.0, device=device)
     loudness_db = torch.full((1, frames), -25.0, device=device)
+    further = model.further(defaultdict(lambda: torch.zeros_like(f0_hz)))
     found = []
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # the compiled loops keep to it too
     try:
         for _ in range(repeats + 1):
             begin = time.perf_counter()
-            float(model(f0_hz, loudness_db).audio[0, 0])  # waits for a device that works by itself
+            float(model(f0_hz, loudness_db, **further).audio[0, 0])  # waits for a device that works by itself
             found.append((time.perf_counter() - begin) / (frames * model.hop / model.sample_rate))
     finally:
         torch.set_num_threads(threads)
@@ -292,7 +294,7 @@ def evaluate(
 
 
 def check_rates(model: Model, dataset: Dataset) -> None:
-    """Make sure that a model and a dataset have the same sample rate and hop, and the same kind of loudness.
+    """Make sure that a dataset has a model's sample rate and hop, its kind of loudness, and its further inputs.
 
     Raises:
         ConfigError: They have not.
@@ -302,6 +304,12 @@ def check_rates(model: Model, dataset: Dataset) -> None:
             f"{model.name} makes {model.sample_rate} Hz audio with {model.hop} samples per frame, and the dataset "
             f"{dataset.path} has {dataset.sample_rate} Hz and {dataset.hop}. Prepare the recordings anew: "
             f"zoo prepare RECORDINGS OUT --sample-rate {model.sample_rate} --hop {model.hop}"
+        )
+    if missing := [name for name in model.decoder.further_inputs if name not in dataset.inputs]:
+        raise ConfigError(
+            f"{model.name} is driven by {listing(missing)} too, and the dataset {dataset.path} has "
+            f"{listing(dataset.inputs) if dataset.inputs else 'nothing'} beside pitch and loudness. Its recordings "
+            "have to say it: see known_inputs of zoo.datasets.Recording."
         )
     check_same_loudness(model, dataset)
 

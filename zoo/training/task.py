@@ -98,10 +98,10 @@ class Task(nn.Module):
 
     def _render(self, batch: Batch, noise: Tensor) -> Rendering:
         try:
-            rendering: Rendering = self.model(batch["f0_hz"], batch["loudness_db"], noise)
+            rendering: Rendering = self.model(batch["f0_hz"], batch["loudness_db"], noise, **self.model.further(batch))
         except ValueError:  # a synth's kernels refuse NaN; here it is the training that made it
             with torch.no_grad():
-                controls = self.model.decode(batch["f0_hz"], batch["loudness_db"]).controls
+                controls = self.model.decode(batch["f0_hz"], batch["loudness_db"], **self.model.further(batch)).controls
             bad = [name for name, value in controls.items() if not torch.isfinite(value).all()]
             if not bad:
                 raise

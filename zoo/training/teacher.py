@@ -97,7 +97,7 @@ class Teacher:
     @torch.no_grad()
     def render(self, batch: Batch, noise: Tensor | None = None) -> Rendering:
         """Render a batch by the network; noise is drawn anew unless given."""
-        made: Rendering = self.model(batch["f0_hz"], batch["loudness_db"], noise)
+        made: Rendering = self.model(batch["f0_hz"], batch["loudness_db"], noise, **self.model.further(batch))
         return made
 
     def give(self, batch: Batch, fields: Iterable[str], *, epoch: int | None = None) -> Rendering:

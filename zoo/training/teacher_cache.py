@@ -280,7 +280,7 @@ def compute_fields(model: Model, batch: Batch, names: Sequence[str]) -> dict[str
     """
     device = next(model.parameters()).device
     f0_hz, loudness_db = batch["f0_hz"].to(device), batch["loudness_db"].to(device)
-    controls, hidden = model.decode(f0_hz, loudness_db)
+    controls, hidden = model.decode(f0_hz, loudness_db, **model.further(batch))
     kinds = {name: name.partition("-")[0] for name in names}
     noise_seeds = max((int(name.partition("-")[2]) for name, kind in kinds.items() if kind in _NOISY), default=0)
     if "scaled_controls" in kinds.values():
