@@ -1,0 +1,283 @@
+/* What a player hears live: pitch and loudness of a sound, frame by frame, from what has been heard until then.
+ *
+ * Pitch is YIN (de Cheveigne and Kawahara, JASA 2002) with three differences: a lag's differences are summed over a
+ * window that follows the lag, so that high notes are heard sooner; of all dips the one is taken that is deepest after
+ * a small charge per octave of period; and a jump counts when it has lasted some milliseconds. */
+#include "zp_live.h"
+#include "zp_math.h"
+
+#ifndef ZP_PERIODS
+#define ZP_PERIODS 1.25f         /* of a lag: the window that its differences are summed over */
+#define ZP_SHORTEST_SECONDS 0.005f /* and at least so long, where the lowest pitch's window is not shorter */
+#define ZP_CHARGE 0.05f          /* per octave of period */
+#define ZP_BEGINS 0.22f          /* depth of a dip with which a note begins, and goes on */
+#define ZP_GOES_ON 0.4f
+#endif
+#define REFINED_SECONDS 0.003f /* a short period is measured over several, up to this long */
+#define QUIET_POWER 1e-8f      /* mean square below which nothing is pitched: -80 dB */
+#define SAME 1.06f             /* ratio of pitches that are one note, gliding */
+#define JUMP_SECONDS 0.004f    /* what a jump must have lasted, of an octave or a twelfth twice as long */
+#define RISE_SECONDS 0.008f    /* of the loudness's window: its newest and its oldest part */
+#define FALL_SECONDS 0.040f
+#define FLOOR_DB (-80.0f)
+#define SECTIONS 4
+
+struct zoo_features {
+    zoo_features_setup setup;
+    uint32_t shortest, longest, most, history, window; /* lags, and samples of past, squares */
+    float *past, *squares;                             /* newest first */
+    float *difference, *depth, *charge, *per_sample, *weights;
+    uint32_t *begins;      /* [most]: the lag from which a sample counts */
+    uint32_t holds, stays; /* frames that a jump is held back: any, and one by an octave */
+    float fir[3];          /* the high end of the A curve */
+    float feed[SECTIONS], back[SECTIONS], gain;
+    /* what changes */
+    float before[SECTIONS], out[SECTIONS], late[4];
+    float now_hz, next_hz;
+    uint32_t seen; /* frames that next_hz has lasted */
+};
+
+typedef struct {
+    uint64_t past, squares, difference, depth, charge, per_sample, weights, begins, bytes;
+    uint32_t shortest, longest, most, history, window;
+} plan;
+
+static uint32_t span_of(uint32_t lag, uint32_t least, uint32_t most) {
+    const uint32_t span = (uint32_t)(ZP_PERIODS * (float)lag + 0.5f);
+    return span < least ? least : (span > most ? most : span);
+}
+
+static int plan_of(const zoo_features_setup *s, plan *p) {
+    if (!s || s->sample_rate < 4000 || s->sample_rate > 192000 || s->hop == 0 || s->hop > ZP_MAX_HOP) return 0;
+    const float rate = (float)s->sample_rate;
+    if (!(s->fmin_hz >= 20) || !(s->fmax_hz >= 1.5f * s->fmin_hz) || !(s->fmax_hz <= rate / 4)) return 0;
+    if (s->loudness > ZOO_LOUDNESS_A_WEIGHTED || !zp_finite(s->loudness_scale) || !zp_finite(s->loudness_db)) return 0;
+    p->shortest = (uint32_t)(rate / s->fmax_hz);
+    p->longest = (uint32_t)(rate / s->fmin_hz) + 2;
+    p->most = (uint32_t)(ZP_PERIODS * (float)p->longest + 1);
+    p->history = p->most + p->longest + 2;
+    p->window = (uint32_t)(rate * (RISE_SECONDS + FALL_SECONDS));
+    uint64_t at = zp_up(sizeof(zoo_features), 64);
+    p->past = at, at += zp_up(4 * (uint64_t)(p->history + s->hop), 64);
+    p->squares = at, at += zp_up(4 * (uint64_t)(p->window + s->hop), 64);
+    uint64_t *const lags[] = {&p->difference, &p->depth, &p->charge, &p->per_sample};
+    for (int i = 0; i < 4; i++) *lags[i] = at, at += zp_up(4 * (uint64_t)(p->longest + 2), 64);
+    p->weights = at, at += zp_up(4 * (uint64_t)p->window, 64);
+    p->begins = at, at += zp_up(4 * (uint64_t)p->most, 64);
+    p->bytes = at;
+    return 1;
+}
+
+size_t zoo_features_bytes(const zoo_features_setup *setup) {
+    plan p;
+    return plan_of(setup, &p) ? (size_t)p.bytes : 0;
+}
+
+static double high_end(double hz) { return 1 / (1 + hz / 12194.217 * (hz / 12194.217)); }
+
+/* The A curve (IEC 61672-1, annex E) as four high-passes of the first order and five taps, 1 at 1 kHz. */
+static void weigh(zoo_features *f, double rate) {
+    static const double poles[SECTIONS] = {20.598997, 20.598997, 107.65265, 737.86223};
+    for (int i = 0; i < SECTIONS; i++) {
+        const double turns = poles[i] / rate / 2, k = zp_sin_turns_double(turns) / zp_sin_turns_double(turns + 0.25);
+        f->feed[i] = (float)(1 / (1 + k));
+        f->back[i] = (float)((1 - k) / (1 + k));
+    }
+    const double half = high_end(rate / 4), end = high_end(rate / 2); /* exact at 0, a quarter and half of the rate */
+    const double twice = (1 + end - 2 * half) / 8, once = (1 - end) / 4;
+    f->fir[0] = (float)(1 - 2 * once - 2 * twice), f->fir[1] = (float)once, f->fir[2] = (float)twice;
+    f->gain = 1 / 0.7943282f;
+}
+
+zoo_features *zoo_features_init(void *memory, size_t bytes, const zoo_features_setup *setup) {
+    plan p;
+    if (!memory || (uintptr_t)memory % 64 || !plan_of(setup, &p) || bytes < p.bytes) return 0;
+    unsigned char *base = memory;
+    zoo_features *f = memory;
+    *f = (zoo_features){.setup = *setup,
+                        .shortest = p.shortest,
+                        .longest = p.longest,
+                        .most = p.most,
+                        .history = p.history,
+                        .window = p.window,
+                        .past = (float *)(base + p.past),
+                        .squares = (float *)(base + p.squares),
+                        .difference = (float *)(base + p.difference),
+                        .depth = (float *)(base + p.depth),
+                        .charge = (float *)(base + p.charge),
+                        .per_sample = (float *)(base + p.per_sample),
+                        .weights = (float *)(base + p.weights),
+                        .begins = (uint32_t *)(base + p.begins)};
+    const float rate = (float)setup->sample_rate;
+    const uint32_t least = span_of((uint32_t)(ZP_SHORTEST_SECONDS * rate / ZP_PERIODS), 1, p.most);
+    for (uint32_t lag = 0; lag < p.longest + 2; lag++) {
+        f->charge[lag] = ZP_CHARGE * (float)zp_log2((lag ? lag : 1) / (double)p.shortest);
+        f->per_sample[lag] = 1 / (float)span_of(lag, least, p.most);
+    }
+    for (uint32_t i = 0, lag = 1; i < p.most; i++) {
+        while (lag < p.longest + 1 && span_of(lag, least, p.most) <= i) lag++;
+        f->begins[i] = lag;
+    }
+    const float rise = RISE_SECONDS * rate, fall = FALL_SECONDS * rate;
+    float sum = 0;
+    for (uint32_t i = 0; i < p.window; i++) {
+        const float x = (float)i + 0.5f, part = x < rise ? x / rise : 1 + (x - rise) / fall; /* 1 at the top, 0 and 2 at the ends */
+        const float hann = zp_sin_turns(part / 4), square = hann * hann;
+        f->weights[i] = square * square;
+        sum += f->weights[i];
+    }
+    for (uint32_t i = 0; i < p.window; i++) f->weights[i] /= sum;
+    weigh(f, setup->sample_rate);
+    const float frames = JUMP_SECONDS * rate / (float)setup->hop;
+    f->holds = frames < 1 ? 1 : (uint32_t)(frames + 0.5f);
+    f->stays = 2 * f->holds;
+    zp_features_reset(f);
+    return f;
+}
+
+void zp_features_reset(zoo_features *f) {
+    for (uint32_t i = 0; i < f->history + f->setup.hop; i++) f->past[i] = 0;
+    for (uint32_t i = 0; i < f->window + f->setup.hop; i++) f->squares[i] = 0;
+    for (int i = 0; i < SECTIONS; i++) f->before[i] = f->out[i] = f->late[i] = 0;
+    f->now_hz = f->next_hz = 0;
+    f->seen = 0;
+}
+
+void zoo_features_latency(const zoo_features *f, uint32_t *pitch, uint32_t *loudness, uint32_t *hold) {
+    if (pitch) *pitch = f ? (f->most + f->longest) / 2 : 0;
+    if (loudness) {
+        float sum = 0;
+        for (uint32_t i = 0; f && i < f->window; i++) sum += f->weights[i] * (float)i;
+        *loudness = (uint32_t)(sum + 0.5f);
+    }
+    if (hold) *hold = f ? f->stays * f->setup.hop : 0;
+}
+
+static float a_weighted(zoo_features *f, float x) {
+    for (int i = 0; i < SECTIONS; i++) {
+        const float y = f->feed[i] * (x - f->before[i]) + f->back[i] * f->out[i];
+        f->before[i] = x;
+        x = f->out[i] = y * y > 1e-30f ? y : 0.0f; /* no denormals, which are slow */
+    }
+    const float *late = f->late;
+    const float y = f->fir[0] * late[1] + f->fir[1] * (late[0] + late[2]) + f->fir[2] * (x + late[3]);
+    for (int i = 3; i; i--) f->late[i] = f->late[i - 1];
+    f->late[0] = x;
+    return f->gain * y;
+}
+
+static float loudness_of(const zoo_features *f) {
+    float sums[4] = {0}, power;
+    uint32_t i = 0;
+    for (; i + 4 <= f->window; i += 4)
+        for (uint32_t k = 0; k < 4; k++) sums[k] += f->weights[i + k] * f->squares[i + k];
+    power = sums[0] + sums[1] + sums[2] + sums[3];
+    for (; i < f->window; i++) power += f->weights[i] * f->squares[i];
+    if (!(power > 1e-8f)) return FLOOR_DB;
+    const float db = f->setup.loudness_scale * 3.01029996f * (float)zp_log2(power) + f->setup.loudness_db;
+    return db > 0 ? 0.0f : (db > FLOOR_DB ? db : FLOOR_DB);
+}
+
+/* Where between its neighbours a dip lies, -0.5 to 0.5, and how deep it is there. */
+static float bottom(const float *y, float *depth) {
+    const float bend = y[-1] - 2 * y[0] + y[1];
+    float at = bend > 0 ? 0.5f * (y[-1] - y[1]) / bend : 0.0f;
+    at = at > 0.5f ? 0.5f : (at < -0.5f ? -0.5f : at);
+    if (depth) *depth = y[0] - 0.25f * (y[-1] - y[1]) * at;
+    return at;
+}
+
+static float pitch_of(zoo_features *f, float *periodicity) {
+    const float *past = f->past;
+    float *difference = f->difference, *depth = f->depth;
+    const uint32_t lags = f->longest + 2;
+    float power = 0;
+    for (uint32_t i = 0; i < f->most; i++) power += past[i] * past[i];
+    *periodicity = 0;
+    if (!(power > QUIET_POWER * (float)f->most)) return 0;
+    for (uint32_t lag = 0; lag < lags; lag++) difference[lag] = 0;
+    for (uint32_t i = 0; i < f->most; i++) {
+        const float now = past[i], *then = past + i;
+        for (uint32_t lag = f->begins[i]; lag < lags; lag++) {
+            const float apart = now - then[lag];
+            difference[lag] += apart * apart;
+        }
+    }
+    float sum = 0;
+    depth[0] = 1;
+    for (uint32_t lag = 1; lag < lags; lag++) {
+        difference[lag] *= f->per_sample[lag];
+        sum += difference[lag];
+        depth[lag] = sum > 0 ? difference[lag] * (float)lag / sum : 1.0f;
+    }
+    uint32_t best = 0;
+    float least = 1e9f, deep = 1;
+    for (uint32_t lag = f->shortest > 2 ? f->shortest : 2; lag <= f->longest; lag++) {
+        if (depth[lag] > depth[lag - 1] || depth[lag] >= depth[lag + 1]) continue;
+        float here;
+        bottom(depth + lag, &here);
+        if (here + f->charge[lag] < least) least = here + f->charge[lag], best = lag, deep = here;
+    }
+    if (!best) return 0;
+    *periodicity = deep > 1 ? 0.0f : (deep < 0 ? 1.0f : 1 - deep);
+    if (deep > (f->now_hz > 0 ? ZP_GOES_ON : ZP_BEGINS)) return 0;
+    float period = (float)best + bottom(difference + best, 0);
+    const float rate = (float)f->setup.sample_rate, until = REFINED_SECONDS * rate;
+    for (uint32_t times = 2; (float)times * period < until; times++) {
+        uint32_t lag = (uint32_t)((float)times * period + 0.5f);
+        if (lag + 2 >= lags) break;
+        if (difference[lag - 1] < difference[lag]) lag--;
+        else if (difference[lag + 1] < difference[lag]) lag++;
+        if (difference[lag - 1] < difference[lag] || difference[lag + 1] < difference[lag]) break;
+        period = ((float)lag + bottom(difference + lag, 0)) / (float)times;
+    }
+    const float hz = rate / period;
+    return hz < f->setup.fmin_hz || hz > f->setup.fmax_hz ? 0.0f : hz;
+}
+
+static int near(float a, float b, float ratio) { return a < ratio * b && b < ratio * a; }
+
+static int same(float a, float b) { return a > 0 && b > 0 ? near(a, b, SAME) : !(a > 0 || b > 0); }
+
+/* Single frames that are wrong, and jumps by an octave or a twelfth that do not last, are not passed on. */
+static float steady(zoo_features *f, float hz) {
+    if (same(hz, f->now_hz)) {
+        f->seen = 0;
+        return f->now_hz = hz;
+    }
+    f->seen = f->seen && same(hz, f->next_hz) ? f->seen + 1 : 1;
+    f->next_hz = hz;
+    int octave = 0;
+    for (int times = 2; times <= 4; times++)
+        octave |= near(hz, f->now_hz * (float)times, SAME) || near(hz * (float)times, f->now_hz, SAME);
+    const uint32_t wait = hz > 0 && octave ? f->stays : f->holds;
+    if (f->seen > wait) f->seen = 0, f->now_hz = hz;
+    return f->now_hz;
+}
+
+zp_heard zp_features_step(zoo_features *f, const float *samples) {
+    const uint32_t hop = f->setup.hop;
+    __builtin_memmove(f->past + hop, f->past, sizeof(float) * f->history);
+    __builtin_memmove(f->squares + hop, f->squares, sizeof(float) * f->window);
+    for (uint32_t i = 0; i < hop; i++) {
+        const float sample = zp_clean(samples[i]), weighted = a_weighted(f, sample);
+        f->past[hop - 1 - i] = sample;
+        f->squares[hop - 1 - i] = weighted * weighted;
+    }
+    zp_heard heard;
+    heard.f0_hz = steady(f, pitch_of(f, &heard.periodicity));
+    heard.loudness_db = loudness_of(f);
+    return heard;
+}
+
+int zoo_features_process(zoo_features *features, const float *samples, size_t frames, float *f0_hz, float *loudness_db,
+                         float *periodicity) {
+    if (!features || (frames && (!samples || !f0_hz || !loudness_db))) return ZOO_ERROR_ARGUMENT;
+    const uint32_t hop = features->setup.hop;
+    for (size_t t = 0; t < frames; t++) {
+        const zp_heard heard = zp_features_step(features, samples + t * hop);
+        f0_hz[t] = heard.f0_hz, loudness_db[t] = heard.loudness_db;
+        if (periodicity) periodicity[t] = heard.periodicity;
+    }
+    return ZOO_OK;
+}
