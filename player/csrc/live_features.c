@@ -16,7 +16,11 @@
 #define REFINED_SECONDS 0.003f /* a short period is measured over several, up to this long */
 #define QUIET_POWER 1e-8f      /* mean square below which nothing is pitched: -80 dB */
 #define SAME 1.06f             /* ratio of pitches that are one note, gliding */
-#define JUMP_SECONDS 0.004f    /* what a jump must have lasted, of an octave or a twelfth twice as long */
+#define STEP_SECONDS 0.002f    /* pitch is heard about so often, however long a frame is */
+#ifndef JUMP_SECONDS
+#define JUMP_SECONDS 0.002f /* what a jump must have lasted */
+#define OCTAVE_TIMES 4      /* times as long: a jump by octaves or a twelfth */
+#endif
 #define RISE_SECONDS 0.008f    /* of the loudness's window: its newest and its oldest part */
 #define FALL_SECONDS 0.040f
 #define FLOOR_DB (-80.0f)
@@ -28,13 +32,14 @@ struct zoo_features {
     float *past, *squares;                             /* newest first */
     float *difference, *depth, *charge, *per_sample, *weights;
     uint32_t *begins;      /* [most]: the lag from which a sample counts */
-    uint32_t holds, stays; /* frames that a jump is held back: any, and one by an octave */
+    uint32_t steps;        /* per frame: pitch is heard as often */
+    uint32_t holds, stays; /* steps that a jump is held back: any, and one by an octave */
     float fir[3];          /* the high end of the A curve */
     float feed[SECTIONS], back[SECTIONS], gain;
     /* what changes */
     float before[SECTIONS], out[SECTIONS], late[4];
     float now_hz, next_hz;
-    uint32_t seen; /* frames that next_hz has lasted */
+    uint32_t seen; /* steps that next_hz has lasted */
 };
 
 typedef struct {
@@ -128,9 +133,12 @@ zoo_features *zoo_features_init(void *memory, size_t bytes, const zoo_features_s
     }
     for (uint32_t i = 0; i < p.window; i++) f->weights[i] /= sum;
     weigh(f, setup->sample_rate);
-    const float frames = JUMP_SECONDS * rate / (float)setup->hop;
-    f->holds = frames < 1 ? 1 : (uint32_t)(frames + 0.5f);
-    f->stays = 2 * f->holds;
+    f->steps = (uint32_t)((float)setup->hop / (STEP_SECONDS * rate) + 0.5f);
+    f->steps = f->steps ? f->steps : 1;
+    const float steps = (float)f->steps / (float)setup->hop * rate; /* per second */
+    f->holds = (uint32_t)(JUMP_SECONDS * steps + 0.5f);
+    f->holds = f->holds ? f->holds : 1;
+    f->stays = OCTAVE_TIMES * f->holds;
     zp_features_reset(f);
     return f;
 }
@@ -150,7 +158,7 @@ void zoo_features_latency(const zoo_features *f, uint32_t *pitch, uint32_t *loud
         for (uint32_t i = 0; f && i < f->window; i++) sum += f->weights[i] * (float)i;
         *loudness = (uint32_t)(sum + 0.5f);
     }
-    if (hold) *hold = f ? f->stays * f->setup.hop : 0;
+    if (hold) *hold = f ? f->stays * f->setup.hop / f->steps : 0;
 }
 
 static float a_weighted(zoo_features *f, float x) {
@@ -256,16 +264,18 @@ static float steady(zoo_features *f, float hz) {
 }
 
 zp_heard zp_features_step(zoo_features *f, const float *samples) {
-    const uint32_t hop = f->setup.hop;
-    __builtin_memmove(f->past + hop, f->past, sizeof(float) * f->history);
-    __builtin_memmove(f->squares + hop, f->squares, sizeof(float) * f->window);
-    for (uint32_t i = 0; i < hop; i++) {
-        const float sample = zp_clean(samples[i]), weighted = a_weighted(f, sample);
-        f->past[hop - 1 - i] = sample;
-        f->squares[hop - 1 - i] = weighted * weighted;
+    zp_heard heard = {0, 0, 0};
+    for (uint32_t step = 0, i = 0; step < f->steps; step++) {
+        const uint32_t end = (uint32_t)((uint64_t)f->setup.hop * (step + 1) / f->steps), count = end - i;
+        __builtin_memmove(f->past + count, f->past, sizeof(float) * f->history);
+        __builtin_memmove(f->squares + count, f->squares, sizeof(float) * f->window);
+        for (; i < end; i++) {
+            const float sample = zp_clean(samples[i]), weighted = a_weighted(f, sample);
+            f->past[end - 1 - i] = sample;
+            f->squares[end - 1 - i] = weighted * weighted;
+        }
+        heard.f0_hz = steady(f, pitch_of(f, &heard.periodicity));
     }
-    zp_heard heard;
-    heard.f0_hz = steady(f, pitch_of(f, &heard.periodicity));
     heard.loudness_db = loudness_of(f);
     return heard;
 }
