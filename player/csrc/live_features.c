@@ -6,23 +6,20 @@
 #include "zp_live.h"
 #include "zp_math.h"
 
-#ifndef ZP_PERIODS
-#define ZP_PERIODS 1.25f         /* of a lag: the window that its differences are summed over */
-#define ZP_SHORTEST_SECONDS 0.005f /* and at least so long, where the lowest pitch's window is not shorter */
-#define ZP_CHARGE 0.05f          /* per octave of period */
-#define ZP_BEGINS 0.22f          /* depth of a dip with which a note begins, and goes on */
-#define ZP_GOES_ON 0.4f
-#endif
+#define PERIODS 1.25f          /* of a lag: the window that its differences are summed over */
+#define SHORTEST_SECONDS 0.008f /* and at least so long, where the lowest pitch's window is not shorter */
+#define CHARGE 0.05f           /* per octave of period */
+#define BEGINS 0.25f           /* depth of a dip with which a note begins, */
+#define GOES_ON 0.5f           /* and goes on */
+#define SURE 0.8f              /* periodicity with which a note begins at once */
 #define REFINED_SECONDS 0.003f /* a short period is measured over several, up to this long */
 #define QUIET_POWER 1e-8f      /* mean square below which nothing is pitched: -80 dB */
 #define SAME 1.06f             /* ratio of pitches that are one note, gliding */
 #define STEP_SECONDS 0.002f    /* pitch is heard about so often, however long a frame is */
-#ifndef JUMP_SECONDS
-#define JUMP_SECONDS 0.002f /* what a jump must have lasted */
-#define OCTAVE_TIMES 4      /* times as long: a jump by octaves or a twelfth */
-#endif
-#define RISE_SECONDS 0.008f    /* of the loudness's window: its newest and its oldest part */
-#define FALL_SECONDS 0.040f
+#define JUMP_SECONDS 0.002f    /* what a jump must have lasted */
+#define OCTAVE_TIMES 4         /* times as long: a jump by octaves or a twelfth */
+#define RISE_SECONDS 0.005f    /* of the loudness's window: its newest and its oldest part */
+#define FALL_SECONDS 0.035f
 #define FLOOR_DB (-80.0f)
 #define SECTIONS 4
 
@@ -48,7 +45,7 @@ typedef struct {
 } plan;
 
 static uint32_t span_of(uint32_t lag, uint32_t least, uint32_t most) {
-    const uint32_t span = (uint32_t)(ZP_PERIODS * (float)lag + 0.5f);
+    const uint32_t span = (uint32_t)(PERIODS * (float)lag + 0.5f);
     return span < least ? least : (span > most ? most : span);
 }
 
@@ -59,7 +56,7 @@ static int plan_of(const zoo_features_setup *s, plan *p) {
     if (s->loudness > ZOO_LOUDNESS_A_WEIGHTED || !zp_finite(s->loudness_scale) || !zp_finite(s->loudness_db)) return 0;
     p->shortest = (uint32_t)(rate / s->fmax_hz);
     p->longest = (uint32_t)(rate / s->fmin_hz) + 2;
-    p->most = (uint32_t)(ZP_PERIODS * (float)p->longest + 1);
+    p->most = (uint32_t)(PERIODS * (float)p->longest + 1);
     p->history = p->most + p->longest + 2;
     p->window = (uint32_t)(rate * (RISE_SECONDS + FALL_SECONDS));
     uint64_t at = zp_up(sizeof(zoo_features), 64);
@@ -114,9 +111,9 @@ zoo_features *zoo_features_init(void *memory, size_t bytes, const zoo_features_s
                         .weights = (float *)(base + p.weights),
                         .begins = (uint32_t *)(base + p.begins)};
     const float rate = (float)setup->sample_rate;
-    const uint32_t least = span_of((uint32_t)(ZP_SHORTEST_SECONDS * rate / ZP_PERIODS), 1, p.most);
+    const uint32_t least = span_of((uint32_t)(SHORTEST_SECONDS * rate / PERIODS), 1, p.most);
     for (uint32_t lag = 0; lag < p.longest + 2; lag++) {
-        f->charge[lag] = ZP_CHARGE * (float)zp_log2((lag ? lag : 1) / (double)p.shortest);
+        f->charge[lag] = CHARGE * (float)zp_log2((lag ? lag : 1) / (double)p.shortest);
         f->per_sample[lag] = 1 / (float)span_of(lag, least, p.most);
     }
     for (uint32_t i = 0, lag = 1; i < p.most; i++) {
@@ -228,7 +225,7 @@ static float pitch_of(zoo_features *f, float *periodicity) {
     }
     if (!best) return 0;
     *periodicity = deep > 1 ? 0.0f : (deep < 0 ? 1.0f : 1 - deep);
-    if (deep > (f->now_hz > 0 ? ZP_GOES_ON : ZP_BEGINS)) return 0;
+    if (deep > (f->now_hz > 0 ? GOES_ON : BEGINS)) return 0;
     float period = (float)best + bottom(difference + best, 0);
     const float rate = (float)f->setup.sample_rate, until = REFINED_SECONDS * rate;
     for (uint32_t times = 2; (float)times * period < until; times++) {
@@ -248,7 +245,7 @@ static int near(float a, float b, float ratio) { return a < ratio * b && b < rat
 static int same(float a, float b) { return a > 0 && b > 0 ? near(a, b, SAME) : !(a > 0 || b > 0); }
 
 /* Single frames that are wrong, and jumps by an octave or a twelfth that do not last, are not passed on. */
-static float steady(zoo_features *f, float hz) {
+static float steady(zoo_features *f, float hz, float periodicity) {
     if (same(hz, f->now_hz)) {
         f->seen = 0;
         return f->now_hz = hz;
@@ -258,7 +255,8 @@ static float steady(zoo_features *f, float hz) {
     int octave = 0;
     for (int times = 2; times <= 4; times++)
         octave |= near(hz, f->now_hz * (float)times, SAME) || near(hz * (float)times, f->now_hz, SAME);
-    const uint32_t wait = hz > 0 && octave ? f->stays : f->holds;
+    uint32_t wait = hz > 0 && octave ? f->stays : f->holds;
+    if (!(f->now_hz > 0) && periodicity > SURE) wait = 0; /* a note that begins clearly need not wait */
     if (f->seen > wait) f->seen = 0, f->now_hz = hz;
     return f->now_hz;
 }
@@ -274,7 +272,8 @@ zp_heard zp_features_step(zoo_features *f, const float *samples) {
             f->past[end - 1 - i] = sample;
             f->squares[end - 1 - i] = weighted * weighted;
         }
-        heard.f0_hz = steady(f, pitch_of(f, &heard.periodicity));
+        const float hz = pitch_of(f, &heard.periodicity);
+        heard.f0_hz = steady(f, hz, heard.periodicity);
     }
     heard.loudness_db = loudness_of(f);
     return heard;

@@ -7,7 +7,6 @@ import os
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -22,6 +21,9 @@ FITS = ("auto", "off")
 _FMAX_HZ = 2000.0
 _FMIN_HZ = 80.0
 _OFFLINE = {"a_weighted": (1.0, 0.0)}  # scale and dB that bring what is heard to what the offline features measure
+# A file has the loudness's ends alone: where quantiles 0.01, 0.1, 0.5, 0.9 and 1 lie between them is that of the models
+# that zoo ships.
+_BETWEEN = {"softest_db": 0.4, "soft_db": 0.5, "middle_db": 0.66, "loud_db": 0.82, "loudest_db": 1.0}
 _BELOW = 2 ** (-1 / 12)  # fmin lies a semitone under the instrument's lowest note
 _SETTINGS = ("transpose", "loudness_db", "input_gain", "gate_db", "reverb", "gain")
 
@@ -232,13 +234,12 @@ class Live:
         said = features.get("loudness") if isinstance(features, Mapping) else None
         kind = loudness_kind or str(said or LOUDNESS_KINDS[0])
         span = _range_of(self._description) if fit == "auto" else None
-        fmin = (_BELOW * span["floor_hz"] if span else _FMIN_HZ) if fmin is None else fmin
+        fmin = (_BELOW * span["lowest_hz"] if span else _FMIN_HZ) if fmin is None else fmin
         setup = _Setup(
             self._sample_rate, _kind(kind), fmin, fmax, *_OFFLINE[kind], seed % 2**64, span is not None
         )
         for name, value in (span or {}).items():
-            if name != "floor_hz":
-                setattr(setup, name, value)
+            setattr(setup, name, value)
         self.fmin = float(fmin)
         where, size = self._file.ctypes.data, self._file.nbytes
         needed = self._library.zoo_live_bytes(where, size, ctypes.byref(setup))
@@ -361,22 +362,12 @@ def _features(sample_rate: int, hop: int, fmin: float, fmax: float, loudness: st
 
 def _range_of(description: Description) -> dict[str, float] | None:
     """The numbers that a fit needs, as `zoo_live_setup` names them; None where the file lacks them."""
-    f0, loudness = description.range.get("f0_hz"), description.range.get("loudness_db")
-    if not isinstance(f0, Mapping) or not isinstance(loudness, Mapping):
+    if not description.range:
         return None
     try:
-        levels = np.array(sorted((float(q), float(v)) for q, v in loudness.items() if q not in ("lowest", "highest")))
-        softest, soft, middle, loud = np.interp([0.01, 0.1, 0.5, 0.9], levels[:, 0], levels[:, 1])
-        return {
-            "lowest_hz": float(f0["0.01"]),
-            "highest_hz": float(f0["0.99"]),
-            "floor_hz": float(description.range.get("lowest_f0_hz", f0["0.01"])),
-            **dict(zip(("softest_db", "soft_db", "middle_db", "loud_db"), map(float, (softest, soft, middle, loud)))),
-            "loudest_db": float(loudness["highest"]),
-        }
-    except (KeyError, TypeError, ValueError, IndexError):
-        raise PlayerError(f"the range in the file cannot be read ({_short(description.range)}): export it again") from None
-
-
-def _short(value: Any) -> str:  # noqa: ANN401 - any JSON
-    return repr(value)[:80]
+        (low_hz, high_hz), (low_db, high_db) = (map(float, description.range[name]) for name in ("f0_hz", "loudness_db"))
+    except (KeyError, TypeError, ValueError):
+        found = repr(description.range)[:80]
+        raise PlayerError(f"the range in the file cannot be read ({found}): export it again, or fit='off'") from None
+    levels = {name: low_db + part * (high_db - low_db) for name, part in _BETWEEN.items()}
+    return {"lowest_hz": low_hz, "highest_hz": high_hz, **levels}
