@@ -226,8 +226,8 @@ class Program:
         """A linear state space per channel, from complex tables `[channels, modes]`.
 
         With three (decay, drive, read) every mode is by itself: `x = decay x + drive u`, `y = Re sum of read x`. With
-        six they are those of the low-rank recurrence: ahead, inverse, P, B, correction, C; see
-        `zoo.decoders.recurrence.LowRankRecurrence`.
+        six they are those of the low-rank recurrence `x' = (diag(w) - P P*) x + B u`, `y = C x` with a step of 1:
+        `ahead = 1 + w / 2`, `inverse = 1 / (1 - w / 2)`, P, B, `correction` (Woodbury's identity), C.
         """
         channels, modes = parts[0].shape
         padded = -(-modes // 8) * 8
