@@ -4,9 +4,10 @@
     python benchmarks/stepping.py gru-S tcn-S --batch 8 --csv > stepping.csv
 
 Decoders are played in turns, a stretch of frames each, so that a busy machine disturbs all of them. Times are of
-`step`, one call after the other, in microseconds: the median, and the 99th percentile, which is what a deadline asks
-for. The real-time factor is the length of a frame over the median: how many such voices one thread would carry. Set-up
-is what `initial_state` takes, once. The last column is the largest difference from `forward` over all controls.
+`stream` with one frame, one call after the other, in microseconds: the median, and the 99th percentile, which is what a
+deadline asks for. The real-time factor is the length of a frame over the median: how many such voices one thread would
+carry. Set-up is what `stream_state` and `stream_constants` take, once. The last column is the largest difference from
+`forward` over all controls.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from dataclasses import dataclass, field
 import torch
 
 from zoo import registry
-from zoo.decoders import Decoder, DecoderState
+from zoo.decoders import Decoder
 from zoo.models.model import Model, create
 
 STRETCH = 50
@@ -33,8 +34,9 @@ class Player:
     Attributes:
         model: It belongs to.
         features: `[frames, 2, batch]`, what it plays.
-        setup: Seconds that its initial state took.
+        setup: Seconds that its first state and its constants took.
         state: After the frames played so far.
+        constants: Worked out once.
         seconds: Of each frame.
         played: What it made of each frame, all controls side by side.
     """
@@ -42,7 +44,8 @@ class Player:
     model: Model
     features: torch.Tensor
     setup: float
-    state: DecoderState
+    state: dict[str, torch.Tensor]
+    constants: dict[str, torch.Tensor]
     seconds: list[float] = field(default_factory=list)
     played: list[torch.Tensor] = field(default_factory=list)
 
@@ -56,15 +59,15 @@ class Player:
         start = len(self.seconds)
         for f0_scaled, loudness_scaled in self.features[start : start + frames]:
             began = time.perf_counter()
-            decoded, self.state = self.decoder.step((f0_scaled, loudness_scaled), self.state)
+            inputs = {"f0": f0_scaled[:, None], "loudness": loudness_scaled[:, None]}
+            decoded, self.state = self.decoder.stream(inputs, self.state, self.constants)
             self.seconds.append(time.perf_counter() - began)
-            self.played.append(torch.cat(list(decoded.controls.values()), dim=-1))
+            self.played.append(torch.cat(list(decoded.controls.values()), dim=-1)[:, 0])
 
     def error(self) -> float:
         """The largest difference from `forward`."""
         f0_scaled, loudness_scaled = self.features.permute(1, 2, 0)
-        with torch.no_grad():
-            controls = self.decoder(f0_scaled, loudness_scaled).controls
+        controls = self.decoder(f0_scaled, loudness_scaled).controls
         expected = torch.cat(list(controls.values()), dim=-1)
         return float((torch.stack(self.played, dim=1) - expected).abs().max())
 
@@ -73,8 +76,8 @@ def ready(name: str, batch: int, frames: int) -> Player:
     """A decoder before its first frame."""
     model = create(name).eval()
     began = time.perf_counter()
-    state = model.decoder.initial_state(batch)
-    return Player(model, torch.rand(frames, 2, batch), time.perf_counter() - began, state)
+    state, constants = model.decoder.stream_state(batch), model.decoder.stream_constants()
+    return Player(model, torch.rand(frames, 2, batch), time.perf_counter() - began, state, constants)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -89,10 +92,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     torch.set_num_threads(options.threads)
     torch.manual_seed(0)
 
+    torch.set_grad_enabled(False)
     players = {name: ready(name, options.batch, options.frames) for name in options.models}
     for _ in range(-(-options.frames // STRETCH)):
         for player in players.values():
-            player.process(STRETCH)
+            player.play(STRETCH)
 
     header = ("model", "parameters", "setup_ms", "median_us", "p99_us", "real_time_factor", "largest_error")
     print(",".join(header) if options.csv else f"{header[0]:16}" + "".join(f"{name:>17}" for name in header[1:]))

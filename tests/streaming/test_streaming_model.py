@@ -5,7 +5,7 @@ import torch
 
 import zoo
 from zoo import registry
-from zoo.streaming.streaming_model import StreamingModel
+from zoo.streaming import StreamingModel
 
 SMALL = [name for name in registry.models.names() if not name.endswith(("-L", "-M"))]
 OPTIONS = {"gru": {"reverb_length": 100}, "ddx7": {"reverb_length": 100}}

@@ -23,6 +23,7 @@ def instrument_file(model: Model, *, weights: str = "float32", about: Mapping[st
 
     Example:
         >>> import zoo_player
+        >>> from zoo.streaming import instrument_file
         >>> zoo_player.Instrument(instrument_file(zoo.create("gru-S"))).process([440.0], [-20.0]).shape
         (64,)
 

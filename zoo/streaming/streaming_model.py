@@ -24,6 +24,7 @@ class StreamingModel(nn.Module):
     fixed shape, and what the parameters alone give is worked out once and lies in buffers. Nothing records gradients.
 
     Example:
+        >>> from zoo.streaming import StreamingModel
         >>> streaming = StreamingModel(zoo.create("gru-S"))
         >>> state = streaming.stream_state(1)
         >>> f0_hz, loudness_db = torch.full((1, 8), 440.0), torch.full((1, 8), -20.0)
