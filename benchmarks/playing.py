@@ -125,7 +125,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         markdown_table(playing_table(chorus)),
     ]
     if not options.no_differences:
-        names = [*zoo.list_models(pretrained=True), *registry.models.names()]
+        names = list(dict.fromkeys([*zoo.list_models(pretrained=True), *registry.models.names()]))
         parts += [
             "## Differences",
             _paragraph(
