@@ -95,25 +95,26 @@ def voicing_gate(f0_hz: Tensor, *, hop: int) -> Tensor:
         `[batch, frames * hop]` in [0, 1].
     """
     around = F.pad(f0_hz, (1, 1), value=1.0)  # a clip's own ends are no borders
-    return gate_between(around, rise=fade_in(hop, device=f0_hz.device))
+    return gate_between(around, fades=fade_gains(hop, device=f0_hz.device))
 
 
-def fade_in(hop: int, *, device: torch.device) -> Tensor:
-    """Gains from 0 to 1 over a frame, `[hop]`."""
-    return 0.5 - 0.5 * torch.cos(math.pi * (torch.arange(hop, device=device, dtype=torch.float32) + 0.5) / hop)
+def fade_gains(hop: int, *, device: torch.device) -> Tensor:
+    """Gains from 0 to 1 over a frame, and back: `[2, hop]`."""
+    rise = 0.5 - 0.5 * torch.cos(math.pi * (torch.arange(hop, device=device, dtype=torch.float32) + 0.5) / hop)
+    return torch.stack([rise, rise.flip(0)])
 
 
-def gate_between(f0_hz: Tensor, *, rise: Tensor) -> Tensor:
+def gate_between(f0_hz: Tensor, *, fades: Tensor) -> Tensor:
     """The gain of the frames between the first and the last one, as `voicing_gate` gives it.
 
     Args:
         f0_hz: `[batch, frames + 2]`.
-        rise: `fade_in`.
+        fades: `fade_gains`.
 
     Returns:
         `[batch, frames * hop]`.
     """
     voiced = (f0_hz > 0)[..., None]
     before, now, after = voiced[:, :-2], voiced[:, 1:-1], voiced[:, 2:]
-    gate = now * torch.where(before, 1.0, rise) * torch.where(after, 1.0, rise.flip(0))
+    gate = now * torch.where(before, 1.0, fades[0]) * torch.where(after, 1.0, fades[1])
     return gate.flatten(1)

@@ -21,7 +21,7 @@ from zoo.synths.base import Synth, Synthesis
 from zoo.synths.filtered_noise import NoisePart
 from zoo.synths.oscillators import (
     UNVOICED,
-    fade_in,
+    fade_gains,
     forward_fill_f0,
     fundamental_phase,
     gate_between,
@@ -196,7 +196,7 @@ class PitchedSynth(Synth):
         constants = {
             "ratios": self._ratios(device),
             "weights": phase_weights(sample_rate=self.sample_rate, hop=self.hop, device=device),
-            "rise": fade_in(self.hop, device=device),
+            "fades": fade_gains(self.hop, device=device),
             **_prefixed("tone_", self.tone_constants()),
         }
         if self.noise_part is not None:
@@ -220,8 +220,8 @@ class PitchedSynth(Synth):
             scaled = self.scaled_controls(f0_hz, {name: inputs[name].float() for name in self.control_sizes})
             tone, after = self._stream_tone(f0_hz, _of_tone(scaled), state, constants)
             # a clip has no samples before its first frame
-            ready = (state["frames"][:, None] + torch.arange(f0_hz.shape[1], device=f0_hz.device)) >= self.latency
-            ready = ready[..., None].expand(-1, -1, self.hop).flatten(1)
+            missing = (self.latency - state["frames"][:, None]) * self.hop
+            ready = torch.arange(noise.shape[1], device=noise.device) >= missing
             tone, after["tones"] = _delayed(tone, state.get("tones"), ready)
             made = Synthesis(tone, tone, tone, None, scaled)
             if self.noise_part is not None:
@@ -277,7 +277,7 @@ class PitchedSynth(Synth):
         )
         tone = tone[:, self.reach * self.hop : (self.reach + frames) * self.hop]
         if self.unvoiced == "mute":
-            tone = tone * gate_between(voiced_hz, rise=constants["rise"])
+            tone = tone * gate_between(voiced_hz, fades=constants["fades"])
         return tone, after
 
     def check_stream(self, inputs: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> None:

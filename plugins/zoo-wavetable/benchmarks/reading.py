@@ -39,7 +39,7 @@ def ours(f0_hz: Tensor, tables: Tensor, weights: Tensor) -> Tensor:
     harmonics = table_harmonics(tables)
     active = sounding_harmonics(f0_hz, harmonics=harmonics.shape[-1], sample_rate=RATE)
     phase = fundamental_phase(f0_hz, sample_rate=RATE, hop=HOP)
-    return read_tables(phase, harmonics[:, : int(active.max())], weights, hop=HOP, active=active)
+    return read_tables(phase, harmonics[..., : int(active.max())], weights, hop=HOP, active=active)
 
 
 def lookup(f0_hz: Tensor, tables: Tensor, weights: Tensor) -> Tensor:
@@ -56,10 +56,10 @@ def sines(f0_hz: Tensor, tables: Tensor, weights: Tensor) -> Tensor:
     """Each harmonic under Nyquist at each sample, in plain torch."""
     harmonics = table_harmonics(tables)
     active = sounding_harmonics(f0_hz, harmonics=harmonics.shape[-1], sample_rate=RATE)
-    harmonics = harmonics[:, : int(active.max())]
-    number = torch.arange(1, harmonics.shape[1] + 1)
+    harmonics = harmonics[..., : int(active.max())]
+    number = torch.arange(1, harmonics.shape[-1] + 1)
     sounding = number <= active[..., None]
-    cosines, sines = weights @ harmonics.real * sounding, weights @ -harmonics.imag * sounding
+    sines, cosines = (weights @ part * sounding for part in harmonics)
     angle = (fundamental_phase(f0_hz, sample_rate=RATE, hop=HOP)[..., None] * number).float()
     waves = cosines.repeat_interleave(HOP, 1) * angle.cos() + sines.repeat_interleave(HOP, 1) * angle.sin()
     return waves.sum(-1)
