@@ -23,7 +23,7 @@ _FMIN_HZ = 80.0
 _OFFLINE = {"a_weighted": (1.0, 0.0)}  # scale and dB that bring what is heard to what the offline features measure
 # A file has the loudness's ends alone: where quantiles 0.01, 0.1, 0.5, 0.9 and 1 lie between them is that of the models
 # that zoo ships.
-_BETWEEN = {"softest_db": 0.4, "soft_db": 0.5, "middle_db": 0.66, "loud_db": 0.82, "loudest_db": 1.0}
+_BETWEEN = {"softest_db": 0.2, "soft_db": 0.35, "middle_db": 0.58, "loud_db": 0.8, "loudest_db": 1.0}
 _BELOW = 2 ** (-1 / 12)  # fmin lies a semitone under the instrument's lowest note
 _SETTINGS = ("transpose", "loudness_db", "input_gain", "gate_db", "reverb", "gain")
 
