@@ -14,8 +14,8 @@ voiced   percentage of the offline tracker's voiced frames that are voiced live
 holes    unvoiced stretches of under 50 ms inside what is voiced offline, per minute of it
 dB       mean of the absolute difference in loudness, over frames over -60 dB
 dB 95 %  what 95 % of these differences are under
-slope    of a straight line from live to offline loudness; with 1 and 0 in place of it the player plays
-offset   of that line, at the mean live loudness, in dB
+slope    of the straight line from live to offline loudness that fits best
+offset   of that line, in dB; were the mapping that the player has exact, they would be 1 and 0
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ import zoo_player
 from numpy.typing import NDArray
 
 from zoo.features import read_audio, track_pitch
-from zoo.features.loudness import a_weighted
+from zoo.features.loudness import a_weighted, mean_db
 from zoo.features.pitch import default_thresholds
 
 Floats = NDArray[np.float64]
@@ -51,10 +51,10 @@ def recordings(folder: Path) -> list[Path]:
     return sorted(path for path in root.rglob("*") if path.suffix in {".flac", ".wav", ".ogg"})
 
 
-def compare(audio: torch.Tensor, *, fmin: float, tracker: str) -> dict[str, Floats]:
+def compare(audio: torch.Tensor, *, fmin: float, tracker: str, loudness: str) -> dict[str, Floats]:
     """One recording, heard live and offline, frame by frame: the same length each, aligned."""
     live_hz, live_db, _ = zoo_player.live_features(
-        audio.numpy(), sample_rate=SAMPLE_RATE, hop=HOP, fmin=fmin, fmax=FMAX
+        audio.numpy(), sample_rate=SAMPLE_RATE, hop=HOP, fmin=fmin, fmax=FMAX, loudness=loudness
     )
     late = zoo_player.live_features_latency(sample_rate=SAMPLE_RATE, hop=HOP, fmin=fmin, fmax=FMAX)
     every = {"sample_rate": SAMPLE_RATE, "hop": HOP, "center": True}
@@ -69,7 +69,7 @@ def compare(audio: torch.Tensor, *, fmin: float, tracker: str) -> dict[str, Floa
         "offline_hz": offline_hz,
         "yin_hz": offline_hz if tracker == "yin" else pitch_by("yin"),
         "live_hz": _earlier(live_hz, round(late["pitch"] / HOP) - 1),
-        "offline_db": a_weighted(audio[None], **every)[0].double().numpy(),  # type: ignore[arg-type]
+        "offline_db": (mean_db if loudness == "mean_db" else a_weighted)(audio[None], **every)[0].double().numpy(),  # type: ignore[arg-type]
         "live_db": _earlier(live_db, round(LOUDNESS_LATE * SAMPLE_RATE / HOP) - 1),
     }
     frames = min(map(len, found.values()))
@@ -121,9 +121,12 @@ def row(name: str, fmin: str, pieces: Sequence[dict[str, Floats]], *, against_cr
     numbers = [
         *(f"{len(voiced) * HOP / SAMPLE_RATE:.0f}", f"{np.median(np.abs(cents)):.1f}"),
         *(f"{100 * np.mean(np.abs(cents) < 50):.1f}", octaves),
-        *(f"{100 * np.mean(whole['live_hz'][voiced] > 0):.1f}", f"{gaps / (voiced.sum() * HOP / SAMPLE_RATE / 60):.0f}"),
+        *(
+            f"{100 * np.mean(whole['live_hz'][voiced] > 0):.1f}",
+            f"{gaps / (voiced.sum() * HOP / SAMPLE_RATE / 60):.0f}",
+        ),
         *(f"{apart.mean():.1f}", f"{np.quantile(apart, 0.95):.1f}", f"{slope:.2f}"),
-        f"{at_zero + (slope - 1) * live_db.mean():.1f}",
+        f"{at_zero:.1f}",
     ]
     return f"| {name} | {fmin} | {' | '.join(numbers)} |"
 
@@ -133,6 +136,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--tracker", default="yin", choices=("yin", "torchcrepe"))
+    parser.add_argument("--loudness", default="a_weighted", choices=("a_weighted", "mean_db"))
     parser.add_argument("--seconds", type=float, default=1e9, help="of each instrument, at most; 2 of each recording")
     parser.add_argument("--only", nargs="*", help="instruments")
     chosen = parser.parse_args()
@@ -151,7 +155,7 @@ def main() -> None:
                 audio = audio[max(0, middle - SAMPLE_RATE) : middle + SAMPLE_RATE]
             if len(audio) < SAMPLE_RATE // 2:
                 continue
-            pieces.append(compare(audio, fmin=fmin, tracker=chosen.tracker))
+            pieces.append(compare(audio, fmin=fmin, tracker=chosen.tracker, loudness=chosen.loudness))
             seconds += len(audio) / SAMPLE_RATE
             if seconds >= chosen.seconds:
                 break

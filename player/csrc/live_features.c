@@ -19,15 +19,19 @@
 #define JUMP_SECONDS 0.002f    /* what a jump must have lasted */
 #define OCTAVE_TIMES 4         /* times as long: a jump by octaves or a twelfth */
 #define RISE_SECONDS 0.005f    /* of the loudness's window: its newest and its oldest part */
-#define FALL_SECONDS 0.035f
+#define FALL_SECONDS 0.035f    /* 640 samples at 16 kHz in all */
 #define FLOOR_DB (-80.0f)
 #define SECTIONS 4
+#define SPECTRUM_SECONDS 0.06f /* at least so long, for the mean of dB */
+#define OFFLINE_POWER 768.0f   /* of the offline features' window for it, of 2,048 samples */
 
 struct zoo_features {
     zoo_features_setup setup;
     uint32_t shortest, longest, most, history, window; /* lags, and samples of past, squares */
     float *past, *squares;                             /* newest first */
     float *difference, *depth, *charge, *per_sample, *weights;
+    uint32_t size; /* of the spectrum, for the mean of dB alone; 0 without */
+    float *re, *im, *twiddles, *curve;
     uint32_t *begins;      /* [most]: the lag from which a sample counts */
     uint32_t steps;        /* per frame: pitch is heard as often */
     uint32_t holds, stays; /* steps that a jump is held back: any, and one by an octave */
@@ -40,8 +44,8 @@ struct zoo_features {
 };
 
 typedef struct {
-    uint64_t past, squares, difference, depth, charge, per_sample, weights, begins, bytes;
-    uint32_t shortest, longest, most, history, window;
+    uint64_t past, squares, difference, depth, charge, per_sample, weights, begins, re, im, twiddles, curve, bytes;
+    uint32_t shortest, longest, most, history, window, size;
 } plan;
 
 static uint32_t span_of(uint32_t lag, uint32_t least, uint32_t most) {
@@ -53,12 +57,18 @@ static int plan_of(const zoo_features_setup *s, plan *p) {
     if (!s || s->sample_rate < 4000 || s->sample_rate > 192000 || s->hop == 0 || s->hop > ZP_MAX_HOP) return 0;
     const float rate = (float)s->sample_rate;
     if (!(s->fmin_hz >= 20) || !(s->fmax_hz >= 1.5f * s->fmin_hz) || !(s->fmax_hz <= rate / 4)) return 0;
-    if (s->loudness > ZOO_LOUDNESS_A_WEIGHTED || !zp_finite(s->loudness_scale) || !zp_finite(s->loudness_db)) return 0;
+    if (s->loudness > ZOO_LOUDNESS_MEAN_DB || !zp_finite(s->loudness_scale) || !zp_finite(s->loudness_db)) return 0;
     p->shortest = (uint32_t)(rate / s->fmax_hz);
     p->longest = (uint32_t)(rate / s->fmin_hz) + 2;
     p->most = (uint32_t)(PERIODS * (float)p->longest + 1);
     p->history = p->most + p->longest + 2;
     p->window = (uint32_t)(rate * (RISE_SECONDS + FALL_SECONDS));
+    p->size = 0;
+    if (s->loudness == ZOO_LOUDNESS_MEAN_DB) {
+        for (p->size = 16; (float)p->size < SPECTRUM_SECONDS * rate;) p->size *= 2;
+        p->window = p->size;
+        if (p->history < p->size) p->history = p->size;
+    }
     uint64_t at = zp_up(sizeof(zoo_features), 64);
     p->past = at, at += zp_up(4 * (uint64_t)(p->history + s->hop), 64);
     p->squares = at, at += zp_up(4 * (uint64_t)(p->window + s->hop), 64);
@@ -66,6 +76,10 @@ static int plan_of(const zoo_features_setup *s, plan *p) {
     for (int i = 0; i < 4; i++) *lags[i] = at, at += zp_up(4 * (uint64_t)(p->longest + 2), 64);
     p->weights = at, at += zp_up(4 * (uint64_t)p->window, 64);
     p->begins = at, at += zp_up(4 * (uint64_t)p->most, 64);
+    p->re = at, at += zp_up(4 * (uint64_t)p->size, 64);
+    p->im = at, at += zp_up(4 * (uint64_t)p->size, 64);
+    p->twiddles = at, at += zp_up(4 * (uint64_t)p->size, 64);
+    p->curve = at, at += zp_up(4 * (uint64_t)(p->size / 2 + 1), 64);
     p->bytes = at;
     return 1;
 }
@@ -76,6 +90,19 @@ size_t zoo_features_bytes(const zoo_features_setup *setup) {
 }
 
 static double high_end(double hz) { return 1 / (1 + hz / 12194.217 * (hz / 12194.217)); }
+
+static float root(float x) { return zp_exp(0.34657359f * (float)zp_log2(x)); }
+
+/* What the offline features add to a bin's level in dB: the A curve, floored, and their reference. */
+static float a_curve(double hz) {
+    if (hz <= 0) return FLOOR_DB - 20.7f;
+    const double square = hz * hz;
+    const double high = 12194.217 * 12194.217, low = 20.598997 * 20.598997;
+    const double top = high * square * square / ((square + low) * (square + high));
+    const double power = top * top / ((square + 107.65265 * 107.65265) * (square + 737.86223 * 737.86223));
+    const float db = 3.01029996f * (float)zp_log2(power) + 2.0f;
+    return (db > FLOOR_DB ? db : FLOOR_DB) - 20.7f;
+}
 
 /* The A curve (IEC 61672-1, annex E) as four high-passes of the first order and five taps, 1 at 1 kHz. */
 static void weigh(zoo_features *f, double rate) {
@@ -109,7 +136,12 @@ zoo_features *zoo_features_init(void *memory, size_t bytes, const zoo_features_s
                         .charge = (float *)(base + p.charge),
                         .per_sample = (float *)(base + p.per_sample),
                         .weights = (float *)(base + p.weights),
-                        .begins = (uint32_t *)(base + p.begins)};
+                        .begins = (uint32_t *)(base + p.begins),
+                        .size = p.size,
+                        .re = (float *)(base + p.re),
+                        .im = (float *)(base + p.im),
+                        .twiddles = (float *)(base + p.twiddles),
+                        .curve = (float *)(base + p.curve)};
     const float rate = (float)setup->sample_rate;
     const uint32_t least = span_of((uint32_t)(SHORTEST_SECONDS * rate / PERIODS), 1, p.most);
     for (uint32_t lag = 0; lag < p.longest + 2; lag++) {
@@ -120,15 +152,17 @@ zoo_features *zoo_features_init(void *memory, size_t bytes, const zoo_features_s
         while (lag < p.longest + 1 && span_of(lag, least, p.most) <= i) lag++;
         f->begins[i] = lag;
     }
-    const float rise = RISE_SECONDS * rate, fall = FALL_SECONDS * rate;
+    const float rise = RISE_SECONDS * rate, fall = (float)p.window - rise;
     float sum = 0;
-    for (uint32_t i = 0; i < p.window; i++) {
-        const float x = (float)i + 0.5f, part = x < rise ? x / rise : 1 + (x - rise) / fall; /* 1 at the top, 0 and 2 at the ends */
-        const float hann = zp_sin_turns(part / 4), square = hann * hann;
-        f->weights[i] = square * square;
-        sum += f->weights[i];
+    for (uint32_t i = 0; i < p.window; i++) { /* two halves of a Hann window, the newest one short; squared for power */
+        const float x = (float)i + 0.5f, part = x < rise ? x / rise : 1 + (x - rise) / fall;
+        const float sine = zp_sin_turns(part / 4), hann = sine * sine;
+        f->weights[i] = p.size ? hann : hann * hann;
+        sum += hann * hann;
     }
-    for (uint32_t i = 0; i < p.window; i++) f->weights[i] /= sum;
+    for (uint32_t i = 0; i < p.window; i++) f->weights[i] *= p.size ? root(OFFLINE_POWER / sum) : 1 / sum;
+    for (uint32_t i = 0; p.size && i <= p.size / 2; i++) f->curve[i] = a_curve((double)i * rate / p.size);
+    if (p.size) zp_twiddles(f->twiddles, p.size);
     weigh(f, setup->sample_rate);
     f->steps = (uint32_t)((float)setup->hop / (STEP_SECONDS * rate) + 0.5f);
     f->steps = f->steps ? f->steps : 1;
@@ -152,8 +186,9 @@ void zoo_features_latency(const zoo_features *f, uint32_t *pitch, uint32_t *loud
     if (pitch) *pitch = f ? (f->most + f->longest) / 2 : 0;
     if (loudness) {
         float sum = 0;
-        for (uint32_t i = 0; f && i < f->window; i++) sum += f->weights[i] * (float)i;
-        *loudness = (uint32_t)(sum + 0.5f);
+        float whole = 0;
+        for (uint32_t i = 0; f && i < f->window; i++) sum += f->weights[i] * (float)i, whole += f->weights[i];
+        *loudness = whole > 0 ? (uint32_t)(sum / whole + 0.5f) : 0;
     }
     if (hold) *hold = f ? f->stays * f->setup.hop / f->steps : 0;
 }
@@ -171,15 +206,34 @@ static float a_weighted(zoo_features *f, float x) {
     return f->gain * y;
 }
 
-static float loudness_of(const zoo_features *f) {
+/* A-weighted power, in dB. */
+static float level_of(const zoo_features *f) {
     float sums[4] = {0}, power;
     uint32_t i = 0;
     for (; i + 4 <= f->window; i += 4)
         for (uint32_t k = 0; k < 4; k++) sums[k] += f->weights[i + k] * f->squares[i + k];
     power = sums[0] + sums[1] + sums[2] + sums[3];
     for (; i < f->window; i++) power += f->weights[i] * f->squares[i];
-    if (!(power > 1e-8f)) return FLOOR_DB;
-    const float db = f->setup.loudness_scale * 3.01029996f * (float)zp_log2(power) + f->setup.loudness_db;
+    return power > 1e-8f ? 3.01029996f * (float)zp_log2(power) : FLOOR_DB;
+}
+
+/* The mean over the bins of their A-weighted levels in dB, each floored: the thesis's loudness. */
+static float mean_db_of(const zoo_features *f) {
+    for (uint32_t i = 0; i < f->size; i++) f->re[i] = f->weights[i] * f->past[i], f->im[i] = 0;
+    zp_fft(f->re, f->im, f->twiddles, f->size, 0);
+    float sum = 0;
+    for (uint32_t i = 0; i <= f->size / 2; i++) {
+        const float power = f->re[i] * f->re[i] + f->im[i] * f->im[i];
+        const float db = (power > 1e-20f ? 3.01029996f * (float)zp_log2(power) : -200.0f) + f->curve[i];
+        sum += db > FLOOR_DB ? db : FLOOR_DB;
+    }
+    return sum / (float)(f->size / 2 + 1);
+}
+
+static float loudness_of(const zoo_features *f) {
+    const float heard = f->size ? mean_db_of(f) : level_of(f);
+    if (!(heard > FLOOR_DB)) return FLOOR_DB;
+    const float db = f->setup.loudness_scale * heard + f->setup.loudness_db;
     return db > 0 ? 0.0f : (db > FLOOR_DB ? db : FLOOR_DB);
 }
 

@@ -103,7 +103,8 @@ ZOO_API uint32_t zoo_player_voices(const zoo_player *player);
  * `zoo_features` measures pitch and loudness as they are heard live: causally, a frame at a time. */
 
 enum {
-    ZOO_LOUDNESS_A_WEIGHTED = 0 /* A-weighted power in dB of full scale */
+    ZOO_LOUDNESS_A_WEIGHTED = 0, /* A-weighted power in dB of full scale */
+    ZOO_LOUDNESS_MEAN_DB = 1     /* the mean over all bins of their A-weighted dB, as the thesis has it */
 };
 
 typedef struct {

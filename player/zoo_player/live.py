@@ -16,11 +16,14 @@ from zoo_player.library import PlayerError, check, library
 
 __all__ = ["Live", "LiveState", "live_features", "live_features_latency"]
 
-LOUDNESS_KINDS = ("a_weighted",)
+LOUDNESS_KINDS = ("a_weighted", "mean_db")
 FITS = ("auto", "off")
 _FMAX_HZ = 2000.0
 _FMIN_HZ = 80.0
-_OFFLINE = {"a_weighted": (1.0, 0.0)}  # scale and dB that bring what is heard to what the offline features measure
+_OFFLINE = {
+    "a_weighted": (1.0, 0.0),
+    "mean_db": (1.0, 0.0),
+}  # scale and dB that bring what is heard to what the offline features measure
 # A file has the loudness's ends alone: where quantiles 0.01, 0.1, 0.5, 0.9 and 1 lie between them is that of the models
 # that zoo ships.
 _BETWEEN = {"softest_db": 0.2, "soft_db": 0.35, "middle_db": 0.58, "loud_db": 0.8, "loudest_db": 1.0}
@@ -120,7 +123,7 @@ def live_features(
         hop: Samples per frame.
         fmin: Lowest pitch in Hz, from 20. The window of the pitch is 2.25 periods of it.
         fmax: Highest pitch in Hz.
-        loudness: The kind, "a_weighted".
+        loudness: The kind, "a_weighted" or "mean_db" (the thesis's).
 
     Returns:
         `f0_hz` (0 where unvoiced), `loudness_db` (-80 to 0) and `periodicity` (0 to 1), each `[samples // hop]`.
@@ -184,7 +187,7 @@ class Live:
         fmin: Lowest pitch of the input in Hz; by default a semitone under the instrument's own lowest note, else 80.
             The higher it is, the quicker the pitch is heard. Give it where the input goes lower: 80 for most voices.
         fmax: Highest pitch of the input in Hz.
-        loudness_kind: "a_weighted", the kind of loudness that drives the instrument; by default what the file says its
+        loudness_kind: "a_weighted" or "mean_db", the kind of loudness that drives the instrument; by default what the file says its
             model was trained with, and "a_weighted" where it says nothing.
         seed: Of the noise.
 
@@ -226,7 +229,7 @@ class Live:
         self._file = _aligned_copy(_contents(file))
         self._description = _describe(self._file, _named(file))
         if self._description.inputs != ("f0_hz", "loudness_db"):
-            raise PlayerError(f"{_named(file)} is driven by {self._description.inputs}: Live hears f0_hz and loudness_db")
+            raise PlayerError(f"{_named(file)} is driven by {self._description.inputs}, not by f0_hz and loudness_db")
         if not 4000 <= sample_rate <= 768000 or sample_rate != int(sample_rate):
             raise PlayerError(f"sample_rate is {sample_rate}: it must be a whole number from 4000 to 768000")
         self._sample_rate = int(sample_rate)
@@ -235,9 +238,7 @@ class Live:
         kind = loudness_kind or str(said or LOUDNESS_KINDS[0])
         span = _range_of(self._description) if fit == "auto" else None
         fmin = (_BELOW * span["lowest_hz"] if span else _FMIN_HZ) if fmin is None else fmin
-        setup = _Setup(
-            self._sample_rate, _kind(kind), fmin, fmax, *_OFFLINE[kind], seed % 2**64, span is not None
-        )
+        setup = _Setup(self._sample_rate, _kind(kind), fmin, fmax, *_OFFLINE[kind], seed % 2**64, span is not None)
         for name, value in (span or {}).items():
             setattr(setup, name, value)
         self.fmin = float(fmin)
@@ -348,7 +349,9 @@ def _features(sample_rate: int, hop: int, fmin: float, fmax: float, loudness: st
     """The C code's state, in memory of its own."""
     numbers = (sample_rate, hop, fmin, fmax)
     fits = all(isinstance(n, (int, float, np.integer, np.floating)) and 0 < n < 2**32 for n in numbers)
-    config = _Config(int(sample_rate), int(hop), fmin, fmax, _kind(loudness), *_OFFLINE[loudness]) if fits else _Config()
+    config = (
+        _Config(int(sample_rate), int(hop), fmin, fmax, _kind(loudness), *_OFFLINE[loudness]) if fits else _Config()
+    )
     size = library().zoo_features_bytes(ctypes.byref(config))
     if not size:
         raise PlayerError(
@@ -362,10 +365,11 @@ def _features(sample_rate: int, hop: int, fmin: float, fmax: float, loudness: st
 
 def _range_of(description: Description) -> dict[str, float] | None:
     """The numbers that a fit needs, as `zoo_live_setup` names them; None where the file lacks them."""
-    if not description.range:
+    if not {"f0_hz", "loudness_db"} <= set(description.range):
         return None
     try:
-        (low_hz, high_hz), (low_db, high_db) = (map(float, description.range[name]) for name in ("f0_hz", "loudness_db"))
+        low_hz, high_hz = map(float, description.range["f0_hz"])
+        low_db, high_db = map(float, description.range["loudness_db"])
     except (KeyError, TypeError, ValueError):
         found = repr(description.range)[:80]
         raise PlayerError(f"the range in the file cannot be read ({found}): export it again, or fit='off'") from None
