@@ -42,14 +42,15 @@ typedef struct {
 } plan;
 
 static int range_is_sound(const zoo_live_setup *s) {
-    const float values[] = {s->lowest_hz, s->highest_hz, s->softest_db, s->soft_db, s->middle_db, s->loud_db, s->loudest_db};
+    const float values[] = {s->lowest_hz, s->highest_hz, s->softest_db, s->soft_db,
+                            s->middle_db, s->loud_db,    s->loudest_db};
     for (size_t i = 0; i < sizeof values / sizeof *values; i++)
         if (!zp_finite(values[i])) return 0;
-    return s->lowest_hz > 0 && s->highest_hz > s->lowest_hz && s->softest_db <= s->soft_db && s->soft_db <= s->loud_db &&
-           s->loud_db <= s->loudest_db;
+    return s->lowest_hz > 0 && s->highest_hz > s->lowest_hz && s->softest_db <= s->soft_db &&
+           s->soft_db <= s->loud_db && s->loud_db <= s->loudest_db;
 }
 
-static int plan_of(const void *file, size_t file_bytes, const zoo_live_setup *s, plan *p) {
+ZP_SELDOM static int plan_of(const void *file, size_t file_bytes, const zoo_live_setup *s, plan *p) {
     if (!s) return ZOO_ERROR_ARGUMENT;
     int error = zoo_check(file, file_bytes, &p->info);
     if (error) return error;
@@ -66,8 +67,9 @@ static int plan_of(const void *file, size_t file_bytes, const zoo_live_setup *s,
         p->first = hop - 1;
     } else {
         const uint64_t host = s->sample_rate;
-        p->first = (uint32_t)((IN_CROSSINGS * (host > rate ? host : rate) + rate - 1) / rate + 1 +
-                              ((hop + OUT_CROSSINGS * (rate > host ? rate : host) / host + 1) * host + rate - 1) / rate);
+        const uint64_t heard = (IN_CROSSINGS * (host > rate ? host : rate) + rate - 1) / rate + 1;
+        const uint64_t made = hop + OUT_CROSSINGS * (rate > host ? rate : host) / host + 1;
+        p->first = (uint32_t)(heard + (made * host + rate - 1) / rate);
     }
     p->queue_size = p->first + 2 * (uint32_t)(((uint64_t)hop * s->sample_rate + rate - 1) / rate) + 8;
     uint64_t at = zp_up(sizeof(zoo_live), 64);
@@ -82,13 +84,13 @@ static int plan_of(const void *file, size_t file_bytes, const zoo_live_setup *s,
     return ZOO_OK;
 }
 
-size_t zoo_live_bytes(const void *file, size_t file_bytes, const zoo_live_setup *setup) {
+ZP_SELDOM size_t zoo_live_bytes(const void *file, size_t file_bytes, const zoo_live_setup *setup) {
     plan p;
     return plan_of(file, file_bytes, setup, &p) ? 0 : (size_t)p.bytes;
 }
 
-zoo_live *zoo_live_init(void *memory, size_t bytes, const void *file, size_t file_bytes, const zoo_live_setup *setup,
-                      int *error) {
+ZP_SELDOM zoo_live *zoo_live_init(void *memory, size_t bytes, const void *file, size_t file_bytes,
+                                  const zoo_live_setup *setup, int *error) {
     plan p;
     int problem = plan_of(file, file_bytes, setup, &p);
     if (!problem && (!memory || bytes < p.bytes)) problem = ZOO_ERROR_ARGUMENT;
@@ -133,7 +135,7 @@ static float gain_of(float db) { return zp_exp(db * 0.115129255f); }
 
 static float octaves_up(float octaves) { return zp_exp(octaves * 0.693147181f); }
 
-void zoo_live_reset(zoo_live *live) {
+ZP_SELDOM void zoo_live_reset(zoo_live *live) {
     if (!live) return;
     zp_resampler_reset(&live->in);
     zp_resampler_reset(&live->out);
@@ -157,13 +159,13 @@ void zoo_live_reset(zoo_live *live) {
     live->state.loudness_db = live->state.input_db = -80;
 }
 
-void zoo_live_latency(const zoo_live *live, zoo_live_delays *delays) {
+ZP_SELDOM void zoo_live_latency(const zoo_live *live, zoo_live_delays *delays) {
     if (!live || !delays) return;
     uint32_t pitch, hold;
     zoo_features_latency(live->features, &pitch, 0, &hold);
     const double scale = (double)live->setup.sample_rate / live->info.sample_rate;
     const double analysis = scale * pitch, resampling = live->in.reach + live->out.reach * scale;
-    /* In a model a frame's values belong to its first sample, here to its last: `first` has that, the synth has it too. */
+    /* In a model a frame's values belong to its first sample, here to its last: `first` and the synth both have it. */
     const double whole = live->first + analysis + scale * ((double)live->info.latency - live->info.hop);
     delays->analysis = (uint32_t)(analysis + 0.5);
     delays->frame = (uint32_t)(live->first > resampling ? live->first - resampling + 0.5 : 0.0);
@@ -174,7 +176,7 @@ void zoo_live_latency(const zoo_live *live, zoo_live_delays *delays) {
 }
 
 /* By how many octaves the notes heard so far have to move so that most are in the range; as few as will do. */
-static int octaves_into_range(const zoo_live *live) {
+ZP_SELDOM static int octaves_into_range(const zoo_live *live) {
     float covered[2 * OCTAVES + 1], most = 0;
     const float low = 69 + 12 * (float)zp_log2(live->setup.lowest_hz / 440.0) - 0.5f;
     const float high = 69 + 12 * (float)zp_log2(live->setup.highest_hz / 440.0) + 0.5f;
@@ -196,9 +198,10 @@ static int octaves_into_range(const zoo_live *live) {
 }
 
 /* What to add to the loudness: half of what the input's median lacks, and what brings it well inside the range. */
-static float shift_into_range(const zoo_live *live) {
+ZP_SELDOM static float shift_into_range(const zoo_live *live) {
     float sum = 0, median = -80;
-    for (uint32_t i = 0; i < LEVELS && sum < 0.5f * live->levels_sum; i++) sum += live->levels[i], median = (float)i - 80;
+    for (uint32_t i = 0; i < LEVELS && sum < 0.5f * live->levels_sum; i++)
+        sum += live->levels[i], median = (float)i - 80;
     float wanted = (median + live->setup.middle_db) / 2;
     if (wanted < live->setup.soft_db) wanted = live->setup.soft_db;
     if (wanted > live->setup.loud_db) wanted = live->setup.loud_db;
@@ -223,7 +226,8 @@ static float fit(zoo_live *live, zp_heard *heard, float seconds) {
         live->levels[level < LEVELS ? level : LEVELS - 1] += 1;
         live->notes_sum = live->notes_sum * live->forget + 1;
         live->levels_sum = live->levels_sum * live->forget + 1;
-        const int leaps = live->note_hz <= 0 || heard->f0_hz > 1.05f * live->note_hz || heard->f0_hz < live->note_hz / 1.05f;
+        const float from = live->note_hz, to = heard->f0_hz;
+        const int leaps = from <= 0 || to > 1.05f * from || to < from / 1.05f;
         if (leaps) live->octaves = octaves_into_range(live); /* between notes only */
         if (live->levels_sum > SURE_FRAMES)
             live->shift_db = approach(live->shift_db, shift_into_range(live), SLEW_DB * seconds);

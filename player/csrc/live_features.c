@@ -53,7 +53,7 @@ static uint32_t span_of(uint32_t lag, uint32_t least, uint32_t most) {
     return span < least ? least : (span > most ? most : span);
 }
 
-static int plan_of(const zoo_features_setup *s, plan *p) {
+ZP_SELDOM static int plan_of(const zoo_features_setup *s, plan *p) {
     if (!s || s->sample_rate < 4000 || s->sample_rate > 192000 || s->hop == 0 || s->hop > ZP_MAX_HOP) return 0;
     const float rate = (float)s->sample_rate;
     if (!(s->fmin_hz >= 20) || !(s->fmax_hz >= 1.5f * s->fmin_hz) || !(s->fmax_hz <= rate / 4)) return 0;
@@ -84,17 +84,17 @@ static int plan_of(const zoo_features_setup *s, plan *p) {
     return 1;
 }
 
-size_t zoo_features_bytes(const zoo_features_setup *setup) {
+ZP_SELDOM size_t zoo_features_bytes(const zoo_features_setup *setup) {
     plan p;
     return plan_of(setup, &p) ? (size_t)p.bytes : 0;
 }
 
 static double high_end(double hz) { return 1 / (1 + hz / 12194.217 * (hz / 12194.217)); }
 
-static float root(float x) { return zp_exp(0.34657359f * (float)zp_log2(x)); }
+ZP_SELDOM static float root(float x) { return zp_exp(0.34657359f * (float)zp_log2(x)); }
 
 /* What the offline features add to a bin's level in dB: the A curve, floored, and their reference. */
-static float a_curve(double hz) {
+ZP_SELDOM static float a_curve(double hz) {
     if (hz <= 0) return FLOOR_DB - 20.7f;
     const double square = hz * hz;
     const double high = 12194.217 * 12194.217, low = 20.598997 * 20.598997;
@@ -105,7 +105,7 @@ static float a_curve(double hz) {
 }
 
 /* The A curve (IEC 61672-1, annex E) as four high-passes of the first order and five taps, 1 at 1 kHz. */
-static void weigh(zoo_features *f, double rate) {
+ZP_SELDOM static void weigh(zoo_features *f, double rate) {
     static const double poles[SECTIONS] = {20.598997, 20.598997, 107.65265, 737.86223};
     for (int i = 0; i < SECTIONS; i++) {
         const double turns = poles[i] / rate / 2, k = zp_sin_turns_double(turns) / zp_sin_turns_double(turns + 0.25);
@@ -118,7 +118,7 @@ static void weigh(zoo_features *f, double rate) {
     f->gain = 1 / 0.7943282f;
 }
 
-zoo_features *zoo_features_init(void *memory, size_t bytes, const zoo_features_setup *setup) {
+ZP_SELDOM zoo_features *zoo_features_init(void *memory, size_t bytes, const zoo_features_setup *setup) {
     plan p;
     if (!memory || (uintptr_t)memory % 64 || !plan_of(setup, &p) || bytes < p.bytes) return 0;
     unsigned char *base = memory;
@@ -174,7 +174,7 @@ zoo_features *zoo_features_init(void *memory, size_t bytes, const zoo_features_s
     return f;
 }
 
-void zp_features_reset(zoo_features *f) {
+ZP_SELDOM void zp_features_reset(zoo_features *f) {
     for (uint32_t i = 0; i < f->history + f->setup.hop; i++) f->past[i] = 0;
     for (uint32_t i = 0; i < f->window + f->setup.hop; i++) f->squares[i] = 0;
     for (int i = 0; i < SECTIONS; i++) f->before[i] = f->out[i] = f->late[i] = 0;
@@ -182,7 +182,7 @@ void zp_features_reset(zoo_features *f) {
     f->seen = 0;
 }
 
-void zoo_features_latency(const zoo_features *f, uint32_t *pitch, uint32_t *loudness, uint32_t *hold) {
+ZP_SELDOM void zoo_features_latency(const zoo_features *f, uint32_t *pitch, uint32_t *loudness, uint32_t *hold) {
     if (pitch) *pitch = f ? (f->most + f->longest) / 2 : 0;
     if (loudness) {
         float sum = 0;

@@ -14,7 +14,7 @@ static uint32_t common(uint32_t a, uint32_t b) {
     return a;
 }
 
-static int shape_of(uint32_t from, uint32_t to, uint32_t crossings, zp_resampler *r) {
+ZP_SELDOM static int shape_of(uint32_t from, uint32_t to, uint32_t crossings, zp_resampler *r) {
     if (!from || !to || from / to >= ZP_MOST_PUSHED || to / from >= ZP_MOST_PUSHED - 1) return 0;
     const uint32_t divisor = common(from, to);
     *r = (zp_resampler){.from = from / divisor, .to = to / divisor};
@@ -26,12 +26,12 @@ static int shape_of(uint32_t from, uint32_t to, uint32_t crossings, zp_resampler
     return 1;
 }
 
-uint64_t zp_resampler_floats(uint32_t from, uint32_t to, uint32_t crossings) {
+ZP_SELDOM uint64_t zp_resampler_floats(uint32_t from, uint32_t to, uint32_t crossings) {
     zp_resampler r;
     return shape_of(from, to, crossings, &r) ? (uint64_t)(r.phases + 3) * r.taps + 1 : 0;
 }
 
-static double bessel(double x) { /* I0, by its series */
+ZP_SELDOM static double bessel(double x) { /* I0, by its series */
     double sum = 1, term = 1;
     for (int k = 1; k < 40; k++) {
         term *= x / (2 * k) * (x / (2 * k));
@@ -40,13 +40,13 @@ static double bessel(double x) { /* I0, by its series */
     return sum;
 }
 
-static double root(double x) { /* by Newton's method; 0 .. 1 */
+ZP_SELDOM static double root(double x) { /* by Newton's method; 0 .. 1 */
     double y = x > 0 ? 1 : 0;
     for (int i = 0; i < 40 && y > 0; i++) y = 0.5 * (y + x / y);
     return y;
 }
 
-void zp_resampler_init(zp_resampler *r, uint32_t from, uint32_t to, uint32_t crossings, float *memory) {
+ZP_SELDOM void zp_resampler_init(zp_resampler *r, uint32_t from, uint32_t to, uint32_t crossings, float *memory) {
     shape_of(from, to, crossings, r);
     r->table = memory;
     r->past = memory + (size_t)(r->phases + 1) * r->taps;
@@ -67,7 +67,7 @@ void zp_resampler_init(zp_resampler *r, uint32_t from, uint32_t to, uint32_t cro
     zp_resampler_reset(r);
 }
 
-void zp_resampler_reset(zp_resampler *r) {
+ZP_SELDOM void zp_resampler_reset(zp_resampler *r) {
     r->at = r->next = 0;
     for (uint32_t i = 0; i < 2 * r->taps; i++) r->past[i] = 0;
 }

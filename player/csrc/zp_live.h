@@ -5,7 +5,14 @@
 #include "zp_internal.h"
 #include "zp_math.h"
 
-/* live_resample.c: samples from one rate to another, one at a time, by a windowed sinc in as many phases as it needs. */
+/* Of functions that run seldom: small, not fast, which a browser's download is glad of. */
+#if defined(__GNUC__)
+#define ZP_SELDOM __attribute__((cold))
+#else
+#define ZP_SELDOM
+#endif
+
+/* live_resample.c: from one rate to another, a sample at a time, by a windowed sinc in as many phases as it needs. */
 typedef struct {
     uint32_t from, to; /* rates, without their common divisor */
     uint32_t phases, taps, reach; /* `reach`: input samples that it is late */

@@ -12,7 +12,7 @@ from programs import small_file
 from zoo_player import Live, build, live_features
 
 import zoo
-from zoo.features.loudness import a_weighted
+from zoo.features.loudness import a_weighted, mean_db
 from zoo.streaming import instrument_file
 
 RATE = 48000
@@ -92,6 +92,15 @@ def test_loudness_is_that_of_offline_features():
         _, heard, _ = live_features(sound, sample_rate=16000, hop=64)
         offline = a_weighted(torch.tensor(sound, dtype=torch.float32)[None], sample_rate=16000, hop=64)[0].numpy()
         assert np.abs(np.median(heard[50:200]) - np.median(offline[50:200])) < 0.5
+
+
+def test_mean_of_db_follows_offline_features():
+    rng = np.random.default_rng(1)
+    sound = steady(300, 3, 16000) * np.linspace(0.01, 1, 48000) ** 2 + rng.normal(size=48000) * 1e-4
+    _, heard, _ = live_features(sound, sample_rate=16000, hop=64, loudness="mean_db")
+    offline = mean_db(torch.tensor(sound, dtype=torch.float32)[None], sample_rate=16000, hop=64, center=True)[0].numpy()
+    assert np.corrcoef(heard[50:700], offline[45:695])[0, 1] > 0.95
+    assert np.abs(heard[50:700] - offline[45:695]).mean() < 12
 
 
 def first_near(audio, begin, hz, other_hz):
