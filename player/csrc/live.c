@@ -252,7 +252,7 @@ static void play_frame(zoo_live *live) {
     zp_heard heard = zp_features_step(live->features, live->waiting);
     const float asked = heard.f0_hz;
     const float gate_db = zoo_live_get(live, ZOO_LIVE_GATE_DB);
-    live->open = heard.loudness_db > gate_db - (live->open ? GATE_HYSTERESIS_DB : 0.0f) && heard.loudness_db > -80;
+    live->open = heard.level_db > gate_db - (live->open ? GATE_HYSTERESIS_DB : 0.0f) && heard.level_db > -80;
     if (!live->open) heard.f0_hz = 0;
     live->state.input_peak = peak;
     live->state.input_hz = heard.f0_hz;

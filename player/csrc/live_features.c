@@ -208,12 +208,15 @@ static float a_weighted(zoo_features *f, float x) {
 
 /* A-weighted power, in dB. */
 static float level_of(const zoo_features *f) {
-    float sums[4] = {0}, power;
-    uint32_t i = 0;
-    for (; i + 4 <= f->window; i += 4)
-        for (uint32_t k = 0; k < 4; k++) sums[k] += f->weights[i + k] * f->squares[i + k];
-    power = sums[0] + sums[1] + sums[2] + sums[3];
-    for (; i < f->window; i++) power += f->weights[i] * f->squares[i];
+    float power = 0;
+    if (f->size) { /* then the weights are those of amplitudes */
+        for (uint32_t i = 0; i < f->window; i++) power += f->weights[i] * f->weights[i] * f->squares[i];
+        power /= OFFLINE_POWER;
+    } else {
+        float sums[4] = {0};
+        for (uint32_t i = 0; i < f->window; i++) sums[i % 4] += f->weights[i] * f->squares[i];
+        power = sums[0] + sums[1] + sums[2] + sums[3];
+    }
     return power > 1e-8f ? 3.01029996f * (float)zp_log2(power) : FLOOR_DB;
 }
 
@@ -230,8 +233,8 @@ static float mean_db_of(const zoo_features *f) {
     return sum / (float)(f->size / 2 + 1);
 }
 
-static float loudness_of(const zoo_features *f) {
-    const float heard = f->size ? mean_db_of(f) : level_of(f);
+static float loudness_of(const zoo_features *f, float level_db) {
+    const float heard = f->size ? mean_db_of(f) : level_db;
     if (!(heard > FLOOR_DB)) return FLOOR_DB;
     const float db = f->setup.loudness_scale * heard + f->setup.loudness_db;
     return db > 0 ? 0.0f : (db > FLOOR_DB ? db : FLOOR_DB);
@@ -316,7 +319,7 @@ static float steady(zoo_features *f, float hz, float periodicity) {
 }
 
 zp_heard zp_features_step(zoo_features *f, const float *samples) {
-    zp_heard heard = {0, 0, 0};
+    zp_heard heard = {0, 0, 0, 0};
     for (uint32_t step = 0, i = 0; step < f->steps; step++) {
         const uint32_t end = (uint32_t)((uint64_t)f->setup.hop * (step + 1) / f->steps), count = end - i;
         __builtin_memmove(f->past + count, f->past, sizeof(float) * f->history);
@@ -329,7 +332,8 @@ zp_heard zp_features_step(zoo_features *f, const float *samples) {
         const float hz = pitch_of(f, &heard.periodicity);
         heard.f0_hz = steady(f, hz, heard.periodicity);
     }
-    heard.loudness_db = loudness_of(f);
+    heard.level_db = level_of(f);
+    heard.loudness_db = loudness_of(f, heard.level_db);
     return heard;
 }
 

@@ -155,7 +155,7 @@ enum {
     ZOO_LIVE_TRANSPOSE = 0, /* semitones, -120 to 120; usually 0 */
     ZOO_LIVE_LOUDNESS_DB,   /* added to what drives the instrument, -80 to 80; 0 */
     ZOO_LIVE_INPUT_GAIN,    /* a factor, 0 to 1,000; 1 */
-    ZOO_LIVE_GATE_DB,       /* input of a lower loudness is silence, -200 to 0; -65 */
+    ZOO_LIVE_GATE_DB,       /* input of a lower A-weighted level is silence, -200 to 0; -65 */
     ZOO_LIVE_REVERB,        /* how much of the instrument's own reverb is heard, 0 to 1; 1 */
     ZOO_LIVE_GAIN,          /* of the output, a factor, 0 to 1,000; 1 */
     ZOO_LIVE_SETTINGS

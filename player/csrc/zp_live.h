@@ -30,6 +30,7 @@ uint32_t zp_resampler_push(zp_resampler *resampler, float sample, float *made);
 
 typedef struct {
     float f0_hz, loudness_db, periodicity;
+    float level_db; /* A-weighted, whatever the loudness is: what the gate goes by */
 } zp_heard;
 
 /* A sample that may be anything: what is no number counts as 0, and nothing is louder than 80 dB over full scale. */

@@ -194,7 +194,7 @@ class Live:
         transpose: Semitones.
         loudness_db: In dB, added to what drives the instrument.
         input_gain: A factor, 0 to 1000.
-        gate_db: Of loudness; input under it is silence.
+        gate_db: Input of a lower A-weighted level is silence.
         reverb: Whether the instrument's own reverb is heard, or how much of it, 0 to 1.
         gain: Of the output, a factor, 0 to 1000.
 
@@ -232,9 +232,7 @@ class Live:
         if not 4000 <= sample_rate <= 768000 or sample_rate != int(sample_rate):
             raise PlayerError(f"sample_rate is {sample_rate}: it must be a whole number from 4000 to 768000")
         self._sample_rate = int(sample_rate)
-        features = self._description.text.get("features", {})
-        said = features.get("loudness") if isinstance(features, Mapping) else None
-        kind = loudness_kind or str(said or LOUDNESS_KINDS[0])
+        kind = loudness_kind or _kind_of(self._description)
         span = _range_of(self._description) if fit == "auto" else None
         fmin = (_BELOW * span["lowest_hz"] if span else _FMIN_HZ) if fmin is None else fmin
         setup = _Setup(self._sample_rate, _kind(kind), fmin, fmax, *_OFFLINE[kind], seed % 2**64, span is not None)
@@ -336,6 +334,15 @@ class Live:
             raise PlayerError(f"{name} must be a number, not {value!r}") from None
         if self._library.zoo_live_set(self._live, _SETTINGS.index(name), number):
             raise PlayerError(f"{name} cannot be {value!r}: it is out of range")
+
+
+def _kind_of(description: Description) -> str:
+    """The loudness that the instrument's features are measured with; where they name none it is the thesis's."""
+    features = description.text.get("features")
+    if not isinstance(features, Mapping) or not features:
+        return LOUDNESS_KINDS[0]
+    name = str(features.get("loudness", "mean_db"))
+    return "a_weighted" if name == "live" else name
 
 
 def _kind(name: str) -> int:

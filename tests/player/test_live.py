@@ -12,6 +12,7 @@ from programs import small_file
 from zoo_player import Live, build, live_features
 
 import zoo
+from zoo.features import FeatureSettings
 from zoo.features.loudness import a_weighted, mean_db
 from zoo.streaming import instrument_file
 
@@ -242,6 +243,21 @@ def test_transposing_moves_the_pitch():
     live.transpose = 0
     heard, _, _ = live_features(live.process(steady(300, 0.5)), sample_rate=RATE, hop=192, fmin=196)
     assert np.median(heard[60:]) == pytest.approx(300, rel=0.01)
+
+
+def test_loudness_is_of_the_kind_that_the_model_was_trained_with():
+    """The violin with the thesis's, a new model with today's, one of live features with what is heard live."""
+    sound = steady(440, 0.3)
+
+    def heard(file, **options):
+        live = Live(file, sample_rate=RATE, **options)
+        live.process(sound)
+        return live.state.input_db
+
+    live_model = zoo.create("gru-S", hidden_size=4, features=FeatureSettings(tracker="live", loudness="live"))
+    assert heard(violin()) == heard(violin(), loudness_kind="mean_db") != heard(violin(), loudness_kind="a_weighted")
+    assert heard(small_file("gru")) == heard(violin(), loudness_kind="a_weighted")
+    assert heard(instrument_file(live_model)) == heard(small_file("gru"))
 
 
 def test_fit_brings_a_low_and_loud_input_into_the_range():
