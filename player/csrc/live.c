@@ -62,15 +62,8 @@ ZP_SELDOM static int plan_of(const void *file, size_t file_bytes, const zoo_live
     const uint64_t out = zp_resampler_floats(rate, s->sample_rate, OUT_CROSSINGS);
     const size_t features = zoo_features_bytes(&p->config), player = zoo_player_bytes(file, file_bytes, 1);
     if (!in || !out || !features || !player) return ZOO_ERROR_ARGUMENT;
-    /* Output may begin when a frame has been heard and both resamplers have what they look ahead at. */
-    if (rate == s->sample_rate) {
-        p->first = hop - 1;
-    } else {
-        const uint64_t host = s->sample_rate;
-        const uint64_t heard = (IN_CROSSINGS * (host > rate ? host : rate) + rate - 1) / rate + 1;
-        const uint64_t made = hop + OUT_CROSSINGS * (rate > host ? rate : host) / host + 1;
-        p->first = (uint32_t)(heard + (made * host + rate - 1) / rate);
-    }
+    /* So much output waits that it lasts while a frame is gathered; both resamplers give their samples at once, late. */
+    p->first = rate == s->sample_rate ? hop - 1 : (uint32_t)(((uint64_t)hop * s->sample_rate + rate - 1) / rate + 1);
     p->queue_size = p->first + 2 * (uint32_t)(((uint64_t)hop * s->sample_rate + rate - 1) / rate) + 8;
     uint64_t at = zp_up(sizeof(zoo_live), 64);
     p->in = at, at += zp_up(4 * in, 64);
@@ -166,9 +159,9 @@ ZP_SELDOM void zoo_live_latency(const zoo_live *live, zoo_live_delays *delays) {
     const double scale = (double)live->setup.sample_rate / live->info.sample_rate;
     const double analysis = scale * pitch, resampling = live->in.reach + live->out.reach * scale;
     /* In a model a frame's values belong to its first sample, here to its last: `first` and the synth both have it. */
-    const double whole = live->first + analysis + scale * ((double)live->info.latency - live->info.hop);
+    const double whole = live->first + resampling + analysis + scale * ((double)live->info.latency - live->info.hop);
     delays->analysis = (uint32_t)(analysis + 0.5);
-    delays->frame = (uint32_t)(live->first > resampling ? live->first - resampling + 0.5 : 0.0);
+    delays->frame = live->first;
     delays->resampling = (uint32_t)(resampling + 0.5);
     delays->synth = (uint32_t)(scale * live->info.latency + 0.5);
     delays->total = (uint32_t)(whole > 0 ? whole + 0.5 : 0.0);

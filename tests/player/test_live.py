@@ -163,7 +163,7 @@ def test_declared_latency_is_the_measured_one():
     octaves = np.log2(heard / 300)
     assert len(heard) > 140
     measured = np.median(moments - octaves * RATE)
-    assert abs(measured - live.latency) < 0.003 * RATE
+    assert abs(measured - live.latency) < 0.0015 * RATE
     assert live.latency < 0.015 * RATE
 
 
