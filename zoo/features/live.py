@@ -48,21 +48,21 @@ def live_loudness(audio: Tensor, *, sample_rate: int, hop: int, center: bool = T
         ConfigError: The audio is not `[batch, samples]`, or the rate or the hop is out of the player's range.
     """
     fmin = sample_rate / 100  # of a pitch that is not asked for: a short window
-    options = {"fmin": fmin, "fmax": 2 * fmin}
-    return _heard(audio, "loudness", sample_rate=sample_rate, hop=hop, center=center, **options)[1]
+    heard = _heard(audio, "loudness", sample_rate=sample_rate, hop=hop, center=center, fmin=fmin, fmax=2 * fmin)
+    return heard[1]
 
 
 def _heard(
-    audio: Tensor, moment: str, *, sample_rate: int, hop: int, center: bool, **options: float
+    audio: Tensor, moment: str, *, sample_rate: int, hop: int, center: bool, fmin: float, fmax: float
 ) -> tuple[Tensor, Tensor, Tensor]:
     check_audio(audio, sample_rate=sample_rate, hop=hop)
     frames = frame_count(audio.shape[-1], hop)
     try:
-        late = zoo_player.live_features_latency(sample_rate=sample_rate, hop=hop, **options)[moment]
+        late = zoo_player.live_features_latency(sample_rate=sample_rate, hop=hop, fmin=fmin, fmax=fmax)[moment]
         # A frame's values are known at its end, and belong to `late` samples before; without `center` to twice as many.
         shift = max(0, round((late if center else 2 * late) / hop) - 1)
         padded = torch.nn.functional.pad(audio.detach(), (0, shift * hop)).cpu().float().numpy()
-        rows = [zoo_player.live_features(row, sample_rate=sample_rate, hop=hop, **options) for row in padded]
+        rows = [zoo_player.live_features(row, sample_rate=sample_rate, hop=hop, fmin=fmin, fmax=fmax) for row in padded]
     except zoo_player.PlayerError as error:
         raise ConfigError(f"Features as heard live: {error}.") from None
     if not rows:
