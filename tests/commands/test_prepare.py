@@ -44,6 +44,15 @@ def test_a_folder_of_mixed_formats_becomes_a_dataset(tmp_path, capsys):
     assert "\x1b" not in out + err
 
 
+def test_features_live_are_those_that_the_player_hears(tmp_path):
+    write(tmp_path / "in" / "a.wav")
+    assert prepare(tmp_path / "in", tmp_path / "out", "--features", "live", "--fmin", "100") == 0
+    data = open_dataset(tmp_path / "out")
+    assert (data.features.tracker, data.features.loudness, data.features.fmin) == ("live", "live", 100.0)
+    heard = np.asarray(data.split("train")[0]["f0_hz"])[50:-50]
+    assert np.abs(1200 * np.log2(heard / 220)).max() < 5
+
+
 def test_unusable_recordings_are_listed_with_reasons_and_the_rest_is_used(tmp_path, capsys):
     source = tmp_path / "in"
     write(source / "good.wav", seconds=6.0)

@@ -81,6 +81,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--loudness", default=defaults["loudness"],
         help=f"what a model is driven by: {', '.join(registry.loudness)} (default: %(default)s; mean_db is the "
         "thesis's, and that of models trained with it)")  # fmt: skip
+    add("--features", choices=("live",), action=_Both, default=argparse.SUPPRESS,
+        help="live: --pitch and --loudness as the player hears them (zoo_player.Live)")  # fmt: skip
     add("--center", action=argparse.BooleanOptionalAction, default=defaults["center"],
         help="centre analysis windows on their frame; the thesis's begin there")  # fmt: skip
     add("--whole", action="store_true", help="keep each recording whole, nothing cut or dropped, for testing")
@@ -90,6 +92,13 @@ def _parser() -> argparse.ArgumentParser:
     gin_program.add_gin_options(parser)
     add("--force", action="store_true", help="replace a dataset made with other settings or recordings")
     return parser
+
+
+class _Both(argparse.Action):
+    """One word for the pitch tracker and the loudness of that name."""
+
+    def __call__(self, parser: object, namespace: argparse.Namespace, values: object, option: object = None) -> None:
+        namespace.pitch = namespace.loudness = values
 
 
 def main(argv: list[str]) -> int:
