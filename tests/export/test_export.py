@@ -132,11 +132,12 @@ def test_zoo_export_stays_a_function_when_its_modules_are_imported():
 def test_command_exports_with_options_and_says_what_it_found(model, tmp_path, capsys):
     zoo.save(model, tmp_path / "model")
     out = tmp_path / "flute.zoo"
-    assert main(["export", str(tmp_path / "model"), "player", str(out), "--option", "weights=float16"]) == 0
-    assert "64 samples late" in capsys.readouterr().out
+    asked = ["export", str(tmp_path / "model"), "--out", str(out)]
+    assert main([*asked, "--to", "player", "--option", "weights=float16"]) == 0
+    assert "64 samples late; " in capsys.readouterr().out
     assert zoo_player.Instrument(out).name == "gru-S-flute"
-    assert main(["export", str(tmp_path / "model"), "player", str(out), "--option", "weights"]) == 2
+    assert main([*asked, "--to", "player", "--option", "weights"]) == 2
     assert "NAME=VALUE" in capsys.readouterr().err
-    assert main(["export", "no-such-model", "player", str(out)]) == 2
-    assert main(["export", str(tmp_path / "model"), "flute", str(out)]) == 2
-    assert "Installed exporters: player" in capsys.readouterr().err
+    assert main(["export", "no-such-model", "--to", "player", "--out", str(out)]) == 2
+    assert main([*asked, "--to", "flute"]) == 2
+    assert "Installed exporters: nn, onnx, player" in capsys.readouterr().err
