@@ -93,7 +93,7 @@ def test_file_that_plays_something_else_is_refused_and_the_old_one_stays(model, 
 
 
 def test_model_without_such_a_form_is_refused_with_the_reason(model, tmp_path, monkeypatch):
-    def refuse(model, *, weights):
+    def refuse(model, *, weights, about):
         raise NotImplementedError("the decoder of my_plugin has no C form")
 
     monkeypatch.setattr("zoo.export.player.instrument_file", refuse)
@@ -140,4 +140,4 @@ def test_command_exports_with_options_and_says_what_it_found(model, tmp_path, ca
     assert "NAME=VALUE" in capsys.readouterr().err
     assert main(["export", "no-such-model", "--to", "player", "--out", str(out)]) == 2
     assert main([*asked, "--to", "flute"]) == 2
-    assert "Installed exporters: nn, onnx, player" in capsys.readouterr().err
+    assert "Installed exporters: c, nn, onnx, player" in capsys.readouterr().err

@@ -34,7 +34,7 @@ from zoo.cards.safe_yaml import read_card
 from zoo.errors import ConfigError, ExportError, listing, near_matches
 from zoo.models.model import Model
 from zoo.storage.checkpoint import weights_hash
-from zoo.storage.files import beside, write_atomically
+from zoo.storage.files import beside, new_folder, write_atomically
 from zoo.storage.run_files import CARD
 
 REPORT = ".export.json"
@@ -75,10 +75,12 @@ class Exporter(ABC):
 
     Attributes:
         suffixes: Of its files.
+        folder: Whether it writes a folder, which is made anew; then there are no suffixes.
         about: What is known of a model beside what it says itself: its `card` and `licence`, where it has them.
     """
 
     suffixes: ClassVar[tuple[str, ...]]
+    folder: ClassVar[bool] = False
     about: Mapping[str, str] = MappingProxyType({})
 
     @property
@@ -102,7 +104,7 @@ class Exporter(ABC):
 
         Args:
             model: In eval mode, on the CPU.
-            path: Under a temporary name.
+            path: The file, or the empty folder, under a temporary name.
 
         Raises:
             NotImplementedError: A component of the model has no such form; it says which.
@@ -147,7 +149,7 @@ def export(
     Args:
         model_or_ref: A model, or a reference that `zoo.load` takes.
         exporter: Its registered name, e.g. "player".
-        path: The file; one that is there is replaced.
+        path: The file; one that is there is replaced. (Or the folder, for an exporter that makes one.)
         **options: The exporter's own.
 
     Returns:
@@ -160,14 +162,16 @@ def export(
     """
     made = create(exporter, options)
     path = Path(path).expanduser()
-    if path.suffix not in made.suffixes:
+    if made.folder and path.exists():
+        raise ConfigError(f"{str(path)!r} is there already; {exporter!r} makes a new folder: give another name.")
+    if not made.folder and path.suffix not in made.suffixes:
         raise ConfigError(f"{str(path)!r}: a file of the exporter {exporter!r} ends in {listing(made.suffixes)}.")
-    if path.is_dir():
+    if not made.folder and path.is_dir():
         raise ConfigError(f"{str(path)!r} is a folder: give the name of a file.")
     model, made.about = _found(model_or_ref)
     if model.training or next(model.parameters()).device.type != "cpu":
         raise ConfigError("A model is exported in eval mode and from the CPU: model.eval().cpu()")
-    with beside(path) as temporary:
+    with (new_folder if made.folder else beside)(path) as temporary:
         try:
             made.write(model, temporary)
         except NotImplementedError as error:
@@ -181,7 +185,8 @@ def export(
                 f"model's audio is {found.signal_db:.1f} dB above it (at least {made.least_signal_db:g}). "
                 + (f"Try without {listing(options)}." if options else "Please report it, with the model.")
             )
-        data = temporary.read_bytes()
+        written = sorted(temporary.iterdir()) if made.folder else [temporary]
+        data = b"".join(file.read_bytes() for file in written)
         report = {
             "exporter": exporter,
             "options": options,
