@@ -1,3 +1,4 @@
+import os
 import shutil
 import subprocess
 import sys
@@ -24,6 +25,13 @@ const wasi = new WASI({ version: "preview1", args: ["scale"], returnOnExit: true
 const { instance } = await WebAssembly.instantiate(readFileSync(process.argv[2]), wasi.getImportObject());
 process.exitCode = wasi.start(instance);
 """
+
+
+@pytest.fixture(autouse=True)
+def kept_libraries(pytestconfig, monkeypatch):
+    """zig builds a C library per target, a minute each: once per checkout."""
+    if "ZIG_GLOBAL_CACHE_DIR" not in os.environ:
+        monkeypatch.setenv("ZIG_GLOBAL_CACHE_DIR", str(pytestconfig.cache.mkdir("zig")))
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from importlib.metadata import version
 from pathlib import Path
+from typing import ClassVar
 
 import zoo_player
 
@@ -30,7 +31,7 @@ class PlayerExporter(Exporter):
         ConfigError: There is no such type.
     """
 
-    suffixes = (".zoo",)
+    suffixes: ClassVar[tuple[str, ...]] = (".zoo",)
 
     def __init__(self, *, weights: str = "float32") -> None:
         if weights not in _LEAST_DB:
