@@ -10,7 +10,10 @@ all bounds. An architecture's name means untrained weights. ONNX needs `pip inst
 from __future__ import annotations
 
 import argparse
+import shlex
+import sys
 import tempfile
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -31,7 +34,6 @@ EXPORTERS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("onnx", {"frames": 8}),
     ("nn", {}),
 )
-"""The exporter `c` is left out: it compiles the same library with the same file as `player`."""
 
 
 def models() -> list[str]:
@@ -74,6 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seconds", type=float, default=30.0, help="of what is played for the difference")
     parser.add_argument("--out", type=Path, default=Path("docs/results/exports.md"), help="the page to write")
     chosen = parser.parse_args(arguments)
+    command = shlex.join(["python", "benchmarks/exports.py", *(sys.argv[1:] if arguments is None else arguments)])
     torch.set_num_threads(1)
     rows: list[tuple[str, ...]] = [
         ("model", "exporter", "kB", "latency, samples", "largest difference", "dB", "block of 1, µs", "block of 8, µs")
@@ -83,21 +86,26 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for exporter, options in EXPORTERS:
             rows.append(row(model, exporter, options, seconds=chosen.seconds))
             print(*rows[-1], flush=True)
-    text = f"""# Exported files
+        write_atomically(chosen.out, page(rows, command))  # a run takes long: what is there so far can be read
 
-What each exporter's file weighs, how far its audio is from the model's, and how long a block takes.
 
-Measured by `python benchmarks/exports.py`: {chosen.seconds:g} s of glides with vibrato, rests, silence and frames beyond
-all bounds, with the same noise for both. "dB" is the energy of the model's audio over that of the difference, in the
-phrase where it is smallest. Times are medians of 200 blocks back to back, one thread, in the real runtime: the player
-library, onnxruntime, and `torch.jit`. Names without an instrument are untrained. `c` is the library and file of
-`player`.
-
-{machine()}
-
-{markdown_table(rows)}
-"""
-    write_atomically(chosen.out, text)
+def page(rows: Sequence[tuple[str, ...]], command: str) -> str:
+    """The page."""
+    about = (
+        f"Measured by `{command}`: glides with vibrato, rests, silence and frames beyond all bounds, the same noise for "
+        'model and file. "dB" is the energy of the model\'s audio over that of the difference, in the phrase where '
+        "it is smallest. Times are medians of 200 blocks back to back, on one thread, in the real runtime: the player "
+        "library, onnxruntime, and `torch.jit`. Names without an instrument are untrained. The exporter `c` is left "
+        "out: it compiles the same library with the same file as `player`."
+    )
+    parts = [
+        "# Exported files",
+        "What each exporter's file weighs, how far its audio is from the model's, and how long a block takes.",
+        textwrap.fill(about, 120, break_on_hyphens=False, break_long_words=False),
+        textwrap.fill(f"Machine: {machine()}.", 120, break_on_hyphens=False),
+        markdown_table(rows),
+    ]
+    return "\n\n".join(parts) + "\n"
 
 
 if __name__ == "__main__":

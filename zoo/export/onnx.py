@@ -136,7 +136,7 @@ class Steps:
         self.frames = int(about["frames"])
         self._outputs = [output.name for output in self._session.get_outputs()]
         self._synth = synth
-        kinds = {"tensor(float)": np.float32, "tensor(double)": np.float64}
+        kinds = {"tensor(float)": np.float32, "tensor(double)": np.float64, "tensor(int64)": np.int64}
         special = json.loads(about["initial_states"])
         self._beginning = {
             put.name: np.asarray(special.get(put.name, np.zeros(put.shape)), kinds[put.type]).reshape(put.shape)
