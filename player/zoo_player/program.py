@@ -16,18 +16,15 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from zoo_player.layout import Tensor, file_of
+
 Array: TypeAlias = Any
 """Numbers as numpy has them, or as torch does: torch itself is not needed here."""
 
-FORMAT_VERSION = 1
 WEIGHT_TYPES = ("float32", "float16", "int8")
 
-_MAGIC = b"zoo.inst"
-_HEADER = struct.Struct("<8sII QQ IIII II II QQ QQ")
-_TENSOR = struct.Struct("<IIII QQ")
 _OPERATION = struct.Struct("<16I")
 _NONE = 0xFFFFFFFF
-_GOLDEN = 0x9E3779B97F4A7C15
 _OPERATIONS = (
     *("input", "linear", "layer_norm", "copy", "add", "multiply", "skip", "glu"),
     *("activate", "softmax", "gru", "convolution", "ssm_low_rank", "ssm_diagonal", "delay", "pitch"),
@@ -84,7 +81,7 @@ class Program:
         self.inputs = tuple(inputs)
         self.weights = weights
         self._operations: list[bytes] = []
-        self._tensors: list[tuple[int, int, int, int, bytes]] = []
+        self._tensors: list[Tensor] = []
         self._registers = 0
 
     # what every operation is made of
@@ -229,8 +226,8 @@ class Program:
         """A linear state space per channel, from complex tables `[channels, modes]`.
 
         With three (decay, drive, read) every mode is by itself: `x = decay x + drive u`, `y = Re sum of read x`. With
-        six they are those of the low-rank recurrence: ahead, inverse, P, B, correction, C; see
-        `zoo.decoders.recurrence.LowRankRecurrence`.
+        six they are those of the low-rank recurrence `x' = (diag(w) - P P*) x + B u`, `y = C x` with a step of 1:
+        `ahead = 1 + w / 2`, `inverse = 1 / (1 - w / 2)`, P, B, `correction` (Woodbury's identity), C.
         """
         channels, modes = parts[0].shape
         padded = -(-modes // 8) * 8
@@ -364,52 +361,8 @@ class Program:
             about: What the file says of itself, as JSON: name, range, card, hashes.
         """
         text = json.dumps({"inputs": list(self.inputs), **about}, sort_keys=True, ensure_ascii=False).encode()
-        parts: list[bytes] = []
-        size = _up(_HEADER.size)
-
-        def place(data: bytes) -> int:
-            nonlocal size
-            begin = size
-            parts.append(data + bytes(_up(len(data)) - len(data)))
-            size += len(parts[-1])
-            return begin
-
-        text_at = place(text)
-        tensors_at = size
-        data_at = _up(tensors_at + _TENSOR.size * len(self._tensors))
-        operations = b"".join(self._operations)
-        entries, at = [], data_at + _up(len(operations))
-        for kind, rows, columns, packed, data in self._tensors:
-            entries.append(_TENSOR.pack(kind, rows, columns, packed, at, len(data)))
-            at += _up(len(data))
-        place(b"".join(entries))
-        operations_at = place(operations)
-        for *_, data in self._tensors:
-            place(data)
-        numbers = (
-            *(self.sample_rate, self.hop, latency_frames, len(self.inputs)),
-            *(self._registers, output.begin, len(self._tensors), len(self._operations)),
-            *(text_at, len(text), tensors_at, operations_at),
-        )
-
-        def header(checksum: int) -> bytes:
-            packed = _HEADER.pack(_MAGIC, FORMAT_VERSION, _HEADER.size, size, checksum, *numbers)
-            return packed + bytes(_up(len(packed)) - len(packed))
-
-        body = b"".join(parts)
-        return header(checksum_of(header(0)[32:] + body)) + body
-
-
-def checksum_of(data: bytes) -> int:
-    """The checksum of an instrument file: the sum of its words of eight bytes, each mixed with its place.
-
-    The mixing is splitmix64's (Steele, Lea, Flood, OOPSLA 2014): any change of any bits alters the sum.
-    """
-    with np.errstate(over="ignore"):
-        words = np.frombuffer(data, "<u8") + np.arange(1, len(data) // 8 + 1, dtype=np.uint64) * np.uint64(_GOLDEN)
-        for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
-            words = (words ^ (words >> np.uint64(shift))) * np.uint64(factor)
-        return int((words ^ (words >> np.uint64(31))).sum(dtype=np.uint64))
+        numbers = self.sample_rate, self.hop, latency_frames, len(self.inputs), self._registers, output.begin
+        return file_of(numbers, text, self._tensors, self._operations)
 
 
 def _array(values: Array) -> NDArray[Any]:
@@ -419,7 +372,3 @@ def _array(values: Array) -> NDArray[Any]:
 def _bits(value: float) -> int:
     word: int = struct.unpack("<I", struct.pack("<f", value))[0]
     return word
-
-
-def _up(size: int) -> int:
-    return -(-size // 16) * 16

@@ -5,7 +5,7 @@ import functools
 import numpy as np
 import torch
 import zoo_player
-from zoo_player.program import checksum_of
+from zoo_player.layout import checksum_of
 
 import zoo
 from zoo.streaming.instrument import instrument_file

@@ -94,6 +94,7 @@ int main(int count, char **words) {
     float f0[8] = {300, 0, 300, 300, 200, 100, 0, 0}, loudness[8] = {0}, audio[8 * 64];
     const float *inputs[2] = {f0, loudness};
     for (int i = 0; i < 50; i++) error |= zoo_player_process(player, inputs, NULL, 4, audio);
+    error |= zoo_player_finish(player, audio);
     zoo_player_reset(player);
     return error;
 }

@@ -1,6 +1,7 @@
 import ctypes
 import gc
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -192,6 +193,18 @@ def test_a_thousand_instruments_play_at_once():
     instruments = [zoo_player.Instrument(small_file("gru")) for _ in range(1000)]
     audio = [instrument.process([300.0] * 3, [-20.0] * 3) for instrument in instruments]
     assert all(np.array_equal(one, audio[0]) for one in audio)
+
+
+def test_sixty_four_voices_play_as_one_does_in_the_caller_s_thread():
+    f0, loudness = np.full((64, 20), 300.0), np.full((64, 20), -20.0)
+    f0[63] = 400
+    noise = noise_for(20, 64)
+    tasks = Path("/proc/self/task")  # Linux's threads
+    before = len(list(tasks.iterdir())) if tasks.is_dir() else 0
+    audio = zoo_player.Instrument(small_file("gru"), voices=64).process(f0, loudness, np.tile(noise, (64, 1)))
+    assert (len(list(tasks.iterdir())) if tasks.is_dir() else 0) == before
+    assert np.array_equal(audio[63], zoo_player.Instrument(small_file("gru")).process(f0[63], loudness[63], noise))
+    assert not np.array_equal(audio[62], audio[63])
 
 
 def test_threads_may_share_an_instrument_and_play_many():

@@ -65,9 +65,11 @@ def test_shipped_instrument_is_played_by_numbers():
 def test_voices_are_played_at_once_and_do_not_hear_each_other(backend):
     model = zoo.create("gru-S")
     f0_hz, loudness_db, noise = curves(voices=2)
+    f0_hz.requires_grad_()  # gradients are not recorded
     player = zoo.Player(model, voices=2, backend=backend)
     both = torch.cat([player.process(f0_hz, loudness_db, noise), player.finish()], 1)
     assert both.shape == (2, FRAMES * 64 + player.latency)
+    assert not both.requires_grad
     alone = zoo.Player(model, backend=backend)
     second = alone.process(f0_hz[1], loudness_db[1], noise[1:])
     torch.testing.assert_close(both[1, : FRAMES * 64], second, atol=1e-5, rtol=0)

@@ -70,12 +70,16 @@ class CausalConv1d(nn.Module):
             after = x[..., -self.past :]
         begins = range(0, self.past + 1, self.dilation)
         taps = torch.stack([x[..., begin : begin + frames] for begin in begins], dim=2)  # [batch, inputs, taps, frames]
-        y = F.linear(taps.flatten(1, 2).transpose(1, 2), weight.flatten(1), self.bias)
-        return y.transpose(1, 2), after
+        return _by_frames(taps.flatten(1, 2), weight, self.bias), after
 
     def describe(self, program: Program, x: Register, activation: str) -> Register:
         """The convolution and what follows it, as the player's operations."""
         return program.convolution(x, self.weight(), self.bias, dilation=self.dilation, activation=activation)
+
+
+def _by_frames(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """What a convolution makes of each frame's inputs `[batch, inputs, frames]` by itself, as a product of matrices."""
+    return F.linear(x.transpose(1, 2), weight.flatten(1), bias).transpose(1, 2)
 
 
 class ResidualBlock(nn.Module):
@@ -172,7 +176,7 @@ class ResidualStack(nn.Sequential):
             y = convolve(f"block{i}_second", block.second, y)
             if not block.last:
                 y = F.relu(y)
-            x = y if block.residual is None else y + block.residual(x)
+            x = y if block.residual is None else y + _by_frames(x, block.residual.weight, block.residual.bias)
             outputs.append(x)
         return outputs, after
 

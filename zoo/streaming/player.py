@@ -74,6 +74,7 @@ class Player:
         self.voices = voices
         self.seed = seed
         self._like = torch.zeros((), dtype=next(model.parameters()).dtype, device=next(model.parameters()).device)
+        self._hop, self._further = model.hop, model.decoder.further_inputs
         self._engine, self.backend = self._engine_for(backend)
         self.latency = model.synth.latency * model.hop
 
@@ -94,7 +95,6 @@ class Player:
         """Begin anew, in silence, with the same noise."""
         self._engine.reset()
 
-    @torch.no_grad()
     def process(
         self,
         f0_hz: Curve | list[float],
@@ -121,20 +121,21 @@ class Player:
         levels = as_floats(loudness_db, name="loudness_db", like=self._like)
         given = pitches.ndim
         check_curves(pitches, levels, shapes="be numbers, or both [frames], or both [voices, frames]", fits=given <= 2)
-        further = further_curves(inputs, self.model.decoder.further_inputs, f0_hz=pitches)
-        curves = [curve if given == 2 else curve.reshape(1, -1) for curve in (pitches, levels, *further.values())]
+        further = further_curves(inputs, self._further, f0_hz=pitches)
+        curves = [curve.detach() for curve in (pitches, levels, *further.values())]
+        if given < 2:
+            curves = [curve.reshape(1, -1) for curve in curves]
         voices, frames = curves[0].shape
         if voices != self.voices:
             raise ValueError(f"This player has {self.voices} voices, and was given {voices}: [voices, frames].")
         if noise is not None:
-            noise = as_floats(noise, name="noise", like=self._like)
-            expected = [voices, frames * self.model.hop]
+            noise = as_floats(noise, name="noise", like=self._like).detach()
+            expected = [voices, frames * self._hop]
             if list(noise.shape) != expected:
                 raise ValueError(f"noise must be [voices, frames * hop] = {expected}, found {list(noise.shape)}.")
         played = self._engine.process(curves[0], curves[1], noise, dict(zip(further, curves[2:], strict=True)))
         return played if given == 2 else played[0]
 
-    @torch.no_grad()
     def finish(self) -> Tensor:
         """What is still to come, `[latency]` or with several voices `[voices, latency]`; then begin anew.
 
@@ -205,6 +206,7 @@ class _Torch:
         self._last: tuple[Tensor, dict[str, Tensor]] | None = None
         self._generator = torch.Generator().manual_seed(self._seed)
 
+    @torch.no_grad()
     def process(self, f0_hz: Tensor, loudness_db: Tensor, noise: Tensor | None, inputs: Mapping[str, Tensor]) -> Tensor:
         voices, frames = f0_hz.shape
         if noise is None:
@@ -224,6 +226,7 @@ class _Torch:
         self._state, self._last = state, last  # frames that were refused leave the player where it was
         return torch.cat(audio, 1)
 
+    @torch.no_grad()
     def finish(self) -> Tensor:
         frames = self._model.latency
         silence = torch.zeros(self._voices, frames * self._hop)

@@ -182,7 +182,7 @@ def playing_table(timings: Iterable[Timing]) -> list[tuple[str, ...]]:
                 "when due" if timing.paced else "at once",
                 f"{1e6 * timing.median:.1f}",
                 f"{1e6 * timing.late:.1f}",
-                f"{100 * timing.median / timing.duration:.2g} %",
+                f"{100 * timing.median / timing.duration:.3g} %",
                 f"{timing.memory_bytes / 1e3:.0f}" if timing.memory_bytes else "",
             )
         )
