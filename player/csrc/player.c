@@ -1,5 +1,6 @@
 /* Instrument files, checked; players, made in the caller's memory; and playing. */
 #include "zp_internal.h"
+#include "zp_live.h"
 #include "zp_math.h"
 
 /* The fuzz test has gaps between the parts of a player, which the sanitizer watches. */
@@ -210,6 +211,7 @@ zoo_player *zoo_player_init(void *memory, size_t bytes, const void *file, size_t
                            .operations = found.operations,
                            .kernels = zp_choose_kernels(),
                            .voices = voices,
+                           .levels = {1, 1, 1, 1},
                            .seed = seed,
                            .state_bytes = (size_t)found.state,
                            .places = places,
@@ -267,6 +269,19 @@ static void draw(uint64_t *state, float *noise, uint32_t n) {
     }
 }
 
+void zp_player_levels(zoo_player *player, float dry, float dry_end, float wet, float wet_end) {
+    const float levels[4] = {dry, dry_end, wet, wet_end};
+    for (int i = 0; i < 4; i++) player->levels[i] = levels[i];
+}
+
+static void ramp(float *x, float begin, float end, uint32_t n) {
+    for (uint32_t i = 0; i < n; i++) x[i] *= begin + (end - begin) * (float)(i + 1) / (float)n;
+}
+
+static void mix(float *wet, const float *dry, float begin, float end, uint32_t n) {
+    for (uint32_t i = 0; i < n; i++) wet[i] = dry[i] + (wet[i] - dry[i]) * (begin + (end - begin) * (float)(i + 1) / (float)n);
+}
+
 static void play_frame(const zoo_player *player, uint32_t voice, uint64_t number, const float *inputs,
                        const float *noise, int ending, float *audio) {
     const zp_header *h = player->header;
@@ -281,12 +296,20 @@ static void play_frame(const zoo_player *player, uint32_t voice, uint64_t number
                       .ending = ending,
                       .hop = h->hop,
                       .sample_rate = h->sample_rate};
+    const float *levels = player->levels;
+    const int levelled = levels[0] != 1 || levels[1] != 1 || levels[2] != 1 || levels[3] != 1;
+    int reverbed = 0;
     for (uint32_t i = 0; i < h->operations; i++) {
         frame.operation = player->operations + i;
         frame.state = state + player->places[i].state;
         frame.constants = player->constants + player->places[i].constants;
+        const int reverb = levelled && frame.operation->code == ZP_REVERB;
+        const uint32_t *places = frame.operation->a; /* of a reverb: where its output is, and its input */
+        if (reverb && !reverbed++) ramp(player->registers + places[1], levels[0], levels[1], h->hop);
         zp_run_operation(&frame);
+        if (reverb) mix(player->registers + places[0], player->registers + places[1], levels[2], levels[3], h->hop);
     }
+    if (levelled && !reverbed) ramp(player->registers + h->output, levels[0], levels[1], h->hop);
     const float *made = player->registers + h->output;
     for (uint32_t i = 0; i < h->hop; i++) audio[i] = zp_finite(made[i]) ? made[i] : 0.0f;
 }

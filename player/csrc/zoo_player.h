@@ -98,6 +98,105 @@ ZOO_API int zoo_player_finish(zoo_player *player, float *audio);
 
 ZOO_API uint32_t zoo_player_voices(const zoo_player *player);
 
+/* ---- playing live: live_features.c, live.c ----
+ *
+ * `zoo_features` measures pitch and loudness as they are heard live: causally, a frame at a time. */
+
+enum {
+    ZOO_LOUDNESS_A_WEIGHTED = 0, /* A-weighted power in dB of full scale */
+    ZOO_LOUDNESS_MEAN_DB = 1     /* the mean over all bins of their A-weighted dB, as the thesis has it */
+};
+
+typedef struct {
+    uint32_t sample_rate;  /* Hz, 4,000 to 192,000 */
+    uint32_t hop;          /* samples per frame */
+    float fmin_hz;         /* lowest pitch, from 20: the higher it is, the sooner a pitch is heard */
+    float fmax_hz;         /* highest pitch: from 1.5 fmin to a quarter of the rate */
+    uint32_t loudness;     /* ZOO_LOUDNESS_... */
+    float loudness_scale;  /* what is heard, times this and */
+    float loudness_db;     /* with this added, is what the offline features measure; usually 1 and 0 */
+} zoo_features_setup;
+
+typedef struct zoo_features zoo_features;
+
+/* Memory that it needs; 0 where a number is out of range. */
+ZOO_API size_t zoo_features_bytes(const zoo_features_setup *setup);
+
+/* Make it in memory of the caller's, at a multiple of 64 bytes; NULL where something is wrong. */
+ZOO_API zoo_features *zoo_features_init(void *memory, size_t bytes, const zoo_features_setup *setup);
+
+/* By how many samples a frame's values are older than its end: a pitch (the lowest; half of its window), a loudness
+ * (its window's middle), and at most `hold` more where the pitch jumps. Each may be NULL. */
+ZOO_API void zoo_features_latency(const zoo_features *features, uint32_t *pitch, uint32_t *loudness, uint32_t *hold);
+
+/* Measure the next frames.
+ *
+ * samples:     [frames * hop]; what is not finite counts as 0.
+ * f0_hz:       [frames], 0 where unvoiced.
+ * loudness_db: [frames], -80 to 0.
+ * periodicity: [frames], 0 to 1; may be NULL. */
+ZOO_API int zoo_features_process(zoo_features *features, const float *samples, size_t frames, float *f0_hz,
+                                 float *loudness_db, float *periodicity);
+
+/* `zoo_live` plays an instrument that follows a sound: input and output at the host's rate, in blocks of any size. */
+typedef struct {
+    uint32_t sample_rate;     /* the host's, in Hz, of input and output: 4,000 to 768,000 */
+    uint32_t loudness;        /* the next five as in zoo_features_setup */
+    float fmin_hz, fmax_hz;
+    float loudness_scale, loudness_db;
+    uint64_t seed;            /* of the noise */
+    uint32_t fit;             /* whether to move the input into the instrument's range, which is: */
+    float lowest_hz, highest_hz;                               /* quantiles 0.01 and 0.99 of its pitch */
+    float softest_db, soft_db, middle_db, loud_db, loudest_db; /* 0.01, 0.1, 0.5, 0.9 and 1 of its loudness */
+} zoo_live_setup;
+
+/* What may be changed while it plays, from another thread, too; nothing clicks. */
+enum {
+    ZOO_LIVE_TRANSPOSE = 0, /* semitones, -120 to 120; usually 0 */
+    ZOO_LIVE_LOUDNESS_DB,   /* added to what drives the instrument, -80 to 80; 0 */
+    ZOO_LIVE_INPUT_GAIN,    /* a factor, 0 to 1,000; 1 */
+    ZOO_LIVE_GATE_DB,       /* input of a lower A-weighted level is silence, -200 to 0; -65 */
+    ZOO_LIVE_REVERB,        /* how much of the instrument's own reverb is heard, 0 to 1; 1 */
+    ZOO_LIVE_GAIN,          /* of the output, a factor, 0 to 1,000; 1 */
+    ZOO_LIVE_SETTINGS
+};
+
+/* How late the output is, in samples at the host's rate: `total` from a steady sound to the same sound as played. At
+ * most `hold` more passes where the pitch jumps. */
+typedef struct {
+    uint32_t total, analysis, frame, resampling, synth, hold;
+} zoo_live_delays;
+
+/* What the last frame was. */
+typedef struct {
+    float input_peak, input_hz, input_db, periodicity; /* heard: full scale is 1; input_hz is 0 where unvoiced */
+    float f0_hz, loudness_db;                          /* played */
+    float shift_db;                                    /* by what fit has moved the loudness, and the pitch: */
+    int32_t octaves;
+    uint64_t frames; /* since the beginning */
+} zoo_live_state;
+
+typedef struct zoo_live zoo_live;
+
+/* Memory that it needs, the player's included; 0 where the file or a number of the setup is not sound, or the
+ * instrument is driven by other inputs than f0 and loudness, in that order. */
+ZOO_API size_t zoo_live_bytes(const void *file, size_t file_bytes, const zoo_live_setup *setup);
+
+/* Make it, as zoo_player_init does. */
+ZOO_API zoo_live *zoo_live_init(void *memory, size_t bytes, const void *file, size_t file_bytes,
+                                const zoo_live_setup *setup, int *error);
+
+/* Begin anew, in silence; settings stay. */
+ZOO_API void zoo_live_reset(zoo_live *live);
+
+/* Play as many samples as are given; any number of them. `output` may be `input`. */
+ZOO_API int zoo_live_process(zoo_live *live, const float *input, size_t samples, float *output);
+
+ZOO_API int zoo_live_set(zoo_live *live, uint32_t setting, float value);
+ZOO_API float zoo_live_get(const zoo_live *live, uint32_t setting);
+ZOO_API void zoo_live_latency(const zoo_live *live, zoo_live_delays *delays);
+ZOO_API void zoo_live_read(const zoo_live *live, zoo_live_state *state);
+
 #ifdef __cplusplus
 }
 #endif

@@ -127,6 +127,7 @@ struct zoo_player {
     uint64_t *generators; /* of noise, one per voice */
     float *noise;         /* [hop] */
     float *last;          /* [voices][inputs]: of the frame before */
+    float levels[4];      /* of the sound before the reverb, and of the reverb: at a frame's begin and end, usually 1 */
     float *registers;   /* for one frame of one voice at a time */
     double *phases;     /* [as many as there are][hop], in turns */
     float *scratch;

@@ -65,6 +65,18 @@ def library(path: Path | None = None) -> ctypes.CDLL:
         "zoo_player_process": (ctypes.c_int, [pointer, pointer, pointer, size, pointer]),
         "zoo_player_finish": (ctypes.c_int, [pointer, pointer]),
         "zoo_player_voices": (ctypes.c_uint32, [pointer]),
+        "zoo_features_bytes": (size, [pointer]),
+        "zoo_features_init": (pointer, [pointer, size, pointer]),
+        "zoo_features_latency": (None, [pointer, pointer, pointer, pointer]),
+        "zoo_features_process": (ctypes.c_int, [pointer, pointer, size, pointer, pointer, pointer]),
+        "zoo_live_bytes": (size, [pointer, size, pointer]),
+        "zoo_live_init": (pointer, [pointer, size, pointer, size, pointer, ctypes.POINTER(ctypes.c_int)]),
+        "zoo_live_reset": (None, [pointer]),
+        "zoo_live_process": (ctypes.c_int, [pointer, pointer, size, pointer]),
+        "zoo_live_set": (ctypes.c_int, [pointer, ctypes.c_uint32, ctypes.c_float]),
+        "zoo_live_get": (ctypes.c_float, [pointer, ctypes.c_uint32]),
+        "zoo_live_latency": (None, [pointer, pointer]),
+        "zoo_live_read": (None, [pointer, pointer]),
     }
     for name, (result, arguments) in declared.items():
         function = getattr(loaded, name)

@@ -30,7 +30,7 @@ def instrument_file(model: Model, *, weights: str = "float32", about: Mapping[st
     Args:
         model: To be written.
         weights: What large matrices are stored as: "float32", "float16" or "int8" (with a scale per row).
-        about: What the file says of itself beside the model's name and range, as JSON can hold it.
+        about: What the file says of itself beside the model's name, range and features, as JSON can hold it.
 
     Returns:
         The file's contents.
@@ -62,5 +62,5 @@ def instrument_file(model: Model, *, weights: str = "float32", about: Mapping[st
             for name, values in (("f0_hz", known.f0_hz), ("loudness_db", known.loudness_db))
         }
     )
-    described = {"name": model.name, "range": limits, **(about or {})}
+    described = {"name": model.name, "range": limits, "features": dict(model.config.features), **(about or {})}
     return bytes(program.to_bytes(audio, latency_frames=model.synth.latency, about=described))
