@@ -19,7 +19,9 @@ import zoo.registry
 import zoo.registry.paths
 
 CHECKOUT = Path(__file__).parent.parent
-RUNNABLE = [CHECKOUT / "docs" / "streaming.md"]  # their Python runs as it stands, from top to bottom
+RUNNABLE = [
+    CHECKOUT / "docs" / name for name in ("export.md", "streaming.md")
+]  # their Python runs as it stands, from top to bottom
 PAGES = [CHECKOUT / "README.md", CHECKOUT / "CONTRIBUTING.md", *sorted((CHECKOUT / "docs").rglob("*.md"))]
 
 
@@ -39,7 +41,8 @@ def test_examples_in_docstrings_run_as_shown(name):
 
 
 @pytest.mark.parametrize("page", RUNNABLE, ids=lambda path: str(path.relative_to(CHECKOUT)))
-def test_python_on_the_page_runs_as_shown(page):
+def test_python_on_the_page_runs_as_shown(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # what it writes
     namespace = {}
     blocks = re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)
     assert blocks

@@ -143,7 +143,7 @@ const char *zoo_error_text(int code) {
     switch (code) {
         case ZOO_OK: return "no error";
         case ZOO_ERROR_TOO_SHORT: return "the file is cut short: copy or export it again";
-        case ZOO_ERROR_NOT_OURS: return "this is no instrument file of zoo (zoo export MODEL player NAME.zoo makes one)";
+        case ZOO_ERROR_NOT_OURS: return "this is no instrument file of zoo (zoo export MODEL --to player makes one)";
         case ZOO_ERROR_NEWER: return "the file is of a newer format: update ddsp-zoo-player";
         case ZOO_ERROR_CHECKSUM: return "the file is damaged: copy or export it again";
         case ZOO_ERROR_LAYOUT: return "the file contradicts itself: export it again";

@@ -93,7 +93,7 @@ def test_file_that_plays_something_else_is_refused_and_the_old_one_stays(model, 
 
 
 def test_model_without_such_a_form_is_refused_with_the_reason(model, tmp_path, monkeypatch):
-    def refuse(model, *, weights):
+    def refuse(model, *, weights, about):
         raise NotImplementedError("the decoder of my_plugin has no C form")
 
     monkeypatch.setattr("zoo.export.player.instrument_file", refuse)
@@ -132,11 +132,12 @@ def test_zoo_export_stays_a_function_when_its_modules_are_imported():
 def test_command_exports_with_options_and_says_what_it_found(model, tmp_path, capsys):
     zoo.save(model, tmp_path / "model")
     out = tmp_path / "flute.zoo"
-    assert main(["export", str(tmp_path / "model"), "player", str(out), "--option", "weights=float16"]) == 0
-    assert "64 samples late" in capsys.readouterr().out
+    asked = ["export", str(tmp_path / "model"), "--out", str(out)]
+    assert main([*asked, "--to", "player", "--option", "weights=float16"]) == 0
+    assert "64 samples late; " in capsys.readouterr().out
     assert zoo_player.Instrument(out).name == "gru-S-flute"
-    assert main(["export", str(tmp_path / "model"), "player", str(out), "--option", "weights"]) == 2
+    assert main([*asked, "--to", "player", "--option", "weights"]) == 2
     assert "NAME=VALUE" in capsys.readouterr().err
-    assert main(["export", "no-such-model", "player", str(out)]) == 2
-    assert main(["export", str(tmp_path / "model"), "flute", str(out)]) == 2
-    assert "Installed exporters: player" in capsys.readouterr().err
+    assert main(["export", "no-such-model", "--to", "player", "--out", str(out)]) == 2
+    assert main([*asked, "--to", "flute"]) == 2
+    assert "Installed exporters: c, nn, onnx, player" in capsys.readouterr().err

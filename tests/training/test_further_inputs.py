@@ -93,5 +93,5 @@ def test_named_input_goes_from_recordings_to_sound(tmp_path, small_tones):
         model.synthesize(torch.rand(16000), sample_rate=16000, pitch="yin")
 
     assert synth([str(tmp_path / "run"), "demo", str(tmp_path / "out.wav"), "--input", "velocity=0.8"]) == 0
-    with pytest.raises(ConfigError, match="needs --input velocity=0.5"):
+    with pytest.raises(ConfigError, match=r"needs --input velocity=0\.5"):
         synth([str(tmp_path / "run"), "demo", str(tmp_path / "out.wav")])

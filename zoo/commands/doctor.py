@@ -39,7 +39,13 @@ _NEVER_IMPORTED = ("torchaudio", "torchcrepe")
 _UNUSED = " (nothing in zoo imports it)"
 
 # What is imported under another name than it is installed by.
-_IMPORT_NAMES = {"ddsp-zoo": "zoo", "ddsp-zoo-kernels": "zoo_kernels", "gin-config": "gin", "pyyaml": "yaml"}
+_IMPORT_NAMES = {
+    "ddsp-zoo": "zoo",
+    "ddsp-zoo-kernels": "zoo_kernels",
+    "ddsp-zoo-player": "zoo_player",
+    "gin-config": "gin",
+    "pyyaml": "yaml",
+}
 
 
 @dataclass

@@ -21,13 +21,15 @@ def main(arguments: list[str]) -> int:
         "Write a model as a file for another runtime. The file is played there and compared with the model before it "
         f"is kept; what was measured lies beside it. Exporters: {', '.join(registry.exporters)}.",
         [
-            "zoo export gru-S-violin player gru-S-violin.zoo",
-            "zoo export runs/flute player flute.zoo --option weights=int8",
+            "zoo export gru-S-violin --to player --out gru-S-violin.zoo",
+            "zoo export runs/flute --to onnx --out flute.onnx --option frames=8",
         ],
     )
     parser.add_argument("model", help="a name, a run's folder, a Hub id")
-    parser.add_argument("exporter", metavar="EXPORTER", help=f"one of {', '.join(registry.exporters)}")
-    parser.add_argument("out", type=Path, metavar="OUT", help="the file to write")
+    parser.add_argument(
+        "--to", required=True, metavar="EXPORTER", dest="exporter", help=f"one of {', '.join(registry.exporters)}"
+    )
+    parser.add_argument("--out", required=True, type=Path, metavar="FILE", help="the file to write")
     parser.add_argument(
         "--option", action="append", default=[], metavar="NAME=VALUE", help="of the exporter; may be repeated"
     )
@@ -41,9 +43,10 @@ def main(arguments: list[str]) -> int:
     made = export(options.model, options.exporter, options.out, **chosen)
     report = json.loads(made.with_name(made.name + REPORT).read_text())
     ratio = report["signal_to_difference_db"]
+    frames, microseconds = next(iter(report["microseconds_per_block"].items()))
     sys.stdout.write(
-        f"{made}: {report['bytes'] / 1e3:.0f} kB, {report['latency_samples']} samples late; "
-        f"{report['microseconds_per_block']['1']:.0f} us for a block of one frame; differs from the model by at most "
+        f"{made}: {report['bytes'] / 1e3:.0f} kB, {report['latency_samples']} samples late; {microseconds:.0f} us for "
+        f"a block of {frames} {'frame' if frames == '1' else 'frames'}; differs from the model by at most "
         f"{report['largest_difference']:.1e}{'' if ratio is None else f' ({ratio:.0f} dB below its audio)'}.\n"
     )
     return 0

@@ -123,7 +123,7 @@ def _checked(name: str) -> Names:
     for what in dict.fromkeys((names.package, names.component)):
         if keyword.iskeyword(what) or keyword.issoftkeyword(what):
             raise ConfigError(f"{name!r} will not do: {what} is a word of Python's own. Take another name.")
-    if names.package in sys.stdlib_module_names or names.package in ("zoo", "zoo_kernels", "tests"):
+    if names.package in sys.stdlib_module_names or names.package in ("zoo", "zoo_kernels", "zoo_player", "tests"):
         raise ConfigError(f"{name!r} will not do: its package {names.package} would hide another. Take another name.")
     spec = importlib.util.find_spec(names.package)
     if spec is not None:

@@ -17,9 +17,11 @@ import platform
 import statistics
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
@@ -27,10 +29,13 @@ import torch
 from numpy.typing import NDArray
 
 from zoo import registry, resolve
+from zoo.cards.metadata import read_metadata
+from zoo.cards.safe_yaml import read_card
 from zoo.errors import ConfigError, ExportError, listing, near_matches
 from zoo.models.model import Model
 from zoo.storage.checkpoint import weights_hash
-from zoo.storage.files import beside, write_atomically
+from zoo.storage.files import beside, new_folder, write_atomically
+from zoo.storage.run_files import CARD
 
 REPORT = ".export.json"
 """What is added to a file's name for that of its report."""
@@ -52,11 +57,14 @@ class Runtime(Protocol):
     def latency(self) -> int:
         """Samples that the audio is late."""
 
-    def process(self, f0_hz: Curve, loudness_db: Curve, noise: Curve) -> NDArray[np.float32]:
-        """Play the next frames: curves `[frames]`, noise `[frames * hop]`; audio `[frames * hop]`."""
+    def process(self, f0_hz: Curve, loudness_db: Curve, noise: Curve, **inputs: Curve) -> NDArray[np.float32]:
+        """Play the next frames: curves `[frames]`, noise `[frames * hop]`; audio `[frames * hop]`.
+
+        `inputs` are what else drives the decoder, by name.
+        """
 
     def finish(self) -> NDArray[np.float32]:
-        """What is still to come, `[latency]`; then begin anew."""
+        """What is still to come, `[latency]`, or less where the runtime knows no end; then begin anew."""
 
 
 class Exporter(ABC):
@@ -67,9 +75,18 @@ class Exporter(ABC):
 
     Attributes:
         suffixes: Of its files.
+        folder: Whether it writes a folder, which is made anew; then there are no suffixes.
+        about: What is known of a model beside what it says itself: its `card` and `licence`, where it has them.
     """
 
     suffixes: ClassVar[tuple[str, ...]]
+    folder: ClassVar[bool] = False
+    about: Mapping[str, str] = MappingProxyType({})
+
+    @property
+    def frames(self) -> int:
+        """Its runtime plays blocks of a multiple of so many frames."""
+        return 1
 
     @property
     def largest_difference(self) -> float:
@@ -87,7 +104,7 @@ class Exporter(ABC):
 
         Args:
             model: In eval mode, on the CPU.
-            path: Under a temporary name.
+            path: The file, or the empty folder, under a temporary name.
 
         Raises:
             NotImplementedError: A component of the model has no such form; it says which.
@@ -132,7 +149,7 @@ def export(
     Args:
         model_or_ref: A model, or a reference that `zoo.load` takes.
         exporter: Its registered name, e.g. "player".
-        path: The file; one that is there is replaced.
+        path: The file; one that is there is replaced. (Or the folder, for an exporter that makes one.)
         **options: The exporter's own.
 
     Returns:
@@ -145,20 +162,22 @@ def export(
     """
     made = create(exporter, options)
     path = Path(path).expanduser()
-    if path.suffix not in made.suffixes:
+    if made.folder and path.exists():
+        raise ConfigError(f"{str(path)!r} is there already; {exporter!r} makes a new folder: give another name.")
+    if not made.folder and path.suffix not in made.suffixes:
         raise ConfigError(f"{str(path)!r}: a file of the exporter {exporter!r} ends in {listing(made.suffixes)}.")
-    if path.is_dir():
+    if not made.folder and path.is_dir():
         raise ConfigError(f"{str(path)!r} is a folder: give the name of a file.")
-    model = model_or_ref if isinstance(model_or_ref, Model) else resolve.load(model_or_ref)
+    model, made.about = _found(model_or_ref)
     if model.training or next(model.parameters()).device.type != "cpu":
         raise ConfigError("A model is exported in eval mode and from the CPU: model.eval().cpu()")
-    with beside(path) as temporary:
+    with (new_folder if made.folder else beside)(path) as temporary:
         try:
             made.write(model, temporary)
         except NotImplementedError as error:
             raise ExportError(f"{model.name} cannot be exported by {exporter!r}: {error}") from error
         runtime = made.load(temporary)
-        found = difference(model, runtime)
+        found = difference(model, runtime, frames=made.frames)
         if not (found.largest <= made.largest_difference and found.signal_db >= made.least_signal_db):
             raise ExportError(
                 f"Nothing was written: the file that {exporter!r} made of {model.name} plays something else than the "
@@ -166,7 +185,8 @@ def export(
                 f"model's audio is {found.signal_db:.1f} dB above it (at least {made.least_signal_db:g}). "
                 + (f"Try without {listing(options)}." if options else "Please report it, with the model.")
             )
-        data = temporary.read_bytes()
+        written = sorted(temporary.iterdir()) if made.folder else [temporary]
+        data = b"".join(file.read_bytes() for file in written)
         report = {
             "exporter": exporter,
             "options": options,
@@ -177,7 +197,10 @@ def export(
             "latency_samples": runtime.latency,
             "largest_difference": found.largest,
             "signal_to_difference_db": None if math.isinf(found.signal_db) else round(found.signal_db, 2),
-            "microseconds_per_block": {str(frames): block_time(runtime, model, frames) for frames in BLOCKS},
+            "microseconds_per_block": {
+                str(frames): block_time(runtime, model, frames)
+                for frames in sorted({made.frames, *(frames for frames in BLOCKS if frames % made.frames == 0)})
+            },
             "bytes": len(data),
             "sha256": hashlib.sha256(data).hexdigest(),
             "versions": {"ddsp-zoo": version("ddsp-zoo"), **made.versions()},
@@ -185,6 +208,18 @@ def export(
         }
     write_atomically(path.with_name(path.name + REPORT), json.dumps(report, indent=2) + "\n")
     return path
+
+
+def _found(model_or_ref: Model | str | Path) -> tuple[Model, Mapping[str, str]]:
+    """The model, and what its card says that it does not say itself."""
+    if isinstance(model_or_ref, Model):
+        return model_or_ref, {}
+    model, found = resolve.load(model_or_ref), resolve.find(model_or_ref)
+    if not (found.folder / CARD).is_file():
+        return model, {}
+    card = read_metadata(read_card(found.folder / CARD), where=CARD)
+    known = {"card": found.repo_id or model.name, "licence": card.get("license")}
+    return model, {name: value for name, value in known.items() if isinstance(value, str)}
 
 
 def create(name: str, options: dict[str, Any]) -> Exporter:
@@ -218,21 +253,32 @@ def phrases(model: Model, *, seconds: float = _SECONDS) -> tuple[Curve, Curve]:
 
 
 @torch.no_grad()
-def difference(model: Model, runtime: Runtime, *, seconds: float = _SECONDS) -> Difference:
-    """How far what a runtime plays is from what the model renders, over `phrases` and to their very end."""
-    f0_hz, loudness_db = phrases(model, seconds=seconds)
+def difference(model: Model, runtime: Runtime, *, seconds: float = _SECONDS, frames: int = 1) -> Difference:
+    """How far what a runtime plays is from what the model renders, over `phrases` and as far as the runtime plays them.
+
+    Args:
+        model: In eval mode, on the CPU.
+        runtime: At its beginning.
+        seconds: Of the phrases.
+        frames: It plays blocks of a multiple of so many frames.
+    """
+    f0_hz, loudness_db = (curve[: len(curve) // frames * frames] for curve in phrases(model, seconds=seconds))
+    further = _further(model, len(f0_hz))
     noise = np.random.default_rng(1).random(len(f0_hz) * model.hop, np.float32) * 2 - 1
     given = (torch.from_numpy(values)[None] for values in (f0_hz, loudness_db, noise))
-    expected = model(*given).audio[0].double().numpy()
+    expected = model(*given, **{name: curve[None] for name, curve in further.items()}).audio[0].double().numpy()
     played, at, blocks = [], 0, np.random.default_rng(2)
     while at < len(f0_hz):
-        end = at + int(blocks.integers(1, 64))
+        end = at + frames * int(blocks.integers(1, max(2, 64 // frames)))
         part = noise[at * model.hop : end * model.hop]
-        played.append(runtime.process(f0_hz[at:end], loudness_db[at:end], part))
+        some = {name: curve[at:end] for name, curve in further.items()}
+        played.append(runtime.process(f0_hz[at:end], loudness_db[at:end], part, **some))
         at = end
-    audio = np.concatenate([*played, runtime.finish()])[runtime.latency :].astype(np.float64)
-    if audio.shape != expected.shape or not np.isfinite(audio).all():
+    whole = np.concatenate([*played, runtime.finish()]).astype(np.float64)
+    audio = whole[runtime.latency :]
+    if len(whole) < len(expected) or len(audio) > len(expected) or not np.isfinite(audio).all():
         return Difference(math.inf, -math.inf)
+    expected = expected[: len(audio)]
     wrong, begins = audio - expected, np.arange(0, len(audio), round(_PHRASE * model.sample_rate))
     energy, lost = (np.add.reduceat(np.square(values), begins) for values in (expected, wrong))
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -244,10 +290,17 @@ def block_time(runtime: Runtime, model: Model, frames: int) -> float:
     """The median time of a block of so many frames, back to back, in microseconds."""
     f0_hz, loudness_db = np.full(frames, 330, np.float32), np.full(frames, -20, np.float32)
     noise = np.random.default_rng(1).random(frames * model.hop, np.float32) * 2 - 1
+    further = _further(model, frames)
     times = []
     for _ in range(_TIMED_BLOCKS):
         began = time.perf_counter()
-        runtime.process(f0_hz, loudness_db, noise)
+        runtime.process(f0_hz, loudness_db, noise, **further)
         times.append(time.perf_counter() - began)
     runtime.finish()
     return round(1e6 * statistics.median(times), 1)
+
+
+def _further(model: Model, frames: int) -> dict[str, Curve]:
+    """Curves for what drives the decoder beside pitch and loudness."""
+    rng = np.random.default_rng(3)
+    return {name: rng.random(frames, np.float32) for name in model.decoder.further_inputs}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from importlib.metadata import version
 from pathlib import Path
+from typing import ClassVar
 
 import zoo_player
 
@@ -30,12 +31,12 @@ class PlayerExporter(Exporter):
         ConfigError: There is no such type.
     """
 
-    suffixes = (".zoo",)
+    suffixes: ClassVar[tuple[str, ...]] = (".zoo",)
 
     def __init__(self, *, weights: str = "float32") -> None:
         if weights not in _LEAST_DB:
             raise ConfigError(
-                f"The exporter 'player' has no weights={weights!r}.{near_matches(str(weights), _LEAST_DB)} "
+                f"There is no weights={weights!r}.{near_matches(str(weights), _LEAST_DB)} "
                 f"It knows {listing(_LEAST_DB)}."
             )
         self.weights = weights
@@ -52,7 +53,7 @@ class PlayerExporter(Exporter):
 
     def write(self, model: Model, path: Path) -> None:
         """See `Exporter.write`."""
-        path.write_bytes(instrument_file(model, weights=self.weights))
+        path.write_bytes(instrument_file(model, weights=self.weights, about=self.about))
 
     def load(self, path: Path) -> Runtime:
         """See `Exporter.load`."""

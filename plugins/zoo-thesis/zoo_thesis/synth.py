@@ -16,8 +16,7 @@ from torch.nn import functional as F
 from zoo_kernels import harmonic_oscillators
 
 from zoo.errors import ConfigError, listing
-from zoo.synths import HarmonicNoise, NoisePart, scale_control
-from zoo.synths.fourier import from_spectrum, product, to_spectrum
+from zoo.synths import HarmonicNoise, NoisePart, from_spectrum, product, scale_control, to_spectrum
 
 if TYPE_CHECKING:
     from zoo_player import Program, Register

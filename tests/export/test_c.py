@@ -1,0 +1,101 @@
+import os
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+import zoo_player
+from zoo_player import build
+
+import zoo
+from zoo.errors import ConfigError, PluginError
+from zoo.streaming import instrument_file
+
+FLAGS = ("-O2", "-std=gnu99", "-fno-strict-aliasing")
+ZIG = (sys.executable, "-m", "ziglang", "cc", "-fno-sanitize=undefined")
+SCALE_HZ = np.array([440.0, 493.883, 554.365, 587.33, 659.255, 739.989, 830.609, 880.0], np.float32)
+
+WASI = """
+import { readFileSync } from "node:fs";
+import { WASI } from "node:wasi";
+const wasi = new WASI({ version: "preview1", args: ["scale"], returnOnExit: true });
+const { instance } = await WebAssembly.instantiate(readFileSync(process.argv[2]), wasi.getImportObject());
+process.exitCode = wasi.start(instance);
+"""
+
+
+@pytest.fixture(autouse=True)
+def kept_libraries(pytestconfig, monkeypatch):
+    """zig builds a C library per target, a minute each: once per checkout."""
+    if "ZIG_GLOBAL_CACHE_DIR" not in os.environ:
+        monkeypatch.setenv("ZIG_GLOBAL_CACHE_DIR", str(pytestconfig.cache.mkdir("zig")))
+
+
+@pytest.fixture(scope="module")
+def folder(small, tmp_path_factory):
+    return zoo.export(small, "c", tmp_path_factory.mktemp("c") / "flute")
+
+
+@pytest.fixture(scope="module")
+def expected(small):
+    f0_hz = SCALE_HZ.repeat(62)
+    return zoo_player.Instrument(instrument_file(small)).process(f0_hz, np.full(len(f0_hz), -20.0))
+
+
+def test_folder_has_all_that_is_compiled_and_an_example(folder, expected, tmp_path):
+    shutil.move(shutil.copytree(folder, tmp_path / "copy"), tmp_path / "elsewhere")
+    compiler = build.system_compiler() or build.zig_compiler()
+    sources = sorted((tmp_path / "elsewhere").glob("*.c"))
+    build.compile_program([*compiler, *FLAGS, "-Wno-psabi", "-Werror"], sources, tmp_path / "scale")
+    subprocess.run([tmp_path / "scale", tmp_path / "scale.wav"], check=True)
+    audio, rate = soundfile.read(tmp_path / "scale.wav", dtype="float32")
+    assert rate == 16000
+    assert np.abs(audio - expected).max() < 1e-5
+    assert "gru-S-flute in C" in (folder / "README.md").read_text()
+    assert (folder.parent / "flute.export.json").is_file()
+
+
+@pytest.mark.parametrize(
+    ("target", "flags", "emulator"),
+    [
+        ("aarch64-linux-musl", (), ("qemu-aarch64",)),
+        ("arm-linux-musleabihf", ("-mcpu=generic+v7a+neon",), ("qemu-arm",)),
+        ("wasm32-wasi", ("-msimd128", "-mbulk-memory"), ("node", "--no-warnings", "run.mjs")),
+    ],
+)
+def test_example_plays_the_same_on_other_machines(folder, expected, target, flags, emulator, tmp_path):
+    if shutil.which(emulator[0]) is None:
+        pytest.fail(f"{emulator[0]} is needed")
+    (tmp_path / "run.mjs").write_text(WASI)
+    program = tmp_path / "scale.wasm"
+    build.compile_program([*ZIG, "-target", target, *flags, *FLAGS], sorted(folder.glob("*.c")), program)
+    done = subprocess.run([*emulator, program], cwd=tmp_path, capture_output=True, check=True)
+    audio = np.frombuffer(done.stdout[44:], np.float32)
+    assert np.abs(audio - expected).max() < 1e-5
+
+
+def test_weights_of_fewer_bits_make_a_smaller_array(tmp_path):
+    torch.manual_seed(0)
+    model = zoo.create("gru-S", hidden_size=64).eval()
+    sizes = [
+        (zoo.export(model, "c", tmp_path / weights, weights=weights) / "instrument.c").stat().st_size
+        for weights in ("float32", "int8")
+    ]
+    assert sizes[1] < 0.7 * sizes[0]
+
+
+def test_folder_that_is_there_is_left_alone(small, folder):
+    before = sorted(folder.iterdir())
+    with pytest.raises(ConfigError, match="there already"):
+        zoo.export(small, "c", folder)
+    assert sorted(folder.iterdir()) == before
+
+
+def test_without_a_compiler_it_says_what_to_install(small, tmp_path, monkeypatch):
+    monkeypatch.setattr(build, "system_compiler", lambda: None)
+    monkeypatch.setattr(build, "zig_compiler", lambda: None)
+    with pytest.raises(PluginError, match="pip install ziglang"):
+        zoo.export(small, "c", tmp_path / "flute")

@@ -1,0 +1,110 @@
+import json
+import logging
+import warnings
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+
+import zoo
+from zoo.__main__ import main
+from zoo.errors import ConfigError, ExportError, PluginError
+from zoo.storage.checkpoint import weights_hash
+
+
+@torch.no_grad()
+def test_graph_is_played_by_following_its_inputs_and_metadata_alone(small, tmp_path):
+    made = zoo.export(small, "onnx", tmp_path / "flute.onnx", frames=4)
+    session = onnxruntime.InferenceSession(str(made), providers=["CPUExecutionProvider"])
+    about = session.get_modelmeta().custom_metadata_map
+    hop, frames, late = (int(about[name]) for name in ("hop", "frames", "latency_samples"))
+    kinds = {"tensor(float)": np.float32, "tensor(double)": np.float64}
+    states = [put for put in session.get_inputs() if put.name.startswith("state_")]
+    state = {put.name: np.zeros(put.shape, kinds[put.type]) for put in states}
+    f0_hz = np.linspace(200, 400, 40, dtype=np.float32)[None]
+    loudness_db = np.full((1, 40), -20, np.float32)
+    noise = np.random.default_rng(0).random((1, 40 * hop), np.float32) * 2 - 1
+    played = []
+    for at in range(0, 40, frames):
+        step = {"f0_hz": f0_hz[:, at : at + frames], "loudness_db": loudness_db[:, at : at + frames]}
+        step["noise"] = noise[:, at * hop : (at + frames) * hop]
+        outputs = session.run(None, step | state)
+        names = [put.name for put in session.get_outputs()]
+        after = dict(zip(names, outputs, strict=True))
+        played.append(after.pop("audio"))
+        state = {name.removeprefix("next_"): value for name, value in after.items()}
+    expected = small(f0_hz, loudness_db, noise).audio.numpy()
+    np.testing.assert_allclose(np.concatenate(played, 1)[:, late:], expected[:, :-late], atol=1e-5)
+    assert np.abs(expected).max() > 1e-3
+
+
+def test_file_says_what_a_host_must_know(tmp_path):
+    made = zoo.export("gru-S-violin", "onnx", tmp_path / "violin.onnx")
+    about = {entry.key: entry.value for entry in onnx.load(made).metadata_props}
+    model = zoo.load("gru-S-violin")
+    assert about["name"] == about["card"] == "gru-S-violin"
+    assert about["licence"] == "cc-by-4.0"
+    assert (about["sample_rate"], about["hop"], about["latency_samples"], about["frames"]) == ("16000", "64", "64", "1")
+    assert about["weights_sha256"] == weights_hash(model)
+    assert json.loads(about["features"]) == model.feature_settings().to_dict()
+    assert json.loads(about["range"])["f0_hz"] == [model.config.range.f0_hz.lowest, model.config.range.f0_hz.highest]
+    report = json.loads((tmp_path / "violin.onnx.export.json").read_text())
+    assert report["largest_difference"] < 1e-4
+    assert set(report["microseconds_per_block"]) == {"1", "8"}
+
+
+def test_decoder_alone_gives_controls(small, tmp_path):
+    made = zoo.export(small, "onnx", tmp_path / "flute.onnx", part="decoder", frames=2)
+    graph = onnx.load(made).graph
+    shapes = {put.name: [size.dim_value for size in put.type.tensor_type.shape.dim] for put in graph.output}
+    assert {name: shapes[name] for name in small.synth.control_sizes} == {
+        name: [1, 2, size] for name, size in small.synth.control_sizes.items()
+    }
+    assert {put.name for put in graph.input} == {"f0_hz", "loudness_db", "state_decoder_hidden"}
+
+
+def test_third_partys_decoder_needs_nothing_more(struck, tmp_path):
+    made = zoo.export(struck, "onnx", tmp_path / "struck.onnx")
+    file = onnx.load(made)
+    assert [put.name for put in file.graph.input][:4] == ["f0_hz", "loudness_db", "velocity", "noise"]
+    about = {entry.key: entry.value for entry in file.metadata_props}
+    assert json.loads(about["initial_states"]) == {"state_decoder_struck": [1.0]}
+    zoo.export(zoo.create("example-S").eval(), "onnx", tmp_path / "example.onnx", frames=8)
+
+
+def test_export_tells_nothing_but_its_result(small, tmp_path, caplog, capfd):
+    with caplog.at_level(logging.WARNING), warnings.catch_warnings():
+        warnings.simplefilter("error")
+        zoo.export(small, "onnx", tmp_path / "flute.onnx")
+    assert caplog.records == []
+    assert "".join(capfd.readouterr()) == ""
+
+
+def test_model_that_plays_whole_clips_only_is_refused_with_the_method_to_write(struck, tmp_path, monkeypatch):
+    monkeypatch.delattr(type(struck.decoder), "stream_state")
+    with pytest.raises(ExportError, match=r"StruckDecoder .* has to implement stream_state and stream"):
+        zoo.export(struck, "onnx", tmp_path / "struck.onnx")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "message"), [({"part": "synth"}, "It knows decoder, model"), ({"frames": 0}, "frames")]
+)
+def test_what_cannot_be_is_refused(small, options, message, tmp_path):
+    with pytest.raises(ConfigError, match=message):
+        zoo.export(small, "onnx", tmp_path / "a.onnx", **options)
+
+
+def test_without_onnx_it_says_what_to_install(small, tmp_path, monkeypatch):
+    monkeypatch.setattr("zoo.export.onnx.find_spec", lambda name: None)
+    with pytest.raises(PluginError, match=r"pip install 'ddsp-zoo\[onnx\]'"):
+        zoo.export(small, "onnx", tmp_path / "a.onnx")
+
+
+def test_command_tells_the_time_of_the_blocks_that_the_graph_takes(small, tmp_path, capsys):
+    zoo.save(small, tmp_path / "model")
+    out = tmp_path / "flute.onnx"
+    assert main(["export", str(tmp_path / "model"), "--to", "onnx", "--out", str(out), "--option", "frames=3"]) == 0
+    assert "us for a block of 3 frames" in capsys.readouterr().out
