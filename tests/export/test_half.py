@@ -159,6 +159,9 @@ class Silent(nn.Module):
     def forward(self, f0_hz, loudness_db, noise):
         return type("Rendering", (), {"audio": self.gains[: len(f0_hz), None] * torch.ones_like(noise)})
 
+    def further(self, batch):
+        return {}
+
 
 def test_difference_is_the_mean_of_the_segments_ratios_and_leaves_padding_out():
     segments = [
