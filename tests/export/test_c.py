@@ -70,7 +70,7 @@ def test_folder_has_all_that_is_compiled_and_an_example(folder, expected, tmp_pa
 )
 def test_commands_of_the_readme_make_programs_that_play_the_same(folder, expected, target, emulator, tmp_path):
     if shutil.which(emulator[0]) is None:
-        pytest.fail(f"{emulator[0]} is needed")
+        pytest.skip(f"{emulator[0]} is not installed (Debian: apt install qemu-user nodejs)")
     here = shutil.copytree(folder, tmp_path / "flute")
     (here / "run.mjs").write_text(WASI)
     command = re.search(f"^python (.* -target {target} .*)$", (here / "README.md").read_text(), re.MULTILINE)[1]
