@@ -134,7 +134,7 @@ def test_webassembly_gives_the_same_audio(kind, tmp_path_factory, tmp_path):
     module = folder / "zoo_player.wasm"
     if not module.is_file():
         build.build_for("wasm32", folder)
-    assert module.stat().st_size < 72_000
+    assert module.stat().st_size < 52_000
     f0, loudness = phrase(200)
     (tmp_path / "a.zoo").write_bytes(small_file(kind))
     (tmp_path / "curves.f32").write_bytes(f0.tobytes() + loudness.tobytes())
