@@ -78,7 +78,8 @@ def table(title: str, head: Sequence[str], rows: Sequence[Sequence[object]]) -> 
 def grid(folder: Path, home: Path, workers: Sequence[int], steps: int) -> None:
     """8 runs by more and more workers."""
     data = folder / "tones"
-    preparation = Preparation(segment_seconds=2.0, features=FeatureSettings(tracker="yin"))
+    heard = FeatureSettings(tracker="yin", normalize="peak", loudness="mean_db")  # as the recipe's teacher hears
+    preparation = Preparation(segment_seconds=2.0, features=heard)
     prepare_dataset(tones(phrases=20, seconds=4.0), data, preparation, dataset="tones", name="tones")
     measure("list", home=home)  # warm
     rows, alone = [], 0.0
