@@ -107,15 +107,15 @@ def grid(folder: Path, home: Path, workers: Sequence[int], steps: int) -> None:
 
 def prepare(folder: Path, home: Path, counts: Sequence[int]) -> None:
     """More and more recordings."""
-    source = folder / "one.wav"
     (phrase,) = tones(phrases=1, seconds=5.0)
-    soundfile.write(source, phrase.load(16000).numpy(), 16000)
+    sound = phrase.load(16000).numpy()
     rows = []
     for count in counts:
         recordings = folder / f"recordings-{count}"
         recordings.mkdir()
         for number in range(count):
-            os.link(source, recordings / f"{number:05}.wav")
+            sound[0] = number / 2**15  # equal recordings would be analysed once
+            soundfile.write(recordings / f"{number:05}.wav", sound, 16000)
         for jobs in (1, 2):
             out = folder / f"prepared-{count}-{jobs}"
             seconds, memory = measure("prepare", recordings, out, "--pitch", "yin", "--jobs", jobs, home=home)
