@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from velocity_decoder import VelocityDecoder
 
 import zoo
 from zoo import registry
@@ -185,40 +186,15 @@ def test_recurrence_of_real_pairs_is_that_of_complex_numbers_after_a_minute(name
     assert apart < 3e-6 * largest
 
 
-class Velocity(Decoder):
-    """Driven by a third input, as a plugin's may be."""
-
-    inputs = ("f0", "loudness", "velocity")
-
-    def __init__(self, *, control_sizes):
-        super().__init__(control_sizes=control_sizes)
-        self.heads = nn.ModuleDict({name: nn.Linear(3, size) for name, size in control_sizes.items()})
-
-    def forward(self, f0_scaled, loudness_scaled, *, velocity):
-        hidden = torch.stack([f0_scaled, loudness_scaled, velocity], -1)
-        return Decoded({name: head(hidden) for name, head in self.heads.items()}, hidden)
-
-    def stream_state(self, batch):
-        return {}
-
-    def stream(self, inputs, state, constants=None):
-        f0_scaled, loudness_scaled, velocity = self.features(inputs, state)
-        return self(f0_scaled, loudness_scaled, velocity=velocity), {}
-
-    def describe(self, program):
-        x = program.concatenate(*self.registers(program))
-        return {name: program.linear(x, head.weight, head.bias) for name, head in self.heads.items()}
-
-
 def with_velocity():
     torch.manual_seed(0)
     model = zoo.create("gru-S", reverb_length=0).eval()
-    model.decoder = Velocity(control_sizes=model.synth.control_sizes)
+    model.decoder = VelocityDecoder(control_sizes=model.synth.control_sizes)
     return model
 
 
 def test_further_input_reaches_the_decoder_by_its_name():
-    zoo.testing.check_decoder(Velocity)
+    zoo.testing.check_decoder(VelocityDecoder)
     model = with_velocity()
     assert model.decoder.hidden_size == 3
     f0_hz, loudness_db, noise = torch.full((1, 5), 440.0), torch.full((1, 5), -20.0), torch.rand(1, 320)

@@ -3,12 +3,11 @@
 import pytest
 import torch
 from made_recordings import Notes
-from torch import nn
+from velocity_decoder import VelocityDecoder
 
 import zoo
 from zoo.commands.synth import main as synth
 from zoo.datasets import Preparation, open_dataset, prepare_dataset
-from zoo.decoders import Decoded, Decoder
 from zoo.errors import ConfigError
 from zoo.features import FeatureSettings
 from zoo.losses.audio import Reconstruction
@@ -23,25 +22,6 @@ class Struck(Notes):
 
     def known_inputs(self, sample_rate, hop):
         return {"velocity": torch.linspace(0, 1, len(self.load(sample_rate)) // hop)}
-
-
-class VelocityDecoder(Decoder):
-    inputs = ("f0", "loudness", "velocity")
-
-    def __init__(self, *, control_sizes):
-        super().__init__(control_sizes=control_sizes)
-        self.heads = nn.ModuleDict({name: nn.Linear(3, size) for name, size in control_sizes.items()})
-
-    def forward(self, f0_scaled, loudness_scaled, *, velocity):
-        hidden = torch.stack([f0_scaled, loudness_scaled, velocity], -1)
-        return Decoded({name: head(hidden) for name, head in self.heads.items()}, hidden)
-
-    def stream_state(self, batch):
-        return {}
-
-    def stream(self, inputs, state, constants=None):
-        f0_scaled, loudness_scaled, velocity = self.features(inputs, state)
-        return self(f0_scaled, loudness_scaled, velocity=velocity), {}
 
 
 @pytest.fixture
