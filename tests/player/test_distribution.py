@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -41,7 +42,7 @@ def test_zig_is_asked_for_only_where_there_is_no_compiler(monkeypatch, tmp_path)
 def test_library_shows_only_its_interface_and_needs_only_memory_functions():
     if shutil.which("nm") is None:
         pytest.fail("nm (binutils) is needed")
-    library = PLAYER / "zoo_player" / build.library_name()
+    library = Path(zoo_player.__file__).with_name(build.library_name())
     lines = [line.split() for line in run("nm", "-D", library).stdout.splitlines()]
     shown = {line[-1] for line in lines if line[-2] in "TDBR"}
     assert shown == set(re.findall(r"^ZOO_API .*?(\w+)\(", (PLAYER / "csrc/zoo_player.h").read_text(), re.M))
