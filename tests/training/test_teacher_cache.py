@@ -1,5 +1,7 @@
 import logging
 import multiprocessing
+import threading
+import time
 
 import pytest
 import torch
@@ -13,10 +15,12 @@ from zoo.models.loading import load_folder
 from zoo.models.model import create
 from zoo.registry import paths
 from zoo.storage.cache_folder import LIMIT_VARIABLE
+from zoo.storage.locks import locked
+from zoo.training import teacher_cache
 from zoo.training.batches import fixed_noise
 from zoo.training.checkpoints import read_history
 from zoo.training.teacher import Teacher
-from zoo.training.teacher_cache import ROWS, Part, noise_seeds_of
+from zoo.training.teacher_cache import ROWS, Part, noise_seeds_of, open_cache
 
 FIELDS = frozenset({"audio", "dry", "hidden", "controls", "scaled_controls"})
 SMALL = {"hidden_size": 8, "reverb_length": 200}
@@ -168,6 +172,32 @@ def test_two_processes_share_the_work(teacher_folder, small_tones, tmp_path):
     total = len(small_tones.split("train"))
     assert [present for _, present in found] == [total, total]
     assert sum(calls for calls, _ in found) == -(-min(total, ROWS) // 16) + (total > ROWS) * -(-(total - ROWS) // 16)
+
+
+def test_what_another_process_makes_is_waited_for_last(teacher, small_tones, monkeypatch):
+    monkeypatch.setattr(teacher_cache, "ROWS", 2)
+    other = Teacher(teacher.model, found=teacher.found)
+    wanted = parts(small_tones, fields={"dry"})
+    cache = open_cache(other.model, other.hash, small_tones, wanted)
+    held, begun = threading.Event(), threading.Event()
+
+    def make_the_first():
+        with locked(cache.folder.path / "train-00000"):
+            held.set()
+            last = f"train-{(len(wanted[0].positions) - 1) // 2:05d}-*.safetensors"
+            deadline = time.monotonic() + 60
+            while time.monotonic() < deadline and not begun.is_set():
+                if any((cache.folder.path / "dry-4").glob(last)):
+                    begun.set()
+                time.sleep(0.01)
+
+    thread = threading.Thread(target=make_the_first)
+    thread.start()
+    assert held.wait(10)
+    filled(teacher, small_tones, fields={"dry"})
+    thread.join()
+    assert begun.is_set()
+    assert teacher.cache.complete
 
 
 def run(small_tones, teacher_folder, out, **options):

@@ -9,7 +9,7 @@ Requirements it meets:
 - its noise is no fixed target: of what holds noise there are several renderings, taken in turns;
 - it changes nothing but time: what is read is what the teacher would compute, to rounding. So all is kept in float32:
   float16 changes the distance between sounds by up to 1e-3 of it, and that of features that vary little as much;
-- it goes on where a killed process left it, two processes share the work, and a damaged part is made again.
+- it goes on where a killed process left it, processes divide the work, and a damaged part is made again.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import logging
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import torch
@@ -29,7 +30,8 @@ from zoo.models.model import Model
 from zoo.registry.paths import cache_home
 from zoo.storage.cache_folder import CacheFolder
 from zoo.storage.checkpoint import requirements
-from zoo.storage.files import locked, write_atomically
+from zoo.storage.files import write_atomically
+from zoo.storage.locks import is_locked, locked
 from zoo.storage.tensor_shards import Shard, find_shard, write_shard
 from zoo.training.batches import Batch, fixed_noise
 
@@ -132,7 +134,7 @@ class TeacherCache:
                 self._places[kind, index] = shard, row
 
     def fill(self, model: Model) -> None:
-        """Compute what is missing.
+        """Compute what is missing; several processes, and machines that share the folder, divide the work.
 
         Args:
             model: The teacher, in eval mode.
@@ -140,21 +142,28 @@ class TeacherCache:
         Raises:
             OSError: The disk is full, or cannot be written to.
         """
-        said = time.monotonic()
         missing: dict[tuple[str, int], list[str]] = {}
         for split, number, name in self._pieces():
             if (split, number, name) not in self._shards:
                 missing.setdefault((split, number), []).append(name)
-        for (split, number), names in missing.items():
-            # Another process may be making the same: then this one waits, and takes what that one made.
-            with locked(self.folder.path / _shard_name(split, number)):
-                self.look_again(split, number, names)
-                left = [name for name in names if (split, number, name) not in self._shards]
-                if left:
-                    self._make(model, split, number, left)
+        # What another process is making is left to the end: then it is there, and both have worked all the time.
+        left: dict[tuple[str, int], list[str]] = {}
+        said = time.monotonic()
+        for piece, names in chain(missing.items(), left.items()):
+            if piece not in left and is_locked(self.folder.path / _shard_name(*piece)):
+                left[piece] = names
+                continue
+            self._fill(model, *piece, names)
             if time.monotonic() - said > _SAY_EVERY:
                 said = time.monotonic()
                 _log.info("teacher cache: %d of %d segments so far", self.present, self.total)
+
+    def _fill(self, model: Model, split: str, number: int, names: Sequence[str]) -> None:
+        with locked(self.folder.path / _shard_name(split, number)):
+            self.look_again(split, number, names)
+            left = [name for name in names if (split, number, name) not in self._shards]
+            if left:
+                self._make(model, split, number, left)
 
     def look_again(self, split: str, number: int, names: Sequence[str]) -> None:
         """Look for pieces that were missing."""
