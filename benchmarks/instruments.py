@@ -38,6 +38,7 @@ from instrument_tables import page, worst
 from zoo_experiments.run_table import RunResult, result_of
 
 from zoo import metrics, resolve
+from zoo.bench.cost import Cost, measure_cost
 from zoo.datasets import Dataset, open_dataset
 from zoo.errors import ModelNotFoundError, ZooError, listing
 from zoo.metrics.transfer import SILENT_DB, TrackingError, dbfs
@@ -47,7 +48,6 @@ from zoo.storage.config import read_config
 from zoo.storage.files import write_atomically
 from zoo.storage.store import ModelInfo, describe_folder
 from zoo.training.batches import in_order
-from zoo.training.bench import Cost, measure_cost
 from zoo.training.evaluation import check_rates, held_out, play
 
 MAX_CENTS, MIN_FRAMES, MAX_LOUDNESS_DB, MAX_RATIO = 20.0, 20, 6.0, 0.6

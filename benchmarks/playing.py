@@ -25,12 +25,12 @@ from zoo_kernels.bench.tables import machine
 
 import zoo
 from zoo import registry
+from zoo.bench.playing import Timing, measure_playing, playing_table, usable_engines
 from zoo.export.base import difference
 from zoo.models.model import Model
 from zoo.storage import markdown_table
 from zoo.storage.files import write_atomically
 from zoo.streaming.instrument import instrument_file
-from zoo.training.playing import Timing, measure_playing, playing_table, usable_engines
 
 MODELS = (
     *("gru-S-violin", "tcn-S-violin", "s4-S-violin", "gru-wavetable-S", "ddx7-flute"),

@@ -15,8 +15,8 @@ from zoo.commands import cli
 from zoo.errors import ConfigError
 
 if TYPE_CHECKING:
+    from zoo.bench.cost import Cost
     from zoo.models.model import Model
-    from zoo.training.bench import Cost
 
 TITLES = (
     "model",
@@ -88,7 +88,7 @@ def main(arguments: list[str]) -> int:
     )
     import torch
 
-    from zoo.training.bench import measure_cost
+    from zoo.bench.cost import measure_cost
 
     if options.playing:
         rows = _playing(options)
@@ -122,8 +122,8 @@ def main(arguments: list[str]) -> int:
 
 
 def _playing(options: argparse.Namespace) -> Sequence[Sequence[str]]:
-    from zoo.training.bench import BLOCKS
-    from zoo.training.playing import measure_playing, playing_table
+    from zoo.bench.cost import BLOCKS
+    from zoo.bench.playing import measure_playing, playing_table
 
     if options.csv:
         raise ConfigError("--csv has the figures of the whole measurement: with --playing, take --markdown.")

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-import importlib.util
 import time
-import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
 import zoo_player
 from numpy.typing import NDArray
 
+from zoo.errors import PluginError
+from zoo.export.onnx import OnnxExporter
 from zoo.models.model import Model
 from zoo.streaming.instrument import instrument_file
 from zoo.streaming.player import Player
-from zoo.streaming.streaming_model import StreamingModel
 
 ENGINES = ("player", "onnxruntime", "torch")
-"""`zoo_player.Instrument`; a graph of `StreamingModel`; `zoo.Player(model, backend="torch")`."""
-
-_ONNX = ("onnxruntime", "onnxscript")  # what the second one needs, which zoo does not
+"""`zoo_player.Instrument`; what the exporter `onnx` writes; `zoo.Player(model, backend="torch")`."""
 
 _STRETCH = 20  # blocks before the next engine's turn: what else the machine does falls on all of them alike
 _WARM_UP = 10
@@ -131,40 +130,28 @@ def _through_torch(player: Player) -> Callable[[Curve, Curve], object]:
 
 
 def _through_onnx(model: Model, voices: int, frames: int) -> Callable[[Curve, Curve], object]:
-    import onnxruntime
-
-    streaming = StreamingModel(model).eval()
-    state = streaming.stream_state(voices)
-    curves = torch.full((voices, frames), 330.0), torch.full((voices, frames), -20.0)
-    noise = torch.rand(voices, frames * model.hop) * 2 - 1
-    with torch.no_grad(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        after = streaming(*curves, noise, state)[1]
-        program = torch.onnx.export(streaming, (*curves, noise), kwargs={"state": state}, dynamo=True, verbose=False)
-    if program is None:
-        raise RuntimeError("torch.onnx.export gave nothing")
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    session = onnxruntime.InferenceSession(
-        program.model_proto.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
-    names = [given.name for given in session.get_inputs()]
-    states = dict(zip(state, names[3:], strict=True))
-    fed = dict(zip(names, (None, None, noise.numpy(), *(value.numpy() for value in state.values())), strict=True))
+    """Play the exporter's own file; it holds one voice, so several are played in turn."""
+    exporter = OnnxExporter(frames=frames)
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "model.onnx"
+        exporter.write(model, path)
+        played = [exporter.load(path) for _ in range(voices)]
+    noise = np.random.default_rng(0).uniform(-1, 1, frames * model.hop).astype(np.float32)
 
     def process(f0_hz: Curve, loudness_db: Curve) -> object:
-        fed[names[0]], fed[names[1]] = f0_hz.reshape(voices, frames), loudness_db.reshape(voices, frames)
-        audio, *made = session.run(None, fed)
-        fed.update({states[name]: value for name, value in zip(after, made, strict=True)})
-        return audio
+        rows = zip(played, f0_hz.reshape(voices, frames), loudness_db.reshape(voices, frames), strict=True)
+        return [voice.process(f0, loudness, noise) for voice, f0, loudness in rows]
 
     return process
 
 
 def usable_engines() -> tuple[str, ...]:
     """Of `ENGINES`, what can be used here: ONNX Runtime may not be installed."""
-    missing = any(importlib.util.find_spec(name) is None for name in _ONNX)
-    return tuple(engine for engine in ENGINES if not (missing and engine == "onnxruntime"))
+    try:
+        OnnxExporter()
+    except PluginError:
+        return tuple(engine for engine in ENGINES if engine != "onnxruntime")
+    return ENGINES
 
 
 def playing_table(timings: Iterable[Timing]) -> list[tuple[str, ...]]:

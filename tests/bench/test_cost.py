@@ -3,10 +3,10 @@ import csv
 import pytest
 
 from zoo.__main__ import main
+from zoo.bench.cost import block_seconds, measure_cost, operations_per_second
 from zoo.decoders.gru import GRUDecoder
 from zoo.models.model import create
 from zoo.storage import checkpoint
-from zoo.training.bench import block_seconds, measure_cost, operations_per_second
 
 
 def test_operations_of_a_gru_are_two_for_each_weight_and_a_little():

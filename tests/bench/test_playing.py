@@ -2,7 +2,7 @@ import pytest
 
 import zoo
 from zoo.__main__ import main
-from zoo.training.playing import measure_playing, playing_table
+from zoo.bench.playing import measure_playing, playing_table
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,7 @@ def test_voices_and_weights_are_told_apart(model):
 
 
 def test_bench_tells_what_playing_takes(capsys, monkeypatch, tmp_path):
-    monkeypatch.setattr("zoo.training.playing.usable_engines", lambda: ("player",))
+    monkeypatch.setattr("zoo.bench.playing.usable_engines", lambda: ("player",))
     table = tmp_path / "playing.md"
     assert main(["bench", "gru-M-tones", "--playing", "--voices", "2", "--markdown", str(table)]) == 0
     lines = capsys.readouterr().out.splitlines()

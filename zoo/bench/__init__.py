@@ -1,0 +1,1 @@
+"""What models cost: to keep, to play, to train."""
