@@ -41,8 +41,8 @@ import torch
 
 from zoo.datasets import Preparation, open_dataset, prepare_dataset
 from zoo.datasets.data_range import range_of
+from zoo.datasets.index import WORK_NAME
 from zoo.datasets.preparation.analysis import read_analysis
-from zoo.datasets.segments import WORK_NAME
 from zoo.datasets.tones import tones
 from zoo.features import FeatureSettings
 from zoo.models.model import create

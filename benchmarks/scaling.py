@@ -34,7 +34,7 @@ import soundfile
 
 import zoo
 from zoo.datasets import Preparation, prepare_dataset
-from zoo.datasets.segments import INDEX_NAME
+from zoo.datasets.index import INDEX_NAME
 from zoo.datasets.tones import tones
 from zoo.features import FeatureSettings
 

@@ -4,7 +4,7 @@ import multiprocessing
 import pytest
 
 from zoo.datasets import prepare_dataset
-from zoo.datasets.segments import WORK_NAME
+from zoo.datasets.index import WORK_NAME
 from zoo.errors import DatasetError, InUseError
 from zoo.storage.locks import hold
 

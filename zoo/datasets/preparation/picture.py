@@ -13,8 +13,8 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
+from zoo.datasets.index import INDEX_NAME
 from zoo.datasets.preparation.splits import SPLITS
-from zoo.datasets.segments import INDEX_NAME
 from zoo.storage.files import write_atomically
 
 if TYPE_CHECKING:

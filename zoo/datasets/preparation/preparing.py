@@ -6,52 +6,32 @@ dataset of the same name stays whole until the new one is complete; what is left
 
 from __future__ import annotations
 
-import dataclasses
-import errno
 import json
 import shutil
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import load_file
-
 from zoo import registry
 from zoo.checks.path_names import check_path_name
-from zoo.datasets.preparation.analysis import TENSORS, Analysis, Preparation, read_analysis, try_tracker, work_name
-from zoo.datasets.preparation.cutting import Span
-from zoo.datasets.preparation.outcome import Outcome, Skipped, definitions, notes_of, outcome_of
-from zoo.datasets.preparation.picture import describe_splits
-from zoo.datasets.preparation.splits import SPLITS, Assignment, assign
+from zoo.datasets.index import INDEX_NAME, WORK_NAME, parse_index
+from zoo.datasets.preparation.analysis import Preparation, try_tracker, work_name
+from zoo.datasets.preparation.assembling import DatasetPlan, assemble, json_text
+from zoo.datasets.preparation.outcome import Outcome, definitions, outcome_of
 from zoo.datasets.preparation.work import analyse_all
 from zoo.datasets.recordings import Recording
-from zoo.datasets.segments import FORMAT, INDEX_NAME, VERSION, WORK_NAME, ShardWriter, parse_index
 from zoo.datasets.tones import tones
 from zoo.errors import DatasetError
 from zoo.executors.base import ExecutorConfig
 from zoo.features.frontend import FeatureSettings
 from zoo.storage.config import check_instrument
-from zoo.storage.files import new_folder, write_atomically
+from zoo.storage.files import new_folder
 from zoo.storage.locks import hold, locked
-
-# A shard is closed after this many frames: 256 MB of audio at a hop of 64.
-_FRAMES_PER_SHARD = 1 << 20
 
 _LOST = "its analysis is lost"  # what an older zoo said of it, and left out
 
 ProgressCallback = Callable[[int, int, str], None]
-
-
-@dataclass(frozen=True)
-class _DatasetPlan:
-    """One dataset to make: its folder, its recordings with their digests, and its request for comparison."""
-
-    path: Path
-    recordings: list[Recording]
-    digests: list[str]
-    request: dict[str, Any]
 
 
 def prepare_dataset(
@@ -114,7 +94,7 @@ def prepare_dataset(
 
 
 def _make(
-    missing: Sequence[_DatasetPlan],
+    missing: Sequence[DatasetPlan],
     work: Path,
     preparation: Preparation,
     name: str | None,
@@ -132,7 +112,7 @@ def _make(
     }
     analyse_all(todo, preparation, execution=execution, starting=starting, progress=progress)
     try:
-        outcomes = {plan.path: _assemble(plan, preparation, work, name) for plan in missing}
+        outcomes = {plan.path: assemble(plan, preparation, work, name) for plan in missing}
     except DatasetError:
         shutil.rmtree(work)
         raise
@@ -175,7 +155,7 @@ def _by_subset(recordings: Iterable[Recording]) -> dict[str, list[Recording]]:
     return dict(sorted(found.items()))
 
 
-def _plan(path: Path, recordings: list[Recording], preparation: Preparation, dataset: str) -> _DatasetPlan:
+def _plan(path: Path, recordings: list[Recording], preparation: Preparation, dataset: str) -> DatasetPlan:
     digests = [_digest(recording, preparation.sample_rate) for recording in recordings]
     request = {
         "dataset": dataset,
@@ -185,7 +165,7 @@ def _plan(path: Path, recordings: list[Recording], preparation: Preparation, dat
             for recording, digest in zip(recordings, digests, strict=True)
         },
     }
-    return _DatasetPlan(path, recordings, digests, request)
+    return DatasetPlan(path, recordings, digests, request)
 
 
 def _digest(recording: Recording, sample_rate: int) -> str:
@@ -195,7 +175,7 @@ def _digest(recording: Recording, sample_rate: int) -> str:
         return f"unreadable {recording.id}"
 
 
-def _already_there(plan: _DatasetPlan, force: bool) -> Outcome | None:
+def _already_there(plan: DatasetPlan, force: bool) -> Outcome | None:
     index = plan.path / INDEX_NAME
     if not index.is_file():
         return None
@@ -204,7 +184,7 @@ def _already_there(plan: _DatasetPlan, force: bool) -> Outcome | None:
     info = parse_index(index.read_bytes(), index)
     if any(skipped.get("reason") == _LOST for skipped in info.get("skipped", [])):
         return None
-    request = json.loads(_json(plan.request))
+    request = json.loads(json_text(plan.request))
     was = info.get("request", {})
     if request == was:
         return outcome_of(plan.path, info, fresh=False)
@@ -232,183 +212,3 @@ def _already_there(plan: _DatasetPlan, force: bool) -> Outcome | None:
 def _flat(request: dict[str, Any]) -> dict[str, Any]:
     features = {f"features.{key}": value for key, value in request.get("features", {}).items()}
     return {key: value for key, value in request.items() if key not in ("features", "recordings")} | features
-
-
-def _assemble(plan: _DatasetPlan, preparation: Preparation, work: Path, name: str | None) -> Outcome:
-    files = [work / work_name(digest, preparation) for digest in plan.digests]
-    analyses = _without_copies(plan, [_kept(file) for file in files])
-    parts = [[Span(part.start, part.frames) for part in analysis.parts] for analysis in analyses]
-    if not any(parts):
-        reasons = "\n".join(
-            f"  {s.source}: {s.reason} ({s.seconds:.2f} s)" for s in _skipped(plan, analyses, None, preparation)
-        )
-        raise DatasetError(
-            f"Nothing is left of {len(plan.recordings)} recordings:\n{reasons}\n"
-            "Use other recordings, or lower --min-seconds or --min-confidence, or raise --silence-db."
-        )
-    if preparation.whole:
-        division = Assignment()
-        division.splits["test"] = [(recording, 0) for recording, own in enumerate(parts) if own]
-    else:
-        groups = [recording.group or recording.id for recording in plan.recordings]
-        division = assign(parts, groups, seed=preparation.split_seed, guard_frames=preparation.segment_frames)
-    writers, inputs = _write_shards(plan, preparation, files, analyses, division)
-    info = _describe(plan, preparation, analyses, division, writers, inputs)
-    info["name"] = name or plan.path.resolve().name
-    index = plan.path / INDEX_NAME
-    old = set(_known_shards(index))
-    write_atomically(index, _json(info))
-    for shard in old - info["shards"].keys():
-        (plan.path / shard).unlink(missing_ok=True)
-    return outcome_of(plan.path, info, fresh=True)
-
-
-def _kept(file: Path) -> Analysis:
-    analysis = read_analysis(file)
-    if analysis is None:
-        raise OSError(errno.ENOENT, "this analysis of a recording was there a moment ago: run it again", str(file))
-    return analysis
-
-
-def _without_copies(plan: _DatasetPlan, analyses: list[Analysis]) -> list[Analysis]:
-    # The same file under two names would be trained on and tested with.
-    first: dict[str, str] = {}
-    result = []
-    for recording, digest, analysis in zip(plan.recordings, plan.digests, analyses, strict=True):
-        original = first.setdefault(digest, recording.id)
-        if original != recording.id and analysis.parts:
-            copy = Span(0, sum(part.frames for part in analysis.parts), f"the same as {original}")
-            analysis = dataclasses.replace(analysis, parts=[], dropped=[copy])
-        result.append(analysis)
-    return result
-
-
-def _write_shards(
-    plan: _DatasetPlan, preparation: Preparation, files: list[Path], analyses: list[Analysis], division: Assignment
-) -> tuple[dict[str, ShardWriter], list[str]]:
-    hop = preparation.hop
-    writers = {name: ShardWriter(plan.path, name, frames_per_shard=_FRAMES_PER_SHARD) for name in SPLITS}
-    index = 0
-    names: list[str] = []
-    for name in SPLITS:
-        last, tensors = -1, {}
-        for recording, k in sorted(division.splits[name]):
-            if recording != last:
-                last, tensors = recording, load_file(files[recording])
-                own = sorted(tensors.keys() - TENSORS)
-                if index and own != names:
-                    raise DatasetError(
-                        f"{plan.recordings[recording].id} has the inputs {own}, and other recordings {names}: "
-                        "known_inputs must give the same names for all recordings of a dataset."
-                    )
-                names = own
-            parts = analyses[recording].parts
-            offset, part = sum(p.frames for p in parts[:k]), parts[k]
-            entry = {
-                "index": index,
-                "source": plan.recordings[recording].id,
-                "start": part.start * hop,
-                "valid_frames": part.frames,
-                "periodicity": part.periodicity,
-            }
-            sizes = {key: hop if key == "audio" else 1 for key in tensors}
-            writers[name].add(
-                entry,
-                {key: tensors[key][offset * size : (offset + part.frames) * size] for key, size in sizes.items()},
-            )
-            index += 1
-        writers[name].close()
-    return writers, names
-
-
-def _describe(
-    plan: _DatasetPlan,
-    preparation: Preparation,
-    analyses: list[Analysis],
-    division: Assignment,
-    writers: dict[str, ShardWriter],
-    inputs: list[str],
-) -> dict[str, Any]:
-    hop = preparation.hop
-    used = [k for k, analysis in enumerate(analyses) if analysis.parts]
-    instruments = {plan.recordings[k].instrument for k in used}
-    made = sorted({plan.recordings[k].made for k in used} - {""})
-    lengths = [part.frames for k in used for part in analyses[k].parts]
-    frames = max(lengths) if preparation.whole else preparation.segment_frames
-    return {
-        "format": FORMAT,
-        "version": VERSION,
-        "instrument": instruments.pop() if len(instruments) == 1 else None,
-        "sample_rate": preparation.sample_rate,
-        "hop": hop,
-        "segment_frames": frames,
-        "features": preparation.features.to_dict(),
-        # other datasets keep their bytes
-        **({"inputs": inputs} if inputs else {}),
-        "definitions": definitions(preparation),
-        "splits": {name: writers[name].entries for name in SPLITS},
-        "statistics": describe_splits(plan.path, {name: writers[name].entries for name in SPLITS}),
-        "shards": {name: facts for writer in writers.values() for name, facts in writer.shards.items()},
-        "sources": [
-            {
-                "id": plan.recordings[k].id,
-                "sha256": plan.digests[k],
-                "seconds": round(analyses[k].seconds, 3),
-                "instrument": plan.recordings[k].instrument,
-                "group": plan.recordings[k].group or plan.recordings[k].id,
-                "attribution": plan.recordings[k].attribution,
-                "noise_floor_db": analyses[k].noise.floor_db,
-                "snr_db": analyses[k].noise.snr_db,
-                "noise_measured_in": analyses[k].noise.measured_in,
-                **_made_from(plan.recordings[k]),
-            }
-            for k in used
-        ],
-        "skipped": [dataclasses.asdict(s) for s in _skipped(plan, analyses, division, preparation)],
-        "notes": [*(f"No music as it was played: {how}." for how in made), *_told(plan, analyses), *division.notes],
-        "request": plan.request,
-    }
-
-
-def _told(plan: _DatasetPlan, analyses: list[Analysis]) -> list[str]:
-    return notes_of((r.id, note) for r, a in zip(plan.recordings, analyses, strict=True) for note in a.notes)
-
-
-def _made_from(recording: Recording) -> dict[str, Any]:
-    # Only where there is something to say: other datasets keep their bytes.
-    if not recording.made:
-        return {}
-    origins = [{"id": origin.id, "attribution": origin.attribution} for origin in recording.origins()]
-    return {"made": recording.made, "made_from": origins}
-
-
-def _skipped(
-    plan: _DatasetPlan, analyses: list[Analysis], division: Assignment | None, preparation: Preparation
-) -> list[Skipped]:
-    frame = preparation.hop / preparation.sample_rate
-    guarded: dict[int, int] = {}
-    for at, part in division.guard if division else []:
-        guarded[at] = guarded.get(at, 0) + analyses[at].parts[part].frames
-    result = []
-    for k, (recording, analysis) in enumerate(zip(plan.recordings, analyses, strict=True)):
-        total: dict[str, int] = {}
-        for span in analysis.dropped:
-            total[span.reason] = total.get(span.reason, 0) + span.frames
-        if k in guarded:
-            total["guard gap between splits"] = guarded[k]
-        result += [Skipped(recording.id, round(frames * frame, 3), reason) for reason, frames in total.items()]
-    return result
-
-
-def _known_shards(index: Path) -> list[str]:
-    if not index.is_file():
-        return []
-    try:
-        return [name for name in parse_index(index.read_bytes(), index)["shards"] if Path(name).name == name]
-    except DatasetError:
-        return []
-
-
-def _json(values: dict[str, Any]) -> str:
-    text = json.dumps(values, indent=1, sort_keys=True, ensure_ascii=False)
-    return text.encode("utf-8", "backslashreplace").decode() + "\n"  # names that are not UTF-8, wherever they stand
