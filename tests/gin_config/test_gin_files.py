@@ -25,7 +25,7 @@ RECIPES = [n for n in SHIPPED if n != "train/default.gin" and n.startswith(("tra
 def test_every_preset_and_every_pair_has_its_file():
     presets = [n for n in registry.models.names() if registry.models.entry(n).distribution == registry.OWN_DISTRIBUTION]
     wanted = {f"train/{name}.gin" for name in presets}
-    wanted |= {f"distill/{name[:-2]}-L-to-{name}.gin" for name in presets if not name.endswith("-L")}
+    wanted |= {f"distill/{name.rpartition('-')[0]}-L-to-{name}.gin" for name in presets if not name.endswith("-L")}
     wanted |= {"train/default.gin", "train/quickstart-teacher.gin", "quickstart.gin"}
     assert wanted <= set(SHIPPED)
 

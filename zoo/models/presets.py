@@ -1,14 +1,15 @@
 """The architectures that zoo brings: sizes L, M and S of each decoder with the harmonic-plus-noise synth.
 
-The sizes are the thesis's: about 4.5 million, 400 thousand and 40 thousand parameters.
+The sizes are the thesis's: about 4.5 million, 400 thousand and 40 thousand parameters. XS is the reduced GRU of
+Caspe et al., "Distilling DDSP" (JAES 2025): 7,510 parameters.
 """
 
 from __future__ import annotations
 
 from zoo.storage.config import ComponentConfig, ModelConfig
 
-# The reverb's impulse response in samples: 1 s at 16 kHz; 0.1 s for S, where a second is a third of the model.
-_REVERB_LENGTH = {"L": 16000, "M": 16000, "S": 1600}
+# The reverb's impulse response in samples: 1 s at 16 kHz; 0.1 s for S, where a second is a third of the model, and XS.
+_REVERB_LENGTH = {"L": 16000, "M": 16000, "S": 1600, "XS": 1600}
 
 # One table for S4 and S4D: they differ in how a layer's kernel is parametrised alone.
 _STATE_SPACE_SIZES = {
@@ -43,6 +44,11 @@ def gru_M() -> ModelConfig:
 def gru_S() -> ModelConfig:
     """GRU, 40 thousand parameters."""
     return _preset("gru", "S", hidden_size=44)
+
+
+def gru_XS() -> ModelConfig:
+    """GRU, 7.5 thousand parameters."""
+    return _preset("gru", "XS", hidden_size=16)
 
 
 def tcn_L() -> ModelConfig:

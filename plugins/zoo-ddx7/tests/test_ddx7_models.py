@@ -33,6 +33,15 @@ def test_model_keeps_the_promises_of_its_kind():
     check_model("ddx7-flute", options={"noise_bands": 65})
 
 
+@pytest.mark.parametrize("name", ["flute", "violin", "trumpet"])
+def test_reduced_model_has_the_published_count_and_its_patch(name):
+    model, whole = zoo.create(f"ddx7-XS-{name}"), zoo.create(f"ddx7-{name}")
+    assert sum(p.numel() for p in model.decoder.parameters()) == 51_922
+    assert model.config.synth == whole.config.synth
+    assert model.config.instrument == whole.config.instrument
+    assert model.config.architecture == whole.config.architecture.replace("ddx7-", "ddx7-XS-")
+
+
 @pytest.mark.parametrize("name", PATCHES)
 def test_every_patch_is_an_architecture_with_the_thesis_count(name):
     model = zoo.create(f"ddx7-{name}")

@@ -14,3 +14,12 @@ two_stacks_of_2 = PATCHES["2stack2"].model("2stack2")
 
 violin = PATCHES["strings"].model("strings", plays="violin")
 trumpet = PATCHES["brass"].model("brass", plays="trumpet")
+
+# The reduced DDX7 of Caspe et al., "Distilling DDSP" (JAES 2025): 51,922 parameters where the others have 399,762.
+_XS = {"blocks": 3, "channels": 64}
+
+reduced_flute = PATCHES["flute"].model("XS-flute", decoder=_XS)
+reduced_brass = PATCHES["brass"].model("XS-brass", decoder=_XS)
+reduced_strings = PATCHES["strings"].model("XS-strings", decoder=_XS)
+reduced_violin = PATCHES["strings"].model("XS-strings", plays="violin", decoder=_XS)
+reduced_trumpet = PATCHES["brass"].model("XS-brass", plays="trumpet", decoder=_XS)

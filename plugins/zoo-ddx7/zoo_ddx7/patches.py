@@ -42,12 +42,15 @@ class Patch:
     def __post_init__(self) -> None:
         parse(self.algorithm, len(self.ratios))
 
-    def model(self, name: str, *, plays: str | None = None) -> Callable[..., ModelConfig]:
+    def model(
+        self, name: str, *, plays: str | None = None, decoder: Mapping[str, int] | None = None
+    ) -> Callable[..., ModelConfig]:
         """The preset of the architecture `ddx7-<name>`, as the entry-point group `zoo_models` takes it.
 
         Args:
             name: Of the patch.
             plays: An instrument, for a preset that is short for the model of that.
+            decoder: Options of the decoder, where they are not its own.
         """
 
         def preset(instrument: str | None = None) -> ModelConfig:
@@ -55,7 +58,7 @@ class Patch:
             return ModelConfig(
                 architecture=f"ddx7-{name}",
                 instrument=plays,
-                decoder=ComponentConfig("ddx7_tcn"),
+                decoder=ComponentConfig("ddx7_tcn", dict(decoder or {})),
                 synth=ComponentConfig(
                     "ddx7",
                     {

@@ -23,9 +23,11 @@ from zoo.train import main as train
 
 GIN_FILES = [
     "distill/gru-L-to-gru-wavetable-S.gin",
+    "distill/gru-L-to-gru-wavetable-XS.gin",
     "distill/gru-wavetable-L-to-gru-wavetable-S.gin",
     "train/gru-wavetable-L.gin",
     "train/gru-wavetable-S.gin",
+    "train/gru-wavetable-XS.gin",
 ]
 SMALL = "{'hidden_size': 16, 'reverb_length': 200}"
 
@@ -56,7 +58,11 @@ def run(dataset, tmp_path_factory):
 
 @pytest.mark.parametrize(
     ("name", "parameters"),
-    [("gru-wavetable-L", 4_257_366 + 16_002 + 20 * 512), ("gru-wavetable-S", 36_474 + 1_602 + 20 * 512)],
+    [
+        ("gru-wavetable-L", 4_257_366 + 16_002 + 20 * 512),
+        ("gru-wavetable-S", 36_474 + 1_602 + 20 * 512),
+        ("gru-wavetable-XS", 6_150 + 1_602 + 20 * 512),
+    ],
 )
 def test_model_keeps_the_promises_of_its_kind_and_has_its_size(name, parameters):
     check_model(name, options={"hidden_size": 8})

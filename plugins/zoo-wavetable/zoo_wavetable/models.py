@@ -1,4 +1,4 @@
-"""The models `gru-wavetable-L` and `gru-wavetable-S`: zoo's GRU in its sizes L and S, driving wavetables."""
+"""The models `gru-wavetable-L`, `-S` and `-XS`: zoo's GRU in these sizes, driving wavetables."""
 
 from __future__ import annotations
 
@@ -19,5 +19,14 @@ def small() -> ModelConfig:
     return ModelConfig(
         architecture="gru-wavetable-S",
         decoder=ComponentConfig("gru", {"hidden_size": 44}),
+        synth=ComponentConfig("wavetable", {"reverb_length": 1600}),
+    )
+
+
+def tiny() -> ModelConfig:
+    """18 thousand parameters, 10 thousand of them in the tables, and a reverb of a tenth of a second."""
+    return ModelConfig(
+        architecture="gru-wavetable-XS",
+        decoder=ComponentConfig("gru", {"hidden_size": 16}),
         synth=ComponentConfig("wavetable", {"reverb_length": 1600}),
     )
