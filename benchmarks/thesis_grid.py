@@ -1,0 +1,228 @@
+"""The thesis's grid as a table: every student, its baseline and its teacher, from the runs themselves.
+
+    python benchmarks/thesis_grid.py collect runs/thesis runs/teachers     # adds to docs/results/thesis.jsonl
+    python benchmarks/thesis_grid.py page                                  # docs/results/thesis.md
+
+`collect` looks for finished runs in the folders and adds a line for each one that is not there yet, known by the hash
+of its weights; so it can be called again and again while a grid runs. The runs come from `zoo train` (the teachers) and
+`zoo compare` (each student with its teacher and without, by seed), whose commands stand on the page.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import textwrap
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from zoo_experiments.run_table import result_of
+from zoo_kernels.bench.tables import machine
+
+from zoo.storage import markdown_table
+from zoo.storage.files import write_atomically
+from zoo.storage.results import SeedResults, metric, spread, summarize_seeds
+from zoo.training import duration
+
+LINES, PAGE = Path("docs/results/thesis.jsonl"), Path("docs/results/thesis.md")
+INSTRUMENTS = ("flute", "violin", "trumpet")
+PAIRS = (
+    *((f"{kind}-L", f"{kind}-{size}") for size in ("M", "S") for kind in ("gru", "tcn", "s4")),
+    *((f"{kind}-L", "ddx7") for kind in ("gru", "tcn", "s4")),
+)
+"""Teacher and student; a student of one name may have other patches on other instruments."""
+
+METRICS = (
+    "multi_scale_spectral",
+    "log_spectral_distance",
+    "onset_flux_distance",
+    "frechet_log_mel",
+    "f0_error_cents",
+    "level_error_db",
+)
+
+Line = dict[str, Any]
+
+
+def line_of(folder: Path) -> Line | None:
+    """What is kept of a run; None where it has not come to its end."""
+    run = result_of(folder, name=folder.name)
+    if run is None or "student" not in run.results:
+        return None
+    config = run.info.config
+    teacher = config.lineage.get("teacher")
+    return {
+        "architecture": config.architecture,
+        "instrument": config.instrument,
+        "teacher": None if teacher is None else {"name": teacher["name"], "weights": teacher["weights"]},
+        "seed": run.training.get("seed"),
+        "steps": run.steps,
+        "best_step": run.training.get("best_step"),
+        "seconds": run.seconds,
+        "parameters": run.info.parameters,
+        "dataset": config.lineage["dataset"]["hash"],
+        "weights": config.weights_sha256,
+        "machine": machine().partition(", load ")[0],
+        "metrics": {name: [value["mean"], value["std"], value["n"]] for name, value in run.results["student"].items()},
+        "noise_floor": {
+            name: [value["mean"], value["std"], value["n"]]
+            for name, value in run.results.get("noise_floor", {}).items()
+        },
+    }
+
+
+def collect(folders: Iterable[Path], lines: Path) -> int:
+    """Add lines for runs that have none yet; gives how many were added."""
+    known = read(lines)
+    there = {line["weights"] for line in known}
+    added = []
+    for folder in folders:
+        for metrics in sorted(folder.rglob("metrics.json")):
+            line = line_of(metrics.parent)
+            if line is not None and line["weights"] not in there:
+                there.add(line["weights"])
+                added.append(line)
+    write_atomically(lines, "".join(json.dumps(line, sort_keys=True) + "\n" for line in [*known, *added]))
+    return len(added)
+
+
+def read(lines: Path) -> list[Line]:
+    """All lines that are there."""
+    return [json.loads(line) for line in lines.read_text().splitlines()] if lines.is_file() else []
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A pair on an instrument.
+
+    Attributes:
+        teacher: Its architecture.
+        student: As in `PAIRS`.
+        instrument: What is played.
+        found: By metric; empty where nothing of it has been run.
+        missing: Which of its parts have not been run.
+    """
+
+    teacher: str
+    student: str
+    instrument: str
+    found: dict[str, SeedResults]
+    missing: tuple[str, ...]
+
+
+def cells(lines: Sequence[Line]) -> list[Cell]:
+    """The grid, in the order of `PAIRS`; systems are compared where they were measured on the same data."""
+    made = []
+    for teacher, student in PAIRS:
+        for instrument in INSTRUMENTS:
+            own = [line for line in lines if line["instrument"] == instrument]
+            students = [line for line in own if _is(line, student)]
+            distilled = [line for line in students if (line["teacher"] or {}).get("name") == f"{teacher}-{instrument}"]
+            weights = {line["teacher"]["weights"] for line in distilled}
+            parts = {
+                "teacher": [line for line in own if line["weights"] in weights]
+                or [line for line in own if line["architecture"] == teacher and line["teacher"] is None][: not weights],
+                "baseline": [line for line in students if line["teacher"] is None],
+                "student": distilled,
+            }
+            data = {line["dataset"] for line in distilled}
+            values: dict[str, dict[str, dict[int, float]]] = defaultdict(lambda: defaultdict(dict))
+            for system, some in parts.items():
+                for line in some:
+                    if line["dataset"] in data:
+                        for name in METRICS:
+                            if name in line["metrics"]:
+                                values[name][system][line["seed"]] = line["metrics"][name][0]
+            missing = tuple(name for name, some in parts.items() if not some)
+            made.append(Cell(teacher, student, instrument, summarize_seeds(values), missing))
+    return made
+
+
+def _is(line: Line, student: str) -> bool:
+    architecture = line["architecture"]
+    if student == "ddx7":
+        return bool(architecture.startswith("ddx7-") and not architecture.startswith("ddx7-XS"))
+    return bool(architecture == student)
+
+
+def page(lines: Sequence[Line]) -> str:
+    """The page of results, as Markdown."""
+    grid = cells(lines)
+    whole = sum(1 for cell in grid if not cell.missing)
+    seconds = sum(line["seconds"] or 0 for line in lines)
+    parts = [
+        "# The thesis's grid",
+        _paragraph(
+            """GRU, TCN and S4 as teachers in size L; each taught its own M and S, and the FM model ddx7. A student is
+            `distilled` (from its teacher and the recordings) or a `baseline` (the same without a teacher). Means over
+            seeds ± their standard deviation; lower is better. `Gap closed` is how much of the way from baseline to
+            teacher the distilled student went; it is `within the noise` where that way is no longer than the spread,
+            and `-` where the teacher is no better than the baseline."""
+        ),
+        _paragraph(
+            f"""{len(lines)} runs, {duration(seconds)} of one thread of {
+                ", ".join(sorted({x["machine"] for x in lines})) or "no machine"
+            }. {whole} of {len(grid)} rows are whole. One line per run, with the hash of its weights:
+            [thesis.jsonl](thesis.jsonl). This page: `python benchmarks/thesis_grid.py page`."""
+        ),
+        _HOW,
+    ]
+    for name in METRICS:
+        if rows := [_row(cell, name) for cell in grid if name in cell.found]:
+            head = ["teacher", "student", "instrument", "baseline", "distilled", "its teacher", "gap closed"]
+            title = metric(name).title
+            parts += [f"## {title[0].upper()}{title[1:]}", markdown_table([head, *rows])]
+    if left := [cell for cell in grid if cell.missing]:
+        words = {"student": "distilled"}
+        rows = [
+            [cell.teacher, cell.student, cell.instrument, ", ".join(words.get(part, part) for part in cell.missing)]
+            for cell in left
+        ]
+        parts += ["## Not run yet", markdown_table([["teacher", "student", "instrument", "missing"], *rows])]
+    return "\n\n".join(parts) + "\n"
+
+
+def _row(cell: Cell, name: str) -> list[str]:
+    found = cell.found[name]
+    shown = [spread(found.systems.get(system), name) or "not run" for system in ("baseline", "student", "teacher")]
+    return [cell.teacher, cell.student, cell.instrument, *shown, found.gap_closed or "-"]
+
+
+_HOW = """```
+zoo train --gin train/gru-L.gin --gin cpu/teacher.gin --set "DATASET='data/violin'" --set "INSTRUMENT='violin'" \\
+  --out runs/teachers/gru-L-violin
+zoo compare --gin distill/gru-L-to-gru-S.gin --gin cpu/student.gin --set "DATASET='data/violin'" \\
+  --set "INSTRUMENT='violin'" --set "TEACHER='runs/teachers/gru-L-violin'" --seeds 3 --jobs 2 \\
+  --out runs/thesis/gru-L-to-gru-S-violin
+```
+
+and so on for each row."""
+
+
+def _paragraph(text: str) -> str:
+    return textwrap.fill(" ".join(text.split()), 120, break_on_hyphens=False)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(dest="command", required=True)
+    collecting = commands.add_parser("collect", help="add lines for finished runs")
+    collecting.add_argument("folders", nargs="+", type=Path, help="where runs lie, at any depth")
+    paging = commands.add_parser("page", help="write the page")
+    paging.add_argument("--out", type=Path, default=PAGE, help=f"the page (default {PAGE})")
+    for command in (collecting, paging):
+        command.add_argument("--lines", type=Path, default=LINES, help=f"one line per run (default {LINES})")
+    options = parser.parse_args(argv)
+    if options.command == "collect":
+        print(f"{collect(options.folders, options.lines)} runs added to {options.lines}")
+    else:
+        write_atomically(options.out, page(read(options.lines)))
+        print(options.out)
+
+
+if __name__ == "__main__":
+    main()

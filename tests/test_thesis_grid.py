@@ -1,0 +1,62 @@
+"""`benchmarks/thesis_grid.py`: lines of shipped models as runs, and the page made from them."""
+
+import importlib
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+CHECKOUT = Path(__file__).parent.parent
+
+
+@pytest.fixture
+def benchmark(monkeypatch):
+    monkeypatch.syspath_prepend(CHECKOUT / "benchmarks")
+    return importlib.import_module("thesis_grid")
+
+
+@pytest.fixture
+def runs(tmp_path):
+    """A teacher and its student, and that student as a run of its own without a teacher and without its weights."""
+    for name in ("gru-L-flute", "gru-S-flute"):
+        shutil.copytree(CHECKOUT / "model_cards" / name, tmp_path / "runs" / name)
+        history = "step,epoch,train_loss,val_loss,lr,seconds\n0,0,,20.0,0.001,0\n100,1,6.0,6.0,0.001,50.0\n"
+        (tmp_path / "runs" / name / "history.csv").write_text(history)
+    return tmp_path / "runs"
+
+
+def test_each_run_gets_one_line_however_often_it_is_collected(benchmark, runs, tmp_path):
+    lines = tmp_path / "lines.jsonl"
+    assert benchmark.collect([runs], lines) == 2
+    assert benchmark.collect([runs, runs / "gru-S-flute"], lines) == 0
+    teacher, student = (json.loads(line) for line in lines.read_text().splitlines())
+    assert (teacher["architecture"], teacher["teacher"], teacher["instrument"]) == ("gru-L", None, "flute")
+    assert student["teacher"]["name"] == "gru-L-flute"
+    assert (student["steps"], student["seconds"], student["parameters"]) == (100, 50.0, 41_676)
+    assert student["metrics"]["multi_scale_spectral"][0] == pytest.approx(5.48, abs=0.01)
+
+
+def test_page_holds_students_against_baseline_and_teacher_and_says_what_is_missing(benchmark):
+    def line(architecture, distance, *, teacher=None, seed=0, weights):
+        return {
+            "architecture": architecture,
+            "instrument": "violin",
+            "teacher": teacher and {"name": f"{teacher}-violin", "weights": f"{teacher}-weights"},
+            "seed": seed,
+            "seconds": 60.0,
+            "dataset": "d",
+            "weights": weights,
+            "machine": "a machine",
+            "metrics": {"multi_scale_spectral": [distance, 0.5, 7]},
+        }
+
+    lines = [line("gru-L", 5.0, weights="gru-L-weights")]
+    for seed in (0, 1):
+        lines.append(line("gru-S", 6.0 + 0.02 * seed, seed=seed, weights=f"b{seed}"))
+        lines.append(line("gru-S", 5.25 + 0.02 * seed, seed=seed, teacher="gru-L", weights=f"s{seed}"))
+    page = benchmark.page(lines)
+    assert "| gru-L | gru-S | violin | 6.01 ± 0.014 | 5.26 ± 0.014 | 5 | 74 % |" in page
+    assert "| gru-L | gru-S | flute | teacher, baseline, distilled |" in page
+    assert "5 runs, 5 min 0 s" in page
+    assert "1 of 27 rows are whole" in page
