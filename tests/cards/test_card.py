@@ -7,8 +7,9 @@ from huggingface_hub import ModelCard
 
 import zoo
 from zoo.__main__ import main
-from zoo.cards import hub_reference, write_card
+from zoo.cards import hub_reference, sections, write_card
 from zoo.errors import CheckpointError
+from zoo.storage.config import read_config
 
 MEASURES = {
     "multi_scale_spectral": {"mean": 5.25, "std": 0.5, "n": 7},
@@ -60,6 +61,18 @@ def test_what_a_person_wrote_stays_when_the_card_is_made_anew(run, capsys):
     assert "Not measured yet" in text
     assert ModelCard(text).data.license == "cc-by-4.0"
     assert str(card) in capsys.readouterr().out
+
+
+def test_authors_of_many_recordings_are_named_once(run):
+    config = read_config(run)
+    lines = [f"Jane Doe, CC BY 4.0, site:{number}.wav" for number in range(40)] + ["John Roe, CC0, site:b.wav"]
+    lineage = {**config.lineage, "dataset": {**config.lineage["dataset"], "attribution": lines}}
+    shown = sections.licence("cc-by-4.0", config.with_changes(lineage=lineage))
+    assert "- Jane Doe, CC BY 4.0: 40 recordings" in shown
+    assert "- John Roe, CC0, site:b.wav" in shown
+    before, after = shown.split("<details>")
+    assert "site:7.wav" not in before
+    assert all(f"- site:{number}.wav" in after for number in range(40))
 
 
 def test_card_made_anew_is_the_same(run):

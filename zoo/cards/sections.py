@@ -151,8 +151,22 @@ def lineage(config: ModelConfig) -> str:
 def licence(stated: str | None, config: ModelConfig) -> str:
     """The licence, and those who must be named."""
     text = code(stated) if stated else "Not stated yet: `zoo card RUN --licence cc-by-4.0`."
-    if authors := attributions(config):
-        text += "\n\nMade from recordings by:\n\n" + "\n".join(f"- {inline(line)}" for line in authors)
+    by_author: dict[str, list[str]] = {}
+    for line in attributions(config):  # "author, licence, source"
+        author, _, source = line.rpartition(", ")
+        by_author.setdefault(author, []).append(source)
+    if not by_author:
+        return text
+    authors = [
+        f"- {inline(f'{author}, {sources[0]}' if author else sources[0])}"
+        if len(sources) == 1
+        else f"- {inline(author or 'Others')}: {len(sources)} recordings"
+        for author, sources in by_author.items()
+    ]
+    text += "\n\nMade from recordings by:\n\n" + "\n".join(authors)
+    if listed := [source for sources in by_author.values() if len(sources) > 1 for source in sources]:
+        files = "\n".join(f"- {inline(source)}" for source in listed)
+        text += f"\n\n<details><summary>The recordings</summary>\n\n{files}\n\n</details>"
     return text
 
 
