@@ -1,12 +1,16 @@
 import json
 import math
 import warnings
+import zipfile
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 import zoo
 from zoo.errors import ConfigError
+from zoo.export.base import create
 from zoo.export.nn import ABOUT
 
 
@@ -89,6 +93,28 @@ def test_blocks_of_any_size_give_the_same(file):
     for other in made[1:]:
         torch.testing.assert_close(other, made[0], atol=1e-5, rtol=0)
     assert made[0].abs().max() > 1e-4
+
+
+@torch.no_grad()
+def test_clip_is_played_to_its_last_sample(small, file):
+    runtime = create("nn", {}).load(file)
+    f0_hz, loudness_db, noise = (
+        np.full(296, 440, np.float32),
+        np.full(296, -20, np.float32),
+        np.zeros(18944, np.float32),
+    )
+    expected = small(f0_hz[None], loudness_db[None], noise[None]).audio[0].numpy()
+    for _ in range(2):  # the second begins anew
+        played = np.concatenate([runtime.process(f0_hz, loudness_db, noise), runtime.finish()])
+        np.testing.assert_allclose(played[runtime.latency :], expected, atol=1e-5)
+    assert np.abs(expected[-64:]).max() > 1e-3
+
+
+def test_file_holds_no_path_of_this_machine(file):
+    with zipfile.ZipFile(file) as records:
+        content = b"".join(map(records.read, records.namelist()))
+    for place in (Path(zoo.__file__).parent, Path(torch.__file__).parent, Path.home()):
+        assert str(place).encode() not in content
 
 
 def test_host_can_transpose_and_change_the_loudness(file):
