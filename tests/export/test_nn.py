@@ -11,7 +11,7 @@ import torch
 import zoo
 from zoo.errors import ConfigError
 from zoo.export.base import create
-from zoo.export.nn import ABOUT
+from zoo.export.nn import ABOUT, NNExporter, operators
 
 
 @pytest.fixture(scope="module")
@@ -133,6 +133,16 @@ def test_third_partys_decoder_needs_nothing_more(struck, tmp_path):
     assert instrument.forward_params.tolist() == [3, 1, 1, 1]
     assert instrument.forward_input_labels[2] == "(signal) velocity"
     zoo.export(zoo.create("example-S").eval(), "nn", tmp_path / "example.ts")
+
+
+@pytest.mark.parametrize("name", [name for name in zoo.list_models() if name.endswith("-S")])
+def test_file_needs_no_operator_that_the_torch_of_nn_lacks(name, tmp_path):
+    """`benchmarks/exports_old_torch.py` plays new operators in torch 2.5.1, and adds them to the list."""
+    NNExporter().write(zoo.create(name).eval(), tmp_path / "model.ts")
+    needed = operators(tmp_path / "model.ts")
+    assert "aten::sinc(Tensor self) -> Tensor" in needed
+    known = Path(__file__).with_name("torch_2_5_operators.txt").read_text().splitlines()
+    assert needed - set(known) == set()
 
 
 def test_several_voices_are_refused(file):

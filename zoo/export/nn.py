@@ -124,6 +124,30 @@ def _without_paths(path: Path) -> None:
     writer.write_end_of_file()
 
 
+def operators(path: str | Path) -> set[str]:
+    """The schemas of torch's operators that a TorchScript file needs, e.g. "aten::sinc(Tensor self) -> Tensor".
+
+    Args:
+        path: The file.
+    """
+
+    def within(block: Any) -> Iterator[str]:  # noqa: ANN401 - torch's graphs and blocks
+        for node in block.nodes():
+            if not node.kind().startswith("prim::"):  # the language itself
+                yield node.schema() if node.schema() != "(no schema)" else node.kind()
+            for inner in node.blocks():
+                yield from within(inner)
+
+    with _quiet():
+        module = torch.jit.load(str(path))  # type: ignore[no-untyped-call]  # torch's
+    found = set()
+    for name in module._c._method_names():
+        graph = module._c._get_method(name).graph
+        torch._C._jit_pass_inline(graph)
+        found |= set(within(graph))
+    return found
+
+
 class Hosted:
     """A file, driven as nn~ drives it, by a host that runs at the model's own rate.
 
