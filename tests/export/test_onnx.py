@@ -1,5 +1,6 @@
 import json
 import logging
+import subprocess
 import warnings
 from pathlib import Path
 
@@ -8,6 +9,8 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+from building import CHECKOUT
+from zoo_player import build
 
 import zoo
 from zoo.__main__ import main
@@ -109,6 +112,28 @@ def test_phase_is_two_float32_that_add_up_to_a_float64(small, made):
     near, rest = state["state_synth_phase"][0, 0].astype(np.float64)
     assert abs(near + rest - expected["synth_phase"].item()) < 1e-6
     assert 0 < abs(rest) < 1e-7 * abs(near)
+
+
+@torch.no_grad()
+def test_c_program_of_the_docs_plays_the_file_as_the_model_does(small, made, tmp_path):
+    """Against the library in the Python package, which has no header: see the stand-in's own words."""
+    library = next((Path(onnxruntime.__file__).parent / "capi").glob("libonnxruntime.so.1.*"))
+    for name in ("libonnxruntime.so", "libonnxruntime.so.1"):
+        (tmp_path / name).symlink_to(library)
+    header, program = Path(__file__).parent / "onnxruntime_stand_in", CHECKOUT / "docs" / "onnxruntime.c"
+    compiler = [*(build.system_compiler() or build.zig_compiler()), "-O2", "-Wall", "-Wextra", "-Werror"]
+    linked = [f"-L{tmp_path}", "-lonnxruntime", f"-Wl,-rpath,{tmp_path}", "-o", str(tmp_path / "play")]
+    subprocess.run([*compiler, str(program), f"-I{header}", *linked], check=True)
+    subprocess.run([tmp_path / "play", made, tmp_path / "audio.f32"], check=True)
+    played = np.fromfile(tmp_path / "audio.f32", "<f4")
+    noise, random = [], 1
+    for _ in range(500 * 64):
+        random = (random * 1664525 + 1013904223) % 2**32
+        noise.append((random - 2**32 * (random >= 2**31)) / 2**31)
+    f0_hz = (330 + 0.22 * np.arange(500)).astype(np.float32)
+    expected = small(f0_hz[None], np.full((1, 500), -35, np.float32), np.float32(noise)[None]).audio[0].numpy()
+    np.testing.assert_allclose(played[64:], expected[:-64], atol=1e-4)
+    assert np.abs(expected).max() > 1e-2
 
 
 def test_anira_is_told_the_role_and_the_shape_of_each_tensor(made):
