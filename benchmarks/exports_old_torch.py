@@ -94,8 +94,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
             rows.append((name, f"{far:.1e}", *times["48000", "2048"], *times["48000", "8192"]))
             print(*rows[-1], flush=True)
     OPERATORS.write_text("\n".join(asked["operators"]) + "\n")
-    head = chosen.out.read_text().partition(OLD_TORCH)[0].rstrip("\n")
-    write_atomically(chosen.out, f"{head}\n\n{section(rows, command, str(then['torch']), str(now['torch']))}")
+    head, _, rest = chosen.out.read_text().partition(OLD_TORCH)
+    _, begin, others = rest.partition("\n## ")
+    made = section(rows, command, str(then["torch"]), str(now["torch"]))
+    write_atomically(chosen.out, f"{head.rstrip()}\n\n{made}{begin}{others}")
 
 
 def environment(place: Path) -> str:

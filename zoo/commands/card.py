@@ -38,7 +38,7 @@ def main(arguments: list[str]) -> int:
         raise ConfigError(f"{options.run} is on the Hub. Give the run's folder here, then push it again.")
     with hold(found.folder, doing="writing the card", advice="copy the run"):
         if options.exports is not None:
-            from zoo.export.each import export_run, names_of
+            from zoo.export.run_exports import export_run, names_of
 
             export_run(
                 found.folder,

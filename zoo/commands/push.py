@@ -44,7 +44,7 @@ def main(arguments: list[str]) -> int:
     with TemporaryDirectory(prefix="zoo-push-") as place:
         exports = None
         if options.exporters is not None:
-            from zoo.export.each import export_run, names_of
+            from zoo.export.run_exports import export_run, names_of
 
             exports = export_run(options.run, names_of(options.exporters), place)
         pushed = push(

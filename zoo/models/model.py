@@ -139,16 +139,8 @@ class Model(nn.Module):
             )
         controls, hidden = self.decode(f0_hz, loudness_db, **inputs)
         played = self.synth(clean_f0(f0_hz), controls, noise)
-        return Rendering(
-            played.audio,
-            played.dry,
-            played.harmonic,
-            played.noise,
-            controls,
-            hidden,
-            played.scaled_controls,
-            self.sample_rate,
-        )
+        parts = (played.audio, played.dry, played.harmonic, played.noise)
+        return Rendering(*parts, controls, hidden, played.scaled_controls, self.sample_rate)
 
     def _repr_html_(self) -> str:
         """As notebooks show it: what it is."""
