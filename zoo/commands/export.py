@@ -21,11 +21,11 @@ def main(arguments: list[str]) -> int:
         "Write a model as a file for another runtime. The file is played there and compared with the model before it "
         f"is kept; what was measured lies beside it. Exporters: {', '.join(registry.exporters)}.",
         [
-            "zoo export gru-S-violin --to player --out gru-S-violin.zoo --option weights=float16   (or int8)",
-            "zoo export runs/flute --to onnx --out flute.onnx --option frames=8                    (frames per step)",
-            "zoo export runs/flute --to onnx --out flute.onnx --option part=decoder                (controls, no audio)",
-            "zoo export org/gru-S-flute --to nn --out flute.ts --option sample_rate=44100          (the host's)",
-            "zoo export gru-S-violin --to c --out violin                                           (a new folder)",
+            "zoo export gru-S-violin --to player --out gru-S-violin.zoo --option weights=int8",
+            "zoo export runs/flute --to onnx --out flute.onnx --option frames=8",
+            "zoo export runs/flute --to onnx --out controls.onnx --option part=decoder",
+            "zoo export org/gru-S-flute --to nn --out flute.ts --option sample_rate=44100",
+            "zoo export gru-S-violin --to c --out violin",
         ],
     )
     parser.add_argument("model", help="a name, a run's folder, a Hub id")
