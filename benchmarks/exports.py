@@ -98,10 +98,11 @@ def page(rows: Sequence[tuple[str, ...]], command: str) -> str:
     """The page."""
     about = (
         f"Measured by `{command}`: glides with vibrato, rests, silence and frames beyond all bounds, to the last "
-        'sample, with the same noise for model and file. "dB" is the energy of the model\'s audio over that of the '
-        "difference, in the phrase where it is smallest. Times are medians of 200 blocks back to back, on one thread, in "
-        "the real runtime: the player library, onnxruntime, and `torch.jit`. Names without an instrument are untrained. The "
-        "exporter `c` is left out: it compiles the same library with the same file as `player`."
+        "sample, with the same noise for model and file. "
+        '"dB" is the energy of the model\'s audio over that of the difference, in the phrase where it is smallest. '
+        "Times are medians of 200 blocks back to back, on one thread, in the real runtime: the player library, "
+        "onnxruntime, and `torch.jit`. Names without an instrument are untrained. The exporter `c` is left out: it "
+        "compiles the same library with the same file as `player`."
     )
     parts = [
         "# Exported files",
