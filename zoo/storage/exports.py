@@ -70,7 +70,8 @@ def read_exports(folder: Path) -> dict[str, Exported]:
     if not isinstance(content, dict) or not isinstance(content.get("exports"), dict):
         raise CheckpointError(f'{path} is not {{"weights_sha256": ..., "exports": {{...}}}}. {_FIX}')
     found = {str(name): _exported(report, f"{path}: {name!r}") for name, report in content["exports"].items()}
-    return found if content.get("weights_sha256") == _weights(folder) else {}
+    weights = _weights(folder)
+    return found if weights and content.get("weights_sha256") == weights else {}
 
 
 def write_exports(folder: Path, weights_from: Path, reports: Mapping[str, Mapping[str, Any]]) -> None:
@@ -123,8 +124,10 @@ def replace_exports(folder: Path, exports: Path) -> None:
             shutil.copyfile(path, folder / name)
 
 
-def _weights(folder: Path) -> str:
-    return read_config(folder).weights_sha256 or file_hash(folder / WEIGHTS)
+def _weights(folder: Path) -> str | None:
+    """The hash of a model's weights; None where there are none."""
+    known = read_config(folder).weights_sha256
+    return known or (file_hash(folder / WEIGHTS) if (folder / WEIGHTS).is_file() else None)
 
 
 def _exported(report: Any, where: str) -> Exported:  # noqa: ANN401 - whatever was in the file
