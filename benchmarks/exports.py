@@ -28,6 +28,9 @@ from zoo.models.model import Model
 from zoo.storage import markdown_table
 from zoo.storage.files import write_atomically
 
+OLD_TORCH = "## In torch 2.5.1"
+"""Where the part of the page begins that `exports_old_torch.py` writes."""
+
 EXPORTERS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("player", {}),
     ("onnx", {"frames": 1}),
@@ -78,6 +81,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     chosen = parser.parse_args(arguments)
     command = shlex.join(["python", "benchmarks/exports.py", *(sys.argv[1:] if arguments is None else arguments)])
     torch.set_num_threads(1)
+    _, begin, rest = chosen.out.read_text().partition(OLD_TORCH) if chosen.out.exists() else ("", "", "")
+    other = f"\n{begin}{rest}" if begin else ""  # which exports_old_torch.py writes
     rows: list[tuple[str, ...]] = [
         ("model", "exporter", "kB", "latency, samples", "largest difference", "dB", "block of 1, µs", "block of 8, µs")
     ]
@@ -86,17 +91,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for exporter, options in EXPORTERS:
             rows.append(row(model, exporter, options, seconds=chosen.seconds))
             print(*rows[-1], flush=True)
-        write_atomically(chosen.out, page(rows, command))  # a run takes long: what is there so far can be read
+        write_atomically(chosen.out, page(rows, command) + other)  # a run takes long: what is there can be read
 
 
 def page(rows: Sequence[tuple[str, ...]], command: str) -> str:
     """The page."""
     about = (
-        f"Measured by `{command}`: glides with vibrato, rests, silence and frames beyond all bounds, the same noise "
-        'for model and file. "dB" is the energy of the model\'s audio over that of the difference, in the phrase where '
-        "it is smallest. Times are medians of 200 blocks back to back, on one thread, in the real runtime: the player "
-        "library, onnxruntime, and `torch.jit`. Names without an instrument are untrained. The exporter `c` is left "
-        "out: it compiles the same library with the same file as `player`."
+        f"Measured by `{command}`: glides with vibrato, rests, silence and frames beyond all bounds, to the last "
+        "sample, with the same noise for model and file. "
+        '"dB" is the energy of the model\'s audio over that of the difference, in the phrase where it is smallest. '
+        "Times are medians of 200 blocks back to back, on one thread, in the real runtime: the player library, "
+        "onnxruntime, and `torch.jit`. Names without an instrument are untrained. The exporter `c` is left out: it "
+        "compiles the same library with the same file as `player`."
     )
     parts = [
         "# Exported files",

@@ -75,6 +75,15 @@ def test_folder_is_called_what_the_model_is_called_and_speaks_of_no_machine(name
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_card_says_what_plays_the_model_elsewhere(name):
+    found = zoo.info(name).exports
+    assert found.keys() >= {"c", "nn", "onnx", "player"}, f"zoo card model_cards/{name} --exports player,onnx,nn,c"
+    assert all(exported.largest_difference < 1e-4 for exported in found.values())
+    rows = {line.split("|")[1].strip() for line in (MODELS / name / CARD).read_text().splitlines() if line[:3] == "| `"}
+    assert rows >= {f"`{exporter}`" for exporter in found}
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_rounded_weights_say_by_how_much_the_sound_differs(name):
     config = read_config(MODELS / name)
     difference = rounding_difference_db(config)

@@ -27,6 +27,7 @@ from zoo.hub.source import HubSource, read_source, write_source
 from zoo.models import architectures, naming
 from zoo.registry import paths
 from zoo.storage.config import ModelConfig, read_config
+from zoo.storage.exports import check_exports
 from zoo.storage.header import check_weights
 from zoo.storage.run_files import WEIGHTS
 from zoo.storage.store import enter, shipped_offers, stored_models
@@ -289,7 +290,8 @@ def fetch(
     Raises:
         ModelNotFoundError: There is no such model.
         HubError: The Hub cannot be used as asked, or the repo is no model of zoo.
-        CheckpointError: The weights are damaged, or not those of the config beside them.
+        CheckpointError: The weights are damaged, or not those of the config beside them; or an export is not the file
+            that export.json names.
         ConfigError: The name is taken, or of another architecture.
     """
     client = HubClient(cache_dir, local_files_only, token, endpoint)
@@ -300,6 +302,7 @@ def fetch(
     found = find(ref, revision=revision, client=client, every_file=True)
     config = read_config(found.folder)
     check_weights(found.folder / WEIGHTS, config)
+    check_exports(found.folder)
     if name is None:
         return found.folder
     source = None
@@ -326,6 +329,7 @@ def push(
     commit_message: str | None = None,
     token: str | bool | None = None,
     endpoint: str | None = None,
+    exports: str | Path | None = None,
 ) -> PushResult:
     """Send a run, or a model of the local store, to the Hub, in one commit.
 
@@ -345,6 +349,7 @@ def push(
         commit_message: The commit's title.
         token: Of your Hub account; the saved login by default.
         endpoint: Another Hub than huggingface.co.
+        exports: A folder that `zoo.export.export_run` wrote: its files are sent too, in place of the run's own.
 
     Returns:
         The commit.
@@ -374,4 +379,5 @@ def push(
         commit_message=commit_message,
         client=HubClient(token=token, endpoint=endpoint),
         remember=found.source in ("folder", "store"),
+        exports=None if exports is None else Path(exports),
     )

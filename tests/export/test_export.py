@@ -138,6 +138,8 @@ def test_command_exports_with_options_and_says_what_it_found(model, tmp_path, ca
     assert zoo_player.Instrument(out).name == "gru-S-flute"
     assert main([*asked, "--to", "player", "--option", "weights"]) == 2
     assert "NAME=VALUE" in capsys.readouterr().err
+    assert main([*asked, "--to", "player", "--option", "weights=int8", "--option", "weights=float16"]) == 2
+    assert "given twice" in capsys.readouterr().err
     assert main(["export", "no-such-model", "--to", "player", "--out", str(out)]) == 2
     assert main([*asked, "--to", "flute"]) == 2
     assert "Installed exporters: c, nn, onnx, player" in capsys.readouterr().err

@@ -1,13 +1,17 @@
 import json
 import math
 import warnings
+import zipfile
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 import zoo
 from zoo.errors import ConfigError
-from zoo.export.nn import ABOUT
+from zoo.export.base import create
+from zoo.export.nn import ABOUT, NNExporter, operators
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +95,28 @@ def test_blocks_of_any_size_give_the_same(file):
     assert made[0].abs().max() > 1e-4
 
 
+@torch.no_grad()
+def test_clip_is_played_to_its_last_sample(small, file):
+    runtime = create("nn", {}).load(file)
+    f0_hz, loudness_db, noise = (
+        np.full(296, 440, np.float32),
+        np.full(296, -20, np.float32),
+        np.zeros(18944, np.float32),
+    )
+    expected = small(f0_hz[None], loudness_db[None], noise[None]).audio[0].numpy()
+    for _ in range(2):  # the second begins anew
+        played = np.concatenate([runtime.process(f0_hz, loudness_db, noise), runtime.finish()])
+        np.testing.assert_allclose(played[runtime.latency :], expected, atol=1e-5)
+    assert np.abs(expected[-64:]).max() > 1e-3
+
+
+def test_file_holds_no_path_of_this_machine(file):
+    with zipfile.ZipFile(file) as records:
+        content = b"".join(map(records.read, records.namelist()))
+    for place in (Path(zoo.__file__).parent, Path(torch.__file__).parent, Path.home()):
+        assert str(place).encode() not in content
+
+
 def test_host_can_transpose_and_change_the_loudness(file):
     instrument = loaded(file)
     instrument.set_transpose(12.0)
@@ -107,6 +133,16 @@ def test_third_partys_decoder_needs_nothing_more(struck, tmp_path):
     assert instrument.forward_params.tolist() == [3, 1, 1, 1]
     assert instrument.forward_input_labels[2] == "(signal) velocity"
     zoo.export(zoo.create("example-S").eval(), "nn", tmp_path / "example.ts")
+
+
+@pytest.mark.parametrize("name", [name for name in zoo.list_models() if name.endswith("-S")])
+def test_file_needs_no_operator_that_the_torch_of_nn_lacks(name, tmp_path):
+    """`benchmarks/exports_old_torch.py` plays new operators in torch 2.5.1, and adds them to the list."""
+    NNExporter().write(zoo.create(name).eval(), tmp_path / "model.ts")
+    needed = operators(tmp_path / "model.ts")
+    assert "aten::sinc(Tensor self) -> Tensor" in needed
+    known = Path(__file__).with_name("torch_2_5_operators.txt").read_text().splitlines()
+    assert needed - set(known) == set()
 
 
 def test_several_voices_are_refused(file):

@@ -1,28 +1,38 @@
 import json
 import logging
+import subprocess
 import warnings
+from pathlib import Path
 
 import numpy as np
 import onnx
 import onnxruntime
 import pytest
 import torch
+from building import CHECKOUT
+from zoo_player import build
 
 import zoo
 from zoo.__main__ import main
 from zoo.errors import ConfigError, ExportError, PluginError
+from zoo.export.base import create
 from zoo.storage.checkpoint import weights_hash
+from zoo.streaming import StreamingModel
+
+
+@pytest.fixture(scope="module")
+def made(small, tmp_path_factory):
+    """A file of four frames per step."""
+    return zoo.export(small, "onnx", tmp_path_factory.mktemp("onnx") / "flute.onnx", frames=4)
 
 
 @torch.no_grad()
-def test_graph_is_played_by_following_its_inputs_and_metadata_alone(small, tmp_path):
-    made = zoo.export(small, "onnx", tmp_path / "flute.onnx", frames=4)
+def test_graph_is_played_by_following_its_inputs_and_metadata_alone(small, made):
     session = onnxruntime.InferenceSession(str(made), providers=["CPUExecutionProvider"])
     about = session.get_modelmeta().custom_metadata_map
     hop, frames, late = (int(about[name]) for name in ("hop", "frames", "latency_samples"))
-    kinds = {"tensor(float)": np.float32, "tensor(double)": np.float64}
-    states = [put for put in session.get_inputs() if put.name.startswith("state_")]
-    state = {put.name: np.zeros(put.shape, kinds[put.type]) for put in states}
+    assert {put.type for put in (*session.get_inputs(), *session.get_outputs())} == {"tensor(float)"}
+    state = {put.name: np.zeros(put.shape, np.float32) for put in session.get_inputs() if put.name.startswith("state_")}
     f0_hz = np.linspace(200, 400, 40, dtype=np.float32)[None]
     loudness_db = np.full((1, 40), -20, np.float32)
     noise = np.random.default_rng(0).random((1, 40 * hop), np.float32) * 2 - 1
@@ -65,13 +75,96 @@ def test_decoder_alone_gives_controls(small, tmp_path):
     assert {put.name for put in graph.input} == {"f0_hz", "loudness_db", "state_decoder_hidden"}
 
 
+@torch.no_grad()
+@pytest.mark.parametrize("part", ["model", "decoder"])
+def test_clip_is_played_to_its_last_sample(small, made, part, tmp_path):
+    exporter = create("onnx", {"frames": 4, "part": part})
+    if part == "decoder":
+        made = tmp_path / "decoder.onnx"
+        exporter.write(small, made)
+    runtime = exporter.load(made)
+    f0_hz, loudness_db, noise = (
+        np.full(300, 440, np.float32),
+        np.full(300, -20, np.float32),
+        np.zeros(19200, np.float32),
+    )
+    expected = small(f0_hz[None], loudness_db[None], noise[None]).audio[0].numpy()
+    for _ in range(2):  # the second begins anew
+        played = np.concatenate([runtime.process(f0_hz, loudness_db, noise), runtime.finish()])
+        np.testing.assert_allclose(played[64:], expected, atol=1e-5)
+    assert np.abs(expected[-64:]).max() > 1e-3
+    assert len(runtime.finish()) == 64
+
+
+@torch.no_grad()
+def test_phase_is_two_float32_that_add_up_to_a_float64(small, made):
+    session = onnxruntime.InferenceSession(str(made), providers=["CPUExecutionProvider"])
+    names = [put.name for put in session.get_outputs()]
+    state = {put.name: np.zeros(put.shape, np.float32) for put in session.get_inputs() if put.name.startswith("state_")}
+    streaming = StreamingModel(small)
+    expected = streaming.stream_state(1)
+    step = {"f0_hz": [[439.7] * 4], "loudness_db": [[-20.0] * 4], "noise": np.zeros((1, 256))}
+    step = {name: np.asarray(values, np.float32) for name, values in step.items()}
+    for _ in range(50):
+        after = dict(zip(names, session.run(None, step | state), strict=True))
+        state = {name: after[f"next_{name}"] for name in state}
+        _, expected = streaming(*map(torch.from_numpy, step.values()), expected)
+    near, rest = state["state_synth_phase"][0, 0].astype(np.float64)
+    assert abs(near + rest - expected["synth_phase"].item()) < 1e-6
+    assert 0 < abs(rest) < 1e-7 * abs(near)
+
+
+@torch.no_grad()
+def test_c_program_of_the_docs_plays_the_file_as_the_model_does(small, made, tmp_path):
+    """Against the library in the Python package, which has no header: see the stand-in's own words."""
+    library = next((Path(onnxruntime.__file__).parent / "capi").glob("libonnxruntime.so.1.*"))
+    for name in ("libonnxruntime.so", "libonnxruntime.so.1"):
+        (tmp_path / name).symlink_to(library)
+    header, program = Path(__file__).parent / "onnxruntime_stand_in", CHECKOUT / "docs" / "onnxruntime.c"
+    compiler = [*(build.system_compiler() or build.zig_compiler()), "-O2", "-Wall", "-Wextra", "-Werror"]
+    linked = [f"-L{tmp_path}", "-lonnxruntime", f"-Wl,-rpath,{tmp_path}", "-o", str(tmp_path / "play")]
+    subprocess.run([*compiler, str(program), f"-I{header}", *linked], check=True)
+    subprocess.run([tmp_path / "play", made, tmp_path / "audio.f32"], check=True)
+    played = np.fromfile(tmp_path / "audio.f32", "<f4")
+    noise, random = [], 1
+    for _ in range(500 * 64):
+        random = (random * 1664525 + 1013904223) % 2**32
+        noise.append((random - 2**32 * (random >= 2**31)) / 2**31)
+    f0_hz = (330 + 0.22 * np.arange(500)).astype(np.float32)
+    expected = small(f0_hz[None], np.full((1, 500), -35, np.float32), np.float32(noise)[None]).audio[0].numpy()
+    np.testing.assert_allclose(played[64:], expected[:-64], atol=1e-4)
+    assert np.abs(expected).max() > 1e-2
+
+
+def test_anira_is_told_the_role_and_the_shape_of_each_tensor(made):
+    graph = onnx.load(made).graph
+    report = json.loads(made.with_name("flute.onnx.export.json").read_text())
+    assert report["companions"] == ["flute.anira.json"]
+    about = json.loads(made.with_name("flute.anira.json").read_text())
+    assert about["models"] == [{"engine": "onnxruntime", "path": "flute.onnx"}]
+    for side, puts in (("inputs", graph.input), ("outputs", graph.output)):
+        shapes = {put.name: [size.dim_value for size in put.type.tensor_type.shape.dim] for put in puts}
+        assert {put["name"]: [extent for _, extent in put["axes"]] for put in about[side]} == shapes
+    sources = {put["state_source"] for put in about["inputs"] if put["role"] == "state"}
+    assert sources == {put["name"] for put in about["outputs"] if put["role"] == "state"}
+    audio = next(put for put in about["outputs"] if put["name"] == about["anchor"] == "audio")
+    assert audio["latency"] == 64
+    assert audio["window"] == {"min": 256, "max": 256}
+
+
 def test_third_partys_decoder_needs_nothing_more(struck, tmp_path):
     made = zoo.export(struck, "onnx", tmp_path / "struck.onnx")
     file = onnx.load(made)
     assert [put.name for put in file.graph.input][:4] == ["f0_hz", "loudness_db", "velocity", "noise"]
     about = {entry.key: entry.value for entry in file.metadata_props}
     assert json.loads(about["initial_states"]) == {"state_decoder_struck": [1.0]}
+    assert not (tmp_path / "struck.anira.json").exists()  # whose states begin with zeros
     zoo.export(zoo.create("example-S").eval(), "onnx", tmp_path / "example.onnx", frames=8)
+
+
+def test_file_holds_no_path_of_this_machine(made):
+    for place in (Path(zoo.__file__).parent, Path(torch.__file__).parent, Path.home()):
+        assert str(place).encode() not in made.read_bytes()
 
 
 def test_export_tells_nothing_but_its_result(small, tmp_path, caplog, capfd):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from zoo import registry
 from zoo.cards.markdown import address, code, inline
 from zoo.registry import paths
 from zoo.storage.config import ModelConfig
+from zoo.storage.exports import Exported
 from zoo.storage.lineage import attributions, public_reference, rounding_difference_db, teachers_of
 from zoo.storage.results import SPEED, SYSTEMS, Results, markdown_table, metric, rows_of, spread
 
@@ -109,6 +110,24 @@ def size(parameters: int | None, size_bytes: int | None, config: ModelConfig, me
             "thread of the machine that measured it)."
         )
     return text
+
+
+def exports(config: ModelConfig, found: Mapping[str, Exported], reference: str) -> str:
+    """What plays the model elsewhere, how late it is and how long it takes there; empty where that was not tried."""
+    if not found:
+        return ""
+    rows: list[Sequence[str]] = [("exporter", "kB", "late, ms", "largest difference", "us per frame")]
+    for name, exported in sorted(found.items()):
+        links = [f"[{inline(Path(file).name)}]({address(file)})" for file in sorted(exported.files)]
+        rows.append((" ".join([code(name), *links]), *exported.facts(config.sample_rate)))
+    limits = "" if config.range is None else f" Ask for pitch and loudness in its range: {config.range.in_words()}."
+    machines = sorted({exported.machine for exported in found.values()} - {""})
+    return (
+        f"`zoo export {reference} --to EXPORTER` writes it for other programs. Each of these files was played in its "
+        f"own runtime and compared with the model.{limits}\n\n{markdown_table(rows)}\n\n"
+        f"A frame lasts {1e6 * config.hop / config.sample_rate:,.0f} us. Times are of one voice, on one thread "
+        f"({inline(', '.join(machines))})."
+    )
 
 
 def _stored_as(config: ModelConfig) -> str:

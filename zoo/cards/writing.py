@@ -91,6 +91,7 @@ def card_text(
         listen=sections.samples(folder),
         pictures=sections.pictures(folder),
         size=sections.size(known.parameters, known.size_bytes, config, known.metrics),
+        exports=sections.exports(config, known.exports, reference),
         lineage=sections.lineage(config),
         licence=sections.licence(licence, config),
     )

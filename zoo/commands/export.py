@@ -21,15 +21,18 @@ def main(arguments: list[str]) -> int:
         "Write a model as a file for another runtime. The file is played there and compared with the model before it "
         f"is kept; what was measured lies beside it. Exporters: {', '.join(registry.exporters)}.",
         [
-            "zoo export gru-S-violin --to player --out gru-S-violin.zoo",
+            "zoo export gru-S-violin --to player --out gru-S-violin.zoo --option weights=int8",
             "zoo export runs/flute --to onnx --out flute.onnx --option frames=8",
+            "zoo export runs/flute --to onnx --out controls.onnx --option part=decoder",
+            "zoo export org/gru-S-flute --to nn --out flute.ts --option sample_rate=44100",
+            "zoo export gru-S-violin --to c --out violin",
         ],
     )
     parser.add_argument("model", help="a name, a run's folder, a Hub id")
     parser.add_argument(
         "--to", required=True, metavar="EXPORTER", dest="exporter", help=f"one of {', '.join(registry.exporters)}"
     )
-    parser.add_argument("--out", required=True, type=Path, metavar="FILE", help="the file to write")
+    parser.add_argument("--out", required=True, type=Path, metavar="FILE", help="the file to write; for c a new folder")
     parser.add_argument(
         "--option", action="append", default=[], metavar="NAME=VALUE", help="of the exporter; may be repeated"
     )
@@ -59,6 +62,8 @@ def _options(given: Sequence[str]) -> dict[str, Any]:
         name, equals, value = text.partition("=")
         if not equals or not name.isidentifier():
             raise ConfigError(f"--option {text!r}: write NAME=VALUE, for example --option weights=int8.")
+        if name in found:
+            raise ConfigError(f"--option {name} is given twice.")
         try:
             found[name] = ast.literal_eval(value)
         except (ValueError, SyntaxError):

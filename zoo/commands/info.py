@@ -66,6 +66,17 @@ def main(arguments: list[str]) -> int:
     if known.parameters is not None and known.size_bytes is not None:
         stored_as = f", stored as {config.weights_dtype}" if config.weights_dtype else ""
         rows.append(("weights", f"{known.parameters:,} values, {known.size_bytes / 1e6:.2f} MB{stored_as}"))
+    for name, exported in sorted(known.exports.items()):
+        size, late, difference, microseconds = exported.facts(config.sample_rate)
+        rows.append(
+            (
+                f"export: {name}",
+                f"{size} kB, {late} ms late, differs by {difference}; {microseconds} us per frame of "
+                f"{1e6 * config.hop / config.sample_rate:,.0f} ({exported.machine})",
+            )
+        )
+    if known.folder is not None and not known.exports:
+        rows.append(("exports", f"not tried with these weights; try them: zoo card {options.model} --exports all"))
     if known.brought_by:
         rows.append(("brought by", known.brought_by))
     for key, value in sorted(config.lineage.items()):

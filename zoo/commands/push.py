@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+from tempfile import TemporaryDirectory
 
+from zoo import registry
 from zoo.commands import cli
 
 
@@ -17,6 +19,7 @@ def main(arguments: list[str]) -> int:
             "zoo push runs/my-flute org/gru-S-flute",
             "zoo push gru-S-flute org/gru-S-flute --private --message 'Train twice as long'",
             "zoo push runs/my-flute other/gru-S-flute --pull-request",
+            "zoo push runs/my-flute org/gru-S-flute --with onnx,player",
         ],
     )
     parser.add_argument("run", help="a run's folder, or a name in your store")
@@ -26,20 +29,34 @@ def main(arguments: list[str]) -> int:
     visibility.add_argument("--public", dest="private", action="store_false", help="a repo that is made is public")
     parser.add_argument("--revision", metavar="BRANCH", help="commit to this branch; made if it is not there")
     parser.add_argument("--pull-request", action="store_true", help="open a pull request instead of committing")
+    parser.add_argument(
+        "--with",
+        metavar="EXPORTERS",
+        dest="exporters",
+        help="export the model, and send the files too, with their SHA-256 in export.json: "
+        f"of {', '.join(registry.exporters)} those that write one file, with commas between them",
+    )
     parser.add_argument("--message", help="the commit's title")
     cli.add_hub_options(parser)
     options = parser.parse_args(arguments)
     from zoo.resolve import push
 
-    pushed = push(
-        options.run,
-        options.repo,
-        private=options.private,
-        revision=options.revision,
-        create_pr=options.pull_request,
-        commit_message=options.message,
-        token=options.token,
-        endpoint=options.endpoint,
-    )
+    with TemporaryDirectory(prefix="zoo-push-") as place:
+        exports = None
+        if options.exporters is not None:
+            from zoo.export.run_exports import export_run, names_of
+
+            exports = export_run(options.run, names_of(options.exporters), place)
+        pushed = push(
+            options.run,
+            options.repo,
+            private=options.private,
+            revision=options.revision,
+            create_pr=options.pull_request,
+            commit_message=options.message,
+            token=options.token,
+            endpoint=options.endpoint,
+            exports=exports,
+        )
     sys.stdout.write(f"{pushed.url}\nAnyone can load exactly this by: zoo.load({pushed.reference!r})\n")
     return 0

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from zoo.export.base import Exporter as Exporter
     from zoo.export.base import Runtime as Runtime
+    from zoo.export.run_exports import export_run as export_run
     from zoo.models.model import Model
 
-__all__ = ["Exporter", "Runtime"]
+__all__ = ["Exporter", "Runtime", "export_run"]
 
 
 class _Export(ModuleType):
@@ -35,9 +36,9 @@ class _Export(ModuleType):
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the name is
         if name in __all__:
-            from zoo.export import base
+            from zoo.export import base, run_exports
 
-            return getattr(base, name)
+            return getattr(run_exports if name == "export_run" else base, name)
         raise AttributeError(f"module 'zoo.export' has no attribute {name!r}")
 
 

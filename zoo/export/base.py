@@ -110,6 +110,14 @@ class Exporter(ABC):
             NotImplementedError: A component of the model has no such form; it says which.
         """
 
+    def companions(self, path: Path) -> Mapping[str, str]:
+        """Small texts that lie beside the file, e.g. a host's configuration: by their names.
+
+        Args:
+            path: The file that was written, under the name that it gets.
+        """
+        return {}
+
     @abstractmethod
     def load(self, path: Path) -> Runtime:
         """The file, ready to be played by what it is made for."""
@@ -203,9 +211,12 @@ def export(
             },
             "bytes": len(data),
             "sha256": hashlib.sha256(data).hexdigest(),
+            "companions": sorted(companions := made.companions(path)),
             "versions": {"ddsp-zoo": version("ddsp-zoo"), **made.versions()},
             "machine": f"{platform.machine()} {platform.system()}",
         }
+    for name, text in companions.items():
+        write_atomically(path.with_name(name), text)
     write_atomically(path.with_name(path.name + REPORT), json.dumps(report, indent=2) + "\n")
     return path
 

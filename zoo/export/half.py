@@ -38,7 +38,7 @@ from zoo.storage.files import new_folder, write_atomically
 from zoo.storage.lineage import COMPACTED, rounding_difference_db
 from zoo.storage.locks import hold_name
 from zoo.storage.reading import copy_run
-from zoo.storage.run_files import CARD, CONFIG, WEIGHTS, published_files
+from zoo.storage.run_files import CARD, CONFIG, WEIGHTS, is_export, published_files
 from zoo.training.batches import Batch, in_order
 from zoo.training.evaluation import check_rates, play
 from zoo.training.report import held_out
@@ -256,7 +256,9 @@ def _chosen(files: Iterable[str], *, samples: int | None, plots: bool, recording
     """The names of the files that are copied as they are."""
     if samples is not None and samples < 0:
         raise ConfigError(f"--samples must be 0 or more, found {samples}.")
-    names = [name for name in files if name not in (WEIGHTS, CONFIG) and (plots or not name.startswith("plots/"))]
+    # exports are of the weights before rounding
+    names = [name for name in files if name not in (WEIGHTS, CONFIG) and not is_export(name)]
+    names = [name for name in names if plots or not name.startswith("plots/")]
     phrases = sorted({_phrase(name) for name in names if name.startswith("samples/")}, key=_by_number)
     dropped = set() if samples is None else set(phrases[samples:])
     kept = [name for name in names if _phrase(name) not in dropped]

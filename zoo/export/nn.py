@@ -101,6 +101,7 @@ class NNExporter(Exporter):
             )
             scripted = torch.jit.script(instrument.eval())
             torch.jit.save(scripted, str(path), _extra_files={ABOUT: json.dumps(about)})
+        _without_paths(path)
 
     def load(self, path: Path) -> Runtime:
         """See `Exporter.load`."""
@@ -109,6 +110,42 @@ class NNExporter(Exporter):
     def versions(self) -> dict[str, str]:
         """See `Exporter.versions`."""
         return {"torch": version("torch")}
+
+
+def _without_paths(path: Path) -> None:
+    """Take out of a TorchScript file which line of which source file each instruction is from: this machine's paths."""
+    reader = torch._C.PyTorchFileReader(str(path))
+    records = {name: reader.get_record(name) for name in reader.get_all_records() if not name.endswith(".debug_pkl")}
+    del reader
+    writer = torch._C.PyTorchFileWriter(str(path))
+    for name, content in records.items():
+        if name not in ("version", ".data/serialization_id", "byteorder"):  # the writer's own
+            writer.write_record(name, content, len(content))
+    writer.write_end_of_file()
+
+
+def operators(path: str | Path) -> set[str]:
+    """The schemas of torch's operators that a TorchScript file needs, e.g. "aten::sinc(Tensor self) -> Tensor".
+
+    Args:
+        path: The file.
+    """
+
+    def within(block: Any) -> Iterator[str]:  # noqa: ANN401 - torch's graphs and blocks
+        for node in block.nodes():
+            if not node.kind().startswith("prim::"):  # the language itself
+                yield node.schema() if node.schema() != "(no schema)" else node.kind()
+            for inner in node.blocks():
+                yield from within(inner)
+
+    with _quiet():
+        module = torch.jit.load(str(path))  # type: ignore[no-untyped-call]  # torch's
+    found = set()
+    for name in module._c._method_names():
+        graph = module._c._get_method(name).graph
+        torch._C._jit_pass_inline(graph)
+        found |= set(within(graph))
+    return found
 
 
 class Hosted:
@@ -125,6 +162,7 @@ class Hosted:
         about = json.loads(found[ABOUT])
         self._inputs, self._hop = about["inputs"], about["hop"]
         self._module.set_sample_rate(about["sample_rate"])
+        self._last: dict[str, Curve] = {}
 
     @property
     def latency(self) -> int:
@@ -137,13 +175,22 @@ class Hosted:
         curves = {"f0_hz": f0_hz, "loudness_db": loudness_db, **inputs}
         signals = np.stack([curves[name] for name in self._inputs]).repeat(self._hop, axis=1)
         audio = self._module.play(torch.from_numpy(signals)[None], torch.from_numpy(noise)[None])
+        self._last = {name: values[-1:] for name, values in curves.items()}
         played: NDArray[np.float32] = audio[0, 0].numpy()
         return played
 
     def finish(self) -> NDArray[np.float32]:
-        """Begin anew. A signal knows no end, so it gives nothing."""
+        """What is still to come, and begin anew: the last frame goes on, with noise of zeros.
+
+        Of features that stay as they are, a decoder makes slightly other controls where it is in the middle of a note.
+        """
+        audio, frames = np.zeros(self.latency, np.float32), -(-self.latency // self._hop)
+        if self._last:
+            last = {name: values.repeat(frames) for name, values in self._last.items()}
+            audio = self.process(noise=np.zeros(frames * self._hop, np.float32), **last)[: self.latency]
+        self._last = {}
         self._module.reset()
-        return np.zeros(0, np.float32)
+        return audio
 
 
 class _Step(nn.Module):

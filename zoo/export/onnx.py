@@ -2,6 +2,9 @@
 
 Whoever plays the file keeps the states: each `next_state_NAME` is the `state_NAME` of the next step, and the first are
 zeros, but for those in the file's metadata under `initial_states`.
+
+All of a file's tensors are float32, which is all that some hosts have. A phase needs more digits, or hours go out of
+tune: a float64 is given as a pair in a last axis, what float32 makes of it and what that leaves out.
 """
 
 from __future__ import annotations
@@ -23,6 +26,7 @@ from torch import Tensor, nn
 
 from zoo.checks.options import refuse, whole_fault
 from zoo.errors import ConfigError, PluginError, listing, near_matches
+from zoo.export import anira
 from zoo.export.base import Curve, Exporter, Runtime
 from zoo.models.model import Model
 from zoo.storage.checkpoint import weights_hash
@@ -68,6 +72,9 @@ class OnnxExporter(Exporter):
         self._frames = frames
         self.part = part
         self._written: StreamingModel | None = None
+        self.special: Mapping[str, Any] = {}  # states that do not begin with zeros
+        self._graph: Any = None
+        self._late = 0
 
     @property
     def frames(self) -> int:
@@ -87,6 +94,8 @@ class OnnxExporter(Exporter):
         state = {name: value for name, value in state.items() if name.startswith(step.states)}
         curves = {name: torch.full((1, self.frames), 0.5) for name in ("f0_hz", "loudness_db", *step.further)}
         noise = {"noise": torch.zeros(1, self.frames * model.hop)} if self.part == "model" else {}
+        step.pairs = {name for name, value in state.items() if value.dtype == torch.float64}
+        state = {name: _pair(value) if name in step.pairs else value for name, value in state.items()}
         given = {**curves, **noise, **{_STATE + name: value for name, value in state.items()}}
         step.names = tuple(given)
         with _quiet(), torch.no_grad():
@@ -100,9 +109,17 @@ class OnnxExporter(Exporter):
             )
         if program is None:  # what the exporter of before could give
             raise NotImplementedError("torch made no graph of it")
+        for node in program.model.graph.all_nodes():
+            node.metadata_props.clear()  # whole stack traces, with this machine's paths
         program.model.metadata_props.update(_described(model, self, state))
         program.save(str(path), external_data=False)
-        self._written = streaming
+        self._written, self._graph = streaming, program.model.graph
+        self._late = model.synth.latency * model.hop if self.part == "model" else 0
+
+    def companions(self, path: Path) -> Mapping[str, str]:
+        """See `Exporter.companions`: anira's configuration, where its states can begin as the model's do."""
+        text = anira.configuration(self._graph, path, latency=self._late, special=self.special)
+        return {} if text is None else {path.with_suffix(anira.SUFFIX).name: text}
 
     def load(self, path: Path) -> Runtime:
         """See `Exporter.load`; the synth that plays a decoder's controls is the model's own."""
@@ -136,7 +153,7 @@ class Steps:
         self.frames = int(about["frames"])
         self._outputs = [output.name for output in self._session.get_outputs()]
         self._synth = synth
-        kinds = {"tensor(float)": np.float32, "tensor(double)": np.float64, "tensor(int64)": np.int64}
+        kinds = {"tensor(float)": np.float32, "tensor(int64)": np.int64}
         special = json.loads(about["initial_states"])
         self._beginning = {
             put.name: np.asarray(special.get(put.name, np.zeros(put.shape)), kinds[put.type]).reshape(put.shape)
@@ -149,6 +166,7 @@ class Steps:
     def _begin(self) -> None:
         self._state = self._beginning
         self._sound = {} if self._synth is None else self._synth.stream_state(1)
+        self._last: dict[str, Curve] = {}
 
     def process(self, f0_hz: Curve, loudness_db: Curve, noise: Curve, **inputs: Curve) -> NDArray[np.float32]:
         """See `zoo.export.base.Runtime`."""
@@ -160,6 +178,7 @@ class Steps:
             made = dict(zip(self._outputs, self._session.run(None, step), strict=True))
             self._state = {name: made.pop(_NEXT + name.removeprefix(_STATE)) for name in self._state}
             played.append(made["audio"][0] if self._synth is None else self._play(given["f0_hz"], made, heard))
+            self._last = {name: values[:, -1:] for name, values in {**given, **made}.items() if name != "audio"}
         return np.concatenate(played)
 
     @torch.no_grad()
@@ -171,9 +190,25 @@ class Steps:
         return audio
 
     def finish(self) -> NDArray[np.float32]:
-        """Begin anew. A graph knows no end, so it gives nothing."""
+        """What is still to come, and begin anew: the last frame goes on, with noise of zeros.
+
+        A synth that is apart holds the last controls, as the streaming interface has it. A whole graph is given the
+        last features again, of which its decoder makes slightly other controls where it is in the middle of a note.
+        """
+        steps = -(-self.latency // (self.frames * self._hop))
+        frames = steps * self.frames
+        last = {name: values.repeat(frames, 1) for name, values in self._last.items()}
+        noise = np.zeros(frames * self._hop, np.float32)
+        if not last:
+            audio = noise
+        elif self._synth is None:
+            audio = self.process(noise=noise, **{name: values[0] for name, values in last.items()})
+        else:
+            audio = self._play(
+                last["f0_hz"], {name: last[name] for name in self._synth.synth.control_sizes}, noise[None]
+            )
         self._begin()
-        return np.zeros(0, np.float32)
+        return audio[: self.latency]
 
 
 class _Model(nn.Module):
@@ -187,13 +222,15 @@ class _Model(nn.Module):
         self.streaming = streaming
         self.further = model.decoder.further_inputs
         self.names: tuple[str, ...] = ()
+        self.pairs: set[str] = set()
 
     def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
         given = dict(zip(self.names, tensors, strict=True))
         state = {name.removeprefix(_STATE): value for name, value in given.items() if name.startswith(_STATE)}
+        state |= {name: state[name].double().sum(-1) for name in self.pairs}
         further = {name: given[name] for name in self.further}
         made, after = self.step(given, state, further)
-        return *made, *(after[name] for name in state)
+        return *made, *(_pair(after[name]) if name in self.pairs else after[name] for name in state)
 
     def step(
         self, given: Mapping[str, Tensor], state: Mapping[str, Tensor], further: Mapping[str, Tensor]
@@ -218,11 +255,17 @@ class _Decoder(_Model):
         return [controls[name] for name in self.outputs], after
 
 
+def _pair(value: Tensor) -> Tensor:
+    """A float64 as two float32, `[..., 2]`, which add up to 48 of its 53 bits."""
+    near = value.float()
+    return torch.stack([near, (value - near.double()).float()], -1)
+
+
 def _described(model: Model, exporter: OnnxExporter, state: Mapping[str, Tensor]) -> dict[str, str]:
     """The file's metadata."""
     known = model.config.range
     limits = {} if known is None else {"f0_hz": known.f0_hz, "loudness_db": known.loudness_db}
-    special = {_STATE + name: value.tolist() for name, value in state.items() if value.any()}
+    special = exporter.special = {_STATE + name: value.tolist() for name, value in state.items() if value.any()}
     values: dict[str, Any] = {
         "name": model.name,
         "part": exporter.part,

@@ -21,9 +21,10 @@ from zoo.checks.text_files import read_text
 from zoo.errors import CheckpointError, ConfigError
 from zoo.hub.client import HubClient
 from zoo.storage.config import ModelConfig, read_config
+from zoo.storage.exports import read_exports
 from zoo.storage.files import file_hash
 from zoo.storage.lineage import teacher_reference
-from zoo.storage.run_files import CARD, CONFIG, GOLDEN, WEIGHTS, published_files
+from zoo.storage.run_files import CARD, CONFIG, GOLDEN, WEIGHTS, is_export, published_files
 
 _GIN = ("config.gin", "operative.gin")
 _TOKEN = re.compile(rb"hf_[A-Za-z0-9]{30,}")
@@ -75,6 +76,8 @@ def public_files(folder: Path) -> Publication:
     """
     config = _public_config(read_config(folder), folder)
     files: dict[str, Path | bytes] = dict(published_files(folder))
+    if not read_exports(folder):  # none, or of other weights
+        files = {name: content for name, content in files.items() if not is_export(name)}
     files[CONFIG] = config.to_json().encode()
     for name in _GIN:
         if name in files:

@@ -17,6 +17,7 @@ from zoo.hub.snapshot import MAIN, fetch_file, list_files
 from zoo.hub.source import HubSource, write_source
 from zoo.models import naming
 from zoo.storage.config import ModelConfig, read_config
+from zoo.storage.exports import read_exports, replace_exports
 from zoo.storage.reading import copy_run
 from zoo.storage.run_files import CARD, CONFIG, is_published
 
@@ -55,6 +56,7 @@ def push_folder(
     commit_message: str | None,
     client: HubClient,
     remember: bool,
+    exports: Path | None = None,
 ) -> PushResult:
     """Send what others get of a run to the Hub, in one commit; see `zoo.push`.
 
@@ -67,6 +69,7 @@ def push_folder(
         commit_message: See `zoo.push`.
         client: How to reach the Hub.
         remember: Note in the folder where it is on the Hub.
+        exports: See `zoo.push`.
     """
     repo_id, revision = _target(repo_id, revision)
     with TemporaryDirectory() as place, errand(client):
@@ -76,6 +79,10 @@ def push_folder(
         previous_card = _text_of(repo_id, info, CARD, client) if info is not None else ""
         copy = Path(place)
         copy_run(folder, copy)  # one version, whatever is saved there while it is sent
+        if exports is not None:
+            replace_exports(copy, exports)
+            if not read_exports(copy):
+                raise ConfigError(f"{exports} has no exports of the weights that are in {folder} now: export again.")
         publication = prepare_publication(copy, repo_id=repo_id, client=client, previous_card=previous_card)
         pushed = _send(publication, repo_id, revision, info, private, client, create_pr, commit_message)
     if remember and not create_pr:

@@ -139,9 +139,14 @@ class Model(nn.Module):
             )
         controls, hidden = self.decode(f0_hz, loudness_db, **inputs)
         played = self.synth(clean_f0(f0_hz), controls, noise)
-        return Rendering(
-            played.audio, played.dry, played.harmonic, played.noise, controls, hidden, played.scaled_controls
-        )
+        parts = (played.audio, played.dry, played.harmonic, played.noise)
+        return Rendering(*parts, controls, hidden, played.scaled_controls, self.sample_rate)
+
+    def _repr_html_(self) -> str:
+        """As notebooks show it: what it is."""
+        from zoo.models.html import model_html
+
+        return model_html(self)
 
     def decode(self, f0_hz: Tensor, loudness_db: Tensor, **inputs: Curves) -> Decoded:
         """Turn features into the synth's controls: the first half of `forward`.

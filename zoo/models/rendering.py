@@ -20,6 +20,7 @@ class Rendering:
         controls: The decoder's raw outputs by name, before any scaling.
         hidden: The output of the decoder's core.
         scaled_controls: The controls as the synth's signal path used them; empty where it does not show them.
+        sample_rate: Of the audio in Hz, where it is known.
     """
 
     audio: Tensor
@@ -29,6 +30,13 @@ class Rendering:
     controls: dict[str, Tensor]
     hidden: Tensor
     scaled_controls: dict[str, Tensor] = field(default_factory=dict)
+    sample_rate: int | None = None
+
+    def _repr_html_(self) -> str:
+        """As notebooks show it: a player, a spectrogram and measures."""
+        from zoo.models.html import rendering_html
+
+        return rendering_html(self)
 
     def only(self, fields: Iterable[str]) -> Rendering:
         """With some of its fields, of `zoo.losses.distillation.NEEDS`; the others are empty, and their memory free."""
@@ -42,4 +50,5 @@ class Rendering:
             controls=self.controls if "controls" in fields else {},
             hidden=self.hidden if "hidden" in fields else none[..., None],
             scaled_controls=self.scaled_controls if "scaled_controls" in fields else {},
+            sample_rate=self.sample_rate,
         )

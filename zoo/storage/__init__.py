@@ -4,6 +4,7 @@ from zoo.storage.config import ComponentConfig as ComponentConfig
 from zoo.storage.config import ModelConfig as ModelConfig
 from zoo.storage.config import check_instrument as check_instrument
 from zoo.storage.config import read_config as read_config
+from zoo.storage.exports import Exported as Exported
 from zoo.storage.files import write_atomically as write_atomically
 from zoo.storage.lineage import attributions as attributions
 from zoo.storage.lineage import public_reference as public_reference

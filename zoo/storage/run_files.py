@@ -13,8 +13,10 @@ WEIGHTS = "model.safetensors"
 CONFIG = "config.json"
 CARD = "README.md"
 GOLDEN = "golden.safetensors"
+EXPORTS = "export.json"
+EXPORTS_FOLDER = "exports"
 
-_TEXTS = (CONFIG, CARD, "metrics.json", "config.gin", "operative.gin", "history.csv")
+_TEXTS = (CONFIG, CARD, "metrics.json", "config.gin", "operative.gin", "history.csv", EXPORTS)
 _NAME = r"[A-Za-z0-9_][A-Za-z0-9_. -]{0,100}"
 _PUBLISHED = re.compile(
     "|".join(
@@ -24,6 +26,7 @@ _PUBLISHED = re.compile(
             *map(re.escape, _TEXTS),
             rf"samples/{_NAME}\.wav",
             rf"plots/{_NAME}\.png",
+            rf"{EXPORTS_FOLDER}/{_NAME}\.(zoo|onnx|ts|json)",
         ]
     )
 )
@@ -32,6 +35,11 @@ _PUBLISHED = re.compile(
 def is_published(path: str) -> bool:
     """Whether a file of that name, relative to the run's folder and with `/`, is one that others get."""
     return _PUBLISHED.fullmatch(path) is not None
+
+
+def is_export(path: str) -> bool:
+    """Whether a file of that name is of the exports that others get; see `zoo.storage.exports`."""
+    return is_published(path) and (path == EXPORTS or path.startswith(f"{EXPORTS_FOLDER}/"))
 
 
 def published_files(folder: Path, *, links_into: Path | None = None) -> dict[str, Path]:
@@ -44,7 +52,12 @@ def published_files(folder: Path, *, links_into: Path | None = None) -> dict[str
     """
     inside = (links_into or folder).resolve()
     found = {}
-    for path in (*folder.glob("*"), *folder.glob("samples/*"), *folder.glob("plots/*")):
+    for path in (
+        *folder.glob("*"),
+        *folder.glob("samples/*"),
+        *folder.glob("plots/*"),
+        *folder.glob(f"{EXPORTS_FOLDER}/*"),
+    ):
         name = path.relative_to(folder).as_posix()
         if is_published(name) and path.is_file() and path.resolve().is_relative_to(inside):
             found[name] = path

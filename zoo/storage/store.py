@@ -10,6 +10,7 @@ from zoo import registry
 from zoo.errors import ConfigError
 from zoo.registry import paths
 from zoo.storage.config import ModelConfig, read_config
+from zoo.storage.exports import Exported, read_exports
 from zoo.storage.files import new_folder
 from zoo.storage.reading import copy_run, read_whole
 from zoo.storage.results import Measure, read_metrics
@@ -103,6 +104,7 @@ class ModelInfo:
         size_bytes: Of the weights file; None for an architecture.
         metrics: Content of its metrics.json; empty when unmeasured.
         brought_by: The distribution that brings its architecture.
+        exports: What is in its export.json, by exporter; empty where none was tried with these weights.
     """
 
     name: str
@@ -113,6 +115,7 @@ class ModelInfo:
     size_bytes: int | None = None
     metrics: dict[str, dict[str, Measure]] = field(default_factory=dict)
     brought_by: str = ""
+    exports: dict[str, Exported] = field(default_factory=dict)
 
 
 def describe_folder(folder: Path) -> ModelInfo:
@@ -139,6 +142,7 @@ def _describe(folder: Path, config: ModelConfig, parameters: int | None, size_by
         size_bytes=size_bytes,
         metrics=read_metrics(folder / "metrics.json"),
         brought_by=_origin(config),
+        exports=read_exports(folder),
     )
 
 

@@ -40,6 +40,12 @@ class Finished:
     best_loss: float
     metrics: Summary = field(default_factory=dict)
 
+    def _repr_html_(self) -> str:
+        """As notebooks show it: what it reached, its losses, and samples to listen to."""
+        from zoo.training.report import run_html
+
+        return run_html(self.folder, {"steps": self.steps, "best step": self.best_step, "best loss": self.best_loss})
+
 
 def train(
     config: TrainConfig,

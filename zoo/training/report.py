@@ -9,19 +9,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import soundfile
 import torch
 from torch import Tensor
 
 from zoo.cards import write_card
 from zoo.errors import ConfigError, PluginError
 from zoo.features.audio import write_wav
+from zoo.models import html
 from zoo.models.loading import load_folder
 from zoo.models.model import Model
 from zoo.registry.requirements import library
 from zoo.storage import store
 from zoo.storage.files import beside
 from zoo.storage.golden import write_golden
-from zoo.storage.results import write_metrics
+from zoo.storage.results import read_metrics, rows_of, write_metrics
 from zoo.training import evaluation
 from zoo.training.batches import Batch
 from zoo.training.checkpoints import Row, read_history
@@ -169,6 +171,25 @@ def _spectrograms(audio: Mapping[str, Tensor], sample_rate: int) -> Figure:
     panels[0].set_ylabel("frequency (Hz)")
     figure.colorbar(image, ax=list(panels), label="level (dB under the loudest)")
     return figure
+
+
+def run_html(folder: Path, reached: Mapping[str, float]) -> str:
+    """A run as notebooks show it: what it reached, its measures, its losses, and its first samples.
+
+    Args:
+        folder: The run's.
+        reached: Numbers by what they are called.
+    """
+    rows = [("run", str(folder)), *((name, f"{value:.4g}") for name, value in reached.items())]
+    parts = [html.table(rows)]
+    if metrics := read_metrics(folder / "metrics.json"):
+        parts.append(html.table(rows_of(metrics)))
+    if (folder / "plots" / "loss.png").is_file():
+        parts.append(html.picture((folder / "plots" / "loss.png").read_bytes(), "losses"))
+    for path in sorted((folder / "samples").glob("phrase1_*.wav")):
+        samples, rate = soundfile.read(path, dtype="float32")
+        parts.append(f"<p>{html.text(path.stem)} {html.player(torch.from_numpy(samples), sample_rate=rate)}</p>")
+    return "".join(parts)
 
 
 def _figure(width: float, height: float) -> Figure:
