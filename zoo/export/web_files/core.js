@@ -69,9 +69,9 @@ export class Core {
       return;
     }
     this.advance(seconds);
-    this.drive(this.playing, seconds);
+    this.drive(this.playing);
     this.playing.process(input, output);
-    if (this.leaving) this.crossfade(input, output, seconds);
+    if (this.leaving) this.crossfade(input, output);
     this.blend(input, output, seconds);
     this.outputPeak = Math.max(this.outputPeak, peak(output));
   }
@@ -107,9 +107,9 @@ export class Core {
     instrument.set("transpose", knobs.transpose + knobs.vibrato * Math.sin(2 * Math.PI * this.phase));
   }
 
-  crossfade(input, output, seconds) {
+  crossfade(input, output) {
     const before = this.scratch.subarray(0, output.length), whole = FADE_SECONDS * this.sampleRate;
-    this.drive(this.leaving, seconds);
+    this.drive(this.leaving);
     this.leaving.process(input, before);
     for (let i = 0; i < output.length; i++) {
       const part = Math.min(1, ++this.faded / whole);

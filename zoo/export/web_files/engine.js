@@ -67,10 +67,11 @@ export async function prepare(module, file, { sampleRate, lowestHz = LOWEST_INPU
 
 /** An instrument that plays: what it hears (`listen`), or by hand (`drive`). It never allocates while it plays. */
 export class Instrument {
-  constructor(module, prepared) {
+  /** instance: of the module, where the caller has to make it asynchronously, as in a page. */
+  constructor(module, prepared, instance = new WebAssembly.Instance(module)) {
     const { memory, places, delays, range, sampleRate, about } = prepared;
     Object.assign(this, { delays, range, sampleRate, name: about.name });
-    this.zoo = new WebAssembly.Instance(module).exports;
+    this.zoo = instance.exports;
     const missing = memory.byteLength - this.zoo.memory.buffer.byteLength;
     if (missing > 0) this.zoo.memory.grow(Math.ceil(missing / 65536));
     const buffer = this.zoo.memory.buffer;
