@@ -28,7 +28,7 @@ FLAGS = ("-O3", "-std=gnu99", "-fno-strict-aliasing", "-fvisibility=hidden", "-D
 """No -march=native: a library is for every machine of its kind. No -ffast-math: NaN must be told from a number."""
 
 _WASM = (
-    "-Os",  # a third smaller than -O3, and 1 to 13 % slower
+    # -Os gives 20 kB instead of 27 kB gzipped, and plays live with 2.0 % of a core instead of 1.4 %
     *("-msimd128", "-mbulk-memory", "-nostdlib", "-Wl,--no-entry", "-Wl,--export-dynamic", "-Wl,--export-memory"),
     *("-Wl,--export=__heap_base", "-Wl,-z,stack-size=65536", "-Wl,--strip-all"),
 )

@@ -301,10 +301,11 @@ function drawNumbers() {
   const says = (hz, db) => (hz > 0 ? `${hz.toFixed(1)} Hz, ${db.toFixed(0)} dB` : "–");
   $("plays").textContent = says(report.outputPeak > 1e-4 ? report.hz : 0, report.db);
   const moved = report.octaves ? ` (${report.octaves > 0 ? "+" : "−"}${Math.abs(report.octaves)} oct.)` : "";
-  $("hears").textContent = says(report.inputHz, report.inputDb) + (report.inputHz > 0 ? moved : "");
-  $("load").value = `${(100 * report.load).toFixed(1)} %`;
+  const hears = pressed($("microphone")) ? report.inputHz : 0;
+  $("hears").textContent = says(hears, report.inputDb) + (hears > 0 ? moved : "");
+  $("load").textContent = `${(100 * report.load).toFixed(1)} %`;
   const stats = sound.context.playbackStats;
-  $("dropouts").value = report.gaps + (stats?.underrunEvents ?? 0);
+  $("dropouts").textContent = report.gaps + (stats?.underrunEvents ?? 0);
   if (report.load > 0.7) complain("This instrument needs more than this device can give: choose a smaller one.");
   drawLatency();
 }
@@ -324,7 +325,7 @@ function drawLatency() {
     ["Voice to sound", milliseconds(whole + base + device + (sound.inputLatency ?? 0))],
     ["Key to sound", milliseconds(whole - analysis + base + device)],
   ];
-  $("total").value = rows.at(pressed($("microphone")) ? -2 : -1)[1];
+  $("total").textContent = rows.at(pressed($("microphone")) ? -2 : -1)[1];
   const made = rows.map(([name, value]) => {
     const row = document.createElement("div");
     row.append(Object.assign(document.createElement("dt"), { textContent: name }), Object.assign(document.createElement("dd"), { textContent: value }));

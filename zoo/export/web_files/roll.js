@@ -65,8 +65,8 @@ export class Roll {
       const from = this.before?.[which], to = now[which];
       if (to === null) continue;
       context.strokeStyle = this.colours[which];
-      context.lineWidth = (which === "played" ? 2.5 : 1.5) * ratio;
-      context.lineCap = "round";
+      context.lineWidth = (which === "played" ? 2 : 6) * ratio;
+      context.lineCap = which === "played" ? "round" : "butt";
       context.beginPath();
       context.moveTo(left - 1, from ?? to);
       context.lineTo(width - 1, to);
