@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import argparse
+import shutil
 import sys
+import tempfile
+from pathlib import Path
 
 from zoo.commands import cli
+from zoo.commands.web import named
+from zoo.errors import ConfigError
 
 
 def main(arguments: list[str]) -> int:
@@ -17,10 +23,14 @@ def main(arguments: list[str]) -> int:
             "zoo push runs/my-flute org/gru-S-flute",
             "zoo push gru-S-flute org/gru-S-flute --private --message 'Train twice as long'",
             "zoo push runs/my-flute other/gru-S-flute --pull-request",
+            "zoo push gru-S-violin gru-S-flute --space org/my-instruments   # the page of zoo web, as a Space",
         ],
     )
-    parser.add_argument("run", help="a run's folder, or a name in your store")
-    parser.add_argument("repo", help="org/name on the Hub, or org/name@branch; made if it is not there")
+    parser.add_argument("run", help="a run's folder, or a name in your store; with --space a model or a page, too")
+    parser.add_argument(
+        "repo", nargs="*", help="org/name on the Hub, or org/name@branch; made if it is not there (with --space: models)"
+    )
+    parser.add_argument("--space", metavar="ORG/NAME", help="send a page that plays these models to this static Space")
     visibility = parser.add_mutually_exclusive_group()
     visibility.add_argument("--private", action="store_true", default=None, help="a repo that is made is yours alone")
     visibility.add_argument("--public", dest="private", action="store_false", help="a repo that is made is public")
@@ -29,11 +39,15 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--message", help="the commit's title")
     cli.add_hub_options(parser)
     options = parser.parse_args(arguments)
+    if options.space is not None:
+        return _push_space(options)
+    if len(options.repo) != 1:
+        parser.error("give a run and then where it goes: org/name on the Hub")
     from zoo.resolve import push
 
     pushed = push(
         options.run,
-        options.repo,
+        options.repo[0],
         private=options.private,
         revision=options.revision,
         create_pr=options.pull_request,
@@ -42,4 +56,26 @@ def main(arguments: list[str]) -> int:
         endpoint=options.endpoint,
     )
     sys.stdout.write(f"{pushed.url}\nAnyone can load exactly this by: zoo.load({pushed.reference!r})\n")
+    return 0
+
+
+def _push_space(options: argparse.Namespace) -> int:
+    """Send a page to a Space: one that `zoo web` wrote, or one made now of models."""
+    from zoo.export.web import INDEX, write_site
+    from zoo.hub.client import HubClient
+    from zoo.hub.spaces import push_space
+
+    if options.revision or options.pull_request:
+        raise ConfigError("--space goes with neither --revision nor --pull-request: a Space shows its main branch.")
+    with tempfile.TemporaryDirectory(prefix="zoo-space-") as place:
+        folder, models = Path(place) / "site", named([options.run, *options.repo])
+        if len(models) == 1 and (Path(models[0]) / INDEX).is_file():
+            shutil.copytree(models[0], folder)
+        else:
+            write_site(models, folder)
+        client = HubClient(token=options.token, endpoint=options.endpoint)
+        address = push_space(
+            folder, options.space, private=options.private, commit_message=options.message, client=client
+        )
+    sys.stdout.write(f"{address}\n")
     return 0

@@ -7,8 +7,10 @@ export const page = (name) => import(pathToFileURL(`${folder}/${name}`));
 export const bytes = (name) => new Uint8Array(readFileSync(`${folder}/${name}`));
 export const library = () => WebAssembly.compile(bytes("zoo_player.wasm"));
 
+/** Seven harmonics, as a voice has many more. */
 export function tone(hz, seconds, { rate = 48000, amplitude = 0.2 } = {}) {
-  return Float32Array.from({ length: rate * seconds }, (_, i) => amplitude * Math.sin((2 * Math.PI * hz * i) / rate));
+  const each = (turns) => [1, 2, 3, 4, 5, 6, 7].reduce((sum, k) => sum + Math.sin(2 * Math.PI * k * turns) / k, 0);
+  return Float32Array.from({ length: rate * seconds }, (_, i) => amplitude * each((hz * i) / rate));
 }
 
 /** Play an input through `core` in blocks of 128; `before(core, sample)` may change something before each. */

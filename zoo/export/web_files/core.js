@@ -4,6 +4,7 @@ import { Instrument } from "./engine.js";
 import { Notes } from "./notes.js";
 
 const FADE_SECONDS = 0.04; // from one instrument to the next
+const HEAR_SECONDS = 0.08; // before that: what begins in the middle of a tone hears a click first
 const VIBRATO_HZ = 5.3;
 const GLIDE_SECONDS = 0.03; // of the dry sound's level
 
@@ -15,7 +16,7 @@ export class Core {
     this.knobs = { transpose: 0, loudness: 0, dynamics: 1, vibrato: 0, room: 1, mix: 1, gate: -65, gain: 1 };
     this.playing = null;
     this.leaving = null;
-    this.faded = 0; // of the samples of a fade
+    this.faded = 0; // samples of a fade; negative while the next instrument only hears
     this.wet = 1;
     this.phase = 0;
     this.melody = null;
@@ -28,7 +29,7 @@ export class Core {
     const next = new Instrument(this.module, prepared);
     this.leaving = this.playing;
     this.playing = next;
-    this.faded = 0;
+    this.faded = -HEAR_SECONDS * this.sampleRate;
     if (next.range) this.notes.range = next.range.db;
     this.apply();
   }
@@ -112,7 +113,7 @@ export class Core {
     this.drive(this.leaving);
     this.leaving.process(input, before);
     for (let i = 0; i < output.length; i++) {
-      const part = Math.min(1, ++this.faded / whole);
+      const part = Math.max(0, Math.min(1, ++this.faded / whole));
       output[i] = part * output[i] + (1 - part) * before[i];
     }
     if (this.faded >= whole) this.leaving = null;
