@@ -12,6 +12,7 @@ import { mono, render, wav } from "./sound.js";
 import { Sound } from "./graph.js";
 import * as trouble from "./trouble.js";
 
+const USUAL_RATE = 48000; // until the audio has begun
 const $ = (id) => document.getElementById(id);
 const page = { list: [], library: null, module: null, chosen: null, lowest: LOWEST_INPUT_HZ, report: null, reported: 0 };
 const sound = new Sound({ reported, failed: (message) => complain(`The instrument was not taken: ${message}.`) });
@@ -72,7 +73,7 @@ async function choose(card) {
   card.bytes ??= await fetched(card.file);
   let prepared;
   try {
-    prepared = await readied(card, sound.context?.sampleRate ?? 48000);
+    prepared = await readied(card, sound.context?.sampleRate ?? USUAL_RATE);
   } catch (error) {
     throw new Error(trouble.instrument(card.file, error));
   }
@@ -96,7 +97,8 @@ function started() {
     drawLatency();
   })();
   page.starting.catch(() => (page.starting = null));
-  return page.starting.then(() => sound.resume());
+  // not waited for: where nobody has pressed anything yet, a browser keeps the audio waiting for that
+  return page.starting.then(() => void sound.resume());
 }
 
 // ---- what plays it ----
@@ -171,12 +173,12 @@ async function open(file) {
   complain("");
   const bytes = await file.arrayBuffer();
   if (file.name.endsWith(".zoo")) return adopt(file.name, new Uint8Array(bytes));
-  await started();
+  await page.loading;
   const row = result(`${file.name}, as ${page.chosen.title || page.chosen.name}`);
-  const rate = sound.context.sampleRate;
+  const rate = sound.context?.sampleRate ?? USUAL_RATE;
   let recording;
   try {
-    recording = mono(await sound.context.decodeAudioData(bytes));
+    recording = mono(await new OfflineAudioContext(1, 1, rate).decodeAudioData(bytes));
   } catch {
     row.remove();
     throw new Error(trouble.recording(file.name));
@@ -193,7 +195,7 @@ async function open(file) {
 async function adopt(name, bytes) {
   let prepared;
   try {
-    prepared = await prepare(page.module, bytes, { sampleRate: 48000 });
+    prepared = await prepare(page.module, bytes, { sampleRate: USUAL_RATE });
   } catch (error) {
     throw new Error(trouble.instrument(name, error));
   }

@@ -103,6 +103,7 @@ export class Sound {
 
   /** Show what a player of the page plays. */
   watch(audio) {
+    if (!this.context) return;
     const node = new MediaElementAudioSourceNode(this.context, { mediaElement: audio });
     node.connect(this.analyser);
     node.connect(this.context.destination);

@@ -21,7 +21,7 @@ export function knobsOf(element, changed) {
   const inputs = {};
   const values = () => Object.fromEntries(KNOBS.map(([name, , , , , , , mean]) => [name, mean(Number(inputs[name].value))]));
   for (const [name, label, min, max, step, first, shown] of KNOBS) {
-    const row = document.createElement("label");
+    const row = Object.assign(document.createElement("label"), { htmlFor: `knob-${name}` });
     const title = Object.assign(document.createElement("span"), { textContent: label });
     const output = document.createElement("output");
     const input = Object.assign(document.createElement("input"), { type: "range", id: `knob-${name}`, min, max, step, value: first });
