@@ -136,6 +136,13 @@ test("what a file says of itself is read as the Python player reads it", () => {
   assert.deepEqual(rangeOf({ range: { f0_hz: [200, 900], loudness_db: [-70, -30] } }).db.map(Math.round), [-62, -56, -47, -38, -30]);
 });
 
+test("quantiles in a file say where it is at home", () => {
+  const quantiles = { f0_hz: { lowest: 190, 0.01: 240, 0.99: 1100, highest: 1300 }, loudness_db: { lowest: -70, 0.01: -60, 0.05: -50, 0.25: -46, 0.5: -42, 0.75: -38, 0.95: -34, 0.99: -31, highest: -27 } };
+  const range = rangeOf({ range: { f0_hz: [190, 1300], loudness_db: [-70, -27] }, quantiles });
+  assert.deepEqual(range.hz, [240, 1100]);
+  assert.deepEqual(range.db, [-60, -49, -42, -35, -27]);
+});
+
 test("every row of the picture shows bins of its own pitch", () => {
   const rows = rowsOf(268, 2048, 48000);
   assert.equal(rows.length, 268);

@@ -10,7 +10,9 @@ export const LOWEST_INPUT_HZ = 80; // most voices stay above
 
 // As zoo_player.Live has them (player/zoo_player/live.py); tests compare the two.
 const LOUDNESS = { a_weighted: [0, 1, 0], mean_db: [1, 0.89, -7.3] };
-const BETWEEN = [0.2, 0.35, 0.58, 0.8, 1];
+const FIT_HZ = [0.01, 0.99];
+const FIT_DB = [0.01, 0.1, 0.5, 0.9, 1]; // quantiles
+const BETWEEN = [0.2, 0.35, 0.58, 0.8, 1]; // where these lie, in a file that holds the ends of the range alone
 const HIGHEST_INPUT_HZ = 2000;
 
 export class InstrumentError extends Error {}
@@ -129,8 +131,20 @@ export function kindOf(about) {
 export function rangeOf(about) {
   const { f0_hz: hz, loudness_db: db } = about.range ?? {};
   if (!Array.isArray(hz) || !Array.isArray(db)) return null;
-  const levels = db.length === 5 ? db : BETWEEN.map((part) => db[0] + part * (db[1] - db[0]));
-  return { hz: hz.slice(0, 2), db: levels };
+  const known = about.quantiles;
+  if (!known) return { hz, db: BETWEEN.map((part) => db[0] + part * (db[1] - db[0])) };
+  return { hz: FIT_HZ.map((part) => quantile(hz, known.f0_hz, part)), db: FIT_DB.map((part) => quantile(db, known.loudness_db, part)) };
+}
+
+/** A quantile: between those that are known, on the line that joins them. */
+function quantile([lowest, highest], known, wanted) {
+  const points = Object.entries({ ...known, 0: lowest, 1: highest })
+    .map(([part, value]) => [Number(part), value])
+    .filter(([part]) => part >= 0 && part <= 1)
+    .sort((a, b) => a[0] - b[0]);
+  const above = points.findIndex(([part]) => part >= wanted);
+  const [right, high] = points[above], [left, low] = points[Math.max(0, above - 1)];
+  return right === left ? high : low + ((high - low) * (wanted - left)) / (right - left);
 }
 
 function text(zoo, begin, bytes) {
