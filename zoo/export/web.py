@@ -130,12 +130,12 @@ def card_of(
         "kind": config.architecture or config.decoder.name,
         "file": f"{_INSTRUMENTS}/{config.name}.zoo",
         "text": (
-            f"A {config.decoder.name} network hears pitch and loudness {config.sample_rate / config.hop:g} times a "
-            f"second and turns the knobs of a {config.synth.name.replace('_', ' ')} synthesizer at "
+            f"A {config.decoder.name.upper()} network turns pitch and loudness, {config.sample_rate / config.hop:g} times "
+            f"a second, into the controls of a synthesizer ({config.synth.name.replace('_', ' ')}) at "
             f"{config.sample_rate / 1000:g} kHz."
         ),
         "note": " ".join(notes.split()),
-        "range": f"{config.range.in_words()} (98 % of what it learnt from)" if config.range else None,
+        "range": f"{config.range.in_words()} (98 % of its training data)" if config.range else None,
         "teachers": [str(teacher.get("name") or teacher.get("id")) for teacher in teachers_of(config)],
         "licence": licence,
         "dataset": dataset.get("name") if isinstance(dataset, Mapping) else None,

@@ -78,7 +78,10 @@ async function choose(card) {
     throw new Error(trouble.instrument(card.file, error));
   }
   page.chosen = card;
-  for (const input of $("instruments").querySelectorAll("input")) input.checked = input.value === card.name;
+  for (const input of $("instruments").querySelectorAll("input")) {
+    input.checked = input.value === card.name;
+    input.parentElement.classList.toggle("chosen", input.checked);
+  }
   if (prepared.range) keyboard.setHome(...prepared.range.hz.map((hz, i) => (i ? Math.floor : Math.ceil)(noteOf(hz))));
   show($("card"), card);
   history.replaceState(null, "", `#${encodeURIComponent(card.name)}`);
@@ -340,7 +343,7 @@ if (!window.zooLacks) {
   page.loading = begin();
   page.loading.catch(complainOf);
   requestAnimationFrame(draw);
-  setInterval(drawNumbers, 250);
+  setInterval(drawNumbers, 120);
   // for the curious and for tests
   window.zoo = { page, sound, knobs: KNOBS };
 }

@@ -64,13 +64,11 @@ export class Roll {
     for (const which of ["heard", "played"]) {
       const from = this.before?.[which], to = now[which];
       if (to === null) continue;
-      context.strokeStyle = this.colours[which];
-      context.lineWidth = (which === "played" ? 2 : 6) * ratio;
-      context.lineCap = which === "played" ? "round" : "butt";
-      context.beginPath();
-      context.moveTo(left - 1, from ?? to);
-      context.lineTo(width - 1, to);
-      if (from === null || from === undefined || Math.abs(from - to) < height / 10) context.stroke();
+      const thick = (which === "played" ? 2.5 : 6) * ratio;
+      const joined = from !== null && from !== undefined && Math.abs(from - to) < height / 10;
+      const top = joined ? Math.min(from, to) : to, bottom = joined ? Math.max(from, to) : to;
+      context.fillStyle = this.colours[which];
+      context.fillRect(left, Math.round(top - thick / 2), columns, Math.round(bottom - top + thick));
     }
     this.before = now;
   }
