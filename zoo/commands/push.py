@@ -28,7 +28,9 @@ def main(arguments: list[str]) -> int:
     )
     parser.add_argument("run", help="a run's folder, or a name in your store; with --space a model or a page, too")
     parser.add_argument(
-        "repo", nargs="*", help="org/name on the Hub, or org/name@branch; made if it is not there (with --space: models)"
+        "repo",
+        nargs="*",
+        help="org/name on the Hub, or org/name@branch; made if it is not there (with --space: models)",
     )
     parser.add_argument("--space", metavar="ORG/NAME", help="send a page that plays these models to this static Space")
     visibility = parser.add_mutually_exclusive_group()

@@ -21,8 +21,8 @@ def main(arguments: list[str]) -> int:
     """Run the command and give its exit code."""
     parser = cli.parser(
         "zoo web",
-        "Play instruments in the browser, live: by voice, keys, MIDI, or a recording dropped on the page. Without --out "
-        "the page is served on this machine until Ctrl-C; with it, it is a folder that any web host can serve.",
+        "Play instruments in the browser, live: by voice, keys, MIDI, or a recording that is dropped there. "
+        "Without --out the page is served on this machine until Ctrl-C; with it, it is a folder that any web host can serve.",
         [
             "zoo web gru-S-violin --open",
             "zoo web 'gru-S-*' --open                      # every such model, switched while playing",
@@ -30,7 +30,9 @@ def main(arguments: list[str]) -> int:
             "zoo push site --space org/my-instruments        # a page on the Hugging Face Hub",
         ],
     )
-    parser.add_argument("models", nargs="+", metavar="MODEL", help="a name, a pattern of names, a run's folder, a Hub id")
+    parser.add_argument(
+        "models", nargs="+", metavar="MODEL", help="a name, a pattern of names, a run's folder, a Hub id"
+    )
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="write the page here, for a host of your own")
     parser.add_argument("--open", action="store_true", help="open it in the browser")
     parser.add_argument("--port", type=int, metavar="N", help="serve it at this port (default: a free one)")
@@ -50,7 +52,9 @@ def main(arguments: list[str]) -> int:
         folder = options.out or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="zoo-web-"))) / "site"
         write_site(models, folder, weights=options.weights)
         if options.out is not None:
-            sys.stdout.write(f"{folder}: {size_of(folder)}. Any static web host serves it; browsers want https there.\n")
+            sys.stdout.write(
+                f"{folder}: {size_of(folder)}. Any static web host serves it; browsers want https there.\n"
+            )
             if not options.open and options.port is None:
                 return 0
         _serve(folder, options.port or 0, open_it=options.open)
@@ -108,7 +112,9 @@ def _serve(folder: Path, port: int, *, open_it: bool) -> None:
     try:
         server = ThreadingHTTPServer((_ADDRESS, port), partial(_Handler, directory=str(folder)))
     except OSError as error:
-        raise ConfigError(f"--port {port} cannot be used ({error.strerror}). Leave it out: a free one is found.") from None
+        raise ConfigError(
+            f"--port {port} cannot be used ({error.strerror}). Leave it out: a free one is found."
+        ) from None
     with server:
         address = f"http://{_ADDRESS}:{server.server_address[1]}/"
         sys.stdout.write(f"{address}  (Ctrl-C ends it)\n")

@@ -130,8 +130,8 @@ def card_of(
         "kind": config.architecture or config.decoder.name,
         "file": f"{_INSTRUMENTS}/{config.name}.zoo",
         "text": (
-            f"A {config.decoder.name.upper()} network turns pitch and loudness, {config.sample_rate / config.hop:g} times "
-            f"a second, into the controls of a synthesizer ({config.synth.name.replace('_', ' ')}) at "
+            f"A {config.decoder.name.upper()} network turns pitch and loudness, {config.sample_rate / config.hop:g} "
+            f"times a second, into the controls of a synthesizer ({config.synth.name.replace('_', ' ')}) at "
             f"{config.sample_rate / 1000:g} kHz."
         ),
         "note": " ".join(notes.split()),

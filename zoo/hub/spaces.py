@@ -79,8 +79,8 @@ def _readme(repo_id: str, instruments: list[dict[str, Any]]) -> str:
     lines = [f"- {each['name']}: {each.get('licence', 'no licence stated')}" for each in instruments]
     return (
         f"---\n{yaml.safe_dump(head, sort_keys=False, allow_unicode=True)}---\n\n"
-        "Small neural instruments that follow a voice, keys, MIDI or a recording, live on this page. Each one's card on "
-        "the page names its teacher, its licence and the authors of the recordings behind it.\n\n"
+        "Small neural instruments that follow a voice, keys, MIDI or a recording, live on this page. Each one's card "
+        "there names its teacher, its licence and the authors of the recordings behind it.\n\n"
         + "\n".join(lines)
         + "\n\nMade by `zoo web` of ddsp-zoo.\n"
     )
