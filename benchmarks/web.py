@@ -5,9 +5,9 @@
 The recordings, one after the other, are what Chromium's fake microphone plays, over and over. The output is what the
 page's own Record button gives: nothing of it is added up from constants. Chromium, its driver and node must be there.
 
-- cents: between the pitch of the output and that of the recordings, whole octaves left out, where both have a pitch for
-  5 frames around (YIN, offline, at 16 kHz): the median, and how many frames are within 50;
+- cents: between the pitch of the output and that of the recordings, whole octaves left out, where both have a pitch
   for 5 frames (YIN, offline, at 16 kHz): the median, and how many frames are within 50;
+- dB: between their A-weighted loudness where the recordings are over -60 dB: the median, the mean difference left out;
 - dropouts: gaps in the worklet's `currentFrame`, and underruns in `AudioContext.playbackStats`;
 - load: of the audio thread, the worklet's clock ticks summed;
 - per quantum: the worklet's own code in node, 128 samples at 48 kHz, of the same recordings.

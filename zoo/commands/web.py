@@ -22,7 +22,7 @@ def main(arguments: list[str]) -> int:
     parser = cli.parser(
         "zoo web",
         "Play instruments in the browser, live: by voice, keys, MIDI, or a recording that is dropped there. "
-        "Without --out the page is served on this machine until Ctrl-C; with it, it is a folder that any web host can serve.",
+        "Without --out the page is served on this machine until Ctrl-C; with it, it is a folder for any web host.",
         [
             "zoo web gru-S-violin --open",
             "zoo web 'gru-S-*' --open                      # every such model, switched while playing",
