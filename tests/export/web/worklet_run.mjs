@@ -1,6 +1,6 @@
 // Runs the page's worklet in node, as a browser would: node worklet_run.mjs PAGE_FOLDER JOB.json
 // job: {instrument, input, output, sampleRate, block, lowestHz, seed, messages: [[sample, message], ...]}
-// Prints JSON: what it reported last, the delays, and the microseconds of each block.
+// Prints JSON: what it reported last, the delays, the microseconds of each block, and those of processor time in all.
 import { readFileSync, writeFileSync } from "node:fs";
 import { pathToFileURL } from "node:url";
 const [folder, jobFile] = process.argv.slice(2);
@@ -28,7 +28,7 @@ const prepared = await prepare(module, new Uint8Array(readFileSync(job.instrumen
 const worklet = new processors["zoo-player"]({ processorOptions: { library, prepared } });
 const input = new Float32Array(new Uint8Array(readFileSync(job.input)).buffer);
 const made = new Float32Array(input.length);
-const times = [];
+const times = [], used = process.cpuUsage();
 const messages = [...(job.messages ?? [])];
 while (currentFrame < input.length) {
   const end = Math.min(input.length, currentFrame + job.block);
@@ -41,5 +41,6 @@ while (currentFrame < input.length) {
   globalThis.currentFrame = end;
 }
 writeFileSync(job.output, new Uint8Array(made.buffer));
+const { user, system } = process.cpuUsage(used);
 const report = said.filter((message) => message.report).pop()?.report;
-console.log(JSON.stringify({ report, delays: prepared.delays, about: prepared.about, times }));
+console.log(JSON.stringify({ report, delays: prepared.delays, about: prepared.about, times, cpu: user + system }));
