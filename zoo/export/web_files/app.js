@@ -12,6 +12,7 @@ import { mono, render, wav } from "./sound.js";
 import { Sound } from "./graph.js";
 import * as trouble from "./trouble.js";
 
+const FRAME_MS = 28;
 const USUAL_RATE = 48000; // until the audio has begun
 const $ = (id) => document.getElementById(id);
 const page = { list: [], library: null, module: null, chosen: null, lowest: LOWEST_INPUT_HZ, report: null, reported: 0 };
@@ -270,12 +271,19 @@ function reported(report) {
   page.reported = performance.now();
 }
 
+/** A text that is the same costs nothing. */
+function put(id, text) {
+  const element = $(id);
+  if (element.textContent !== String(text)) element.textContent = text;
+}
+
 const decibels = (peak) => Math.max(-60, 20 * Math.log10(Math.max(peak, 1e-6)));
 const milliseconds = (seconds) => `${(1000 * seconds).toFixed(1)} ms`;
 let levels = [-60, -60];
 
 function draw(now) {
   requestAnimationFrame(draw);
+  if (now - page.drawn < FRAME_MS) return; // thirty times a second are smooth enough, and leave the audio its time
   const seconds = Math.min(0.1, (now - (page.drawn ?? now)) / 1000);
   page.drawn = now;
   const { report } = page;
@@ -292,9 +300,9 @@ function draw(now) {
   });
   const sounds = report.hz > 0 && (alive || report.byHand);
   const exact = sounds ? noteOf(report.hz) : 0, near = Math.round(exact), cents = Math.round(100 * (exact - near));
-  $("note").textContent = sounds ? nameOf(near) : "–";
-  $("cents").textContent = sounds ? `${cents < 0 ? "−" : "+"}${Math.abs(cents)} ct` : "";
-  $("needle").style.left = `${50 + (sounds ? cents : 0)}%`;
+  put("note", sounds ? nameOf(near) : "–");
+  put("cents", sounds ? `${cents < 0 ? "−" : "+"}${Math.abs(cents)} ct` : "");
+  $("needle").style.transform = `translateX(${sounds ? cents : 0}%)`;
   keyboard.light(sounds ? near : null);
   if (pressed($("melody")) && !report.melody && now - page.reported < 500 && page.sang) press($("melody"), false);
   page.sang = report.melody;
@@ -304,13 +312,13 @@ function drawNumbers() {
   const { report } = page;
   if (!report) return;
   const says = (hz, db) => (hz > 0 ? `${hz.toFixed(1)} Hz, ${db.toFixed(0)} dB` : "–");
-  $("plays").textContent = says(report.outputPeak > 1e-4 ? report.hz : 0, report.db);
+  put("plays", says(report.outputPeak > 1e-4 ? report.hz : 0, report.db));
   const moved = report.octaves ? ` (${report.octaves > 0 ? "+" : "−"}${Math.abs(report.octaves)} oct.)` : "";
   const hears = pressed($("microphone")) ? report.inputHz : 0;
-  $("hears").textContent = says(hears, report.inputDb) + (hears > 0 ? moved : "");
-  $("load").textContent = `${(100 * report.load).toFixed(1)} %`;
+  put("hears", says(hears, report.inputDb) + (hears > 0 ? moved : ""));
+  put("load", `${(100 * report.load).toFixed(1)} %`);
   const stats = sound.context.playbackStats;
-  $("dropouts").textContent = report.gaps + (stats?.underrunEvents ?? 0);
+  put("dropouts", report.gaps + (stats?.underrunEvents ?? 0));
   if (report.load > 0.7) complain("This instrument needs more than this device can give: choose a smaller one.");
   drawLatency();
 }
@@ -330,7 +338,10 @@ function drawLatency() {
     ["Voice to sound", milliseconds(whole + base + device + (sound.inputLatency ?? 0))],
     ["Key to sound", milliseconds(whole - analysis + base + device)],
   ];
-  $("total").textContent = rows.at(pressed($("microphone")) ? -2 : -1)[1];
+  put("total", rows.at(pressed($("microphone")) ? -2 : -1)[1]);
+  const said = JSON.stringify(rows);
+  if (said === page.latency) return;
+  page.latency = said;
   const made = rows.map(([name, value]) => {
     const row = document.createElement("div");
     row.append(Object.assign(document.createElement("dt"), { textContent: name }), Object.assign(document.createElement("dd"), { textContent: value }));
