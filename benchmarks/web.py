@@ -9,7 +9,8 @@ page's own Record button gives: nothing of it is added up from constants. Chromi
   for 5 frames (YIN, offline, at 16 kHz): the median, and how many frames are within 50;
 - dB: between their A-weighted loudness where the recordings are over -60 dB: the median, the mean difference left out;
 - dropouts: gaps in the worklet's `currentFrame`, and underruns in `AudioContext.playbackStats`;
-- load: of the audio thread, the worklet's clock ticks summed;
+- load: of the audio thread, the worklet's clock ticks summed; where Chromium wakes in step with that clock of
+  milliseconds they are too few. Trial: what the page measured when the instrument was chosen, with a better clock;
 - per quantum: the worklet's own code in node, 128 samples at 48 kHz, of the same recordings; of a core: the processor
   time that node used for all of it, its compiler's included.
 """
@@ -159,6 +160,7 @@ def played(driver: webdriver.Chrome, name: str, seconds: float, folder: Path) ->
     audio, rate = soundfile.read(folder / "out.wav")
     told = {
         "load": 100 * float(np.mean(loads)),
+        "trial": 100 * float(driver.execute_script("return zoo.page.chosen.cost")),
         "gaps": after["gaps"] - before["gaps"],
         "lost": after["lost"] - before["lost"],
         "underruns": "no such count" if after["underruns"] is None else after["underruns"] - before["underruns"],
@@ -209,13 +211,14 @@ def in_browser(site: Path, names: list[str], recording: Floats, seconds: float, 
             print(f"{which}: ready {times['ready']:.0f} ms after opening, first sound {times['sound']:.0f} ms")
         driver.execute_script("document.getElementById('microphone').click()")
         wait(driver, "zoo.page.report?.inputPeak > 0.01")
-        print("\n| instrument | cents | within 50, % | dB | load, % | gaps | lost samples | underruns |")
-        print("|---|---|---|---|---|---|---|---|")
+        print("\n| instrument | cents | within 50, % | dB | load, % | trial, % | gaps | lost samples | underruns |")
+        print("|---|---|---|---|---|---|---|---|---|")
         for name in names:
             audio, rate, told = played(driver, name, seconds, folder)
             how = following(audio, rate, recording)
             print(
                 f"| {name} | {how['cents']:.1f} | {how['within']:.1f} | {how['db']:.1f} | {told['load']:.1f} | "
+                f"{told['trial']:.1f} | "
                 f"{told['gaps']} | {told['lost']} | {told['underruns']} |",
                 flush=True,
             )

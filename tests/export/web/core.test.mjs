@@ -6,7 +6,7 @@ import { bytes, library, page, pitch, played, rms, tone } from "./page.mjs";
 const { prepare, rangeOf, kindOf, InstrumentError } = await page("engine.js");
 const { Core } = await page("core.js");
 const { melody } = await page("melody.js");
-const { render, wav, mono } = await page("sound.js");
+const { cost, render, wav, mono } = await page("sound.js");
 const { rowsOf } = await page("roll.js");
 const module = await library();
 const RATE = 48000;
@@ -102,6 +102,11 @@ test("a recording is rendered in step with itself, and has its end", async () =>
   assert.ok(Math.abs(begins - 12000) < 0.04 * RATE, `begins at ${begins}`);
   assert.ok(rms(made.subarray(20000, 30000)) > 10 * rms(made.subarray(47000, 48000)));
   assert.ok(made.length > sound.length && told.length > 1 && told.every((part) => part > 0 && part <= 1));
+});
+
+test("a trial tells what an instrument costs here", async () => {
+  const part = await cost(module, violin);
+  assert.ok(part > 0.0005 && part < 1, `${part}`);
 });
 
 test("a wav has a head that players read, and samples that are kept and clipped", () => {

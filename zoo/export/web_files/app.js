@@ -8,7 +8,7 @@ import { melody } from "./melody.js";
 import * as midi from "./midi.js";
 import { noteOf } from "./notes.js";
 import { Roll } from "./roll.js";
-import { mono, render, wav } from "./sound.js";
+import { cost, mono, render, wav } from "./sound.js";
 import { Sound } from "./graph.js";
 import * as trouble from "./trouble.js";
 
@@ -89,6 +89,7 @@ async function choose(card) {
   page.prepared = prepared;
   if (sound.context) sound.load(prepared);
   drawLatency();
+  card.cost ??= await cost(page.module, prepared);
 }
 
 const readied = (card, sampleRate) => prepare(page.module, card.bytes, { sampleRate, lowestHz: page.lowest });
@@ -316,7 +317,7 @@ function drawNumbers() {
   const moved = report.octaves ? ` (${report.octaves > 0 ? "+" : "−"}${Math.abs(report.octaves)} oct.)` : "";
   const hears = pressed($("microphone")) ? report.inputHz : 0;
   put("hears", says(hears, report.inputDb) + (hears > 0 ? moved : ""));
-  put("load", `${(100 * report.load).toFixed(1)} %`);
+  put("load", `${(100 * Math.max(report.load, page.chosen.cost ?? 0)).toFixed(1)} %`);
   const stats = sound.context.playbackStats;
   put("dropouts", report.gaps + (stats?.underrunEvents ?? 0));
   if (report.load > 0.7) complain("This instrument needs more than this device can give: choose a smaller one.");

@@ -4,6 +4,7 @@ import { Instrument, LARGEST_BLOCK } from "./engine.js";
 
 const SLICE_SECONDS = 0.5; // between two looks at whether the page wants to draw
 const TAIL_SECONDS = 0.5;
+const TRIAL_MS = 60;
 
 /** Samples in -1..1 as the bytes of a wav file: one channel, 24 bits. */
 export function wav(samples, sampleRate) {
@@ -56,6 +57,28 @@ export async function render(module, prepared, samples, { settings = {}, told = 
     }
   }
   return made.subarray(late);
+}
+
+/** What an instrument costs on this machine: time over the time that is played, by a trial of some hundredths of a second.
+ *
+ * An audio thread's only clock ticks once in a millisecond, and where a browser wakes in step with it the ticks fall
+ * between the blocks. */
+export async function cost(module, prepared) {
+  const instrument = new Instrument(module, prepared, await WebAssembly.instantiate(module));
+  const { sampleRate, range } = prepared;
+  const block = new Float32Array(128), hz = range ? Math.sqrt(range.hz[0] * range.hz[1]) : 300;
+  let played = 0, quickest = Infinity;
+  const deadline = performance.now() + TRIAL_MS;
+  while (performance.now() < deadline) {
+    const began = performance.now(), samples = 16 * block.length;
+    for (let at = 0; at < samples; at += block.length) {
+      for (let i = 0; i < block.length; i++) block[i] = 0.2 * Math.sin((2 * Math.PI * hz * (played + at + i)) / sampleRate);
+      instrument.process(block, block);
+    }
+    played += samples;
+    quickest = Math.min(quickest, (performance.now() - began) / 1000 / (samples / sampleRate));
+  }
+  return quickest;
 }
 
 /** One channel of an AudioBuffer: the mean of all. */
