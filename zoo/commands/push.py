@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import argparse
-import shutil
 import sys
-import tempfile
-from pathlib import Path
 
 from zoo.commands import cli
-from zoo.commands.web import named
-from zoo.errors import ConfigError
+from zoo.commands.web import push_page
 
 
 def main(arguments: list[str]) -> int:
@@ -42,7 +37,7 @@ def main(arguments: list[str]) -> int:
     cli.add_hub_options(parser)
     options = parser.parse_args(arguments)
     if options.space is not None:
-        return _push_space(options)
+        return push_page(options)
     if len(options.repo) != 1:
         parser.error("give a run and then where it goes: org/name on the Hub")
     from zoo.resolve import push
@@ -58,26 +53,4 @@ def main(arguments: list[str]) -> int:
         endpoint=options.endpoint,
     )
     sys.stdout.write(f"{pushed.url}\nAnyone can load exactly this by: zoo.load({pushed.reference!r})\n")
-    return 0
-
-
-def _push_space(options: argparse.Namespace) -> int:
-    """Send a page to a Space: one that `zoo web` wrote, or one made now of models."""
-    from zoo.export.web import INDEX, write_site
-    from zoo.hub.client import HubClient
-    from zoo.hub.spaces import push_space
-
-    if options.revision or options.pull_request:
-        raise ConfigError("--space goes with neither --revision nor --pull-request: a Space shows its main branch.")
-    with tempfile.TemporaryDirectory(prefix="zoo-space-") as place:
-        folder, models = Path(place) / "site", named([options.run, *options.repo])
-        if len(models) == 1 and (Path(models[0]) / INDEX).is_file():
-            shutil.copytree(models[0], folder)
-        else:
-            write_site(models, folder)
-        client = HubClient(token=options.token, endpoint=options.endpoint)
-        address = push_space(
-            folder, options.space, private=options.private, commit_message=options.message, client=client
-        )
-    sys.stdout.write(f"{address}\n")
     return 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+import shutil
 import sys
 import tempfile
 import webbrowser
@@ -76,6 +78,28 @@ def named(models: list[str]) -> list[str]:
             raise ConfigError(f"No trained model is called like {model!r}. All of them: zoo list --pretrained")
         found += [name for name in fitting if name not in found]
     return found
+
+
+def push_page(options: argparse.Namespace) -> int:
+    """What `zoo push --space` does: send a page that `zoo web` wrote, or one made now of models."""
+    from zoo.export.web import INDEX, write_site
+    from zoo.hub.client import HubClient
+    from zoo.hub.spaces import push_space
+
+    if options.revision or options.pull_request:
+        raise ConfigError("--space goes with neither --revision nor --pull-request: a Space shows its main branch.")
+    with tempfile.TemporaryDirectory(prefix="zoo-space-") as place:
+        folder, models = Path(place) / "site", named([options.run, *options.repo])
+        if len(models) == 1 and (Path(models[0]) / INDEX).is_file():
+            shutil.copytree(models[0], folder)
+        else:
+            write_site(models, folder)
+        client = HubClient(token=options.token, endpoint=options.endpoint)
+        address = push_space(
+            folder, options.space, private=options.private, commit_message=options.message, client=client
+        )
+    sys.stdout.write(f"{address}\n")
+    return 0
 
 
 def size_of(folder: Path) -> str:
