@@ -9,7 +9,9 @@ export const LARGEST_BLOCK = 2048; // samples per call
 export const LOWEST_INPUT_HZ = 80; // most voices stay above
 
 // As zoo_player.Live has them (player/zoo_player/live.py); tests compare the two.
-const LOUDNESS = { a_weighted: [0, 1, 0], mean_db: [1, 0.89, -7.3] };
+const KINDS = { a_weighted: 0, mean_db: 1 };
+const AS_HEARD = [1, 0]; // scale and dB
+const MEAN_DB_WITHOUT_QUANTILES = [0.89, -7.3]; // of files of players that did not yet do this themselves
 const FIT_HZ = [0.01, 0.99];
 const FIT_DB = [0.01, 0.1, 0.5, 0.9, 1]; // quantiles
 const BETWEEN = [0.2, 0.35, 0.58, 0.8, 1]; // where these lie, in a file that holds the ends of the range alone
@@ -45,7 +47,8 @@ export async function prepare(module, file, { sampleRate, lowestHz = LOWEST_INPU
   const range = rangeOf(about);
   fit = fit && range !== null;
   const view = new DataView(zoo.memory.buffer, setup, 64);
-  const [kind, scale, offset] = LOUDNESS[kindOf(about)] ?? LOUDNESS.a_weighted;
+  const kind = KINDS[kindOf(about)] ?? 0;
+  const [scale, offset] = kind && !about.quantiles ? MEAN_DB_WITHOUT_QUANTILES : AS_HEARD;
   view.setUint32(0, sampleRate, true);
   view.setUint32(4, kind, true);
   [lowestHz, HIGHEST_INPUT_HZ, scale, offset].forEach((value, i) => view.setFloat32(8 + 4 * i, value, true));
