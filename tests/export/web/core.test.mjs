@@ -66,7 +66,7 @@ test("transpose, loudness, dry sound and volume do what they say", () => {
   };
   const plain = after({});
   assert.ok(cents(pitch(after({ transpose: -5 })), 440 * 2 ** (-5 / 12)) < 10);
-  assert.ok(rms(after({ loudness: -6 })) < 0.9 * rms(plain));
+  assert.ok(rms(after({ loudness: 10 })) > 1.3 * rms(plain));
   assert.ok(Math.abs(rms(after({ gain: 0.5 })) / rms(plain) - 0.5) < 0.02);
   const dry = after({ mix: 0 });
   assert.ok(dry.every((x, i) => Math.abs(x - sound[36000 + i]) < 1e-3));
