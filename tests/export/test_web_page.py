@@ -191,6 +191,16 @@ def test_places_where_a_page_cannot_play_are_told(chromium, server, site):
     chromium.get_log("browser")
 
 
+@pytest.mark.parametrize("lack", ["delete window.AudioWorkletNode", "WebAssembly.validate = () => false"])
+def test_old_browser_is_told(chromium, server, lack):
+    made = chromium.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": lack})
+    chromium.get(f"http://127.0.0.1:{server}/")
+    assert "too old" in said(chromium)
+    chromium.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", made)
+    chromium.get("about:blank")
+    chromium.get_log("browser")
+
+
 def test_missing_instrument_is_told(chromium, server, site):
     file = site / "instruments/gru-S-violin.zoo"
     kept = file.read_bytes()
