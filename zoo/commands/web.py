@@ -52,6 +52,7 @@ def main(arguments: list[str]) -> int:
 
     with ExitStack() as stack:
         folder = options.out or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="zoo-web-"))) / "site"
+        sys.stderr.write(f"Writing {', '.join(models)}; each is played against its model first ...\n")
         write_site(models, folder, weights=options.weights)
         if options.out is not None:
             sys.stdout.write(

@@ -288,7 +288,7 @@ function draw(now) {
   const seconds = Math.min(0.1, (now - (page.drawn ?? now)) / 1000);
   page.drawn = now;
   const { report } = page;
-  if (!report || sound.context?.state !== "running") return;
+  if (!report || now - page.reported > 200) return;
   const alive = report.outputPeak > 1e-4;
   $("hint").hidden ||= alive;
   const heard = report.inputPeak > 1e-3 && !report.byHand ? report.inputHz : 0;
@@ -318,9 +318,13 @@ function drawNumbers() {
   const hears = pressed($("microphone")) ? report.inputHz : 0;
   put("hears", says(hears, report.inputDb) + (hears > 0 ? moved : ""));
   put("load", `${(100 * Math.max(report.load, page.chosen.cost ?? 0)).toFixed(1)} %`);
-  const stats = sound.context.playbackStats;
-  put("dropouts", report.gaps + (stats?.underrunEvents ?? 0));
   if (report.load > 0.7) complain("This instrument needs more than this device can give: choose a smaller one.");
+}
+
+/** What is asked of the audio itself. Seldom: while it answers, the audio thread may have to wait. */
+function drawState() {
+  if (!page.report) return;
+  put("dropouts", page.report.gaps + (sound.context.playbackStats?.underrunEvents ?? 0));
   drawLatency();
 }
 
@@ -356,6 +360,7 @@ if (!window.zooLacks) {
   page.loading.catch(complainOf);
   requestAnimationFrame(draw);
   setInterval(drawNumbers, 120);
+  setInterval(drawState, 1000);
   // for the curious and for tests
   window.zoo = { page, sound, knobs: KNOBS };
 }
