@@ -16,9 +16,9 @@ def main(arguments: list[str]) -> int:
         "measures, gin files, samples and plots. Checkpoints and this machine's paths stay here.",
         [
             "zoo push runs/my-flute org/gru-S-flute",
+            "zoo push gru-S-violin gru-S-flute --space org/my-instruments   # the page of zoo web, as a Space",
             "zoo push gru-S-flute org/gru-S-flute --private --message 'Train twice as long'",
             "zoo push runs/my-flute other/gru-S-flute --pull-request",
-            "zoo push gru-S-violin gru-S-flute --space org/my-instruments   # the page of zoo web, as a Space",
         ],
     )
     parser.add_argument("run", help="a run's folder, or a name in your store; with --space a model or a page, too")
@@ -40,11 +40,12 @@ def main(arguments: list[str]) -> int:
         return push_page(options)
     if len(options.repo) != 1:
         parser.error("give a run and then where it goes: org/name on the Hub")
+    (options.repo,) = options.repo
     from zoo.resolve import push
 
     pushed = push(
         options.run,
-        options.repo[0],
+        options.repo,
         private=options.private,
         revision=options.revision,
         create_pr=options.pull_request,
