@@ -10,8 +10,9 @@ As root it gives Chromium's audio threads the real-time priority that a desktop'
   for 5 frames (YIN, offline, at 16 kHz): the median, and how many frames are within 50;
 - dB: between their A-weighted loudness where the recordings are over -60 dB: the median, the mean difference left out;
 - dropouts: gaps in the worklet's `currentFrame`, and underruns in `AudioContext.playbackStats`;
-- load: of the audio thread, the worklet's clock ticks summed; where Chromium wakes in step with that clock of
-  milliseconds they are too few. Trial: what the page measured when the instrument was chosen, with a better clock;
+- thread: processor time of the worklet's thread, all that Chromium does in it included, of a core; ticks: what the
+  worklet's own clock says, summed, which is wrong where Chromium wakes in step with that clock of milliseconds; trial:
+  what the page measured when the instrument was chosen, with a better clock;
 - per quantum: the worklet's own code in node, 128 samples at 48 kHz, of the same recordings; of a core: the processor
   time that node used for all of it, its compiler's included.
 """
@@ -113,22 +114,34 @@ def browser(voice: Path, folder: Path) -> Iterator[webdriver.Chrome]:
         yield driver
 
 
-def give_priority() -> int:
-    """Give this process's browsers' audio threads real-time priority, as rtkit does on a desktop; how many got it."""
-    given, ours = 0, {str(os.getpid())}
-    parents = {}
+def audio_threads() -> dict[str, list[Path]]:
+    """The audio threads of the browsers that this process has started, by name: their folders under /proc."""
+    parents, ours = {}, {str(os.getpid())}
     for status in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):
             parents[status.parent.name] = status.read_text().rpartition(")")[2].split()[1]
     for _ in parents:
         ours |= {child for child, parent in parents.items() if parent in ours}
-    for process in ours:
-        for name in Path("/proc").glob(f"{process}/task/*/comm"):
-            with contextlib.suppress(OSError):
-                if "Audio" in name.read_text() and "Pool" not in name.read_text():
-                    os.sched_setscheduler(int(name.parent.name), os.SCHED_FIFO, os.sched_param(10))
-                    given += 1
-    return given
+    found: dict[str, list[Path]] = {}
+    for name in (name for process in ours for name in Path("/proc").glob(f"{process}/task/*/comm")):
+        with contextlib.suppress(OSError):
+            if "Audio" in (called := name.read_text().strip()) and "Pool" not in called:
+                found.setdefault(called, []).append(name.parent)
+    return found
+
+
+def give_priority() -> int:
+    """Give the audio threads real-time priority, as rtkit does on a desktop; how many got it."""
+    threads = [thread for same in audio_threads().values() for thread in same]
+    for thread in threads:
+        os.sched_setscheduler(int(thread.name), os.SCHED_FIFO, os.sched_param(10))
+    return len(threads)
+
+
+def worklet_seconds() -> float:
+    """What the worklets' threads have used of a core until now."""
+    threads = audio_threads().get("Realtime AudioW", [])  # the kernel keeps fifteen letters
+    return sum(int((thread / "schedstat").read_text().split()[0]) for thread in threads) / 1e9
 
 
 def features(audio: Floats, rate: int) -> tuple[Floats, Floats]:
@@ -171,16 +184,17 @@ def played(driver: webdriver.Chrome, name: str, seconds: float, folder: Path) ->
     state = "({...zoo.page.report, underruns: zoo.sound.context.playbackStats?.underrunEvents ?? null})"
     before = driver.execute_script(f"return {state}")
     driver.execute_script("document.getElementById('record').click()")
-    loads = []
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
+    loads, began, used = [], time.monotonic(), worklet_seconds()
+    while time.monotonic() < began + seconds:
         time.sleep(1)
         loads.append(float(driver.execute_script("return zoo.page.report.load")))
+    thread = (worklet_seconds() - used) / (time.monotonic() - began)
     after = driver.execute_script(f"return {state}")
     (folder / "out.wav").write_bytes(base64.b64decode(driver.execute_async_script(RECORDED)))
     audio, rate = soundfile.read(folder / "out.wav")
     told = {
-        "load": 100 * float(np.mean(loads)),
+        "thread": 100 * thread,
+        "ticks": 100 * float(np.mean(loads)),
         "trial": 100 * float(driver.execute_script("return zoo.page.chosen.cost")),
         "gaps": after["gaps"] - before["gaps"],
         "lost": after["lost"] - before["lost"],
@@ -233,13 +247,15 @@ def in_browser(site: Path, names: list[str], recording: Floats, seconds: float, 
         driver.execute_script("document.getElementById('microphone').click()")
         wait(driver, "zoo.page.report?.inputPeak > 0.01")
         print(f"\n{give_priority()} audio threads have real-time priority")
-        print("\n| instrument | cents | within 50, % | dB | load, % | trial, % | gaps | lost samples | underruns |")
-        print("|---|---|---|---|---|---|---|---|---|")
+        print(
+            "\n| instrument | cents | within 50, % | dB | thread, % | ticks, % | trial, % | gaps | lost samples | underruns |"
+        )
+        print("|---|---|---|---|---|---|---|---|---|---|")
         for name in names:
             audio, rate, told = played(driver, name, seconds, folder)
             how = following(audio, rate, recording)
             print(
-                f"| {name} | {how['cents']:.1f} | {how['within']:.1f} | {how['db']:.1f} | {told['load']:.1f} | "
+                f"| {name} | {how['cents']:.1f} | {how['within']:.1f} | {how['db']:.1f} | {told['thread']:.1f} | {told['ticks']:.1f} | "
                 f"{told['trial']:.1f} | "
                 f"{told['gaps']} | {told['lost']} | {told['underruns']} |",
                 flush=True,

@@ -61,8 +61,8 @@ export async function render(module, prepared, samples, { settings = {}, told = 
 
 /** What an instrument costs on this machine: time over the time that is played, by a trial of some hundredths of a second.
  *
- * An audio thread's only clock ticks once in a millisecond, and where a browser wakes in step with it the ticks fall
- * between the blocks. */
+ * An audio thread's only clock ticks once in a millisecond; where a browser wakes in step with it, the ticks fall between
+ * the blocks, or always into them. */
 export async function cost(module, prepared) {
   const instrument = new Instrument(module, prepared, await WebAssembly.instantiate(module));
   const { sampleRate, range } = prepared;

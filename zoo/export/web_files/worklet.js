@@ -42,7 +42,7 @@ class Player extends AudioWorkletProcessor {
   }
 
   process(inputs, outputs) {
-    // The only clock here ticks once in a millisecond: summed over many blocks, the ticks still give the mean load.
+    // The only clock here ticks once in a millisecond: summed over many blocks, its ticks show when there is too much to do.
     const began = Date.now();
     if (currentFrame > this.next) {
       this.gaps++;
