@@ -247,17 +247,14 @@ def in_browser(site: Path, names: list[str], recording: Floats, seconds: float, 
         driver.execute_script("document.getElementById('microphone').click()")
         wait(driver, "zoo.page.report?.inputPeak > 0.01")
         print(f"\n{give_priority()} audio threads have real-time priority")
-        print(
-            "\n| instrument | cents | within 50, % | dB | thread, % | ticks, % | trial, % | gaps | lost samples | underruns |"
-        )
-        print("|---|---|---|---|---|---|---|---|---|---|")
+        columns = "instrument | cents | within 50, % | dB | thread, % | ticks, % | trial, % | gaps | lost | underruns"
+        print(f"\n| {columns} |\n|{'---|' * (columns.count('|') + 1)}")
         for name in names:
             audio, rate, told = played(driver, name, seconds, folder)
             how = following(audio, rate, recording)
             print(
-                f"| {name} | {how['cents']:.1f} | {how['within']:.1f} | {how['db']:.1f} | {told['thread']:.1f} | {told['ticks']:.1f} | "
-                f"{told['trial']:.1f} | "
-                f"{told['gaps']} | {told['lost']} | {told['underruns']} |",
+                f"| {name} | {how['cents']:.1f} | {how['within']:.1f} | {how['db']:.1f} | {told['thread']:.1f} | "
+                f"{told['ticks']:.1f} | {told['trial']:.1f} | {told['gaps']} | {told['lost']} | {told['underruns']} |",
                 flush=True,
             )
         latency = driver.execute_script("return document.getElementById('latency').innerText")
