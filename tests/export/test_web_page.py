@@ -118,6 +118,11 @@ def test_microphone_is_followed_and_instruments_are_switched_while_it_plays(page
     page.wait_for(f"{NOW}.inputPeak === 0")
 
 
+def test_short_first_note_ends(page):
+    ActionChains(page).key_down("h").key_up("h").perform()  # before the audio has begun
+    page.wait_for(f"{NOW} && !{NOW}.byHand && {NOW}.frame > 24000")
+
+
 def test_keys_of_the_computer_and_of_the_page_play(page):
     keys = ActionChains(page)
     keys.key_down("h").perform()

@@ -20,7 +20,8 @@ const sound = new Sound({ reported, failed: (message) => complain(`The instrumen
 const knobs = knobsOf($("knobs"), (values) => sound.set(values));
 const keyboard = new Keyboard($("keyboard"), {
   play: (note, velocity) => started().then(() => sound.tell("on", { note, velocity })).catch(complainOf),
-  stop: (note) => sound.context && started().then(() => sound.tell("off", { note })),
+  // by the same way as its beginning, so that it comes after it
+  stop: (note) => page.starting && started().then(() => sound.tell("off", { note })).catch(() => {}),
   moved: (octave) => ($("octave").value = octave),
 });
 const roll = new Roll($("roll"), $("names"));
