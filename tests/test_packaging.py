@@ -37,7 +37,8 @@ def test_wheel_of_models_carries_every_other_model_and_nothing_else(wheels):
 
 
 def test_wheel_carries_the_files_that_pages_are_made_of(wheels):
-    assert "zoo/cards/template.md" in zipfile.ZipFile(wheels["ddsp_zoo"]).namelist()
+    names = set(zipfile.ZipFile(wheels["ddsp_zoo"]).namelist())
+    assert {"zoo/cards/template.md", "zoo/export/web_files/index.html", "zoo/export/web_files/worklet.js"} <= names
     names = set(zipfile.ZipFile(wheels["ddsp_zoo_report"]).namelist())
     assert {f"zoo_report/page.{suffix}" for suffix in ("html", "css", "js")} <= names
 

@@ -24,6 +24,7 @@ struct zoo_live {
     float *waiting, *frame, *queue; /* input and audio of one frame; output that waits */
     uint32_t waited, queue_size, queue_at, queued, first; /* `first`: samples of silence at the start */
     uint32_t settings[ZOO_LIVE_SETTINGS]; /* bits of floats: another thread may write them */
+    uint32_t hand_hz, hand_db; /* as bits, too: what zoo_live_drive plays; NaN dB where it listens */
     /* what the settings are at now, on their way to them */
     float input_gain, transpose, loudness_db, reverb, gain, expander;
     int open;
@@ -107,6 +108,7 @@ ZP_SELDOM zoo_live *zoo_live_init(void *memory, size_t bytes, const void *file, 
     live->forget = 1 - 1 / (frames > 2 ? frames : 2);
     static const float usual[ZOO_LIVE_SETTINGS] = {0, 0, 1, -65, 1, 1};
     for (uint32_t i = 0; i < ZOO_LIVE_SETTINGS; i++) live->settings[i] = zp_word(usual[i]);
+    zoo_live_drive(live, 0, __builtin_nanf(""));
     zoo_live_reset(live);
     return live;
 }
@@ -116,6 +118,13 @@ int zoo_live_set(zoo_live *live, uint32_t setting, float value) {
     if (!live || setting >= ZOO_LIVE_SETTINGS || !(value >= limits[setting][0]) || !(value <= limits[setting][1]))
         return ZOO_ERROR_ARGUMENT;
     __atomic_store_n(live->settings + setting, zp_word(value), __ATOMIC_RELAXED);
+    return ZOO_OK;
+}
+
+int zoo_live_drive(zoo_live *live, float f0_hz, float loudness_db) {
+    if (!live) return ZOO_ERROR_ARGUMENT;
+    __atomic_store_n(&live->hand_hz, zp_word(zp_finite(f0_hz) && f0_hz > 0 ? f0_hz : 0.0f), __ATOMIC_RELAXED);
+    __atomic_store_n(&live->hand_db, zp_word(loudness_db), __ATOMIC_RELAXED);
     return ZOO_OK;
 }
 
@@ -205,10 +214,8 @@ static float approach(float now, float to, float step) {
     return now < to - step ? now + step : (now > to + step ? now - step : to);
 }
 
-/* Move a frame's features into the instrument's range; gives what to turn its sound down by where that is quieter. */
-static float fit(zoo_live *live, zp_heard *heard, float seconds) {
-    const zoo_live_setup *s = &live->setup;
-    float down_db = 0;
+/* Move a frame's features into the instrument's range. */
+static void fit(zoo_live *live, zp_heard *heard, float seconds) {
     if (heard->f0_hz > 0) {
         const float midi = 69 + 12 * (float)zp_log2(heard->f0_hz / 440.0);
         const uint32_t note = midi < 0 ? 0 : (midi > NOTES - 1 ? NOTES - 1 : (uint32_t)(midi + 0.5f));
@@ -227,7 +234,6 @@ static float fit(zoo_live *live, zp_heard *heard, float seconds) {
         heard->f0_hz *= octaves_up((float)live->octaves);
     }
     heard->loudness_db += live->shift_db;
-    return down_db + (s->softest_db > heard->loudness_db ? s->softest_db - heard->loudness_db : 0.0f);
 }
 
 static void play_frame(zoo_live *live) {
@@ -251,7 +257,17 @@ static void play_frame(zoo_live *live) {
     live->state.input_hz = heard.f0_hz;
     live->state.input_db = heard.loudness_db;
     live->state.periodicity = heard.periodicity;
-    float down_db = live->setup.fit ? fit(live, &heard, seconds) : 0.0f;
+    const float hand_db = zp_bits(__atomic_load_n(&live->hand_db, __ATOMIC_RELAXED));
+    const int by_hand = !zp_nan(hand_db);
+    if (by_hand) {
+        heard.f0_hz = zp_bits(__atomic_load_n(&live->hand_hz, __ATOMIC_RELAXED));
+        heard.loudness_db = hand_db;
+    } else if (live->setup.fit) {
+        fit(live, &heard, seconds);
+    }
+    /* what to turn the sound down by, where it is to be quieter than the instrument can play */
+    float down_db = live->setup.fit ? live->setup.softest_db - heard.loudness_db : 0.0f;
+    if (!(down_db > 0)) down_db = 0;
     live->note_hz = live->open ? asked : 0.0f;
     live->transpose = zoo_live_get(live, ZOO_LIVE_TRANSPOSE);
     live->loudness_db = approach(live->loudness_db, zoo_live_get(live, ZOO_LIVE_LOUDNESS_DB), 2.0f);
@@ -263,7 +279,8 @@ static void play_frame(zoo_live *live) {
     }
     heard.loudness_db = heard.loudness_db < -80 ? -80 : (heard.loudness_db > 0 ? 0 : heard.loudness_db);
     if (down_db > 60) down_db = 60;
-    const float quiet = live->open ? gain_of(-down_db) : 0.0f, dry = live->expander;
+    const int sounds = by_hand ? hand_db > -80 : live->open;
+    const float quiet = sounds ? gain_of(-down_db) : 0.0f, dry = live->expander;
     live->expander = approach(live->expander, quiet, quiet > live->expander ? 1.0f : ramp);
     const float wet = live->reverb;
     live->reverb = approach(wet, zoo_live_get(live, ZOO_LIVE_REVERB), ramp);

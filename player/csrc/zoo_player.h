@@ -193,6 +193,10 @@ ZOO_API void zoo_live_reset(zoo_live *live);
 ZOO_API int zoo_live_process(zoo_live *live, const float *input, size_t samples, float *output);
 
 ZOO_API int zoo_live_set(zoo_live *live, uint32_t setting, float value);
+/* Play by hand, from keys for example: from the next frame on this pitch (0: unvoiced) and loudness in place of what is
+ * heard, not moved into the range, but transposed and made louder as set. A loudness of NaN: it listens again, as it
+ * does at first. */
+ZOO_API int zoo_live_drive(zoo_live *live, float f0_hz, float loudness_db);
 ZOO_API float zoo_live_get(const zoo_live *live, uint32_t setting);
 ZOO_API void zoo_live_latency(const zoo_live *live, zoo_live_delays *delays);
 ZOO_API void zoo_live_read(const zoo_live *live, zoo_live_state *state);

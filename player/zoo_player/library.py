@@ -74,6 +74,7 @@ def library(path: Path | None = None) -> ctypes.CDLL:
         "zoo_live_reset": (None, [pointer]),
         "zoo_live_process": (ctypes.c_int, [pointer, pointer, size, pointer]),
         "zoo_live_set": (ctypes.c_int, [pointer, ctypes.c_uint32, ctypes.c_float]),
+        "zoo_live_drive": (ctypes.c_int, [pointer, ctypes.c_float, ctypes.c_float]),
         "zoo_live_get": (ctypes.c_float, [pointer, ctypes.c_uint32]),
         "zoo_live_latency": (None, [pointer, pointer]),
         "zoo_live_read": (None, [pointer, pointer]),

@@ -276,6 +276,19 @@ class Live:
         check(code, "process")
         return made
 
+    def drive(self, f0_hz: float, loudness_db: float) -> None:
+        """Play by hand from the next frame on, from keys for example: no longer what is heard, until `listen`.
+
+        Args:
+            f0_hz: Pitch; 0 where unvoiced.
+            loudness_db: -80 to 0. It is not moved into the instrument's range, but `loudness_db` is added.
+        """
+        self._library.zoo_live_drive(self._live, f0_hz, -80.0 if loudness_db != loudness_db else loudness_db)
+
+    def listen(self) -> None:
+        """Follow what is heard again, after `drive`."""
+        self._library.zoo_live_drive(self._live, 0.0, float("nan"))
+
     def reset(self) -> None:
         """Begin anew, in silence; settings stay as they are."""
         with self._lock:

@@ -8,6 +8,7 @@ which later operations find the results. `Program.to_bytes` writes the file; its
 from __future__ import annotations
 
 import json
+import math
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -33,7 +34,7 @@ _OPERATIONS = (
 _CODES = {name: code for code, name in enumerate(_OPERATIONS, 1)}
 _ACTIVATIONS = ("identity", "relu", "leaky_relu", "gelu", "sigmoid", "tanh", "scale")
 _TRANSFORMS = ("raw", "f0_hz", "f0_midi", "loudness")
-_SMALL = 4096  # numbers; a smaller matrix stays float32 whatever is asked for
+_SMALL = {"float16": 1024, "int8": 4096}  # numbers; a smaller matrix stays float32 whatever is asked for
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,7 @@ class Program:
         padded = np.zeros((-(-rows // 8) * 8, columns), np.float32)
         padded[:rows] = data
         kind, head = 0, b""
-        if data.size >= _SMALL and not exact and self.weights != "float32":
+        if not exact and data.size >= _SMALL.get(self.weights, math.inf):
             kind = WEIGHT_TYPES.index(self.weights)
         if kind == 2:
             scale = np.abs(padded).max(axis=1) / 127

@@ -22,10 +22,12 @@ def create_repo(call: Call) -> Answer:
     repo_id = f"{wish.get('organization') or call.user}/{wish['name']}"
     check_id(repo_id)
     namespace = repo_id.split("/")[0]
-    if wish.get("type", "model") != "model":
-        raise HubError(400, "", "The stand-in has models only")
+    space = wish.get("type", "model") == "space"
+    if space and wish.get("sdk") != "static":
+        raise HubError(400, "", "The stand-in has models and static Spaces only")
     if call.user != call.hub.owner and namespace != call.user:
         raise HubError(403, "", f'You don\'t have the rights to create a model under the namespace "{namespace}"')
+    repo_id = f"spaces/{repo_id}" if space else repo_id
     answer = {"url": f"{call.hub.endpoint}/{repo_id}", "name": repo_id, "id": repo_id}
     if repo_id in call.hub.repos:
         return as_json({"error": "You already created this model repo", **answer}, 409)

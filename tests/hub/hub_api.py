@@ -45,7 +45,8 @@ def _user(hub: HubServer, request: Request) -> str | None:
 
 
 # The first that fits answers. An id takes whatever stands there, so that a malformed one is told what it is.
-_MODEL, _REV = r"/api/models/(?P<id>.+?)", r"(?P<rev>[^/]+)"
+# A Space is told from a model by what its id begins with.
+_MODEL, _REV = r"/api/(?:models/|(?=spaces/))(?P<id>.+?)", r"(?P<rev>[^/]+)"
 ROUTES: list[tuple[str, re.Pattern[str], Callable[[Call], Answer]]] = [
     (method, re.compile(pattern), handler)
     for method, pattern, handler in (

@@ -52,7 +52,7 @@ class Call:
 
     def repo(self) -> Repo:
         """The repository of the address, if the caller may know of it."""
-        check_id(self.word("id"))
+        check_id(self.word("id").removeprefix("spaces/"))
         repo = self.hub.repos.get(self.word("id"))
         if repo is None or (repo.private and repo.owner != self.user):
             raise HubError(404, "RepoNotFound", "Repository not found") if self.user else anonymous()

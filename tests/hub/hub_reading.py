@@ -25,7 +25,7 @@ def list_models(call: Call) -> Answer:
     wanted |= {value("pipeline_tag")} - {""}
     found = []
     for repo in call.hub.repos.values():
-        visible = not repo.private or repo.owner == call.user
+        visible = not repo.id.startswith("spaces/") and (not repo.private or repo.owner == call.user)
         named = value("search").lower() in repo.id.lower() and value("author") in ("", repo.id.split("/")[0])
         if visible and named:
             model = _model(repo, call, "main", full=call.flag("full"))

@@ -9,7 +9,21 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from functools import cached_property
 
-BINARY = (".safetensors", ".wav", ".flac", ".mp3", ".png", ".jpg", ".bin", ".pt", ".ckpt", ".npy", ".npz")
+BINARY = (
+    ".safetensors",
+    ".wav",
+    ".flac",
+    ".mp3",
+    ".png",
+    ".jpg",
+    ".bin",
+    ".pt",
+    ".ckpt",
+    ".npy",
+    ".npz",
+    ".zoo",
+    ".wasm",
+)
 
 
 class HubError(Exception):

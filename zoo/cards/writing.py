@@ -70,7 +70,7 @@ def card_text(
     own_card = read_card(path) if path.exists() else ""
     cards = [card for card in (own_card, *other_cards) if card]
     licence = licence or next(filter(None, (_stated_licence(card, str(path)) for card in cards)), None)
-    notes = next(filter(None, map(_notes_of, cards)), "")
+    notes = next(filter(None, map(notes_of, cards)), "")
     known = describe_folder(folder)
     config = config or known.config
     data = make_metadata(config, known.metrics, licence=licence, repo_id=repo_id)
@@ -103,7 +103,7 @@ def _stated_licence(card: str, where: str) -> str | None:
     return stated if isinstance(stated, str) else None
 
 
-def _notes_of(card: str) -> str:
+def notes_of(card: str) -> str:
     """What a person wrote between the markers of a card; empty for a card without them."""
     _, begin, rest = card.partition(_BEGIN_NOTES)
     text, end, _ = rest.partition(_END_NOTES)

@@ -7,6 +7,7 @@ from tempfile import TemporaryDirectory
 
 from zoo import registry
 from zoo.commands import cli
+from zoo.commands.web import push_page
 
 
 def main(arguments: list[str]) -> int:
@@ -17,13 +18,19 @@ def main(arguments: list[str]) -> int:
         "measures, gin files, samples and plots. Checkpoints and this machine's paths stay here.",
         [
             "zoo push runs/my-flute org/gru-S-flute",
+            "zoo push gru-S-violin gru-S-flute --space org/my-instruments   # the page of zoo web, as a Space",
             "zoo push gru-S-flute org/gru-S-flute --private --message 'Train twice as long'",
             "zoo push runs/my-flute other/gru-S-flute --pull-request",
             "zoo push runs/my-flute org/gru-S-flute --with onnx,player",
         ],
     )
-    parser.add_argument("run", help="a run's folder, or a name in your store")
-    parser.add_argument("repo", help="org/name on the Hub, or org/name@branch; made if it is not there")
+    parser.add_argument("run", help="a run's folder, or a name in your store; with --space a model or a page, too")
+    parser.add_argument(
+        "repo",
+        nargs="*",
+        help="org/name on the Hub, or org/name@branch; made if it is not there (with --space: models)",
+    )
+    parser.add_argument("--space", metavar="ORG/NAME", help="send a page that plays these models to this static Space")
     visibility = parser.add_mutually_exclusive_group()
     visibility.add_argument("--private", action="store_true", default=None, help="a repo that is made is yours alone")
     visibility.add_argument("--public", dest="private", action="store_false", help="a repo that is made is public")
@@ -39,6 +46,11 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--message", help="the commit's title")
     cli.add_hub_options(parser)
     options = parser.parse_args(arguments)
+    if options.space is not None:
+        return push_page(options)
+    if len(options.repo) != 1:
+        parser.error("give a run and then where it goes: org/name on the Hub")
+    (options.repo,) = options.repo
     from zoo.resolve import push
 
     with TemporaryDirectory(prefix="zoo-push-") as place:

@@ -193,7 +193,7 @@ def export(
                 f"model's audio is {found.signal_db:.1f} dB above it (at least {made.least_signal_db:g}). "
                 + (f"Try without {listing(options)}." if options else "Please report it, with the model.")
             )
-        written = sorted(temporary.iterdir()) if made.folder else [temporary]
+        written = sorted(filter(Path.is_file, temporary.rglob("*"))) if made.folder else [temporary]
         data = b"".join(file.read_bytes() for file in written)
         report = {
             "exporter": exporter,

@@ -54,8 +54,8 @@ class Browser(webdriver.Chrome):
 
 
 @contextmanager
-def start_browser(folder):
-    """Start one, with its profile and downloads in a folder."""
+def start_browser(folder, *flags):
+    """Start one, with its profile and downloads in a folder, and further flags of chromium's."""
     options = webdriver.ChromeOptions()
     options.binary_location = CHROMIUM
     for flag in (
@@ -67,6 +67,7 @@ def start_browser(folder):
         "--no-first-run",
         "--disable-background-networking",
         f"--user-data-dir={folder / 'profile'}",
+        *flags,
     ):
         options.add_argument(flag)
     options.add_experimental_option("prefs", {"download.default_directory": str(folder / "downloads")})

@@ -1,0 +1,180 @@
+// The player library in WebAssembly: makes an instrument file ready to play, and plays it.
+//
+// `prepare` runs where there is time (the page): it checks the file and lays the instrument out in a memory of its own.
+// `Instrument` runs where there is none (the audio thread): it takes a copy of that memory and plays at once.
+// Nothing here needs a page: the same code runs in an AudioWorklet, in a page and in node.
+
+export const SETTINGS = { transpose: 0, loudness: 1, inputGain: 2, gate: 3, reverb: 4, gain: 5 };
+export const LARGEST_BLOCK = 2048; // samples per call
+export const LOWEST_INPUT_HZ = 80; // most voices stay above
+
+// As zoo_player.Live has them (player/zoo_player/live.py); tests compare the two.
+const KINDS = { a_weighted: 0, mean_db: 1 };
+const AS_HEARD = [1, 0]; // scale and dB
+const MEAN_DB_WITHOUT_QUANTILES = [0.89, -7.3]; // of files of players that did not yet do this themselves
+const FIT_HZ = [0.01, 0.99];
+const FIT_DB = [0.01, 0.1, 0.5, 0.9, 1]; // quantiles
+const BETWEEN = [0.2, 0.35, 0.58, 0.8, 1]; // where these lie, in a file that holds the ends of the range alone
+const HIGHEST_INPUT_HZ = 2000;
+
+export class InstrumentError extends Error {}
+
+/** Check an instrument file and lay it out in memory. Gives what `Instrument` takes; it can be sent to a worklet.
+ *
+ * module: the compiled library. file: Uint8Array. options: sampleRate of input and output; lowestHz of the input
+ * (the higher, the sooner a pitch is heard); fit: whether the input is moved into the instrument's range.
+ * Throws InstrumentError if the file is not sound. */
+export async function prepare(module, file, { sampleRate, lowestHz = LOWEST_INPUT_HZ, fit = true, seed = 0 } = {}) {
+  const zoo = (await WebAssembly.instantiate(module)).exports;
+  let top = zoo.__heap_base.value;
+  const place = (bytes) => {
+    const begin = Math.ceil(top / 64) * 64;
+    top = begin + bytes;
+    const missing = top - zoo.memory.buffer.byteLength;
+    if (missing > 0) zoo.memory.grow(Math.ceil(missing / 65536));
+    return begin;
+  };
+  const check = (code) => {
+    if (code) throw new InstrumentError(text(zoo, zoo.zoo_error_text(code)));
+  };
+  const at = place(file.length);
+  new Uint8Array(zoo.memory.buffer).set(file, at);
+  const info = place(28), setup = place(64), delays = place(24), state = place(40), error = place(4);
+  check(zoo.zoo_check(at, file.length, info));
+  const [rate, hop, , inputs, weights, textAt, textBytes] = new Uint32Array(zoo.memory.buffer, info, 7);
+  const about = JSON.parse(text(zoo, textAt, textBytes));
+  if (inputs !== 2) throw new InstrumentError("it is driven by more than pitch and loudness");
+  const range = rangeOf(about);
+  fit = fit && range !== null;
+  const view = new DataView(zoo.memory.buffer, setup, 64);
+  const kind = KINDS[kindOf(about)] ?? 0;
+  const [scale, offset] = kind && !about.quantiles ? MEAN_DB_WITHOUT_QUANTILES : AS_HEARD;
+  view.setUint32(0, sampleRate, true);
+  view.setUint32(4, kind, true);
+  [lowestHz, HIGHEST_INPUT_HZ, scale, offset].forEach((value, i) => view.setFloat32(8 + 4 * i, value, true));
+  view.setBigUint64(24, BigInt(seed), true);
+  view.setUint32(32, fit ? 1 : 0, true);
+  if (fit) [...range.hz, ...range.db].forEach((value, i) => view.setFloat32(36 + 4 * i, value, true));
+  const bytes = zoo.zoo_live_bytes(at, file.length, setup);
+  if (!bytes) throw new InstrumentError(`it cannot be played at ${sampleRate} Hz with input from ${lowestHz} Hz`);
+  const live = zoo.zoo_live_init(place(bytes), bytes, at, file.length, setup, error);
+  check(new Uint32Array(zoo.memory.buffer, error, 1)[0]);
+  zoo.zoo_live_latency(live, delays);
+  unpackHalves(zoo, at, place);
+  const [total, analysis, frame, resampling, synth, hold] = new Uint32Array(zoo.memory.buffer, delays, 6);
+  const input = place(4 * LARGEST_BLOCK), output = place(4 * LARGEST_BLOCK);
+  return {
+    about, range, weights, hop, instrumentRate: rate, sampleRate,
+    delays: { total, analysis, frame, resampling, synth, hold },
+    places: { live, state, input, output },
+    memory: zoo.memory.buffer.slice(0, top),
+  };
+}
+
+/** An instrument that plays: what it hears (`listen`), or by hand (`drive`). It never allocates while it plays. */
+export class Instrument {
+  /** instance: of the module, where the caller has to make it asynchronously, as in a page. */
+  constructor(module, prepared, instance = new WebAssembly.Instance(module)) {
+    const { memory, places, delays, range, sampleRate, about } = prepared;
+    Object.assign(this, { delays, range, sampleRate, name: about.name });
+    this.zoo = instance.exports;
+    const missing = memory.byteLength - this.zoo.memory.buffer.byteLength;
+    if (missing > 0) this.zoo.memory.grow(Math.ceil(missing / 65536));
+    const buffer = this.zoo.memory.buffer;
+    new Uint8Array(buffer).set(new Uint8Array(memory));
+    this.places = places;
+    this.input = new Float32Array(buffer, places.input, LARGEST_BLOCK);
+    this.output = new Float32Array(buffer, places.output, LARGEST_BLOCK);
+    this.floats = new Float32Array(buffer, places.state, 7);
+    this.integers = new Int32Array(buffer, places.state, 8);
+  }
+
+  /** Play as many samples as `output` holds, at most LARGEST_BLOCK; an input of null is silence. */
+  process(input, output) {
+    const samples = output.length, { live, input: from, output: to } = this.places;
+    if (input) this.input.set(input);
+    else this.input.fill(0, 0, samples);
+    this.zoo.zoo_live_process(live, from, samples, to);
+    for (let i = 0; i < samples; i++) output[i] = this.output[i];
+  }
+
+  set(setting, value) {
+    return this.zoo.zoo_live_set(this.places.live, SETTINGS[setting], value) === 0;
+  }
+
+  drive(hz, db) {
+    this.zoo.zoo_live_drive(this.places.live, hz, db);
+  }
+
+  listen() {
+    this.zoo.zoo_live_drive(this.places.live, 0, NaN);
+  }
+
+  /** Fetch what the last frame was; the getters below then give it. */
+  read() {
+    this.zoo.zoo_live_read(this.places.live, this.places.state);
+  }
+  get inputPeak() { return this.floats[0]; }
+  get inputHz() { return this.floats[1]; }
+  get inputDb() { return this.floats[2]; }
+  get hz() { return this.floats[4]; }
+  get db() { return this.floats[5]; }
+  get shiftDb() { return this.floats[6]; }
+  get octaves() { return this.integers[7]; }
+}
+
+/** The loudness that drives an instrument. */
+export function kindOf(about) {
+  const features = about.features ?? {};
+  if (Object.keys(features).length === 0) return "a_weighted";
+  const name = features.loudness ?? "mean_db";
+  return name === "live" ? "a_weighted" : name;
+}
+
+/** Where an instrument is at home: `hz` lowest and highest; `db` softest, soft, middle, loud, loudest. null: unknown. */
+export function rangeOf(about) {
+  const { f0_hz: hz, loudness_db: db } = about.range ?? {};
+  if (!Array.isArray(hz) || !Array.isArray(db)) return null;
+  const known = about.quantiles;
+  if (!known) return { hz, db: BETWEEN.map((part) => db[0] + part * (db[1] - db[0])) };
+  return { hz: FIT_HZ.map((part) => quantile(hz, known.f0_hz, part)), db: FIT_DB.map((part) => quantile(db, known.loudness_db, part)) };
+}
+
+/** A quantile: between those that are known, on the line that joins them. */
+function quantile([lowest, highest], known, wanted) {
+  const points = Object.entries({ ...known, 0: lowest, 1: highest })
+    .map(([part, value]) => [Number(part), value])
+    .filter(([part]) => part >= 0 && part <= 1)
+    .sort((a, b) => a[0] - b[0]);
+  const above = points.findIndex(([part]) => part >= wanted);
+  const [right, high] = points[above], [left, low] = points[Math.max(0, above - 1)];
+  return right === left ? high : low + ((high - low) * (wanted - left)) / (right - left);
+}
+
+/** Turn numbers of 16 bits into those of 32, which WebAssembly multiplies twice as fast.
+ *
+ * The file is downloaded with 16 bits. By now it is checked, and the player reads its table of tensors whenever it plays
+ * (player/csrc/zp_internal.h): entries that say 16 bits get another type and another place. */
+function unpackHalves(zoo, file, place) {
+  const header = new DataView(zoo.memory.buffer, file, 96);
+  const tensors = header.getUint32(56, true), table = file + Number(header.getBigUint64(80, true));
+  for (let entry = table; entry < table + 32 * tensors; entry += 32) {
+    const [type, , , , offset, , bytes] = new Uint32Array(zoo.memory.buffer, entry, 8);
+    if (type !== 1) continue;
+    const begin = place(2 * bytes), { buffer } = zoo.memory;
+    const halves = new Uint16Array(buffer, file + offset, bytes / 2);
+    const words = new Uint32Array(buffer, begin, halves.length), floats = new Float32Array(buffer, begin, halves.length);
+    for (let i = 0; i < halves.length; i++) {
+      words[i] = (halves[i] & 0x7fff) << 13;
+      floats[i] *= 2 ** 112; // exponents are counted from elsewhere
+      words[i] |= (halves[i] & 0x8000) << 16;
+    }
+    new Uint32Array(buffer, entry, 8).set([0, ...new Uint32Array(buffer, entry + 4, 3), begin - file, 0, 2 * bytes, 0]);
+  }
+}
+
+function text(zoo, begin, bytes) {
+  const memory = new Uint8Array(zoo.memory.buffer);
+  const end = bytes === undefined ? memory.indexOf(0, begin) : begin + bytes;
+  return new TextDecoder().decode(memory.slice(begin, end));
+}
