@@ -23,9 +23,9 @@ _FMIN_HZ = 80.0
 # Scale and dB that bring what is heard to what the offline features measure. The mean of dB depends on the window's
 # length: the line that fits phrases of eleven instruments best.
 _OFFLINE = {"a_weighted": (1.0, 0.0), "mean_db": (0.89, -7.3)}
-# A file has the loudness's ends alone: where quantiles 0.01, 0.1, 0.5, 0.9 and 1 lie between them is that of the models
-# that zoo ships.
-_BETWEEN = {"softest_db": 0.2, "soft_db": 0.35, "middle_db": 0.58, "loud_db": 0.8, "loudest_db": 1.0}
+# Which quantiles of pitch and loudness a fit goes by.
+_FIT_HZ = {"lowest_hz": 0.01, "highest_hz": 0.99}
+_FIT_DB = {"softest_db": 0.01, "soft_db": 0.1, "middle_db": 0.5, "loud_db": 0.9, "loudest_db": 1.0}
 _BELOW = 2 ** (-1 / 12)  # fmin lies a semitone under the instrument's lowest note
 _SETTINGS = ("transpose", "loudness_db", "input_gain", "gate_db", "reverb", "gain")
 
@@ -373,11 +373,18 @@ def _range_of(description: Description) -> dict[str, float] | None:
     """The numbers that a fit needs, as `zoo_live_setup` names them; None where the file lacks them."""
     if not {"f0_hz", "loudness_db"} <= set(description.range):
         return None
+    found: dict[str, float] = {}
     try:
-        low_hz, high_hz = map(float, description.range["f0_hz"])
-        low_db, high_db = map(float, description.range["loudness_db"])
-    except (KeyError, TypeError, ValueError):
-        found = repr(description.range)[:80]
-        raise PlayerError(f"the range in the file cannot be read ({found}): export it again, or fit='off'") from None
-    levels = {name: low_db + part * (high_db - low_db) for name, part in _BETWEEN.items()}
-    return {"lowest_hz": low_hz, "highest_hz": high_hz, **levels}
+        for feature, wanted in (("f0_hz", _FIT_HZ), ("loudness_db", _FIT_DB)):
+            low, high = description.range[feature]
+            known = {0.0: float(low), 1.0: float(high)}
+            for name, value in description.text.get("quantiles", {}).get(feature, {}).items():
+                if name not in ("lowest", "highest"):  # the ends, which the range has
+                    known[float(name)] = float(value)
+            at = sorted(known)
+            values = np.interp(list(wanted.values()), at, [known[probability] for probability in at])
+            found |= dict(zip(wanted, map(float, values), strict=True))
+    except (KeyError, TypeError, ValueError, AttributeError):
+        text = repr(description.range)[:80]
+        raise PlayerError(f"the range in the file cannot be read ({text}): export it again, or fit='off'") from None
+    return found
