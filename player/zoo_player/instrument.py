@@ -114,8 +114,8 @@ class Instrument:
             f0_hz: `[frames]`, or `[voices, frames]`.
             loudness_db: As `f0_hz`.
             noise: `[frames * hop]` or `[voices, frames * hop]`, uniform in [-1, 1); drawn from the seed if None.
-            levels: `[frames + 1]` or `[voices, frames + 1]`, factors of the sound before the reverb: at the first frame's
-                beginning, and at each one's end; between them they change evenly.
+            levels: `[frames + 1]` or `[voices, frames + 1]`, factors of the sound before the reverb: at the first
+                frame's beginning, and at each one's end; between them they change evenly.
             **inputs: The instrument's other inputs, by their names, as `f0_hz`.
 
         Returns:
