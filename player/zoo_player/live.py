@@ -120,7 +120,7 @@ def live_features(
         samples: `[samples]`, 1 is full scale.
         sample_rate: In Hz.
         hop: Samples per frame.
-        fmin: Lowest pitch in Hz, from 20. The window of the pitch is 2.25 periods of it.
+        fmin: Lowest pitch in Hz, from 20. The window of the pitch is 2.5 periods of it.
         fmax: Highest pitch in Hz.
         loudness: The kind, "a_weighted" or "mean_db" (the thesis's).
 
