@@ -12,6 +12,7 @@ when the next one is due. Prints a line a minute.
 from __future__ import annotations
 
 import argparse
+import itertools
 import resource
 import time
 from collections.abc import Iterator
@@ -31,7 +32,17 @@ AGAIN_SECONDS = 300
 
 
 def sounds(folder: Path) -> Iterator[NDArray[np.float32]]:
-    """Recordings of all instruments in turn, and what is none; for ever."""
+    """Ten minutes of recordings and of what is none, again and again; read before the first is given."""
+    pool, samples = [], 0
+    for sound in _sounds(folder):
+        pool.append(sound)
+        samples += len(sound)
+        if samples > 600 * RATE:
+            return itertools.cycle(pool)
+    return itertools.cycle(pool)
+
+
+def _sounds(folder: Path) -> Iterator[NDArray[np.float32]]:
     rng = np.random.default_rng(0)
     files = [list(recordings(folder / name)) for name in FMIN if (folder / name).is_dir()]
     for turn in range(1 << 30):
@@ -76,7 +87,8 @@ def main() -> None:
     chosen = parser.parse_args()
     live = zoo_player.Live(instrument_file(zoo.load(chosen.model)), sample_rate=RATE, fit="off")
     same = read_audio(recordings(chosen.folder / "violin")[0], sample_rate=RATE)[: RATE * 10].numpy()
-    source, left = sounds(chosen.folder), np.zeros(0, np.float32)
+    source = sounds(chosen.folder)
+    left = next(source)
     total, heard, again = chosen.minutes * 60 * RATE, [], list[NDArray[np.float32]]()
     done, late, busy, longest, first_mb = 0, 0, 0.0, 0.0, 0.0
     begin = time.perf_counter()

@@ -7,7 +7,8 @@ RECORDINGS has an INDEX.tsv, as for `transfer_pairs.py`; the phrases are chosen 
 pitch     the median distance between the pitch of the phrase and that of the output, later by the declared latency and
           octaves aside, is under 20 cents (YIN, where it is sure of both; of phrases with 20 such frames)
 loudness  the mean distance between the loudness that the model was asked for, frame by frame, and that of the output,
-          in the model's own kind, is under 6 dB (the pauses left out)
+          in the model's own kind, is under 6 dB (pauses left out; what was asked is smoothed over the window that
+          the output's loudness is measured in, 128 ms)
 level     the same for the A-weighted level of phrase and output, each less its median: what is heard
 
 Prints a table in Markdown.
@@ -49,7 +50,14 @@ def played(live: zoo_player.Live, phrase: Tensor) -> tuple[Tensor, Tensor, Tenso
         asked[state.frames] = (state.f0_hz, level_db if state.input_db > -79 else -80.0)
     frames = np.array([asked.get(number, asked[max(asked)]) for number in range(1, max(asked) + 1)], np.float32)
     curves = torch.from_numpy(frames)
-    return torch.from_numpy(np.concatenate(made)), curves[:, 0], curves[:, 1]
+    return torch.from_numpy(np.concatenate(made)), curves[:, 0], _smooth(curves[:, 1])
+
+
+def _smooth(loudness_db: Tensor) -> Tensor:
+    """Over the frames of an analysis window of 128 ms."""
+    window = torch.hann_window(33, periodic=False).square()[None, None]
+    power = torch.nn.functional.pad(10 ** (loudness_db / 10), (16, 16))
+    return (10 * torch.log10(torch.nn.functional.conv1d(power[None, None], window / window.sum())[0, 0])).clamp(-80, 0)
 
 
 def follows(live: zoo_player.Live, model: Model, phrase: Tensor) -> tuple[float, float, float]:

@@ -1,6 +1,7 @@
 """Live: what is heard, how late, and that it goes on whatever comes in."""
 
 import functools
+import re
 import subprocess
 import time
 
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 import zoo_player
+from conftest import PLAYER
 from programs import small_file
 from zoo_player import Live, build, live_features
 
@@ -364,3 +366,24 @@ def test_no_access_beyond_its_memory_in_c(compile_c, tmp_path):
         env={"ASAN_OPTIONS": "detect_leaks=0"},
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_program_of_the_page_on_live_playing_is_a_host_in_small(compile_c, tmp_path):
+    page = (PLAYER.parent / "docs" / "live.md").read_text()
+    source = tmp_path / "live.c"
+    source.write_text(re.search(r"```c\n(.*?)```", page, re.DOTALL)[1])
+    program = compile_c("host", source, flags=("-Wno-psabi", "-Wall", "-Werror"))
+    (tmp_path / "violin.zoo").write_bytes(violin())
+    steady(330, 1).astype(np.float32).tofile(tmp_path / "in.f32")
+    words = [str(program), *(str(tmp_path / name) for name in ("violin.zoo", "in.f32", "out.f32"))]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert 300 < int(done.stdout.split()[0]) < 1000
+    played = np.fromfile(tmp_path / "out.f32", np.float32)
+    assert len(played) == RATE
+    heard, _, _ = live_features(played[RATE // 2 :], sample_rate=RATE, hop=192, fmin=196)
+    assert abs(cents(np.median(heard), 660)) < 15  # an octave higher, as the program asks
+    (tmp_path / "violin.zoo").write_bytes(violin()[:999])
+    refused = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert refused.returncode == 1
+    assert "cut short" in refused.stderr

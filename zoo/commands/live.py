@@ -152,7 +152,8 @@ def _following(model: Model, options: Any, rate: int) -> tuple[Any, dict[str, fl
             f"plays   {_note(state.f0_hz)}  loudness {state.loudness_db:6.1f} dB ({state.shift_db:+.0f} dB{moved})",
         ]
 
-    return live, {name: value / rate for name, value in live.delays.items() if name != "hold"}, lines
+    # a frame is not late by itself: its values stand for its beginning
+    return live, {name: value / rate for name, value in live.delays.items() if name not in ("frame", "hold")}, lines
 
 
 def _played(

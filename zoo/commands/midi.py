@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 from pathlib import Path
 
@@ -75,7 +76,7 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def add_playing_options(parser: cli.argparse.ArgumentParser, *, voices: str) -> None:
+def add_playing_options(parser: argparse.ArgumentParser, *, voices: str) -> None:
     """Add how notes are played, which `zoo live --midi` has, too.
 
     Args:

@@ -39,7 +39,7 @@ def device_lines() -> list[tuple[str, ...]]:
     module = sounddevice()
     systems = [system["name"] for system in module.query_hostapis()]
     chosen = list(module.default.device)
-    rows = [("number", "device", "system", "in", "out", "Hz", "default for")]
+    rows: list[tuple[str, ...]] = [("number", "device", "system", "in", "out", "Hz", "default for")]
     for number, device in enumerate(module.query_devices()):
         uses = [use for use, one in zip(("input", "output"), chosen, strict=True) if one == number]
         counts = (str(device[f"max_{way}_channels"]) for way in ("input", "output"))

@@ -372,7 +372,7 @@ def notes_to_features(
     Example:
         >>> f0_hz, loudness_db = zoo.notes_to_features([(0.0, 0.5, 69), (0.5, 1.0, 71, 100)], style="expressive")
         >>> f0_hz.shape, round(float(f0_hz[60]))
-        (torch.Size([273]), 440)
+        (torch.Size([272]), 440)
 
     Args:
         notes: `Note`s, or their numbers: start and end in seconds, MIDI pitch, velocity (80 if left out). In any order.
