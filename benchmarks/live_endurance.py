@@ -31,15 +31,17 @@ RATE = 48000
 AGAIN_SECONDS = 300
 
 
-def sounds(folder: Path) -> Iterator[NDArray[np.float32]]:
-    """Ten minutes of recordings and of what is none, again and again; read before the first is given."""
+def blocks(folder: Path, size: int) -> Iterator[NDArray[np.float32]]:
+    """Ten minutes of recordings and of what is none, again and again, in blocks; read before the first is given."""
     pool, samples = [], 0
     for sound in _sounds(folder):
         pool.append(sound)
         samples += len(sound)
         if samples > 600 * RATE:
-            return itertools.cycle(pool)
-    return itertools.cycle(pool)
+            break
+    for sound in itertools.cycle(pool):
+        for at in range(0, len(sound) - size + 1, size):
+            yield sound[at : at + size]
 
 
 def _sounds(folder: Path) -> Iterator[NDArray[np.float32]]:
@@ -87,8 +89,8 @@ def main() -> None:
     chosen = parser.parse_args()
     live = zoo_player.Live(instrument_file(zoo.load(chosen.model)), sample_rate=RATE, fit="off")
     same = read_audio(recordings(chosen.folder / "violin")[0], sample_rate=RATE)[: RATE * 10].numpy()
-    source = sounds(chosen.folder)
-    left = next(source)
+    source = blocks(chosen.folder, chosen.block)
+    next(source)
     total, heard, again = chosen.minutes * 60 * RATE, [], list[NDArray[np.float32]]()
     done, late, busy, longest, first_mb = 0, 0, 0.0, 0.0, 0.0
     begin = time.perf_counter()
@@ -98,9 +100,7 @@ def main() -> None:
         if within + chosen.block <= len(same):
             block = same[within : within + chosen.block]
         else:
-            while len(left) < chosen.block:
-                left = np.concatenate([left, next(source)])
-            block, left = left[: chosen.block], left[chosen.block :]
+            block = next(source)
         if chosen.paced and (wait := due - time.perf_counter()) > 0:
             time.sleep(wait)
         started = time.perf_counter()

@@ -185,11 +185,14 @@ def test_note_that_is_none_is_told():
     for note in [(1.0, 0.5, 60), (0, 1), (0, 1, 200), (0, 1, 60, 0), (0, float("nan"), 60), "C4"]:
         with pytest.raises(ConfigError, match="Note 0"):
             zoo.notes_to_features([note])
+    with pytest.raises(ConfigError, match="release_seconds"):
+        Style(release_seconds=float("nan"))
     with pytest.raises(ConfigError, match="expressive"):
         zoo.notes_to_features([(0, 1, 60)], style="expresive")
 
 
 def test_no_notes_are_no_frames_and_a_note_of_no_length_ends():
     assert zoo.notes_to_features([])[0].shape == (0,)
-    f0_hz, _ = zoo.notes_to_features([(0, 0, 60), (0.5, 1, 62)], style=Style(release_seconds=0.02))
+    sudden = Style(attack_seconds=0, decay_seconds=0, release_seconds=0, glide_seconds=0, vibrato_rise_seconds=0)
+    f0_hz, _ = zoo.notes_to_features([(0, 0, 60), (0.5, 1, 62)], style=sudden)
     assert (f0_hz[10:120] == 0).all()

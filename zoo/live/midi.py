@@ -13,7 +13,8 @@ import zoo_player
 from numpy.typing import NDArray
 
 from zoo.errors import ConfigError
-from zoo.live.notes import MOST_SECONDS, MOST_VOICES, Performer, Style, dynamics_of, style_of
+from zoo.live.notes import MOST_SECONDS
+from zoo.live.performer import MOST_VOICES, Performer, Style, dynamics_of, style_of
 from zoo.models.fit import octaves_into
 from zoo.models.model import Model
 from zoo.registry.requirements import library
