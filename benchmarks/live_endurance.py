@@ -97,10 +97,7 @@ def main() -> None:
     while done < total:
         due = begin + done / RATE
         within = done % (AGAIN_SECONDS * RATE)
-        if within + chosen.block <= len(same):
-            block = same[within : within + chosen.block]
-        else:
-            block = next(source)
+        block = same[within : within + chosen.block] if within + chosen.block <= len(same) else next(source)
         if chosen.paced and (wait := due - time.perf_counter()) > 0:
             time.sleep(wait)
         started = time.perf_counter()
