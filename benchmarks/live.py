@@ -1,11 +1,12 @@
 """How far pitch and loudness as heard live are from offline features, on recordings.
 
     python benchmarks/live.py FOLDER                                       # against YIN, all phrases
-    python benchmarks/live.py FOLDER --tracker torchcrepe --seconds 6      # against CREPE `full`, 6 s per instrument
+    python benchmarks/live.py FOLDER --tracker torchcrepe --cache CACHE    # against CREPE `full`, every 16 ms
 
 FOLDER has recordings below a folder per instrument; those below a folder `phrases` are taken, or all where there is
 none. The lowest pitch is the instrument's, as below. A frame as heard live is compared with the offline frame that is
-older by its declared latency (pitch), or by 20 ms (loudness). Prints a table in Markdown:
+older by its declared latency (pitch), or by 20 ms (loudness). What CREPE says of a recording is kept in --cache: it
+takes 0.7 s a second. Prints a table in Markdown:
 
 cents    median of the absolute difference, over frames that are voiced in both
 within   percentage of these frames that differ by under 50 cents
@@ -36,6 +37,7 @@ from zoo.features.pitch import default_thresholds
 Floats = NDArray[np.float64]
 
 SAMPLE_RATE, HOP, FMAX = 16000, 64, 2000.0
+CREPE_HOP = 256
 LOUDNESS_LATE = 0.020
 FMIN = {
     **{"violin": 190.0, "flute": 240.0, "oboe": 220.0, "trumpet": 155.0, "clarinet": 140.0, "saxophone": 130.0},
@@ -51,29 +53,40 @@ def recordings(folder: Path) -> list[Path]:
     return sorted(path for path in root.rglob("*") if path.suffix in {".flac", ".wav", ".ogg"})
 
 
-def compare(audio: torch.Tensor, *, fmin: float, tracker: str, loudness: str) -> dict[str, Floats]:
-    """One recording, heard live and offline, frame by frame: the same length each, aligned."""
+def compare(audio: torch.Tensor, *, fmin: float, tracker: str, loudness: str, cache: Path | None) -> dict[str, Floats]:
+    """One recording, heard live and offline, aligned: pitch by the offline tracker's frames, loudness by all; holes."""
     live_hz, live_db, _ = zoo_player.live_features(
         audio.numpy(), sample_rate=SAMPLE_RATE, hop=HOP, fmin=fmin, fmax=FMAX, loudness=loudness
     )
     late = zoo_player.live_features_latency(sample_rate=SAMPLE_RATE, hop=HOP, fmin=fmin, fmax=FMAX)
     every = {"sample_rate": SAMPLE_RATE, "hop": HOP, "center": True}
 
+    hop = HOP if tracker == "yin" else CREPE_HOP
+
     def pitch_by(name: str) -> Floats:
-        bounds = {"fmin": fmin, "fmax": FMAX}
-        f0_hz, sure = track_pitch(audio[None], tracker=name, **every, **bounds)  # type: ignore[arg-type]
-        return torch.where(sure >= default_thresholds(name)[0], f0_hz, 0.0)[0].double().numpy()
+        kept = cache if name == "torchcrepe" else None
+        if kept is not None and kept.is_file():
+            return np.asarray(np.load(kept)["f0_hz"], np.float64)
+        asked = {**every, "hop": hop, "fmin": fmin, "fmax": FMAX}
+        f0_hz, sure = track_pitch(audio[None], tracker=name, **asked)  # type: ignore[arg-type]
+        found: Floats = torch.where(sure >= default_thresholds(name)[0], f0_hz, 0.0)[0].double().numpy()
+        if kept is not None:
+            np.savez(kept, f0_hz=found)
+        return found
 
     offline_hz = pitch_by(tracker)
-    found = {
-        "offline_hz": offline_hz,
-        "yin_hz": offline_hz if tracker == "yin" else pitch_by("yin"),
-        "live_hz": _earlier(live_hz, round(late["pitch"] / HOP) - 1),
-        "offline_db": (mean_db if loudness == "mean_db" else a_weighted)(audio[None], **every)[0].double().numpy(),  # type: ignore[arg-type]
-        "live_db": _earlier(live_db, round(LOUDNESS_LATE * SAMPLE_RATE / HOP) - 1),
+    yin_hz = offline_hz if tracker == "yin" else pitch_by("yin")
+    offline_db = (mean_db if loudness == "mean_db" else a_weighted)(audio[None], **every)[0].double().numpy()  # type: ignore[arg-type]
+    live_hz = _earlier(live_hz, round(late["pitch"] / HOP) - 1)
+    live_db = _earlier(live_db, round(LOUDNESS_LATE * SAMPLE_RATE / HOP) - 1)
+    fine_hz = np.repeat(offline_hz, hop // HOP)
+    gaps = holes(live_hz[: len(fine_hz)], fine_hz[: len(live_hz)])
+    frames, levels = min(len(offline_hz), len(live_hz[:: hop // HOP])), min(len(offline_db), len(live_db))
+    return {
+        **{"offline_hz": offline_hz[:frames], "yin_hz": yin_hz[:frames], "live_hz": live_hz[:: hop // HOP][:frames]},
+        **{"offline_db": offline_db[:levels], "live_db": live_db[:levels], "holes": np.array([gaps], np.float64)},
+        "seconds": np.array([frames * hop / SAMPLE_RATE]),
     }
-    frames = min(map(len, found.values()))
-    return {name: values[:frames] for name, values in found.items()}
 
 
 def _earlier(values: NDArray[np.float32], frames: int) -> Floats:
@@ -110,7 +123,7 @@ def row(name: str, fmin: str, pieces: Sequence[dict[str, Floats]], *, against_cr
     whole = {key: np.concatenate([piece[key] for piece in pieces]) for key in pieces[0]}
     cents = cents_between(whole["live_hz"], whole["offline_hz"])
     voiced = whole["offline_hz"] > 0
-    gaps = sum(holes(piece["live_hz"], piece["offline_hz"]) for piece in pieces)
+    seconds = whole["seconds"].sum()
     heard = whole["offline_db"] > -60
     live_db, offline_db = whole["live_db"][heard], whole["offline_db"][heard]
     apart = np.abs(live_db - offline_db)
@@ -119,11 +132,11 @@ def row(name: str, fmin: str, pieces: Sequence[dict[str, Floats]], *, against_cr
     if against_crepe:
         octaves += f" ({octave_errors(cents_between(whole['yin_hz'], whole['offline_hz'])):.2f})"
     numbers = [
-        *(f"{len(voiced) * HOP / SAMPLE_RATE:.0f}", f"{np.median(np.abs(cents)):.1f}"),
+        *(f"{seconds:.0f}", f"{np.median(np.abs(cents)):.1f}"),
         *(f"{100 * np.mean(np.abs(cents) < 50):.1f}", octaves),
         *(
             f"{100 * np.mean(whole['live_hz'][voiced] > 0):.1f}",
-            f"{gaps / (voiced.sum() * HOP / SAMPLE_RATE / 60):.0f}",
+            f"{60 * whole['holes'].sum() / (seconds * voiced.mean()):.0f}",
         ),
         *(f"{apart.mean():.1f}", f"{np.quantile(apart, 0.95):.1f}", f"{slope:.2f}"),
         f"{at_zero:.1f}",
@@ -138,9 +151,12 @@ def main() -> None:
     parser.add_argument("--tracker", default="yin", choices=("yin", "torchcrepe"))
     parser.add_argument("--loudness", default="a_weighted", choices=("a_weighted", "mean_db"))
     parser.add_argument("--seconds", type=float, default=1e9, help="of each instrument, at most; 2 of each recording")
+    parser.add_argument("--cache", type=Path, help="folder for what CREPE says")
     parser.add_argument("--only", nargs="*", help="instruments")
     chosen = parser.parse_args()
     torch.set_num_threads(1)
+    if chosen.cache is not None:
+        chosen.cache.mkdir(parents=True, exist_ok=True)
     print("| instrument | fmin | seconds | cents | within | octaves | voiced | holes | dB | dB 95 % | slope | offset |")
     print("|---" * 12 + "|")
     everything = []
@@ -155,7 +171,9 @@ def main() -> None:
                 audio = audio[max(0, middle - SAMPLE_RATE) : middle + SAMPLE_RATE]
             if len(audio) < SAMPLE_RATE // 2:
                 continue
-            pieces.append(compare(audio, fmin=fmin, tracker=chosen.tracker, loudness=chosen.loudness))
+            name = f"{folder.name}__{path.relative_to(folder).as_posix().replace('/', '__')}.npz"
+            kept = chosen.cache / name if chosen.cache and chosen.seconds == 1e9 else None
+            pieces.append(compare(audio, fmin=fmin, tracker=chosen.tracker, loudness=chosen.loudness, cache=kept))
             seconds += len(audio) / SAMPLE_RATE
             if seconds >= chosen.seconds:
                 break

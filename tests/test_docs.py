@@ -20,7 +20,7 @@ import zoo.registry.paths
 
 CHECKOUT = Path(__file__).parent.parent
 RUNNABLE = [
-    CHECKOUT / "docs" / name for name in ("export.md", "streaming.md")
+    CHECKOUT / "docs" / name for name in ("export.md", "live.md", "streaming.md")
 ]  # their Python runs as it stands, from top to bottom
 PAGES = [CHECKOUT / "README.md", CHECKOUT / "CONTRIBUTING.md", *sorted((CHECKOUT / "docs").rglob("*.md"))]
 

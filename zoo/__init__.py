@@ -19,12 +19,14 @@ if TYPE_CHECKING:
 
     from zoo import errors as errors
     from zoo import features as features
+    from zoo import live as live
     from zoo import losses as losses
     from zoo import metrics as metrics
     from zoo import testing as testing
     from zoo.export.base import export as export
     from zoo.listing import info as info
     from zoo.listing import list_models as list_models
+    from zoo.live.notes import notes_to_features as notes_to_features
     from zoo.models.model import Model as Model
     from zoo.models.model import create as create
     from zoo.models.rendering import Rendering as Rendering
@@ -47,10 +49,11 @@ _HOME = {
     "info": "zoo.listing",
     "list_models": "zoo.listing",
     "load": "zoo.resolve",
+    "notes_to_features": "zoo.live.notes",
     "push": "zoo.resolve",
     "save": "zoo.storage.checkpoint",
 }
-_SUBPACKAGES = ("errors", "export", "features", "losses", "metrics", "register", "resolve", "testing")
+_SUBPACKAGES = ("errors", "export", "features", "live", "losses", "metrics", "register", "resolve", "testing")
 
 __all__ = [
     "Model",
@@ -64,9 +67,11 @@ __all__ = [
     "import_thesis",
     "info",
     "list_models",
+    "live",
     "load",
     "losses",
     "metrics",
+    "notes_to_features",
     "push",
     "register",
     "save",

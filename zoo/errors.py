@@ -74,6 +74,12 @@ class ExportError(ZooError, RuntimeError):
     exit_code: ClassVar[int] = 1
 
 
+class DeviceError(ZooError, OSError):
+    """An audio or MIDI device is missing, refuses what is asked, or went away."""
+
+    exit_code: ClassVar[int] = 1
+
+
 class TrainingError(ZooError, RuntimeError):
     """A training went wrong by itself: a loss became NaN, for one."""
 

@@ -316,6 +316,11 @@ static void play_frame(const zoo_player *player, uint32_t voice, uint64_t number
 
 int zoo_player_process(zoo_player *player, const float *const *inputs, const float *noise, size_t frames,
                        float *audio) {
+    return zoo_player_process_levels(player, inputs, noise, NULL, frames, audio);
+}
+
+int zoo_player_process_levels(zoo_player *player, const float *const *inputs, const float *noise, const float *levels,
+                              size_t frames, float *audio) {
     if (!player || (frames && (!inputs || !audio))) return ZOO_ERROR_ARGUMENT;
     const zp_header *h = player->header;
     for (uint32_t i = 0; frames && i < h->inputs; i++)
@@ -325,11 +330,13 @@ int zoo_player_process(zoo_player *player, const float *const *inputs, const flo
             const size_t at = voice * frames + t;
             float *values = player->last + (size_t)voice * h->inputs;
             for (uint32_t i = 0; i < h->inputs; i++) values[i] = inputs[i][at];
+            if (levels) zp_player_levels(player, levels[at + voice], levels[at + voice + 1], 1, 1);
             if (!noise) draw(player->generators + voice, player->noise, h->hop);
             play_frame(player, voice, player->frame + t, values, noise ? noise + at * h->hop : player->noise, 0,
                        audio + at * h->hop);
         }
     }
+    if (levels) zp_player_levels(player, 1, 1, 1, 1);
     player->frame += frames;
     return ZOO_OK;
 }

@@ -91,6 +91,12 @@ ZOO_API void zoo_player_reset(zoo_player *player);
 ZOO_API int zoo_player_process(zoo_player *player, const float *const *inputs, const float *noise, size_t frames,
                                float *audio);
 
+/* The same, turned down or up as it plays, so that a reverb's tail stays.
+ *
+ * levels: [voices][frames + 1], factors of the sound before the reverb: at the first frame's begin, and at each end. */
+ZOO_API int zoo_player_process_levels(zoo_player *player, const float *const *inputs, const float *noise,
+                                      const float *levels, size_t frames, float *audio);
+
 /* What is still to come when no frame follows; then begin anew.
  *
  * audio: [voices][latency], written. A reverb's tail is cut off there: to hear it, play silence first. */

@@ -97,7 +97,13 @@ class Instrument:
         self._lock = threading.Lock()
 
     def process(
-        self, f0_hz: ArrayLike, loudness_db: ArrayLike, noise: ArrayLike | None = None, **inputs: ArrayLike
+        self,
+        f0_hz: ArrayLike,
+        loudness_db: ArrayLike,
+        noise: ArrayLike | None = None,
+        *,
+        levels: ArrayLike | None = None,
+        **inputs: ArrayLike,
     ) -> NDArray[np.float32]:
         """Play the next frames, any number of them.
 
@@ -108,6 +114,8 @@ class Instrument:
             f0_hz: `[frames]`, or `[voices, frames]`.
             loudness_db: As `f0_hz`.
             noise: `[frames * hop]` or `[voices, frames * hop]`, uniform in [-1, 1); drawn from the seed if None.
+            levels: `[frames + 1]` or `[voices, frames + 1]`, factors of the sound before the reverb: at the first
+                frame's beginning, and at each one's end; between them they change evenly.
             **inputs: The instrument's other inputs, by their names, as `f0_hz`.
 
         Returns:
@@ -135,10 +143,18 @@ class Instrument:
         drawn = None if noise is None else _floats(noise, "noise")
         if drawn is not None and drawn.shape != audio.shape:
             raise PlayerError(f"noise has the shape {list(drawn.shape)}: it must be {list(audio.shape)}")
+        turned = None if levels is None else _floats(levels, "levels")
+        if turned is not None and turned.shape != (*shape[:-1], shape[-1] + 1):
+            raise PlayerError(f"levels have the shape {list(turned.shape)}: it must be {[*shape[:-1], shape[-1] + 1]}")
         pointers = (ctypes.c_void_p * len(expected))(*(curve.ctypes.data for curve in curves.values()))
         with self._lock:
-            code = self._library.zoo_player_process(
-                self._player, pointers, None if drawn is None else drawn.ctypes.data, shape[-1], audio.ctypes.data
+            code = self._library.zoo_player_process_levels(
+                self._player,
+                pointers,
+                None if drawn is None else drawn.ctypes.data,
+                None if turned is None else turned.ctypes.data,
+                shape[-1],
+                audio.ctypes.data,
             )
         check(code, "process")
         return audio

@@ -63,6 +63,7 @@ def library(path: Path | None = None) -> ctypes.CDLL:
         ),
         "zoo_player_reset": (None, [pointer]),
         "zoo_player_process": (ctypes.c_int, [pointer, pointer, pointer, size, pointer]),
+        "zoo_player_process_levels": (ctypes.c_int, [pointer, pointer, pointer, pointer, size, pointer]),
         "zoo_player_finish": (ctypes.c_int, [pointer, pointer]),
         "zoo_player_voices": (ctypes.c_uint32, [pointer]),
         "zoo_features_bytes": (size, [pointer]),

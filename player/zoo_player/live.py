@@ -20,12 +20,10 @@ LOUDNESS_KINDS = ("a_weighted", "mean_db")
 FITS = ("auto", "off")
 _FMAX_HZ = 2000.0
 _FMIN_HZ = 80.0
-# Scale and dB that bring what is heard to what the offline features measure. The mean of dB depends on the window's
-# length: the line that fits phrases of eleven instruments best.
-_OFFLINE = {"a_weighted": (1.0, 0.0), "mean_db": (0.89, -7.3)}
-# A file has the loudness's ends alone: where quantiles 0.01, 0.1, 0.5, 0.9 and 1 lie between them is that of the models
-# that zoo ships.
-_BETWEEN = {"softest_db": 0.2, "soft_db": 0.35, "middle_db": 0.58, "loud_db": 0.8, "loudest_db": 1.0}
+_AS_HEARD = (1.0, 0.0)  # scale and dB: the player has brought it to what the offline features measure
+# Which quantiles of pitch and loudness a fit goes by.
+_FIT_HZ = {"lowest_hz": 0.01, "highest_hz": 0.99}
+_FIT_DB = {"softest_db": 0.01, "soft_db": 0.1, "middle_db": 0.5, "loud_db": 0.9, "loudest_db": 1.0}
 _BELOW = 2 ** (-1 / 12)  # fmin lies a semitone under the instrument's lowest note
 _SETTINGS = ("transpose", "loudness_db", "input_gain", "gate_db", "reverb", "gain")
 
@@ -120,7 +118,7 @@ def live_features(
         samples: `[samples]`, 1 is full scale.
         sample_rate: In Hz.
         hop: Samples per frame.
-        fmin: Lowest pitch in Hz, from 20. The window of the pitch is 2.25 periods of it.
+        fmin: Lowest pitch in Hz, from 20. The window of the pitch is 2.5 periods of it.
         fmax: Highest pitch in Hz.
         loudness: The kind, "a_weighted" or "mean_db" (the thesis's).
 
@@ -235,7 +233,7 @@ class Live:
         kind = loudness_kind or _kind_of(self._description)
         span = _range_of(self._description) if fit == "auto" else None
         fmin = (_BELOW * span["lowest_hz"] if span else _FMIN_HZ) if fmin is None else fmin
-        setup = _Setup(self._sample_rate, _kind(kind), fmin, fmax, *_OFFLINE[kind], seed % 2**64, span is not None)
+        setup = _Setup(self._sample_rate, _kind(kind), fmin, fmax, *_AS_HEARD, seed % 2**64, span is not None)
         for name, value in (span or {}).items():
             setattr(setup, name, value)
         self.fmin = float(fmin)
@@ -368,9 +366,7 @@ def _features(sample_rate: int, hop: int, fmin: float, fmax: float, loudness: st
     """The C code's state, in memory of its own."""
     numbers = (sample_rate, hop, fmin, fmax)
     fits = all(isinstance(n, (int, float, np.integer, np.floating)) and 0 < n < 2**32 for n in numbers)
-    config = (
-        _Config(int(sample_rate), int(hop), fmin, fmax, _kind(loudness), *_OFFLINE[loudness]) if fits else _Config()
-    )
+    config = _Config(int(sample_rate), int(hop), fmin, fmax, _kind(loudness), *_AS_HEARD) if fits else _Config()
     size = library().zoo_features_bytes(ctypes.byref(config))
     if not size:
         raise PlayerError(
@@ -386,11 +382,18 @@ def _range_of(description: Description) -> dict[str, float] | None:
     """The numbers that a fit needs, as `zoo_live_setup` names them; None where the file lacks them."""
     if not {"f0_hz", "loudness_db"} <= set(description.range):
         return None
+    found: dict[str, float] = {}
     try:
-        low_hz, high_hz = map(float, description.range["f0_hz"])
-        low_db, high_db = map(float, description.range["loudness_db"])
-    except (KeyError, TypeError, ValueError):
-        found = repr(description.range)[:80]
-        raise PlayerError(f"the range in the file cannot be read ({found}): export it again, or fit='off'") from None
-    levels = {name: low_db + part * (high_db - low_db) for name, part in _BETWEEN.items()}
-    return {"lowest_hz": low_hz, "highest_hz": high_hz, **levels}
+        for feature, wanted in (("f0_hz", _FIT_HZ), ("loudness_db", _FIT_DB)):
+            low, high = description.range[feature]
+            known = {0.0: float(low), 1.0: float(high)}
+            for name, value in description.text.get("quantiles", {}).get(feature, {}).items():
+                if name not in ("lowest", "highest"):  # the ends, which the range has
+                    known[float(name)] = float(value)
+            at = sorted(known)
+            values = np.interp(list(wanted.values()), at, [known[probability] for probability in at])
+            found |= dict(zip(wanted, map(float, values), strict=True))
+    except (KeyError, TypeError, ValueError, AttributeError):
+        text = repr(description.range)[:80]
+        raise PlayerError(f"the range in the file cannot be read ({text}): export it again, or fit='off'") from None
+    return found

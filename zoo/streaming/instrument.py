@@ -54,13 +54,12 @@ def instrument_file(model: Model, *, weights: str = "float32", about: Mapping[st
     controls = {name: program.hold(control) for name, control in model.decoder.describe(program).items()}
     audio = model.synth.describe(program, controls)
     known = model.config.range
-    limits = (
-        {}
-        if known is None
-        else {
-            name: [values.lowest, values.highest]
-            for name, values in (("f0_hz", known.f0_hz), ("loudness_db", known.loudness_db))
-        }
-    )
-    described = {"name": model.name, "range": limits, "features": dict(model.config.features), **(about or {})}
+    spans = {} if known is None else {"f0_hz": known.f0_hz, "loudness_db": known.loudness_db}
+    described = {
+        "name": model.name,
+        "range": {name: [values.lowest, values.highest] for name, values in spans.items()},
+        "quantiles": {name: values.to_dict() for name, values in spans.items()},
+        "features": dict(model.config.features),
+        **(about or {}),
+    }
     return bytes(program.to_bytes(audio, latency_frames=model.synth.latency, about=described))

@@ -1,0 +1,160 @@
+"""MIDI files, good and bad, are played as written; nothing sounds on."""
+
+import mido
+import numpy as np
+import pytest
+import torch
+
+import zoo
+from zoo.__main__ import main
+from zoo.errors import ConfigError
+from zoo.features import read_audio, track_pitch
+from zoo.live import MidiInstrument, octaves_for, read_midi, voices_for
+
+ODE = [64, 64, 65, 67, 67, 65, 64, 62, 60, 60, 62, 64, 64, 62, 62]  # Beethoven, opus 125: the theme's first phrase
+BEAT = 480
+
+
+def write(path, *tracks, **options):
+    file = mido.MidiFile(ticks_per_beat=BEAT, **options)
+    for messages in tracks:
+        file.tracks.append(mido.MidiTrack(messages))
+    file.save(path)
+    return path
+
+
+def on(note, time=0, **options):
+    return mido.Message("note_on", note=note, velocity=90, time=time, **options)
+
+
+def off(note, time=BEAT, **options):
+    return mido.Message("note_off", note=note, time=time, **options)
+
+
+def tempo(bpm, time=0):
+    return mido.MetaMessage("set_tempo", tempo=mido.bpm2tempo(bpm), time=time)
+
+
+@pytest.fixture
+def ode(tmp_path):
+    return write(tmp_path / "ode.mid", [tempo(150), *(each for note in ODE for each in (on(note), off(note)))])
+
+
+@pytest.fixture(scope="module")
+def flute():
+    return zoo.load("gru-S-flute")
+
+
+def test_melody_is_played_at_its_pitches_and_ends(ode, tmp_path, capsys):
+    out = tmp_path / "ode.wav"
+    assert main(["midi", "gru-S-flute", str(ode), str(out), "--transpose", "12"]) == 0
+    assert "15 notes, 1 voice" in capsys.readouterr().out
+    audio = read_audio(out, sample_rate=16000)
+    f0_hz, _ = track_pitch(audio[None], sample_rate=16000, hop=64, tracker="yin", fmin=200.0, center=True)
+    for number, note in enumerate(ODE):  # 0.4 s each
+        middle = f0_hz[0, number * 100 + 40 : number * 100 + 85].double()
+        assert abs(float((1200 * torch.log2(middle / 440)).median()) - 100 * (note + 12 - 69)) % 1200 < 10
+    assert audio[:96000].abs().max() > 0.05
+    assert audio[-8000:].abs().max() < 1e-3
+
+
+def test_song_is_moved_into_the_range_by_octaves(flute, tmp_path):
+    low = read_midi(write(tmp_path / "low.mid", [on(40), off(40), on(43), off(43)]))
+    octaves = octaves_for(low, flute.config.range)
+    assert octaves >= 1
+    assert flute.config.range.f0_hz.at(0.01) <= 440 * 2 ** ((40 - 69) / 12 + octaves) * 1.01
+
+
+def test_tempo_changes_count_from_where_they_stand(tmp_path):
+    path = write(
+        tmp_path / "a.mid", [tempo(120), tempo(60, time=2 * BEAT)], [on(60), off(60, 3 * BEAT), on(62), off(62)]
+    )
+    assert read_midi(path).notes() == [(0.0, pytest.approx(2.0), 60), (pytest.approx(2.0), pytest.approx(3.0), 62)]
+    assert read_midi(path, track=1).notes() == read_midi(path).notes()  # the tempo is in the other track
+
+
+def test_running_status_is_read(tmp_path):
+    data = bytes([0, 0x90, 60, 90, 0x60, 62, 90, 0x60, 60, 0, 0x60, 62, 0, 0, 0xFF, 0x2F, 0])
+    header = b"MThd" + bytes([0, 0, 0, 6, 0, 0, 0, 1, 0, 0x60])
+    path = tmp_path / "running.mid"
+    path.write_bytes(header + b"MTrk" + len(data).to_bytes(4, "big") + data)
+    assert [pitch for _, _, pitch in read_midi(path).notes()] == [60, 62]
+
+
+def test_notes_without_ends_end_with_the_song(flute, tmp_path):
+    song = read_midi(write(tmp_path / "hangs.mid", [on(72), on(76, BEAT), mido.MetaMessage("end_of_track", time=BEAT)]))
+    assert song.notes()[0][1] == song.seconds == pytest.approx(1.0)
+    audio = MidiInstrument(flute, voices=4).play(song)
+    assert np.abs(audio[8000:15000]).max() > 0.01
+    assert np.abs(audio[-4000:]).max() < 1e-3
+
+
+def test_drums_are_left_out_and_channels_can_be_chosen(tmp_path):
+    path = write(
+        tmp_path / "a.mid",
+        [on(36, channel=9), off(36, channel=9), on(60), off(60), on(64, channel=3), off(64, channel=3)],
+    )
+    assert [pitch for *_, pitch in read_midi(path).notes()] == [60, 64]
+    assert [pitch for *_, pitch in read_midi(path, channel=4).notes()] == [64]
+    assert [pitch for *_, pitch in read_midi(path, channel=10).notes()] == [36]
+
+
+def test_as_many_voices_as_a_song_needs(tmp_path):
+    bound = [on(60), on(62, BEAT), off(60, 30), off(62, BEAT)]
+    chord = [on(60), on(64), on(67), off(60), off(64, 0), off(67, 0)]
+    crowd = [*(on(note) for note in range(20, 120)), off(20)]
+    for messages, voices in ((bound, 1), (chord, 6), (crowd, 64)):
+        assert voices_for(read_midi(write(tmp_path / "a.mid", messages))) == voices
+
+
+def test_chord_on_more_notes_than_voices_is_finite(flute, tmp_path):
+    song = read_midi(write(tmp_path / "a.mid", [*(on(note) for note in range(20, 120)), off(20)]))
+    audio = MidiInstrument(flute, voices=16).play(song)
+    assert np.isfinite(audio).all()
+    assert np.abs(audio[-4000:]).max() < 1e-3
+
+
+def test_pauses_are_silent_where_a_model_is_not(tmp_path):
+    instrument = MidiInstrument(zoo.load("gru-S-violin"))  # by itself, it hisses at -50 dB of full scale
+    instrument.message([0x90, 69, 100])
+    note = instrument.process(250)
+    instrument.message([0x80, 69, 0])
+    instrument.process(250)
+    assert np.abs(note).max() > 0.1
+    assert np.abs(instrument.process(250)).max() < 1e-4
+
+
+BAD = {
+    "empty": b"",
+    "text": b"this is no MIDI file",
+    "header alone": b"MThd\0\0\0\6\0\1\0\1\1\xe0",
+    "cut short": b"MThd\0\0\0\6\0\0\0\1\1\xe0MTrk\0\0\0\x20\0\x90\x40",
+    "film frames": b"MThd\0\0\0\6\0\0\0\1\xe7\x28MTrk\0\0\0\x0c\0\x90\x40\x40\x60\x80\x40\0\0\xff\x2f\0",
+    "no beat": b"MThd\0\0\0\6\0\0\0\1\0\0MTrk\0\0\0\x0c\0\x90\x40\x40\x60\x80\x40\0\0\xff\x2f\0",
+    "an hour": b"MThd\0\0\0\6\0\0\0\1\0\1MTrk\0\0\0\x0f\0\x90\x40\x40\xff\xff\xff\x7f\x80\x40\0\0\xff\x2f\0",
+    "empty track": b"MThd\0\0\0\6\0\0\0\1\1\xe0MTrk\0\0\0\4\0\xff\x2f\0",
+    "no tracks": b"MThd\0\0\0\6\0\1\0\0\1\xe0",
+    "data byte": b"MThd\0\0\0\6\0\0\0\1\1\xe0MTrk\0\0\0\4\0\x40\x40\0",
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_file_is_told_in_one_message(name, tmp_path, capsys):
+    path = tmp_path / "bad.mid"
+    path.write_bytes(BAD[name])
+    out = tmp_path / "out.wav"
+    assert main(["midi", "gru-S-flute", str(path), str(out)]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: ")
+    assert str(path) in said
+    assert said.count("\n") == 1
+    assert not out.exists()
+
+
+def test_what_is_asked_wrongly_is_told(ode, tmp_path):
+    with pytest.raises(ConfigError, match="no track 5"):
+        read_midi(ode, track=5)
+    with pytest.raises(ConfigError, match="no notes on channel 7"):
+        read_midi(ode, channel=7)
+    with pytest.raises(ConfigError, match="No such file"):
+        read_midi(tmp_path / "none.mid")

@@ -1,0 +1,217 @@
+"""An instrument that is played by MIDI: from files, and message by message."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import zoo_player
+from numpy.typing import NDArray
+
+from zoo.errors import ConfigError
+from zoo.live.notes import MOST_SECONDS
+from zoo.live.performer import MOST_VOICES, Performer, Style, dynamics_of, style_of
+from zoo.models.fit import octaves_into
+from zoo.models.model import Model
+from zoo.registry.requirements import library
+from zoo.storage.model_range import ModelRange
+from zoo.streaming import instrument_file
+
+DRUMS = 9  # channel 10, as musicians count
+_TAIL_SECONDS = 1.5  # of a reverb
+_OVERLAP_SECONDS = 0.08  # notes of one voice may overlap so much, bound
+_BLOCK = 25  # frames that are played at a time, at most
+
+
+@dataclass(frozen=True)
+class Song:
+    """What a MIDI file plays.
+
+    Attributes:
+        messages: Seconds and bytes of the channels' messages, in order.
+        seconds: Until its last event.
+    """
+
+    messages: tuple[tuple[float, tuple[int, ...]], ...]
+    seconds: float
+
+    def notes(self) -> list[tuple[float, float, int]]:
+        """Start and end in seconds, and pitch; a note without an end lasts until the song's."""
+        began: dict[tuple[int, int], float] = {}
+        found = []
+        for at, data in self.messages:
+            key = (data[0] & 15, data[1])
+            if data[0] & 0xE0 == 0x80 and key in began:
+                found.append((began.pop(key), at, key[1]))
+            if data[0] & 0xF0 == 0x90 and data[2]:
+                began[key] = at
+        return sorted([*found, *((at, self.seconds, key[1]) for key, at in began.items())])
+
+    def polyphony(self) -> int:
+        """How many notes sound at once; what merely overlaps as bound notes do is one."""
+        ends: list[float] = []
+        most = 0
+        for start, end, _ in self.notes():
+            ends = [other for other in ends if other > start + _OVERLAP_SECONDS] + [end]
+            most = max(most, len(ends))
+        return most
+
+
+def read_midi(path: Path, *, channel: int | None = None, track: int | None = None) -> Song:
+    """Read a MIDI file.
+
+    Args:
+        path: Of type 0 or 1, or of type 2, whose tracks are then played at once.
+        channel: Only this one, 1 to 16; by default all but 10, the drums.
+        track: Only this one, from 0; by default all.
+
+    Raises:
+        ConfigError: It is no MIDI file, damaged, has no such track or no notes, or lasts more than an hour.
+    """
+    mido = library("mido", purpose="Reading a MIDI file")
+    try:
+        file = mido.MidiFile(path, clip=True)
+    except (EOFError, OSError, ValueError, LookupError, TypeError, ArithmeticError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise ConfigError(f"Cannot read {path}: {error.strerror}.") from None
+        said = str(error) or "it ends in the middle of something"
+        raise ConfigError(f"{path} is no MIDI file, or is damaged: {said}.") from None
+    if track is not None and not 0 <= track < len(file.tracks):
+        raise ConfigError(f"{path} has no track {track}: it has {len(file.tracks)}, counted from 0.")
+    if file.ticks_per_beat <= 0 or file.ticks_per_beat >= 1 << 15:
+        raise ConfigError(f"{path} counts time in film frames, which zoo does not read. Save it with ticks per beat.")
+    events = []  # ticks, and the message; sorting keeps the order of what comes at one moment
+    for number, messages in enumerate(file.tracks):
+        at = 0
+        for message in messages:
+            at += message.time
+            if message.type == "set_tempo" or track is None or track == number:
+                events.append((at, message))
+    seconds, before, tempo, found = 0.0, 0, 500_000, []
+    for at, message in sorted(events, key=lambda event: event[0]):
+        seconds += (at - before) * tempo / 1e6 / file.ticks_per_beat
+        before = at
+        if message.type == "set_tempo":
+            tempo = message.tempo
+        elif hasattr(message, "channel"):
+            taken = message.channel != DRUMS if channel is None else message.channel == channel - 1
+            found.extend([(seconds, tuple(message.bytes()))] if taken else [])
+    if seconds > MOST_SECONDS:
+        raise ConfigError(f"{path} lasts {seconds / 3600:.1f} hours; at most one hour can be played.")
+    song = Song(tuple(found), seconds)
+    if not any(data[0] & 0xF0 == 0x90 and data[2] for _, data in found):
+        where = "" if channel is None else f" on channel {channel}"
+        where += "" if track is None else f" in track {track}"
+        beats = " but drums" if channel is None else ""
+        tracks = ", ".join(f"{number}: {one.name or 'unnamed'}" for number, one in enumerate(file.tracks)) or "none"
+        raise ConfigError(f"{path} has no notes{beats}{where}. Its tracks: {tracks}.")
+    return song
+
+
+class MidiInstrument:
+    """A model that is played by MIDI messages, in blocks of frames.
+
+    ```python
+    from zoo.live import MidiInstrument
+
+    violin = MidiInstrument(zoo.load("gru-S-violin"), voices=4)
+    violin.message([0x90, 69, 100])  # from any thread
+    audio = violin.process(10)  # [10 * violin.hop], float32
+    ```
+
+    Args:
+        model: Its decoder and synth must have a C form, as zoo's own have.
+        voices: 1: bound notes, the last one counts. More: as many notes at once.
+        style: "expressive", "plain", or a `zoo.live.Style`.
+        transpose: Semitones.
+        seed: Of the noise.
+
+    Raises:
+        PluginError: The model cannot be played by the player library.
+        ConfigError: The style or the number of voices is none, or the model needs more than pitch and loudness.
+    """
+
+    def __init__(
+        self, model: Model, *, voices: int = 1, style: str | Style = "expressive", transpose: float = 0.0, seed: int = 0
+    ) -> None:
+        if model.decoder.further_inputs:
+            raise ConfigError(f"{model.name} is driven by more than pitch and loudness, which notes do not say.")
+        span = model.config.range
+        soft, loud = dynamics_of(span, model.feature_settings().loudness)
+        self.sample_rate, self.hop = model.sample_rate, model.hop
+        rate = self.sample_rate / self.hop
+        self.performer = Performer(rate, voices, style_of(style), soft, loud, transpose)
+        self._softest = span.loudness_db.at(0.01) if span else soft
+        self._loudest = span.loudness_db.highest if span else 0.0
+        self._player = zoo_player.Instrument(instrument_file(model), voices=voices, seed=seed)
+        self.latency = self._player.latency
+        self._levels = np.zeros((voices, self.latency // self.hop + 1), np.float32)
+        self._lock = threading.Lock()
+
+    def message(self, data: Sequence[int]) -> None:
+        """Take a MIDI message; see `Performer.message`."""
+        with self._lock:
+            self.performer.message(data)
+
+    def all_off(self) -> None:
+        """End all notes."""
+        with self._lock:
+            self.performer.all_off()
+
+    def process(self, frames: int) -> NDArray[np.float32]:
+        """Play the next frames.
+
+        Args:
+            frames: How many.
+
+        Returns:
+            The voices' sum, `[frames * hop]`, `latency` samples late.
+        """
+        with self._lock:
+            f0_hz, asked_db = self.performer.frames(frames)
+        # Softer than the model was trained to play is played as softly as that, and turned down.
+        loudness_db = np.clip(asked_db, self._softest, self._loudest)
+        factors = np.where(f0_hz > 0, 10.0 ** ((asked_db - loudness_db).clip(max=0.0) / 20.0), 0.0)
+        levels = np.concatenate([self._levels, factors.astype(np.float32)], axis=1)
+        self._levels = levels[:, frames:]
+        if self.performer.voices == 1:
+            return self._player.process(f0_hz[0], loudness_db[0], levels=levels[0, : frames + 1])
+        made = self._player.process(f0_hz, loudness_db, levels=levels[:, : frames + 1])
+        return made.sum(axis=0, dtype=np.float32)
+
+    def play(self, song: Song) -> NDArray[np.float32]:
+        """Play a song from its beginning to the end of the reverb.
+
+        Args:
+            song: What `read_midi` gave.
+
+        Returns:
+            `[samples]`, 1 is full scale; may be louder.
+        """
+        rate = self.sample_rate / self.hop
+        played, at = [np.zeros(0, np.float32)], 0
+        for seconds, data in [*song.messages, (song.seconds, (0xB0, 123, 0)), (song.seconds + _TAIL_SECONDS, ())]:
+            while at < round(seconds * rate):
+                count = min(round(seconds * rate) - at, _BLOCK)
+                played.append(self.process(count))
+                at += count
+            self.message(data)
+        return np.concatenate(played)[self.latency :]
+
+
+def voices_for(song: Song) -> int:
+    """How many voices a song needs: as many again as sound at once, for what still fades."""
+    most = song.polyphony()
+    return 1 if most <= 1 else min(2 * most, MOST_VOICES)
+
+
+def octaves_for(song: Song, span: ModelRange | None) -> int:
+    """By how many octaves a song has to move to lie in a model's range."""
+    if span is None:
+        return 0
+    pitches = [pitch for start, end, pitch in song.notes() for _ in range(1 + min(1000, round(20 * (end - start))))]
+    return octaves_into(440.0 * 2.0 ** ((torch.tensor(pitches).repeat(10).float() - 69) / 12), span)
