@@ -130,12 +130,10 @@ def _following(model: Model, options: Any, rate: int) -> tuple[Any, dict[str, fl
     """An engine that follows the input, what it is late, in seconds, and what it says of itself."""
     import zoo_player
 
-    from zoo.streaming import instrument_file
+    from zoo.live import playable
 
     try:
-        live = zoo_player.Live(
-            instrument_file(model), sample_rate=rate, fit=options.fit, fmin=options.fmin, seed=options.seed
-        )
+        live = zoo_player.Live(playable(model), sample_rate=rate, fit=options.fit, fmin=options.fmin, seed=options.seed)
         live.transpose, live.loudness_db, live.gate_db = options.transpose, options.loudness, options.gate
     except zoo_player.PlayerError as error:
         raise ConfigError(f"{model.name} cannot be played so: {error}.") from None

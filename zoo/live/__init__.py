@@ -1,6 +1,6 @@
 """Playing an instrument: by MIDI, and by a sound that comes in, on this machine's audio devices."""
 
-from zoo.live.midi import MidiInstrument, Song, octaves_for, read_midi, voices_for
+from zoo.live.midi import MidiInstrument, Song, octaves_for, playable, read_midi, voices_for
 from zoo.live.notes import Note, notes_to_features
 from zoo.live.performer import STYLES, Performer, Style
 
@@ -13,6 +13,7 @@ __all__ = [
     "Style",
     "notes_to_features",
     "octaves_for",
+    "playable",
     "read_midi",
     "voices_for",
 ]

@@ -12,7 +12,7 @@ import torch
 import zoo_player
 from numpy.typing import NDArray
 
-from zoo.errors import ConfigError
+from zoo.errors import ConfigError, PluginError
 from zoo.live.notes import MOST_SECONDS
 from zoo.live.performer import MOST_VOICES, Performer, Style, dynamics_of, style_of
 from zoo.models.fit import octaves_into
@@ -112,6 +112,18 @@ def read_midi(path: Path, *, channel: int | None = None, track: int | None = Non
     return song
 
 
+def playable(model: Model) -> bytes:
+    """A model as an instrument file, for playing live.
+
+    Raises:
+        PluginError: The player library cannot play it.
+    """
+    try:
+        return instrument_file(model)
+    except NotImplementedError as reason:
+        raise PluginError(f"{model.name} cannot be played live, which takes the player library: {reason}") from None
+
+
 class MidiInstrument:
     """A model that is played by MIDI messages, in blocks of frames.
 
@@ -147,7 +159,7 @@ class MidiInstrument:
         self.performer = Performer(rate, voices, style_of(style), soft, loud, transpose)
         self._softest = span.loudness_db.at(0.01) if span else soft
         self._loudest = span.loudness_db.highest if span else 0.0
-        self._player = zoo_player.Instrument(instrument_file(model), voices=voices, seed=seed)
+        self._player = zoo_player.Instrument(playable(model), voices=voices, seed=seed)
         self.latency = self._player.latency
         self._levels = np.zeros((voices, self.latency // self.hop + 1), np.float32)
         self._lock = threading.Lock()
