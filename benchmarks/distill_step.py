@@ -30,8 +30,8 @@ from zoo.datasets.segments import Dataset
 from zoo.datasets.tones import tones
 from zoo.features import FeatureSettings
 from zoo.losses.distillation import Loss, OutputAudio, Reconstruction, bind_losses
+from zoo.models.creating import create
 from zoo.models.loading import load_folder
-from zoo.models.model import create
 from zoo.storage import checkpoint
 from zoo.training.batches import Stream
 from zoo.training.config import OptimizerConfig, resolve_precision

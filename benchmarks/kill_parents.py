@@ -45,7 +45,7 @@ from zoo.datasets.index import WORK_NAME
 from zoo.datasets.preparation.analysis import read_analysis
 from zoo.datasets.tones import tones
 from zoo.features import FeatureSettings
-from zoo.models.model import create
+from zoo.models.creating import create
 from zoo.storage import checkpoint
 from zoo.storage.locks import IN_USE
 from zoo.training.run_folder import is_done

@@ -20,7 +20,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zoo.losses import FFT_SIZES
-from zoo.models.model import Model, create
+from zoo.models.creating import create
+from zoo.models.model import Model
 
 EPSILON = 1e-7
 

@@ -21,7 +21,8 @@ import torch
 
 from zoo import registry
 from zoo.decoders import Decoder
-from zoo.models.model import Model, create
+from zoo.models.creating import create
+from zoo.models.model import Model
 
 STRETCH = 50
 """Frames that are played before it is the next decoder's turn."""

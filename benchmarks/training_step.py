@@ -26,7 +26,7 @@ from torch import Tensor
 
 from zoo.decoders import blocks, s4, state_space
 from zoo.losses.distillation import Loss, OutputAudio, Reconstruction, compute
-from zoo.models.model import create
+from zoo.models.creating import create
 from zoo.models.rendering import Rendering
 from zoo.training.fit import keep_freed_memory
 

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from zoo.listing import info as info
     from zoo.listing import list_models as list_models
     from zoo.live.notes import notes_to_features as notes_to_features
+    from zoo.models.creating import create as create
     from zoo.models.model import Model as Model
-    from zoo.models.model import create as create
     from zoo.models.rendering import Rendering as Rendering
     from zoo.registry import register as register
     from zoo.resolve import push as push
@@ -44,7 +44,7 @@ _HOME = {
     "Model": "zoo.models.model",
     "Player": "zoo.streaming.player",
     "Rendering": "zoo.models.rendering",
-    "create": "zoo.models.model",
+    "create": "zoo.models.creating",
     "fetch": "zoo.resolve",
     "info": "zoo.listing",
     "list_models": "zoo.listing",

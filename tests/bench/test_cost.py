@@ -5,7 +5,7 @@ import pytest
 from zoo.__main__ import main
 from zoo.bench.cost import block_seconds, measure_cost, operations_per_second
 from zoo.decoders.gru import GRUDecoder
-from zoo.models.model import create
+from zoo.models.creating import create
 from zoo.storage import checkpoint
 
 

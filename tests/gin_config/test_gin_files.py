@@ -10,7 +10,7 @@ from zoo.errors import ConfigError, DatasetError
 from zoo.gin_config.configure import configure
 from zoo.gin_config.files import find_gin_file, shipped_gin_files
 from zoo.losses.distillation import bind_losses
-from zoo.models.model import create
+from zoo.models.creating import create
 from zoo.registry import paths
 from zoo.training import TrainConfig
 

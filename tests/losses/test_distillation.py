@@ -5,7 +5,7 @@ from zoo import registry
 from zoo.errors import ConfigError
 from zoo.losses import multi_scale_spectral
 from zoo.losses.distillation import Loss, OutputAudio, Reconstruction, compute
-from zoo.models.model import create
+from zoo.models.creating import create
 from zoo.models.rendering import Rendering
 
 

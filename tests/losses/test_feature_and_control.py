@@ -7,7 +7,7 @@ from zoo import register, registry
 from zoo.errors import ConfigError
 from zoo.losses.distillation import Control, Feature, OutputAudio, Reconstruction, bind_losses
 from zoo.losses.weights import Linear, Uncertainty
-from zoo.models.model import create
+from zoo.models.creating import create
 from zoo.storage.config import ComponentConfig, ModelConfig
 from zoo.synths import HarmonicNoise, Synth, Synthesis
 

@@ -7,7 +7,7 @@ from zoo import registry
 from zoo.errors import ConfigError
 from zoo.losses.distillation import Control, Feature, FunctionMatching, OutputAudio, Reconstruction, bind_losses
 from zoo.losses.weights import Linear
-from zoo.models.model import create
+from zoo.models.creating import create
 from zoo.training import DistillConfig
 
 FRAMES, HOP = 80, 64

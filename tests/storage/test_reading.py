@@ -7,8 +7,8 @@ import torch
 
 from zoo.errors import CheckpointError
 from zoo.listing import info
+from zoo.models.creating import create
 from zoo.models.loading import load_folder
-from zoo.models.model import create
 from zoo.storage.checkpoint import save, weights_hash
 from zoo.storage.files import new_folder
 from zoo.storage.golden import read_golden

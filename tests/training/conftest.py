@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from zoo.datasets.data_range import range_of
-from zoo.models.model import create
+from zoo.models.creating import create
 from zoo.storage import checkpoint
 
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 from flat_calls import train
 
-from zoo.models.model import create
+from zoo.models.creating import create
 from zoo.training import config
 from zoo.training.checkpoints import read_history
 from zoo.training.config import resolve_precision

@@ -4,7 +4,7 @@ import warnings
 import torch
 
 from zoo.evaluate import main
-from zoo.models.model import create
+from zoo.models.creating import create
 from zoo.storage import checkpoint
 
 

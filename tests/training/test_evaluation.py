@@ -6,8 +6,8 @@ import torch
 
 from zoo import metrics
 from zoo.errors import ConfigError, DatasetError
+from zoo.models.creating import create
 from zoo.models.loading import load_folder
-from zoo.models.model import create
 from zoo.storage import checkpoint
 from zoo.training.batches import fixed_noise
 from zoo.training.evaluation import evaluate, held_out, measure, table

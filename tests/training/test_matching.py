@@ -7,8 +7,8 @@ from zoo import resolve
 from zoo.datasets import open_dataset
 from zoo.errors import ConfigError
 from zoo.features import FeatureSettings
+from zoo.models.creating import create
 from zoo.models.loading import load_folder
-from zoo.models.model import create
 from zoo.storage import checkpoint
 from zoo.training.evaluation import evaluate
 from zoo.training.teacher import check_same_loudness

@@ -7,7 +7,7 @@ from flat_calls import train
 from zoo_experiments.runs import Run, run_all
 
 from zoo.errors import CheckpointError, ConfigError, InUseError
-from zoo.models.model import create
+from zoo.models.creating import create
 from zoo.storage import store
 from zoo.storage.locks import IN_USE, hold, hold_name
 from zoo.training.run_folder import claimed_folder

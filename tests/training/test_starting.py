@@ -7,7 +7,7 @@ from zoo.cards import card_text
 from zoo.errors import ConfigError, ModelNotFoundError
 from zoo.hub.client import HubClient
 from zoo.hub.publishing import prepare_publication
-from zoo.models.model import create
+from zoo.models.creating import create
 from zoo.storage import checkpoint
 from zoo.storage.config import read_config
 from zoo.storage.lineage import attributions

@@ -5,8 +5,8 @@ from torch.utils.data import default_collate
 from zoo import resolve
 from zoo.errors import ConfigError, ModelNotFoundError
 from zoo.losses.distillation import OutputAudio, Reconstruction
+from zoo.models.creating import create
 from zoo.models.loading import load_folder
-from zoo.models.model import create
 from zoo.storage import checkpoint
 from zoo.training.config import OptimizerConfig
 from zoo.training.task import Task

@@ -11,8 +11,8 @@ from torch.utils.data import default_collate
 from zoo import resolve
 from zoo.datasets import open_dataset
 from zoo.losses.distillation import Control, Feature, OutputAudio, Reconstruction
+from zoo.models.creating import create
 from zoo.models.loading import load_folder
-from zoo.models.model import create
 from zoo.registry import paths
 from zoo.storage.cache_folder import LIMIT_VARIABLE
 from zoo.storage.locks import locked

@@ -147,8 +147,8 @@ def _write_markdown(rows: Sequence[Sequence[str]], path: str | None) -> None:
 def _find(reference: str) -> tuple[Model, int | None]:
     from zoo import registry, resolve
     from zoo.models import naming
+    from zoo.models.creating import create
     from zoo.models.loading import load_folder
-    from zoo.models.model import create
     from zoo.storage.run_files import WEIGHTS
 
     if not Path(reference).exists() and "/" not in reference:

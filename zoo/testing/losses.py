@@ -12,7 +12,8 @@ from torch import Tensor
 from zoo import registry
 from zoo.errors import ConfigError, listing
 from zoo.losses.distillation import NEEDS, Loss
-from zoo.models.model import Model, create
+from zoo.models.creating import create
+from zoo.models.model import Model
 from zoo.models.rendering import Rendering
 from zoo.testing.contract import Subject, check_gradients, instance_of, reloaded, trial
 

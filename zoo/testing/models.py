@@ -11,8 +11,9 @@ from torch import Tensor
 
 from zoo import registry
 from zoo.errors import ZooError
+from zoo.models.creating import create
 from zoo.models.loading import load_folder
-from zoo.models.model import Model, create
+from zoo.models.model import Model
 from zoo.models.rendering import Rendering
 from zoo.storage import checkpoint
 from zoo.storage.config import ModelConfig

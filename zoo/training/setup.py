@@ -19,7 +19,7 @@ from zoo.datasets.data_range import range_of
 from zoo.errors import ConfigError, listing
 from zoo.losses.distillation import Loss, bind_losses
 from zoo.models import architectures
-from zoo.models import model as models
+from zoo.models.creating import create
 from zoo.models.loading import load_folder
 from zoo.models.model import Model
 from zoo.registry import paths
@@ -240,7 +240,7 @@ def instrument_of(config: RunConfig, dataset: Dataset) -> str:
 def make_student(config: RunConfig, dataset: Dataset, instrument: str) -> Model:
     """The untrained model of a run, for a dataset's features and rates."""
     options = {"features": dataset.features.to_dict(), **config.options}
-    student = models.create(config.architecture.replace("{instrument}", instrument), instrument=instrument, **options)
+    student = create(config.architecture.replace("{instrument}", instrument), instrument=instrument, **options)
     evaluation.check_rates(student, dataset)
     return student
 
