@@ -7,7 +7,9 @@ import torch
 
 import zoo
 from zoo.__main__ import main
-from zoo.errors import ConfigError
+from zoo.decoders import Decoder
+from zoo.decoders.gru import GRUDecoder
+from zoo.errors import ConfigError, PluginError
 from zoo.features import read_audio, track_pitch
 from zoo.live import MidiInstrument, octaves_for, read_midi, voices_for
 
@@ -122,6 +124,17 @@ def test_pauses_are_silent_where_a_model_is_not(tmp_path):
     instrument.process(250)
     assert np.abs(note).max() > 0.1
     assert np.abs(instrument.process(250)).max() < 1e-4
+
+
+def test_model_without_a_c_form_is_told():
+    class WithoutCForm(GRUDecoder):
+        def describe(self, program):
+            return Decoder.describe(self, program)
+
+    model = zoo.create("gru-S")
+    model.decoder.__class__ = WithoutCForm
+    with pytest.raises(PluginError, match="WithoutCForm has no C form"):
+        MidiInstrument(model)
 
 
 BAD = {
