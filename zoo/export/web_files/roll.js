@@ -66,9 +66,12 @@ export class Roll {
       if (to === null) continue;
       const thick = (which === "played" ? 2.5 : 6) * ratio;
       const joined = from !== null && from !== undefined && Math.abs(from - to) < height / 10;
-      const top = joined ? Math.min(from, to) : to, bottom = joined ? Math.max(from, to) : to;
       context.fillStyle = this.colours[which];
-      context.fillRect(left, Math.round(top - thick / 2), columns, Math.round(bottom - top + thick));
+      for (let column = 0, y = joined ? from : to; column < columns; column++) {
+        const next = joined ? from + ((to - from) * (column + 1)) / columns : to;
+        context.fillRect(left + column, Math.min(y, next) - thick / 2, 1, Math.abs(next - y) + thick);
+        y = next;
+      }
     }
     this.before = now;
   }
