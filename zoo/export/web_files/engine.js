@@ -10,8 +10,7 @@ export const LOWEST_INPUT_HZ = 80; // most voices stay above
 
 // As zoo_player.Live has them (player/zoo_player/live.py); tests compare the two.
 const KINDS = { a_weighted: 0, mean_db: 1 };
-const AS_HEARD = [1, 0]; // scale and dB
-const MEAN_DB_WITHOUT_QUANTILES = [0.89, -7.3]; // of files of players that did not yet do this themselves
+const AS_HEARD = [1, 0]; // scale and dB: the player has brought it to what the offline features measure
 const FIT_HZ = [0.01, 0.99];
 const FIT_DB = [0.01, 0.1, 0.5, 0.9, 1]; // quantiles
 const BETWEEN = [0.2, 0.35, 0.58, 0.8, 1]; // where these lie, in a file that holds the ends of the range alone
@@ -48,10 +47,9 @@ export async function prepare(module, file, { sampleRate, lowestHz = LOWEST_INPU
   fit = fit && range !== null;
   const view = new DataView(zoo.memory.buffer, setup, 64);
   const kind = KINDS[kindOf(about)] ?? 0;
-  const [scale, offset] = kind && !about.quantiles ? MEAN_DB_WITHOUT_QUANTILES : AS_HEARD;
   view.setUint32(0, sampleRate, true);
   view.setUint32(4, kind, true);
-  [lowestHz, HIGHEST_INPUT_HZ, scale, offset].forEach((value, i) => view.setFloat32(8 + 4 * i, value, true));
+  [lowestHz, HIGHEST_INPUT_HZ, ...AS_HEARD].forEach((value, i) => view.setFloat32(8 + 4 * i, value, true));
   view.setBigUint64(24, BigInt(seed), true);
   view.setUint32(32, fit ? 1 : 0, true);
   if (fit) [...range.hz, ...range.db].forEach((value, i) => view.setFloat32(36 + 4 * i, value, true));
