@@ -164,7 +164,7 @@ def test_damaged_missing_and_foreign_files_are_explained(tmp_path):
     with pytest.raises(CheckpointError, match="no file"):
         zoo.import_thesis(tmp_path / "nothing.ckpt", model="gru-S")
     with pytest.raises(ModelNotFoundError):
-        zoo.import_thesis(reference("gru-S"), model="gru-XS")
+        zoo.import_thesis(reference("gru-S"), model="gru-XXS")
 
 
 def test_command_writes_a_folder_that_loads(tmp_path, capsys):
