@@ -12,7 +12,7 @@ from zoo.cards.markdown import address, code, inline
 from zoo.registry import paths
 from zoo.storage.config import ModelConfig
 from zoo.storage.exports import Exported
-from zoo.storage.lineage import attributions, public_reference, rounding_difference_db, teachers_of
+from zoo.storage.lineage import attributions, authors_of, public_reference, rounding_difference_db, teachers_of
 from zoo.storage.results import SPEED, SYSTEMS, Results, markdown_table, metric, rows_of, spread
 
 
@@ -170,21 +170,12 @@ def lineage(config: ModelConfig) -> str:
 def licence(stated: str | None, config: ModelConfig) -> str:
     """The licence, and those who must be named."""
     text = code(stated) if stated else "Not stated yet: `zoo card RUN --licence cc-by-4.0`."
-    by_author: dict[str, list[str]] = {}
-    for line in attributions(config):  # "author, licence, source"
-        author, _, source = line.rpartition(", ")
-        by_author.setdefault(author, []).append(source)
-    if not by_author:
+    if not (lines := attributions(config)):
         return text
-    authors = [
-        f"- {inline(f'{author}, {sources[0]}' if author else sources[0])}"
-        if len(sources) == 1
-        else f"- {inline(author or 'Others')}: {len(sources)} recordings"
-        for author, sources in by_author.items()
-    ]
-    text += "\n\nMade from recordings by:\n\n" + "\n".join(authors)
-    if listed := [source for sources in by_author.values() if len(sources) > 1 for source in sources]:
-        files = "\n".join(f"- {inline(source)}" for source in listed)
+    authors = authors_of(lines)
+    text += "\n\nMade from recordings by:\n\n" + "\n".join(f"- {inline(line)}" for line in authors)
+    if len(authors) < len(lines):
+        files = "\n".join(f"- {inline(line.rpartition(', ')[2])}" for line in lines if line not in authors)
         text += f"\n\n<details><summary>The recordings</summary>\n\n{files}\n\n</details>"
     return text
 

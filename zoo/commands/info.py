@@ -12,6 +12,8 @@ from zoo.storage import (
     SPEED,
     SYSTEMS,
     ModelConfig,
+    attributions,
+    authors_of,
     metric,
     metrics_in,
     public_reference,
@@ -81,8 +83,9 @@ def main(arguments: list[str]) -> int:
         rows.append(("brought by", known.brought_by))
     for key, value in sorted(config.lineage.items()):
         if isinstance(value, dict):
-            value = {name: fact for name, fact in value.items() if name != "lineage"}
+            value = {name: fact for name, fact in value.items() if name not in ("attribution", "lineage")}
         rows.append((f"lineage: {key}", value if isinstance(value, str) else json.dumps(value, sort_keys=True)))
+    rows += [("recordings by", line) for line in authors_of(attributions(config))]
     for system in systems_in(known.metrics):
         measures = known.metrics[system]
         for name in [*metrics_in({system: measures}), *([SPEED] if SPEED in measures else [])]:

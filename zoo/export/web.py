@@ -31,7 +31,7 @@ from zoo.models.model import Model
 from zoo.resolve import find
 from zoo.storage.config import ModelConfig, read_config
 from zoo.storage.files import new_folder
-from zoo.storage.lineage import attributions, teachers_of
+from zoo.storage.lineage import attributions, authors_of, teachers_of
 from zoo.storage.results import SYSTEMS, Results, read_metrics, rows_of
 from zoo.storage.run_files import CARD
 from zoo.streaming.instrument import instrument_file
@@ -139,7 +139,7 @@ def card_of(
         "teachers": [str(teacher.get("name") or teacher.get("id")) for teacher in teachers_of(config)],
         "licence": licence,
         "dataset": dataset.get("name") if isinstance(dataset, Mapping) else None,
-        "authors": attributions(config),
+        "authors": authors_of(attributions(config)),
         "measures": rows_of(metrics or {}, labels={**SYSTEMS, "student": "this model"}) if metrics else [],
     }
     return {name: value for name, value in card.items() if value}

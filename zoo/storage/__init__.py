@@ -7,6 +7,7 @@ from zoo.storage.config import read_config as read_config
 from zoo.storage.exports import Exported as Exported
 from zoo.storage.files import write_atomically as write_atomically
 from zoo.storage.lineage import attributions as attributions
+from zoo.storage.lineage import authors_of as authors_of
 from zoo.storage.lineage import public_reference as public_reference
 from zoo.storage.lineage import teachers_of as teachers_of
 from zoo.storage.locks import hold as hold

@@ -8,7 +8,7 @@ config.json is read, so that nothing that reads it later can fail by it.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -72,6 +72,21 @@ def rounding_difference_db(config: ModelConfig) -> float | None:
 def attributions(config: ModelConfig) -> list[str]:
     """Who made the recordings behind a model: its own, its teachers', and those of what it began with."""
     return sorted(set(_attributed(config.lineage)))
+
+
+def authors_of(lines: Iterable[str]) -> list[str]:
+    """Attributions, one for each author and licence, however many recordings there are of them.
+
+    >>> authors_of(["Jane Doe, CC0, a.wav", "Jane Doe, CC0, b.wav", "John Roe, CC BY 4.0, c.wav"])
+    ['Jane Doe, CC0: 2 recordings', 'John Roe, CC BY 4.0, c.wav']
+
+    Args:
+        lines: "author, licence, source", as `attributions` gives them.
+    """
+    found: dict[str, list[str]] = {}
+    for line in lines:
+        found.setdefault(line.rpartition(", ")[0] or line, []).append(line)
+    return [own[0] if len(own) == 1 else f"{author}: {len(own)} recordings" for author, own in found.items()]
 
 
 def _attributed(lineage: Mapping[str, Any]) -> Iterator[str]:

@@ -22,7 +22,7 @@ from markupsafe import Markup
 
 from zoo.checks import plain, refuse, writable_fault
 from zoo.errors import CheckpointError, ConfigError
-from zoo.storage import attributions, hold, is_empty, write_atomically
+from zoo.storage import attributions, authors_of, hold, is_empty, write_atomically
 from zoo_report import tables
 from zoo_report.curves import loss_charts
 from zoo_report.phrases import choose, read_phrases
@@ -121,7 +121,7 @@ def _make(references: Sequence[str], out: Path, phrases: int, max_megabytes: flo
         phrases=views,
         left_out=len(found) - len(views),
         problems=problems,
-        attributions=sorted({line for run in runs for line in attributions(run.known.config)}),
+        attributions=authors_of(sorted({line for run in runs for line in attributions(run.known.config)})),
         colours=data_uri(colour_scale(), "image/png"),
         floor=FLOOR_DB,
         blind=_blind(views, runs),
