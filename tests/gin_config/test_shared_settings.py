@@ -26,11 +26,11 @@ def test_shared_setting_counts_for_both_programs_unless_one_has_its_own():
 
 
 def test_settings_of_how_a_student_is_taught_are_distillations_own():
-    student = make("distill", ["distill.teacher_reverb=True", "distill.assistants=['gru-M']"])
-    assert student.teaching.teacher_reverb
+    student = make("distill", ["distill.teacher_cache=False", "distill.assistants=['gru-M']"])
+    assert not student.teaching.teacher_cache
     assert list(student.teaching.assistants) == ["gru-M"]
-    with pytest.raises(ConfigError, match="train has no parameter 'teacher_reverb'"):
-        make("train", ["train.teacher_reverb=True"])
+    with pytest.raises(ConfigError, match="train has no parameter 'teacher_cache'"):
+        make("train", ["train.teacher_cache=False"])
 
 
 def test_operative_settings_alone_make_the_same_configuration(tmp_path):
@@ -56,6 +56,8 @@ START = 'gru-S-flute'
 distill.start_from = %START
 distill.via = ['gru-M']
 distill.teacher_draws = 2
+TEACHER = 'gru-L-flute'
+distill.teacher_reverb = True
 distill.lr_decay_steps = 13
 distill.early_stopping = None
 train.early_stopping = 7
@@ -72,7 +74,7 @@ distill.records = None
 def test_names_of_earlier_versions_are_read(tmp_path):
     (tmp_path / "config.gin").write_text(OLDER)
     student = make("distill", files=[str(tmp_path / "config.gin")])
-    assert student.init_from == "gru-S-flute"
+    assert (student.init_from, student.reverb_from) == ("gru-S-flute", "gru-L-flute")
     assert (list(student.teaching.assistants), student.teaching.teacher_noise_seeds) == (["gru-M"], 2)
     assert (student.optimizer.lr_decay_steps, student.trainer.early_stopping) == (13, None)
     assert student.losses[0].schedule == Step((1.0, 0.5), (0.25,))

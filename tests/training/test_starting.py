@@ -9,8 +9,12 @@ from zoo.hub.client import HubClient
 from zoo.hub.publishing import prepare_publication
 from zoo.models.creating import create
 from zoo.storage import checkpoint
+from zoo.storage.checkpoint import weights_hash
 from zoo.storage.config import read_config
 from zoo.storage.lineage import attributions
+from zoo.training import DistillConfig, OptimizerConfig
+from zoo.training import distill as distill_config
+from zoo.training import train as train_config
 
 SMALL = {"hidden_size": 8, "reverb_length": 200}
 
@@ -110,7 +114,7 @@ def distil_with_reverb(small_tones, teacher, out, *, student="gru-S", steps=1, l
     return distill(
         teacher=str(teacher),
         student=student,
-        teacher_reverb=True,
+        reverb_from=str(teacher),
         dataset=small_tones.path,
         out=out,
         steps=steps,
@@ -154,3 +158,56 @@ def test_student_without_a_reverb_is_refused_before_anything_is_written(small_to
     with pytest.raises(ConfigError, match="the synth of gru-S-tones has none"):
         distil_with_reverb(small_tones, teacher_folder, tmp_path / "run", student_options={"reverb_length": 0})
     assert not (tmp_path / "run").exists()
+
+
+def test_baseline_has_the_teachers_reverb_too_and_keeps_it_at_rate_0(small_tones, teacher_folder, tmp_path):
+    config = DistillConfig(
+        teacher=str(teacher_folder),
+        reverb_from=str(teacher_folder),
+        student="gru-S",
+        student_options={"hidden_size": 8, "reverb_length": 50},
+        dataset=small_tones.path,
+        steps=2,
+        batch_size=4,
+        evaluate=False,
+        optimizer=OptimizerConfig(synth_learning_rate=0.0),
+    )
+    its = resolve.load(teacher_folder).synth.reverb
+    distill_config(config, out=tmp_path / "distilled", progress=False)
+    train_config(config.baseline(), out=tmp_path / "baseline", progress=False)
+    for run in ("distilled", "baseline"):
+        reverb = resolve.load(tmp_path / run).synth.reverb
+        torch.testing.assert_close(reverb.noise, its.noise[:50], rtol=0, atol=0)
+    assert "reverb" not in read_config(tmp_path / "distilled").lineage  # it is the teacher's
+    assert read_config(tmp_path / "baseline").lineage["reverb"]["weights"] == weights_hash(resolve.load(teacher_folder))
+
+
+def test_resumed_with_another_rate_of_the_synth_says_so(small_tones, tmp_path):
+    options = {"model": "gru-S", "model_options": {"hidden_size": 8}, "dataset": small_tones.path, "evaluate": False}
+    options |= {"batch_size": 4, "out": tmp_path / "run", "progress": False}
+    train(**options, synth_learning_rate=0.0, steps=1)
+    with pytest.raises(ConfigError, match=r"synth_learning_rate was 0\.0 and is now None"):
+        train(**options, steps=2, resume=True)
+
+
+def test_some_minutes_of_the_recordings(small_tones, teacher_folder, tmp_path, caplog):
+    whole = small_tones.split("train")
+    each = whole.frames / len(whole) * small_tones.hop / small_tones.sample_rate / 60
+    options = {"student": "gru-S", "student_options": {"hidden_size": 8}, "dataset": small_tones.path, "steps": 3}
+    options |= {"batch_size": 4, "teacher": str(teacher_folder), "evaluate": False, "progress": False}
+    with caplog.at_level("INFO"):
+        distill(**options, minutes=2 * each, out=tmp_path / "run")
+    assert "2 segments" in caplog.text
+    with pytest.raises(ConfigError, match="the training split of"):
+        distill(**options, minutes=1e3, out=tmp_path / "more")
+    assert not (tmp_path / "more").exists() or not list((tmp_path / "more").iterdir())
+
+
+def test_drawn_segments_are_the_seeds_own(small_tones):
+    whole = small_tones.split("train")
+    indices = {seed: [int(item["index"]) for item in whole.drawn(whole.frames // 2, seed=seed)] for seed in range(4)}
+    assert indices[1] == [int(item["index"]) for item in whole.drawn(whole.frames // 2, seed=1)]
+    assert len({tuple(found) for found in indices.values()}) > 1
+    assert all(set(found) <= {int(item["index"]) for item in whole} for found in indices.values())
+    assert len(whole.drawn(1, seed=0)) == 1
+    assert len(whole.drawn(whole.frames, seed=0)) == len(whole)

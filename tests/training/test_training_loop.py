@@ -143,7 +143,12 @@ def test_run_that_an_earlier_version_began_goes_on(small_tones, teacher_folder, 
     content = torch.load(last, weights_only=True)
     begun = content["identity"]
     begun["teacher_draws"] = begun.pop("teacher_noise_seeds")
-    for name in ("init_from", "teacher_reverb", "synth_learning_rate"):  # it knew none of these where they are off
+    for name in (
+        "init_from",
+        "reverb_from",
+        "synth_learning_rate",
+        "minutes",
+    ):  # it knew none of these where they are off
         del begun[name]
     torch.save(content, last)
     assert distill(**options, steps=2, out=tmp_path / "run", resume=True).steps == 2

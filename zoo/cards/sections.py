@@ -35,6 +35,8 @@ def what(config: ModelConfig) -> str:
         text += f" It was distilled from {inline(teacher.get('name', 'a larger model'))}."
     if start := config.lineage.get("start"):
         text += f" Its training began with the network of {inline(start.get('name', 'another model'))}."
+    if room := config.lineage.get("reverb"):
+        text += f" Its reverb began as that of {inline(room.get('name', 'another model'))}."
     if origin := config.lineage.get("imported_from"):
         text += f" Its weights were imported from {inline(origin)}."
     return text

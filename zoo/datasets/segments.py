@@ -6,8 +6,10 @@ any number of worker processes; a damaged or missing file is named; padding is n
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +71,16 @@ class Segments(torch.utils.data.Dataset[dict[str, Tensor]]):
             "valid_frames": torch.tensor(valid, dtype=torch.int64),
             "index": torch.tensor(index, dtype=torch.int64),
         }
+
+    def drawn(self, frames: int, *, seed: int) -> Segments:
+        """Some of the segments, drawn at random: as many as come nearest to a number of frames, and at least one."""
+        order = torch.randperm(len(self), generator=torch.Generator().manual_seed(seed)).tolist()
+        ends = list(accumulate(self._entries[position][2] for position in order))
+        count = min(range(len(ends)), key=lambda place: abs(ends[place] - frames)) + 1
+        some = copy.copy(self)
+        some._entries = [self._entries[position] for position in sorted(order[:count])]
+        some._open = {}
+        return some
 
     @property
     def frames(self) -> int:

@@ -40,14 +40,16 @@ def with_new_names(statements: Iterable[Statement], *, outside: bool) -> Iterato
             if statement.value in (None, False) or outside:
                 continue
             raise ConfigError(f"{statement.where}: {statement.key} is an option of the command line now: {option}")
-        name, parameter = statement.name, statement.parameter
+        name, parameter, value = statement.name, statement.parameter, statement.value
         if not parameter:
             name = _MACROS.get(name, name)
+        if (name, parameter) == ("distill", "teacher_reverb"):
+            parameter, value = "reverb_from", Macro("TEACHER") if value else None
         yield replace(
             statement,
             name=name,
             parameter=_SETTINGS.get((name, parameter), parameter),
-            value=_with_new_macros(statement.value),
+            value=_with_new_macros(value),
         )
 
 

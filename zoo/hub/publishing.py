@@ -23,7 +23,7 @@ from zoo.hub.client import HubClient
 from zoo.storage.config import ModelConfig, read_config
 from zoo.storage.exports import read_exports
 from zoo.storage.files import file_hash
-from zoo.storage.lineage import teacher_reference
+from zoo.storage.lineage import ORIGINS, teacher_reference
 from zoo.storage.run_files import CARD, CONFIG, GOLDEN, WEIGHTS, is_export, published_files
 
 _GIN = ("config.gin", "operative.gin")
@@ -94,7 +94,7 @@ def _public_config(config: ModelConfig, folder: Path) -> ModelConfig:
 
 
 def _forget_places(lineage: dict[str, Any]) -> None:
-    for origin in (lineage.get("teacher"), lineage.get("start")):
+    for origin in map(lineage.get, ORIGINS):
         if isinstance(origin, dict):
             origin.pop("path", None)
             if not origin.get("commit") and "/" in str(origin.get("id", "")):

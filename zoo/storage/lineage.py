@@ -1,7 +1,7 @@
 """What a model was made from: what a config.json may record of it, and reading that.
 
 A student's lineage holds its teacher's, and that one's teacher's, so that the whole chain is known without a network.
-So does that of a model which began with the network of another one, under `start`. What it says is checked where a
+So does that of a model which began with the network or the reverb of another one. What it says is checked where a
 config.json is read, so that nothing that reads it later can fail by it.
 """
 
@@ -17,6 +17,9 @@ from zoo.errors import ConfigError
 
 if TYPE_CHECKING:
     from zoo.storage.config import ModelConfig
+
+ORIGINS = ("teacher", "start", "reverb")
+"""Models that another one was made from: its teacher, what its network began with, and what its reverb did."""
 
 COMPACTED = "compacted"
 """What `zoo half` records: the hash of the `weights` that it rounded, and the sound's `difference_db`."""
@@ -91,7 +94,7 @@ def authors_of(lines: Iterable[str]) -> list[str]:
 
 def _attributed(lineage: Mapping[str, Any]) -> Iterator[str]:
     yield from (str(line) for line in _mapping(lineage.get("dataset")).get("attribution", []))
-    for origin in ("teacher", "start"):
+    for origin in ORIGINS:
         if above := _mapping(_mapping(lineage.get(origin)).get("lineage")):
             yield from _attributed(above)
 
@@ -104,8 +107,7 @@ _TEXT = "text"
 _NUMBER = "a number"
 _ORIGIN = {"id": _TEXT, "name": _TEXT, "commit": _TEXT, "path": _TEXT, "weights": _TEXT}
 _KNOWN: Mapping[str, Mapping[str, str]] = {
-    "teacher": _ORIGIN,
-    "start": _ORIGIN,
+    **dict.fromkeys(ORIGINS, _ORIGIN),
     "dataset": {"name": _TEXT, "hash": _TEXT, "made": _TEXT},
     "training": {"best_step": _NUMBER, "validation_loss": _NUMBER, "seed": _NUMBER, "batch_size": _NUMBER},
     "compacted": {"weights": _TEXT, "difference_db": _NUMBER},

@@ -122,14 +122,17 @@ def check_identity(state: RunState, identity: dict[str, Any], run: Path) -> None
     differing = [
         f"{name} was {begun.get(name)!r} and is now {identity.get(name)!r}"
         for name in sorted({*begun, *identity})
-        # what a run from before there was a setting does not know is off
-        if (begun.get(name) or None) != (identity.get(name) or None)
+        if _known(begun.get(name)) != _known(identity.get(name))
     ]
     if differing:
         raise ConfigError(
             f"{run} cannot be resumed with other settings: {'; '.join(differing)}. "
             "Resume it with what it began with (only STEPS may grow), or start a new run with another --out."
         )
+
+
+def _known(value: object) -> object:
+    return None if value is False else value  # what a run from before there was a setting does not know is off
 
 
 def rng_states() -> dict[str, Any]:

@@ -84,14 +84,14 @@ class OptimizerConfig(Config):
         learning_rate: At the start.
         synth_learning_rate: The same, of the synth's own parameters: its reverb, for one. A wide network wants a small
             rate, at which two numbers that say how long and how loud the reverb is hardly move. `learning_rate` where
-            None.
+            None; 0 for a synth that stays as it begins.
         lr_decay: The learning rate is multiplied by this,
         lr_decay_steps: each time after so many steps.
         gradient_clip: Largest norm of the gradient; None for no clipping.
     """
 
     learning_rate: float = setting(1e-3, number(over=0), resumable=False)
-    synth_learning_rate: float | None = setting(None, or_none(number(over=0)), resumable=False)
+    synth_learning_rate: float | None = setting(None, or_none(number(least=0)), resumable=False)
     lr_decay: float = setting(0.98, number(over=0), resumable=False)
     lr_decay_steps: int = setting(10_000, whole(least=1), resumable=False)
     gradient_clip: float | None = setting(3.0, or_none(number(over=0)), resumable=False)
@@ -151,8 +151,6 @@ class TeacherConfig(Config):
         assistants: Architectures between teacher and student, e.g. ["gru-M"]: the first learns from the teacher, the
             next from that one, and the student from the last. Each is a run of its own, in the folder `assistants` of
             the student's.
-        teacher_reverb: Whether the student begins with the teacher's reverb, as far as its own reaches: the room of the
-            recordings is the same for both, and need not be learned twice. It is trained on from there.
         teacher_noise_seeds: How many renderings of the teacher, each with other noise, are taken in turns.
         teacher_cache: Whether what the teacher makes of the data is kept on disk, for this run and for others. It
             changes nothing but time.
@@ -160,7 +158,6 @@ class TeacherConfig(Config):
     """
 
     assistants: Sequence[str] = setting((), _names_fault)
-    teacher_reverb: bool = setting(False, YES_OR_NO, resumable=False)
     teacher_noise_seeds: int = setting(4, whole(least=1, most=1000), resumable=False)
     teacher_cache: bool = setting(True, YES_OR_NO)
     allow_other_instrument: bool = setting(False, YES_OR_NO)
@@ -177,6 +174,11 @@ class RunConfig(Config):
             `OutputAudio(weight=0.5)`.
         init_from: A trained model whose network training begins with in place of a random one, of the same
             architecture: a name, a run's folder, or a Hub id. It may play another instrument; the synth begins anew.
+        reverb_from: A trained model whose reverb this one begins with, as far as its own reaches: the room of the
+            recordings is the same for both, and need not be learned twice. In a distillation, usually the teacher. It
+            is trained on from there, unless `synth_learning_rate` is 0.
+        minutes: How much of the training split is used: whole segments, drawn by the seed, that come nearest to it; all
+            of them where None. It shows what more recordings would be worth.
         steps: Of the optimizer, at most.
         batch_size: Segments per step; a smaller dataset is taken whole.
         seed: Of everything that is drawn: weights, order, noise, dropout.
@@ -189,6 +191,8 @@ class RunConfig(Config):
     instrument: str | None = setting(None, or_none(TEXT))
     losses: Sequence[Loss] | None = setting(None, _losses_fault)
     init_from: str | Path | None = setting(None, or_none(PLACE))
+    reverb_from: str | Path | None = setting(None, or_none(PLACE))
+    minutes: float | None = setting(None, or_none(number(over=0)), resumable=False)
     steps: int = setting(120_000, whole(least=1))
     batch_size: int = setting(16, whole(least=1), resumable=False)
     seed: int = setting(0, whole(least=0, most=MOST_SEED), resumable=False)

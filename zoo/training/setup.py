@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from zoo import resolve
 from zoo.checks.options import type_fault, writable_fault
 from zoo.datasets import open_dataset
 from zoo.datasets.data_range import range_of
@@ -20,21 +19,19 @@ from zoo.errors import ConfigError, listing
 from zoo.losses.distillation import Loss, bind_losses
 from zoo.models import architectures
 from zoo.models.creating import create
-from zoo.models.loading import load_folder
 from zoo.models.model import Model
 from zoo.registry import paths
-from zoo.storage.checkpoint import weights_hash
-from zoo.synths import Reverb
 from zoo.training import evaluation, report
 from zoo.training.batches import is_main
 from zoo.training.checkpoints import LAST, RunState, check_identity, load_state
 from zoo.training.config import DistillConfig, RunConfig, TrainConfig, resolve_precision
 from zoo.training.run_folder import claimed_folder
-from zoo.training.teacher import Teacher, find_teacher
+from zoo.training.teacher import Beginning, Teacher, find_teacher
 from zoo.training.teacher_cache import Part
 
 if TYPE_CHECKING:
     from zoo.datasets import Dataset
+    from zoo.datasets.segments import Segments
 
 _log = logging.getLogger(__name__)
 
@@ -93,7 +90,7 @@ class Setup:
     precision: str
     folder: Path
     dataset: Dataset
-    splits: dict[str, Any]
+    splits: dict[str, Segments]
     student: Model
     teacher: Teacher | None
     losses: list[Loss]
@@ -129,7 +126,7 @@ def set_up(config: TrainConfig | DistillConfig, to: Destination, stack: ExitStac
     for loss in losses:
         loss.begin(config.steps)
     resumed = load_state(folder) if to.resume else None
-    initial_weights = _InitialWeights.find(config, student, teacher)
+    beginning = Beginning.find(config, student)
     identity = {
         **config.identity(),
         "precision": precision,
@@ -138,21 +135,19 @@ def set_up(config: TrainConfig | DistillConfig, to: Destination, stack: ExitStac
         "teacher": teacher.hash if teacher is not None else None,
         "dataset": dataset.hash,
         "losses": [loss.describe() for loss in losses],
-        "init_from": initial_weights.hash,
+        **beginning.identity(),
     }
     if resumed is not None:
         check_identity(resumed, identity, folder)
-    lineage = {"dataset": lineage_of(dataset)}
+    lineage = {"dataset": lineage_of(dataset), **beginning.lineage(teacher)}
     if teacher is not None:
         lineage["teacher"] = teacher.lineage()
-    if initial_weights.lineage is not None:
-        lineage["start"] = initial_weights.lineage
     student.config = student.config.with_changes(lineage=lineage)
-    splits = _splits(dataset)
+    splits = _splits(dataset, config)
     student.set_range(range_of(splits["train"]))
     _announce(student, teacher, dataset, splits, resumed)
     if resumed is None:
-        initial_weights.give(student)
+        beginning.give(student)
     return Setup(config, precision, folder, dataset, splits, student, teacher, losses, resumed, identity)
 
 
@@ -261,91 +256,24 @@ def losses_of(config: RunConfig) -> list[Loss]:
     return copy.deepcopy(list(config.losses)) if config.losses is not None else config.default_losses()
 
 
-@dataclass(frozen=True)
-class _InitialWeights:
-    """What of trained models a student begins with, in place of random weights.
-
-    Attributes:
-        network: A model of the same architecture, whose network it gets. Its synth begins anew: its reverb is the room
-            of the other recordings, and has to be unlearned before the right one is learned.
-        found: Where that was found.
-        reverbs: The student's reverb, and its teacher's, which it gets as far as its own reaches.
-    """
-
-    network: Model | None = None
-    found: resolve.ResolvedModel | None = None
-    reverbs: tuple[Reverb, Reverb] | None = None
-
-    @classmethod
-    def find(cls, config: TrainConfig | DistillConfig, student: Model, teacher: Teacher | None) -> _InitialWeights:
-        """Find them, and check that they fit.
-
-        Raises:
-            ModelNotFoundError: There is no such model, or it has no trained weights.
-            ConfigError: It has another network, or other rates; one of two synths has no reverb.
-        """
-        network = found = reverbs = None
-        if config.init_from is not None:
-            found = resolve.find(str(config.init_from).replace("{instrument}", student.config.instrument or ""))
-            network = load_folder(found.folder)
-            own, its = _network(student), _network(network)
-            if own != its:
-                differing = listing([key for key in {**own, **its} if own.get(key) != its.get(key)])
-                raise ConfigError(
-                    f"{student.name} cannot begin with the network of {config.init_from}, a "
-                    f"{network.config.architecture}, which is built otherwise (in {differing[:200]}). Take a model of "
-                    "the same architecture, options and rates."
-                )
-        if teacher is not None and isinstance(config, DistillConfig) and config.teaching.teacher_reverb:
-            reverbs = _reverb(student, student, teacher.model), _reverb(teacher.model, student, teacher.model)
-        return cls(network, found, reverbs)
-
-    @property
-    def hash(self) -> str | None:
-        """Of the network's model."""
-        return None if self.network is None else weights_hash(self.network)
-
-    @property
-    def lineage(self) -> dict[str, Any] | None:
-        """What config.json says of the network's model."""
-        if self.network is None or self.found is None:
-            return None
-        return self.found.record(self.network.config, weights_hash(self.network))
-
-    def give(self, student: Model) -> None:
-        """Give them to the student."""
-        if self.network is not None:
-            student.decoder.load_state_dict(self.network.decoder.state_dict())
-            _log.info("begins with the network of %s (%s)", self.network.name, self.found)
-        if self.reverbs is not None:
-            own, its = self.reverbs
-            own.begin_as(its)
-            taps = min(len(own.noise), len(its.noise))
-            _log.info("begins with the teacher's reverb (%d of %d taps)", taps, len(its.noise))
-
-
-def _network(model: Model) -> dict[str, object]:
-    """What must be the same for a network's weights to fit and to mean the same; dropout need not, nor the synth."""
-    shapes = {name: tuple(tensor.shape) for name, tensor in model.decoder.state_dict().items()}
-    return {"decoder": model.config.decoder.name, "sample_rate": model.sample_rate, "hop": model.hop, **shapes}
-
-
-def _reverb(model: Model, student: Model, teacher: Model) -> Reverb:
-    reverb = model.synth.reverb
-    if reverb is None:
-        raise ConfigError(
-            f"{student.name} cannot begin with the reverb of {teacher.name}: the synth of {model.name} has none. "
-            "Leave out distill.teacher_reverb."
-        )
-    return reverb
-
-
-def _splits(dataset: Dataset) -> dict[str, Any]:
+def _splits(dataset: Dataset, config: RunConfig) -> dict[str, Segments]:
     training = dataset.split("train")
+    if config.minutes is not None:
+        frames = round(config.minutes * 60 * dataset.sample_rate / dataset.hop)
+        if frames > training.frames:
+            raise ConfigError(
+                f"minutes = {config.minutes:g}, but the training split of {dataset.path} has "
+                f"{_minutes(dataset, training):.2f}. Take fewer, or leave minutes out."
+            )
+        training = training.drawn(frames, seed=config.seed)
     if dataset.info["splits"].get("validation"):
         return {"train": training, "validation": dataset.split("validation")}
     _log.warning("%s has no validation segments: validated on the training segments.", dataset.path)
     return {"train": training, "validation": training}
+
+
+def _minutes(dataset: Dataset, segments: Segments) -> float:
+    return segments.frames * dataset.hop / dataset.sample_rate / 60
 
 
 def lineage_of(dataset: Dataset) -> dict[str, Any]:
@@ -369,10 +297,8 @@ def _attribution(dataset: Dataset) -> list[str]:
 
 
 def _announce(
-    student: Model, teacher: Teacher | None, dataset: Dataset, splits: dict[str, Any], resumed: RunState | None
+    student: Model, teacher: Teacher | None, dataset: Dataset, splits: dict[str, Segments], resumed: RunState | None
 ) -> None:
-    frames = sum(segment["valid_frames"] for segment in dataset.info["splits"]["train"])
-    minutes = frames * dataset.hop / dataset.sample_rate / 60
     _log.info("%s %s: %d parameters", "Distilling" if teacher else "Training", student.name, student.num_parameters)
     if teacher is not None:
         _log.info("teacher %s: %d parameters (%s)", teacher.model.name, teacher.model.num_parameters, teacher.found)
@@ -380,7 +306,7 @@ def _announce(
         "data %s: %d segments (%.1f min) to train on, %d to validate on",
         dataset.path,
         len(splits["train"]),
-        minutes,
+        _minutes(dataset, splits["train"]),
         len(splits["validation"]),
     )
     if resumed is not None:

@@ -179,7 +179,8 @@ class Task(nn.Module):
         def under_ceiling(group: dict[str, Any]) -> dict[str, Any]:
             return {**group, "lr": min(group.get("lr", rate), rate)}
 
-        synth = {"params": list(self.model.synth.parameters()), "lr": config.synth_learning_rate or rate}
+        of_synth = rate if config.synth_learning_rate is None else config.synth_learning_rate
+        synth = {"params": list(self.model.synth.parameters()), "lr": of_synth}
         groups = [
             *map(under_ceiling, self.model.decoder.param_groups()),
             synth,

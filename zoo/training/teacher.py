@@ -1,6 +1,6 @@
-"""The frozen teacher.
+"""Trained models that a run needs: the frozen teacher, and those whose network or reverb a student begins with.
 
-Requirements it meets:
+Requirements that the teacher meets:
 
 - found and checked before anything is computed: trained weights, the same rates, the same instrument;
 - in eval mode, without gradients, in neither the optimizer nor the checkpoint: it is no part of the module tree;
@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -20,7 +22,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from zoo import resolve
-from zoo.errors import ConfigError
+from zoo.errors import ConfigError, listing
 from zoo.features import FeatureSettings
 from zoo.models.loading import load_folder
 from zoo.models.model import Model
@@ -31,6 +33,7 @@ from zoo.training.teacher_cache import Part, TeacherCache, noise_seeds_of, open_
 
 if TYPE_CHECKING:
     from zoo.datasets import Dataset
+    from zoo.training.config import RunConfig
 
 _log = logging.getLogger(__name__)
 
@@ -217,3 +220,106 @@ def check_same_loudness(model: Model, dataset: Dataset, *, what: str = "The mode
 def _words(settings: FeatureSettings) -> str:
     options = ", ".join(f"{name}={value}" for name, value in settings.loudness_options.items())
     return f"{settings.loudness} ({options})" if options else settings.loudness
+
+
+@dataclass(frozen=True)
+class _Origin:
+    """A trained model of which a student gets a part.
+
+    Attributes:
+        model: The model,
+        found: where it was found,
+        hash: and the hash of its weights.
+    """
+
+    model: Model
+    found: resolve.ResolvedModel
+    hash: str
+
+    @classmethod
+    def find(cls, reference: str | Path | None, instrument: str | None) -> _Origin | None:
+        """Find it; None where there is no reference."""
+        if reference is None:
+            return None
+        found = resolve.find(str(reference).replace("{instrument}", instrument or ""))
+        model = load_folder(found.folder)
+        return cls(model, found, weights_hash(model))
+
+    def record(self) -> dict[str, Any]:
+        """What config.json says of it."""
+        return self.found.record(self.model.config, self.hash)
+
+
+@dataclass(frozen=True)
+class Beginning:
+    """What of trained models a student begins with, in place of random weights.
+
+    Attributes:
+        init_from: Of the same architecture: the student gets its network. The synth begins anew: its reverb is the room
+            of the other recordings, and has to be unlearned before the right one is learned.
+        reverb_from: The student gets its reverb, as far as its own reaches.
+    """
+
+    init_from: _Origin | None
+    reverb_from: _Origin | None
+
+    @classmethod
+    def find(cls, config: RunConfig, student: Model) -> Beginning:
+        """Find them, and check that they fit.
+
+        Raises:
+            ModelNotFoundError: There is no such model, or it has no trained weights.
+            ConfigError: It has another network, or other rates; one of two synths has no reverb.
+        """
+        instrument = student.config.instrument
+        found = cls(_Origin.find(config.init_from, instrument), _Origin.find(config.reverb_from, instrument))
+        if found.init_from is not None:
+            own, its = _network(student), _network(found.init_from.model)
+            if own != its:
+                differing = listing([key for key in {**own, **its} if own.get(key) != its.get(key)])
+                raise ConfigError(
+                    f"{student.name} cannot begin with the network of {config.init_from}, a "
+                    f"{found.init_from.model.config.architecture}, which is built otherwise (in {differing[:200]}). "
+                    "Take a model of the same architecture, options and rates."
+                )
+        if found.reverb_from is not None:
+            for model in (student, found.reverb_from.model):
+                if model.synth.reverb is None or model.sample_rate != student.sample_rate:
+                    why = f"the synth of {model.name} has none" if model.synth.reverb is None else "their rates differ"
+                    raise ConfigError(
+                        f"{student.name} cannot begin with the reverb of {config.reverb_from}: {why}. "
+                        "Leave out reverb_from."
+                    )
+        return found
+
+    def identity(self) -> dict[str, str | None]:
+        """What must be the same when the run is resumed."""
+        parts = {"init_from": self.init_from, "reverb_from": self.reverb_from}
+        return {name: origin and origin.hash for name, origin in parts.items()}
+
+    def lineage(self, teacher: Teacher | None) -> dict[str, Any]:
+        """What config.json says of them; the teacher is in it anyway."""
+        known = {} if self.init_from is None else {"start": self.init_from.record()}
+        if self.reverb_from is not None and (teacher is None or self.reverb_from.hash != teacher.hash):
+            known["reverb"] = self.reverb_from.record()
+        return known
+
+    def give(self, student: Model) -> None:
+        """Give them to the student."""
+        if self.init_from is not None:
+            student.decoder.load_state_dict(self.init_from.model.decoder.state_dict())
+            _log.info("begins with the network of %s (%s)", self.init_from.model.name, self.init_from.found)
+        if self.reverb_from is not None:
+            own, its = student.synth.reverb, self.reverb_from.model.synth.reverb
+            if own is not None and its is not None:  # `find` saw to it
+                own.begin_as(its)
+                taps = min(len(own.noise), len(its.noise))
+                _log.info(
+                    "begins with the reverb of %s (%d of %d taps)", self.reverb_from.model.name, taps, len(its.noise)
+                )
+
+
+def _network(model: Model) -> dict[str, object]:
+    """What must be the same for a network's weights to fit and to mean the same; dropout need not, nor the synth."""
+    shapes = {name: tuple(tensor.shape) for name, tensor in model.decoder.state_dict().items()}
+    return {"decoder": model.config.decoder.name, "sample_rate": model.sample_rate, "hop": model.hop, **shapes}

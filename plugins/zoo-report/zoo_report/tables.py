@@ -85,6 +85,8 @@ def facts(run: Run) -> list[tuple[str, str]]:
     rows += [("Training", text) for text in [_training(run)] if text]
     if start := _mapping(config.lineage.get("start")):
         rows.append(("Began with", _teacher(start)))
+    if room := _mapping(config.lineage.get("reverb")):
+        rows.append(("Reverb began as", _teacher(room)))
     if origin := config.lineage.get("imported_from"):
         rows.append(("Imported from", str(origin)))
     rows.append(("Found", run.where))
