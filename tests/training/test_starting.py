@@ -198,6 +198,7 @@ def test_some_minutes_of_the_recordings(small_tones, teacher_folder, tmp_path, c
     with caplog.at_level("INFO"):
         distill(**options, minutes=2 * each, out=tmp_path / "run")
     assert "2 segments" in caplog.text
+    assert read_config(tmp_path / "run").lineage["training"]["minutes"] == pytest.approx(2 * each, abs=0.02)
     with pytest.raises(ConfigError, match="the training split of"):
         distill(**options, minutes=1e3, out=tmp_path / "more")
     assert not (tmp_path / "more").exists() or not list((tmp_path / "more").iterdir())

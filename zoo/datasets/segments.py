@@ -172,6 +172,10 @@ class Dataset:
         sizes = {"hop": self.hop, "segment_frames": self.segment_frames}
         return Segments(self.path, splits[name], **sizes, inputs=self.inputs)
 
+    def minutes(self, segments: Segments) -> float:
+        """How long some segments are, without padding."""
+        return segments.frames * self.hop / self.sample_rate / 60
+
 
 def open_dataset(path_or_name: str | Path, *, verify: bool = True) -> Dataset:
     """Open a prepared dataset.

@@ -109,7 +109,7 @@ _ORIGIN = {"id": _TEXT, "name": _TEXT, "commit": _TEXT, "path": _TEXT, "weights"
 _KNOWN: Mapping[str, Mapping[str, str]] = {
     **dict.fromkeys(ORIGINS, _ORIGIN),
     "dataset": {"name": _TEXT, "hash": _TEXT, "made": _TEXT},
-    "training": {"best_step": _NUMBER, "validation_loss": _NUMBER, "seed": _NUMBER, "batch_size": _NUMBER},
+    "training": dict.fromkeys(("best_step", "validation_loss", "seed", "batch_size", "minutes"), _NUMBER),
     "compacted": {"weights": _TEXT, "difference_db": _NUMBER},
 }
 _MOST_GENERATIONS = 40

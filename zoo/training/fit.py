@@ -237,6 +237,7 @@ class Fit:
             "validation_loss": counts.best_loss,
             "seed": self.task.seed,
             "batch_size": self.stream.size,
+            "minutes": round(self.setup.dataset.minutes(self.setup.splits["train"]), 2),
         }
         model.config = model.config.with_changes(lineage={**model.config.lineage, "training": training})
         checkpoint.save(model, self.setup.folder, golden=False)

@@ -263,17 +263,13 @@ def _splits(dataset: Dataset, config: RunConfig) -> dict[str, Segments]:
         if frames > training.frames:
             raise ConfigError(
                 f"minutes = {config.minutes:g}, but the training split of {dataset.path} has "
-                f"{_minutes(dataset, training):.2f}. Take fewer, or leave minutes out."
+                f"{dataset.minutes(training):.2f}. Take fewer, or leave minutes out."
             )
         training = training.drawn(frames, seed=config.seed)
     if dataset.info["splits"].get("validation"):
         return {"train": training, "validation": dataset.split("validation")}
     _log.warning("%s has no validation segments: validated on the training segments.", dataset.path)
     return {"train": training, "validation": training}
-
-
-def _minutes(dataset: Dataset, segments: Segments) -> float:
-    return segments.frames * dataset.hop / dataset.sample_rate / 60
 
 
 def lineage_of(dataset: Dataset) -> dict[str, Any]:
@@ -306,7 +302,7 @@ def _announce(
         "data %s: %d segments (%.1f min) to train on, %d to validate on",
         dataset.path,
         len(splits["train"]),
-        _minutes(dataset, splits["train"]),
+        dataset.minutes(splits["train"]),
         len(splits["validation"]),
     )
     if resumed is not None:

@@ -186,7 +186,12 @@ def _training(run: Run) -> str:
     if run.history and (step := run.history[-1].get("step")) is not None:
         seconds = run.history[-1].get("seconds")
         words.append(f"{step:,.10g} steps" + (f" in {duration(seconds)}" if seconds is not None else ""))
-    for key, title in (("best_step", "best step"), ("batch_size", "batch size"), ("seed", "seed")):
+    for key, title in (
+        ("best_step", "best step"),
+        ("minutes", "minutes of recordings"),
+        ("batch_size", "batch size"),
+        ("seed", "seed"),
+    ):
         if key in training:
             words.append(f"{title} {training[key]}")
     return ", ".join(words)
