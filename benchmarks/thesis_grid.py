@@ -59,6 +59,7 @@ def line_of(folder: Path) -> Line | None:
         "instrument": config.instrument,
         "teacher": None if teacher is None else {"name": teacher["name"], "weights": teacher["weights"]},
         "seed": run.training.get("seed"),
+        "minutes": run.training.get("minutes"),
         "steps": run.steps,
         "best_step": run.training.get("best_step"),
         "seconds": run.seconds,
@@ -155,14 +156,14 @@ def page(lines: Sequence[Line]) -> str:
     seconds = sum(line["seconds"] or 0 for line in lines)
     parts = [
         "# The thesis's grid",
-        _paragraph(
+        paragraph(
             """GRU, TCN and S4 as teachers in size L; each taught its own M and S, and the FM model ddx7. A student is
             `distilled` (from its teacher and the recordings) or a `baseline` (the same without a teacher). Means over
             seeds ± their standard deviation; lower is better. `Gap closed` is how much of the way from baseline to
             teacher the distilled student went; it is `within the noise` where that way is no longer than the spread,
             and `-` where the teacher is no better than the baseline."""
         ),
-        _paragraph(
+        paragraph(
             f"""{len(lines)} runs, {duration(seconds)} of one thread of {
                 ", ".join(sorted({x["machine"] for x in lines})) or "no machine"
             }. {whole} of {len(grid)} rows are whole. One line per run, with the hash of its weights:
@@ -202,7 +203,8 @@ zoo compare --gin distill/gru-L-to-gru-S.gin --gin cpu/student.gin --set "DATASE
 and so on for each row."""
 
 
-def _paragraph(text: str) -> str:
+def paragraph(text: str) -> str:
+    """A paragraph of Markdown, filled."""
     return textwrap.fill(" ".join(text.split()), 120, break_on_hyphens=False)
 
 

@@ -295,7 +295,7 @@ class Beginning:
     def identity(self) -> dict[str, str | None]:
         """What must be the same when the run is resumed."""
         parts = {"init_from": self.init_from, "reverb_from": self.reverb_from}
-        return {name: origin and origin.hash for name, origin in parts.items()}
+        return {name: None if origin is None else origin.hash for name, origin in parts.items()}
 
     def lineage(self, teacher: Teacher | None) -> dict[str, Any]:
         """What config.json says of them; the teacher is in it anyway."""

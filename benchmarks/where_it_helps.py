@@ -1,0 +1,334 @@
+"""Where is a teacher worth having? Students with and without one, by minutes of recordings, size and steps.
+
+    python benchmarks/where_it_helps.py measure runs/minutes/* --phrases recordings
+    python benchmarks/where_it_helps.py page
+
+`measure` takes folders of `zoo compare`, and adds a line to docs/results/where-it-helps.jsonl for each run that has
+none yet, known by the hash of its weights:
+
+held out       all metrics of the run, on recordings that it was not trained with
+phrases        phrases of other instruments are played (see `instruments.py`): median pitch error in cents, error of the
+               A-weighted level in dB, and the multi-scale spectral distance to what the teacher makes of the same
+               phrase, both dry
+roughness      held notes in semitones from an octave under the teacher's range to one over it, without noise: how much
+               the levels of the first eight harmonics jump from note to note (mean absolute second difference in dB).
+               Only notes that the teacher's recordings hold at most in a hundredth of their frames count
+curve          the distance to the validation recordings at each validation
+
+`page` makes docs/results/where-it-helps.md and its pictures from the lines.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import statistics
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from function_matching import dry
+from instrument_phrases import RANGE, Phrases
+from instruments import EVERY, MIN_FRAMES
+from thesis_grid import Line, line_of, paragraph, read
+from zoo_experiments.comparison import PARTS
+
+from zoo import metrics, resolve
+from zoo.errors import ConfigError
+from zoo.models.loading import load_folder
+from zoo.models.model import Model
+from zoo.storage import markdown_table
+from zoo.storage.files import write_atomically
+from zoo.storage.lineage import teacher_reference
+from zoo.storage.results import SeedResults, metric, over_seeds, spread, summarize_seeds
+from zoo.training import read_history
+
+LINES, PAGE = Path("docs/results/where-it-helps.jsonl"), Path("docs/results/where-it-helps.md")
+SIZES = {"XS": 0, "S": 1, "M": 2}
+
+OWN = {
+    "phrase_cents": "pitch error on phrases of other instruments (cents)",
+    "phrase_level_db": "A-weighted level error on phrases of other instruments (dB)",
+    "from_teacher": "distance to the teacher on phrases of other instruments, dry",
+    "roughness_db": "roughness of pitches that no recording holds (dB)",
+}
+"""What is measured here, with its title."""
+
+SHOWN = ("multi_scale_spectral", "log_spectral_distance", "onset_flux_distance", *OWN)
+"""What the tables have, in this order."""
+
+HARMONICS, NOTE_SECONDS = 8, 0.5
+
+
+@torch.no_grad()
+def harmonic_levels(model: Model, midi: Sequence[float], loudness_db: float) -> torch.Tensor:
+    """The levels of a held note's harmonics in dB, `[notes, HARMONICS]`; NaN over 0.45 of the sample rate."""
+    frames = round(NOTE_SECONDS * model.sample_rate / model.hop)
+    f0_hz = 440.0 * 2.0 ** ((torch.tensor(midi) - 69) / 12)
+    asked = f0_hz[:, None].expand(-1, frames), torch.full((len(midi), frames), loudness_db)
+    audio = model(*asked, torch.zeros(len(midi), frames * model.hop)).dry[:, frames * model.hop // 2 :].double()
+    time = torch.arange(audio.shape[1], dtype=torch.float64) / model.sample_rate
+    window = torch.hann_window(audio.shape[1], dtype=torch.float64)
+    partials = f0_hz.double()[:, None] * torch.arange(1, HARMONICS + 1)
+    waves = torch.exp(-2j * math.pi * partials[:, :, None] * time)
+    amplitudes = 2 * (waves * (audio * window)[:, None]).sum(-1).abs() / window.sum()
+    levels = 20 * torch.log10(amplitudes.clamp(min=1e-4))  # under -80 dB nobody hears a difference
+    return levels.masked_fill(partials > 0.45 * model.sample_rate, math.nan)
+
+
+def roughness_db(model: Model, teacher: Model) -> float:
+    """How much the timbre jumps between neighbouring notes that the teacher's recordings do not hold."""
+    if teacher.config.range is None:
+        raise ConfigError(f"{teacher.name} has no range.")
+    pitch, loudness = teacher.config.range.f0_hz, teacher.config.range.loudness_db
+    lowest, highest = (12 * math.log2(pitch.at(part) / 440) + 69 for part in RANGE)
+    midi = [float(note) for note in range(math.floor(lowest) - 12, math.ceil(highest) + 13)]
+    found = []
+    for part in (0.05, 0.5, 0.95):
+        levels = harmonic_levels(model, midi, loudness.at(part))
+        jumps = (levels[2:] - 2 * levels[1:-1] + levels[:-2]).abs()
+        outside = torch.tensor([not lowest <= note <= highest for note in midi[1:-1]])
+        found.append(float(jumps[outside].nanmean()))
+    return statistics.mean(found)
+
+
+def play(model: Model, teacher: Model, phrases: Phrases) -> dict[str, float]:
+    """Play phrases of other instruments, as the teacher's range moves them."""
+    cents, level_db, away = [], [], []
+    for asked in phrases.for_model(teacher, None):
+        following = metrics.tracking_error(
+            model.render(asked.features, level="normalised"),
+            asked.features.f0_hz,
+            asked.features.loudness_db,
+            sample_rate=model.sample_rate,
+            hop=model.hop,
+            settings=teacher.feature_settings(),
+            recording=asked.features.audio,
+            every=EVERY,
+            min_frames=MIN_FRAMES,
+        )
+        cents.append(following.pitch_cents)
+        level_db.append(following.level_error_db)
+        away.append(float(metrics.multi_scale_spectral_distance(dry(model, asked), dry(teacher, asked))[0]))
+    own = {"phrase_cents": cents, "phrase_level_db": level_db, "from_teacher": away}
+    return {name: statistics.mean(v for v in values if not math.isnan(v)) for name, values in own.items()}
+
+
+def lines_of(comparison: Path, phrases: Phrases, known: set[str]) -> Iterator[Line]:
+    """A line for each run of a comparison that has none, and for the teacher."""
+    runs = sorted(folder for part in PARTS for folder in comparison.glob(f"{part}-seed*"))
+    distilled = next((folder for folder in runs if folder.name.startswith(PARTS[0])), None)
+    if distilled is None:
+        raise ConfigError(f"{comparison} is no folder of zoo compare: nothing in it was distilled.")
+    reference = teacher_reference(load_folder(distilled).config)
+    if reference is None:
+        raise ConfigError(f"{distilled} was not distilled: it has no teacher to be compared with.")
+    teacher_folder = resolve.find(reference).folder
+    teacher = load_folder(teacher_folder)
+    for folder in (teacher_folder, *runs):
+        line = line_of(folder)
+        if line is None or line["weights"] in known:
+            continue
+        known.add(line["weights"])
+        model = load_folder(folder)
+        history = read_history(folder / "history.csv")
+        line["curve"] = [[row["step"], row["reconstruction"]] for row in history if row.get("reconstruction")]
+        line["own"] = {**play(model, teacher, phrases), "roughness_db": roughness_db(model, teacher)}
+        line["taught_by"] = teacher.config.weights_sha256
+        print(f"{folder}: {line['metrics']['multi_scale_spectral'][0]:.3f}; {line['own']}", flush=True)
+        yield line
+
+
+def minutes_of(line: Line) -> float:
+    """How many minutes of recordings a run learned from."""
+    return float(line["minutes"])
+
+
+Group = tuple[str, str, float, int]
+"""Instrument, architecture, minutes, steps: runs that differ in their seed and in whether they had a teacher."""
+
+
+def groups(lines: Iterable[Line]) -> dict[Group, dict[str, SeedResults]]:
+    """What systems reached, by metric, over seeds."""
+    lines = list(lines)
+    teachers = {line["weights"]: line for line in lines}
+    values: dict[Group, Any] = defaultdict(lambda: defaultdict(lambda: defaultdict(dict)))
+    for line in lines:
+        if line["taught_by"] == line["weights"]:
+            continue
+        group = (line["instrument"], line["architecture"], _rounded(minutes_of(line)), line["steps"])
+        system = "baseline" if line["teacher"] is None else "student"
+        for name in SHOWN:
+            for who, one in ((system, line), ("teacher", teachers.get(line["taught_by"]))):
+                value = None if one is None else one["own"].get(name, one["metrics"].get(name, [None])[0])
+                if value is not None:
+                    values[group][name][who][line["seed"]] = value
+    found = {group: summarize_seeds(by_metric) for group, by_metric in values.items()}
+    return dict(sorted(found.items(), key=lambda item: (item[0][0], SIZES[item[0][1].split("-")[1]], item[0][2])))
+
+
+def _rounded(minutes: float) -> float:
+    """To quarters: segments are drawn whole, so runs that were asked for as much have a little more or less."""
+    return round(4 * minutes) / 4
+
+
+def row_of(group: Group, found: SeedResults, name: str) -> list[str]:
+    """A line of a table."""
+    instrument, architecture, minutes, _ = group
+    systems = found.systems
+    shown = [spread(systems.get(system), name) or "not run" for system in ("baseline", "student", "teacher")]
+    times = "-"
+    if {"baseline", "student", "teacher"} <= systems.keys():
+        noise = max(systems[system]["std"] for system in ("baseline", "student"))
+        gap = systems["baseline"]["mean"] - systems["teacher"]["mean"]
+        times = f"{gap / noise:.1f}" if gap > 0 and noise > 0 else "-"
+    return [instrument, architecture, f"{minutes:g}", *shown, times, found.gap_closed or "-"]
+
+
+def page(lines: Sequence[Line], pictures: Sequence[str]) -> str:
+    """The page, as Markdown."""
+    found = groups(lines)
+    steps = sorted({group[3] for group in found})
+    parts = [
+        "# Where a teacher is worth having",
+        paragraph(
+            f"""Each student was trained twice: with its teacher (`distilled`) and without (`baseline`), from the same
+            recordings, with the same seeds, for {" or ".join(f"{n:,}" for n in steps)} steps. Both begin with the
+            teacher's reverb and keep it as it is, so that the room is no part of what is gained. `Minutes` are those of
+            the recordings that both students saw; the teacher has learned from all of them. Means over seeds ± their
+            standard deviation; lower is better. `Gap / spread` is the distance between baseline and teacher over the
+            larger spread of both students. `Gap closed` is how much of that distance the teacher takes away."""
+        ),
+        *(f"![Curves: {name}]({name})" for name in pictures),
+    ]
+    head = ["instrument", "student", "minutes", "baseline", "distilled", "teacher", "gap / spread", "gap closed"]
+    for name in SHOWN:
+        if rows := [row_of(group, by_metric[name], name) for group, by_metric in found.items() if name in by_metric]:
+            title = OWN.get(name) or metric(name).title
+            parts += [f"## {title[0].upper()}{title[1:]}", markdown_table([head, *rows])]
+    parts += ["## How", _HOW]
+    return "\n\n".join(parts) + "\n"
+
+
+_HOW = """```
+zoo compare --gin distill/gru-L-to-gru-S.gin --gin cpu/student.gin --gin losses/function-matching.gin \\
+  --set "DATASET='data/flute'" --set "INSTRUMENT='flute'" --set "TEACHER='runs/gru-L-flute'" \\
+  --set distill.reverb_from=%TEACHER --set optimizer.synth_learning_rate=0 \\
+  --set "distill.student_options={'reverb_length': 16000}" --set STEPS=600 --set optimizer.lr_decay_steps=4 \\
+  --set function_matching.share=0.125 --set run.minutes=0.25 --seeds 3 --out runs/minutes/flute-gru-S-0.25
+```
+
+and so on; `run.minutes` is left out for all recordings. `python benchmarks/where_it_helps.py` measured the runs and
+wrote this page; one line per run: [where-it-helps.jsonl](where-it-helps.jsonl)."""
+
+
+def draw(lines: Sequence[Line], folder: Path) -> list[str]:
+    """Draw the curves; gives the pictures' names."""
+    from matplotlib.figure import Figure
+
+    found = groups(lines)
+    names: list[str] = []
+    colours = {"baseline": "#b3541e", "student": "#1f6f8b", "teacher": "#555555"}
+    words = {"baseline": "baseline", "student": "distilled", "teacher": "teacher"}
+    kinds = sorted({(instrument, architecture) for instrument, architecture, *_ in found})
+    by_minutes = [kind for kind in kinds if len({group[2] for group in found if group[:2] == kind}) > 2]
+    panels = [(kind, name) for kind in by_minutes for name in ("multi_scale_spectral", "from_teacher", "roughness_db")]
+    if panels:
+        figure = Figure(figsize=(12, 3.4 * len(by_minutes)), layout="constrained")
+        for place, ((instrument, architecture), name) in enumerate(panels, start=1):
+            axes = figure.add_subplot(len(by_minutes), 3, place)
+            own = [(group[2], each[name]) for group, each in found.items() if group[:2] == (instrument, architecture)]
+            for system, colour in colours.items():
+                points = [(m, each.systems[system]) for m, each in own if system in each.systems]
+                axes.errorbar(
+                    [m for m, _ in points],
+                    [value["mean"] for _, value in points],
+                    yerr=[value["std"] for _, value in points],
+                    color=colour,
+                    label=words[system],
+                    marker="o",
+                    linestyle="--" if system == "teacher" else "-",
+                    capsize=3,
+                )
+            axes.set_xscale("log")
+            ticks = sorted({m for m, _ in own})
+            axes.set_xticks(ticks, [f"{m:g}" for m in ticks], minor=False)
+            axes.set_xticks([], minor=True)
+            axes.set_xlabel("minutes of recordings")
+            axes.set_title(
+                f"{architecture}, {instrument}: {OWN.get(name) or metric(name).title}", fontsize=8, wrap=True
+            )
+            if place == 1:
+                axes.legend()
+        names.append(_save(figure, folder / "where-it-helps-minutes.png"))
+    if curved := _curves(lines):
+        figure = Figure(figsize=(12, 3.4 * -(-len(curved) // 3)), layout="constrained")
+        for place, (group, by_system) in enumerate(curved.items(), start=1):
+            axes = figure.add_subplot(-(-len(curved) // 3), 3, place)
+            for system, by_step in by_system.items():
+                steps = sorted(by_step)
+                over = [over_seeds(by_step[step]) for step in steps]
+                axes.errorbar(
+                    steps,
+                    [each["mean"] for each in over],
+                    yerr=[each["std"] for each in over],
+                    color=colours[system],
+                    label=words[system],
+                    capsize=2,
+                )
+            axes.set_title(f"{group[1]}, {group[0]}, {group[2]:g} min", fontsize=9)
+            axes.set_xlabel("steps")
+            axes.set_ylabel("validation distance")
+            if place == 1:
+                axes.legend()
+        names.append(_save(figure, folder / "where-it-helps-steps.png"))
+    return names
+
+
+def _curves(lines: Sequence[Line]) -> dict[Group, dict[str, dict[int, list[float]]]]:
+    curves: dict[Group, Any] = defaultdict(lambda: defaultdict(lambda: defaultdict(list)))
+    for line in lines:
+        if line["taught_by"] != line["weights"]:
+            group = (line["instrument"], line["architecture"], _rounded(minutes_of(line)), line["steps"])
+            for step, value in line["curve"]:
+                if step:  # before the first step there is nothing to compare
+                    curves[group]["baseline" if line["teacher"] is None else "student"][int(step)].append(value)
+    return dict(sorted(curves.items()))
+
+
+def _save(figure: Any, path: Path) -> str:  # noqa: ANN401 - matplotlib's own
+    figure.savefig(path, dpi=110, metadata={"Software": None})
+    return path.name
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(dest="command", required=True)
+    measuring = commands.add_parser("measure", help="add lines for the runs of comparisons")
+    measuring.add_argument("comparisons", nargs="+", type=Path, help="folders of zoo compare")
+    measuring.add_argument("--phrases", type=Path, required=True, help="recordings of phrases, by instrument")
+    measuring.add_argument("--count", type=int, default=1, help="phrases of each other instrument (default 1)")
+    measuring.add_argument("--seconds", type=float, default=6.0, help="of a phrase, from its beginning (default 6)")
+    paging = commands.add_parser("page", help="write the page and its pictures")
+    paging.add_argument("--out", type=Path, default=PAGE, help=f"the page (default {PAGE})")
+    for command in (measuring, paging):
+        command.add_argument("--lines", type=Path, default=LINES, help=f"one line per run (default {LINES})")
+    options = parser.parse_args(argv)
+    lines = read(options.lines)
+    if options.command == "page":
+        write_atomically(options.out, page(lines, draw(lines, options.out.parent)))
+        print(options.out)
+        return
+    phrases = Phrases(options.phrases, count=options.count, seconds=options.seconds, least=2 * MIN_FRAMES, every=EVERY)
+    for comparison in options.comparisons:
+        for line in lines_of(comparison, phrases, {line["weights"] for line in lines}):
+            lines.append(line)
+            write_atomically(options.lines, "".join(json.dumps(line, sort_keys=True) + "\n" for line in lines))
+
+
+if __name__ == "__main__":
+    main()
