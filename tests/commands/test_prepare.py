@@ -30,12 +30,15 @@ def test_a_folder_of_mixed_formats_becomes_a_dataset(tmp_path, capsys):
     write(source / "deep" / "b.flac", hz=300.0)
     write(source / "c.ogg", hz=330.0, rate=22050)
     write(source / "d.mp3", hz=440.0, rate=48000)
+    write(source / "e.aiff", hz=350.0)
+    wave = np.sin(2 * np.pi * 370.0 * np.arange(96_000) / 48_000)
+    soundfile.write(source / "f.opus", wave, 48_000, format="OGG", subtype="OPUS")
     (source / "notes.txt").write_text("not audio")
     (source / ".hidden.wav").write_bytes(b"")
     assert prepare(source, tmp_path / "out", "--pitch", "yin", "--instrument", "flute") == 0
     data = open_dataset(tmp_path / "out")
     assert data.instrument == "flute"
-    assert {s["id"] for s in data.info["sources"]} == {"a.wav", "c.ogg", "d.mp3", "deep/b.flac"}
+    assert {s["id"] for s in data.info["sources"]} == {"a.wav", "c.ogg", "d.mp3", "deep/b.flac", "e.aiff", "f.opus"}
     assert data.features.tracker == "yin"
     assert (data.features.loudness, data.features.normalize) == ("a_weighted", "loudness")
     out, err = capsys.readouterr()

@@ -45,7 +45,7 @@ def _parser() -> argparse.ArgumentParser:
         "paths",
         nargs="*",
         metavar="PATH",
-        help="RECORDINGS OUT: a folder of wav, flac, ogg, mp3 files, and the folder to make (tones: OUT alone)",
+        help="RECORDINGS OUT: a folder of wav, flac, ogg, opus, mp3, aiff files, and the folder to make (tones: OUT)",
     )
     add = parser.add_argument
     add(

@@ -36,7 +36,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument(
         "input",
         type=Path,
-        help="a recording of one voice (wav, flac, ogg or mp3, any rate); or: demo, a built-in melody of 8 s",
+        help="a recording of one voice (wav, flac, ogg, opus, mp3, aiff; any rate); or: demo, a built-in melody of 8 s",
     )
     parser.add_argument("output", type=Path, help="the wav file to write")
     parser.add_argument(

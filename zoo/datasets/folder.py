@@ -13,7 +13,7 @@ from zoo.features.sound_files import why_no_file
 
 
 def folder(path: Path) -> list[FileRecording]:
-    """Take every wav, flac, ogg and mp3 file of a folder and its sub-folders; each is a group of its own.
+    """Take every wav, flac, ogg, opus, mp3 and aiff file of a folder and its sub-folders; each is a group of its own.
 
     Args:
         path: The folder, or a single file.

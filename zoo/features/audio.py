@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
+AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".mp3", ".opus", ".aif", ".aiff")
 
 
 @dataclass(frozen=True)
@@ -51,8 +51,8 @@ def read_audio(path: str | Path, *, sample_rate: int) -> Tensor:
     torch.Size([48000])
 
     Args:
-        path: A file that libsndfile reads: wav, flac, ogg, mp3 and others. Channels are averaged, but for those that
-            are silent, broken, or cancel each other out.
+        path: A file that libsndfile reads: wav, flac, ogg, opus, mp3, aiff and others. Channels are averaged, but for
+            those that are silent, broken, or cancel each other out.
         sample_rate: Rate of the result in Hz; the recording is resampled to it.
 
     Returns:
@@ -89,7 +89,7 @@ def read_recording(path: str | Path, *, sample_rate: int) -> Recorded:
             missing = damage(path, reader)
     except (soundfile.SoundFileError, RuntimeError) as error:
         raise DatasetError(
-            f"{path}: cannot be read as audio ({_reason(error)}). Known formats: wav, flac, ogg, mp3; "
+            f"{path}: cannot be read as audio ({_reason(error)}). Known formats: wav, flac, ogg, opus, mp3, aiff; "
             "convert others first, for example with ffmpeg."
         ) from error
     if len(audio) == 0:
