@@ -46,7 +46,13 @@ def torch_seed_fault(name: str, value: object) -> str | None:
 
 
 def number_fault(
-    name: str, value: object, *, least: float | None = None, most: float | None = None, over: float | None = None
+    name: str,
+    value: object,
+    *,
+    least: float | None = None,
+    most: float | None = None,
+    over: float | None = None,
+    under: float | None = None,
 ) -> str | None:
     """What is wrong with a number; None where nothing is.
 
@@ -55,9 +61,10 @@ def number_fault(
         value: What was given.
         least: It must be this or more,
         most: this or less,
-        over: more than this.
+        over: more than this,
+        under: less than this.
     """
-    bounds = (("over", over), ("of at least", least), ("of at most", most))
+    bounds = (("over", over), ("of at least", least), ("of at most", most), ("under", under))
     wanted = [f"{words} {bound:g}" for words, bound in bounds if bound is not None]
     good = (
         isinstance(value, int | float)
@@ -65,6 +72,7 @@ def number_fault(
         and (over is None or value > over)
         and (least is None or value >= least)
         and (most is None or value <= most)
+        and (under is None or value < under)
     )
     words = " and ".join(wanted) or "that is finite"
     return None if good else f"{name} must be a number {words}, found {shown(value)}."

@@ -134,9 +134,9 @@ def whole(*, least: int, most: int = MOST_COUNT) -> Check:
     return partial(whole_fault, least=least, most=most)
 
 
-def number(*, least: float | None = None, over: float | None = None) -> Check:
-    """A finite number, of at least so much or over it."""
-    return partial(number_fault, least=least, over=over)
+def number(*, least: float | None = None, over: float | None = None, under: float | None = None) -> Check:
+    """A finite number, of at least so much or over it, and under another one."""
+    return partial(number_fault, least=least, over=over, under=under)
 
 
 def one_of(names: Sequence[str]) -> Check:

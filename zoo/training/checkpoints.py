@@ -51,6 +51,7 @@ class RunState:
         model: Weights of the student.
         losses: Weights and parameters of the losses.
         optimizer: Its state.
+        average: The average of the weights over steps, where there is one.
         scheduler: Its state.
         precision: The gradient scaler's state, where there is one.
         rng: States of torch's generators by device.
@@ -68,6 +69,7 @@ class RunState:
     model: dict[str, Any]
     losses: dict[str, Any]
     optimizer: dict[str, Any]
+    average: dict[str, Any]
     scheduler: dict[str, Any]
     precision: dict[str, Any]
     rng: dict[str, Any]
@@ -100,6 +102,8 @@ def load_state(run: Path) -> RunState:
             f"{path} is damaged or no checkpoint ({reason}). Start anew, with another --out; "
             "the best weights so far are in model.safetensors."
         ) from error
+    if isinstance(content, dict):
+        content.setdefault("average", {})  # runs from before there was one
     names = {f.name for f in fields(RunState)}
     if not isinstance(content, dict) or content.get("format") != _FORMAT or set(content) != {*names, "format"}:
         raise CheckpointError(f"{path} is not of this version of zoo, or of another program. Start anew.")

@@ -88,6 +88,9 @@ class OptimizerConfig(Config):
         lr_decay: The learning rate is multiplied by this,
         lr_decay_steps: each time after so many steps.
         gradient_clip: Largest norm of the gradient; None for no clipping.
+        averaging: How slowly the average over steps moves that is validated and kept in place of the last weights: 0.99
+            is an average over about the last hundred steps; None for the last weights themselves. Training goes on from
+            the last ones. Polyak and Juditsky, "Acceleration of Stochastic Approximation by Averaging" (1992).
     """
 
     learning_rate: float = setting(1e-3, number(over=0), resumable=False)
@@ -95,6 +98,7 @@ class OptimizerConfig(Config):
     lr_decay: float = setting(0.98, number(over=0), resumable=False)
     lr_decay_steps: int = setting(10_000, whole(least=1), resumable=False)
     gradient_clip: float | None = setting(3.0, or_none(number(over=0)), resumable=False)
+    averaging: float | None = setting(None, or_none(number(over=0, under=1)), resumable=False)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,6 +23,8 @@ from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor
+from torch.optim.swa_utils import AveragedModel
 
 from zoo.errors import ConfigError
 from zoo.executors.stopping import StopRequest
@@ -128,6 +130,7 @@ class Fit:
             self._scheduler = torch.optim.lr_scheduler.StepLR(
                 self._optimizer, config.optimizer.lr_decay_steps, gamma=config.optimizer.lr_decay
             )
+            self._average = average_of(self.task.model, config.optimizer.averaging)
             module, optimizer = fabric.setup(self.task, self._optimizer)
             self._watchers = None if rank() else Watchers(self.setup, self.task, step=self.began_at)
             if self._watchers is not None:
@@ -143,6 +146,8 @@ class Fit:
                     fabric.clip_gradients(module, optimizer, max_norm=clip, error_if_nonfinite=False)
                 optimizer.step()
                 self._scheduler.step()
+                if self._average is not None:
+                    self._average.update_parameters(self.task.model)
                 if self._after_step(value):
                     return
 
@@ -200,7 +205,7 @@ class Fit:
         task, counts = self.task, self.counts
         total, values = 0.0, [0.0]
         if not rank():
-            with torch.random.fork_rng(), self.fabric.autocast():
+            with torch.random.fork_rng(), self.fabric.autocast(), self._averaged():
                 total, values = task.evaluate_losses(self.validation)
         total, values = self.fabric.broadcast((total, values))
         row: Row = {
@@ -223,12 +228,32 @@ class Fit:
             counts.stale += 1
         if not rank():
             if best:
-                self._save_best()
+                with self._averaged():
+                    self._save_best()
             self.history.write(self.setup.folder / "history.csv")
         self._save()
         if self._watchers is not None:
-            self._watchers.validated(row, [group["lr"] for group in self._optimizer.param_groups])
+            with self._averaged():
+                self._watchers.validated(row, [group["lr"] for group in self._optimizer.param_groups])
         self._progress.validated(counts.step, total, best=best)
+
+    @contextmanager
+    def _averaged(self) -> Iterator[None]:
+        """While this lasts, the student has the average of its weights, where one is asked for."""
+        if self._average is None:
+            yield
+            return
+        own = list(self.task.model.parameters())
+        last = [parameter.detach().clone() for parameter in own]
+        with torch.no_grad():
+            for parameter, average in zip(own, self._average.parameters(), strict=True):
+                parameter.copy_(average)
+        try:
+            yield
+        finally:
+            with torch.no_grad():
+                for parameter, value in zip(own, last, strict=True):
+                    parameter.copy_(value)
 
     def _save_best(self) -> None:
         model, counts = self.task.model, self.counts
@@ -262,6 +287,7 @@ class Fit:
                 model=self.task.model.state_dict(),
                 losses=self.task.losses.state_dict(),
                 optimizer=self._optimizer.state_dict(),
+                average={} if self._average is None else self._average.state_dict(),
                 scheduler=self._scheduler.state_dict(),
                 precision=self.fabric.strategy.precision.state_dict(),
                 rng=rng_states(),
@@ -273,10 +299,25 @@ class Fit:
         self.task.model.load_state_dict(state.model)
         self.task.losses.load_state_dict(state.losses)
         self._optimizer.load_state_dict(state.optimizer)
+        if self._average is not None:
+            self._average.load_state_dict(state.average)
         self._scheduler.load_state_dict(state.scheduler)
         self.fabric.strategy.precision.load_state_dict(state.precision)
         self.task.step = state.step
         restore_rng(state.rng)  # last: what comes before may draw
+
+
+def average_of(model: Model, averaging: float | None) -> AveragedModel | None:
+    """The average of a model's weights over steps, from the next one on; None where none is asked for."""
+    if averaging is None:
+        return None
+    most = averaging
+
+    def move(average: Tensor, last: Tensor, steps: Tensor | int) -> Tensor:
+        # over the first steps, all of them count: an average that began with random weights would keep them for long
+        return average.lerp(last, 1 - min(most, (1 + int(steps)) / (10 + int(steps))))
+
+    return AveragedModel(model, avg_fn=move)
 
 
 def default_interval(segments: int, batch_size: int, steps: int) -> int:
