@@ -35,7 +35,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser.parse_args(argv)
     try:
         dataset = open_dataset(options.data)
-        trained = range_of(*(dataset.split(split) for split in options.splits))
+        trained = range_of(
+            *(dataset.split(split) for split in options.splits), frame_rate=dataset.sample_rate / dataset.hop
+        )
         if trained is None:
             raise DatasetError(f"No frame of {dataset.path} has a pitch, so a model trained on it has no range.")
         for folder in options.folders:

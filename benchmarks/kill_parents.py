@@ -191,7 +191,7 @@ def make_material(folder: Path) -> None:
     torch.manual_seed(0)
     options = {"input_size": 8, "channels": 8, "output_size": 8, "blocks": 2, "reverb_length": 400}
     teacher = create("tcn-S", instrument="tones", features=dataset.features.to_dict(), **options)
-    teacher.set_range(range_of(dataset.split("train")))
+    teacher.set_range(range_of(dataset.split("train"), frame_rate=dataset.sample_rate / dataset.hop))
     checkpoint.save(teacher, folder / "teacher")
     for name in "abc":
         recipe = f"include 'distill/gru-L-to-gru-S.gin'\nTEACHER = {str(folder / 'teacher')!r}\n"

@@ -1,8 +1,11 @@
 """Notes and controllers become pitch and loudness as a player would phrase them; every note ends."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
+from ranges import SPAN
 
 import zoo
 from zoo.errors import ConfigError
@@ -196,3 +199,15 @@ def test_no_notes_are_no_frames_and_a_note_of_no_length_ends():
     sudden = Style(attack_seconds=0, decay_seconds=0, release_seconds=0, glide_seconds=0, vibrato_rise_seconds=0)
     f0_hz, _ = zoo.notes_to_features([(0, 0, 60), (0.5, 1, 62)], style=sudden)
     assert (f0_hz[10:120] == 0).all()
+
+
+def test_notes_of_a_struck_instrument_fall_and_are_struck_anew():
+    model = zoo.create("gru-S", hidden_size=8)
+    assert zoo.notes_to_features([(0, 1, A4)], model=model)[1][100:200].std() < 1  # nothing is known: it holds
+    model.set_range(replace(SPAN, fall_db_per_second=30.0))
+    _, loudness_db = zoo.notes_to_features([(0, 1.2, A4), (1.0, 2.0, B4)], model=model)
+    assert float(loudness_db[50] - loudness_db[200]) == pytest.approx(30 * 150 / RATE, abs=0.1)
+    assert float(loudness_db[260] - loudness_db[240]) > 20  # the second note is struck, though the first still sounds
+    assert float(loudness_db[5]) == pytest.approx(float(loudness_db[255]), abs=0.5)
+    held = zoo.notes_to_features([(0, 1, A4)], model=model, style="expressive")[1]
+    assert float(held[50] - held[200]) < 5

@@ -1,6 +1,7 @@
 """The range in config.json: reading, writing, and what is refused."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -48,6 +49,8 @@ def test_config_with_a_range_is_read_as_it_was_written():
     assert json.loads(text)["config_version"] == 3
     assert ModelConfig.from_json(text) == config
     assert ModelConfig.from_json(text).to_json() == text
+    struck = config.with_changes(range=replace(RANGE, fall_db_per_second=20.5))
+    assert ModelConfig.from_json(struck.to_json()) == struck
 
 
 def test_config_without_a_range_is_written_for_older_versions_of_zoo_and_is_read():

@@ -13,6 +13,6 @@ def teacher_folder(tmp_path_factory, small_tones):
     options = {"input_size": 8, "channels": 8, "output_size": 8, "blocks": 2, "reverb_length": 400}
     torch.manual_seed(0)  # the same one whatever ran before
     teacher = create("tcn-S", instrument="tones", features=small_tones.features.to_dict(), **options)
-    teacher.set_range(range_of(small_tones.split("train")))
+    teacher.set_range(range_of(small_tones.split("train"), frame_rate=250.0))
     checkpoint.save(teacher, folder)
     return folder

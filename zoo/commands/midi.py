@@ -85,6 +85,10 @@ def add_playing_options(parser: argparse.ArgumentParser, *, voices: str) -> None
     """
     add = parser.add_argument
     add("--voices", type=int, metavar="N", help=f"notes at once, 1 to 64 (default: {voices})")
-    add("--style", default="expressive", help="how notes are played: expressive (default) or plain")
+    add(
+        "--style",
+        help="how notes are played: expressive, plain or struck (default: struck where the instrument's notes fall "
+        "while they are held, as a piano's do, else expressive)",
+    )
     add("--transpose", type=float, default=0.0, metavar="SEMITONES", help="shift the pitch")
     add("--seed", type=int, default=0, help="of the noise part (default 0)")

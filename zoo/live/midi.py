@@ -138,7 +138,7 @@ class MidiInstrument:
     Args:
         model: Its decoder and synth must have a C form, as zoo's own have.
         voices: 1: bound notes, the last one counts. More: as many notes at once.
-        style: "expressive", "plain", or a `zoo.live.Style`.
+        style: "expressive", "plain", "struck", or a `zoo.live.Style`; None for what the instrument's notes do.
         transpose: Semitones.
         seed: Of the noise.
 
@@ -148,7 +148,7 @@ class MidiInstrument:
     """
 
     def __init__(
-        self, model: Model, *, voices: int = 1, style: str | Style = "expressive", transpose: float = 0.0, seed: int = 0
+        self, model: Model, *, voices: int = 1, style: str | Style | None = None, transpose: float = 0.0, seed: int = 0
     ) -> None:
         if model.decoder.further_inputs:
             raise ConfigError(f"{model.name} is driven by more than pitch and loudness, which notes do not say.")
@@ -156,7 +156,7 @@ class MidiInstrument:
         soft, loud = dynamics_of(span, model.feature_settings().loudness)
         self.sample_rate, self.hop = model.sample_rate, model.hop
         rate = self.sample_rate / self.hop
-        self.performer = Performer(rate, voices, style_of(style), soft, loud, transpose)
+        self.performer = Performer(rate, voices, style_of(style, span), soft, loud, transpose)
         self._softest = span.loudness_db.at(0.01) if span else soft
         self._loudest = span.loudness_db.highest if span else 0.0
         self._player = zoo_player.Instrument(playable(model), voices=voices, seed=seed)

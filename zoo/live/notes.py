@@ -40,7 +40,7 @@ class Note:
 def notes_to_features(
     notes: Iterable[Note | Sequence[float]],
     *,
-    style: str | Style = "expressive",
+    style: str | Style | None = None,
     model: Model | None = None,
     voices: int = 1,
     transpose: float = 0.0,
@@ -54,7 +54,8 @@ def notes_to_features(
 
     Args:
         notes: `Note`s, or their numbers: start and end in seconds, MIDI pitch, velocity (80 if left out). In any order.
-        style: "expressive", "plain", or a `Style`.
+        style: "expressive", "plain", "struck", or a `Style`; None for what the model's notes do: "struck" where they
+            fall while they are held, as a piano's, else "expressive".
         model: Whose frames and range they are for; otherwise there are 250 frames per second, and velocities mean -45
             to -15 dB.
         voices: How many may sound at once. With one, overlapping notes are bound, and the last one counts.
@@ -73,7 +74,8 @@ def notes_to_features(
         if model is None
         else dynamics_of(model.config.range, model.feature_settings().loudness)
     )
-    performer = Performer(rate, voices, style_of(style), soft, loud, transpose)
+    span = None if model is None else model.config.range
+    performer = Performer(rate, voices, style_of(style, span), soft, loud, transpose)
     # At one moment the end of a note comes before the beginning of the next, but not before its own.
     events = [(note.start, 1, note) for note in found]
     events += [(note.end, 0 if note.end > note.start else 2, note) for note in found]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +44,7 @@ class Style:
         vibrato_delay_seconds: From a note's beginning until vibrato begins,
         vibrato_rise_seconds: and from there until it is full.
         bend_semitones: Of the pitch wheel at its end, unless the sender says otherwise.
+        fall_db_per_second: Of a note that is held. Notes of a style with it are struck: none is bound to another.
     """
 
     attack_seconds: float = 0.05
@@ -56,6 +57,7 @@ class Style:
     vibrato_delay_seconds: float = 0.3
     vibrato_rise_seconds: float = 0.5
     bend_semitones: float = 2.0
+    fall_db_per_second: float = 0.0
 
     def __post_init__(self) -> None:
         refuse(
@@ -67,20 +69,37 @@ class Style:
 STYLES = {
     "expressive": Style(),
     "plain": Style(0.008, 0.0, 0.1, 0.02, 0.0, 0.0),
+    "struck": Style(0.004, 0.0, 0.1, 0.12, 0.0, 0.0, fall_db_per_second=20.0),
 }
 
+STRUCK_DB_PER_SECOND = 8.0
+"""An instrument whose notes fall by more is struck or plucked."""
 
-def style_of(style: str | Style) -> Style:
-    """A style by its name.
+
+def style_of(style: str | Style | None, span: ModelRange | None = None) -> Style:
+    """A style by its name, for an instrument.
+
+    Args:
+        style: A name, or a style; None for what the instrument's notes do: "struck" where they fall, else "expressive".
+        span: The model's range, which says how fast its notes fall; "struck" notes do as these.
 
     Raises:
         ConfigError: There is none of that name.
     """
     if isinstance(style, Style):
         return style
+    if style is None:
+        style = "struck" if is_struck(span) else "expressive"
+    if style == "struck" and span is not None and is_struck(span):
+        return replace(STYLES[style], fall_db_per_second=span.fall_db_per_second or 0.0)
     if style not in STYLES:
         raise ConfigError(f"There is no style {style!r}.{near_matches(style, STYLES)} It knows {', '.join(STYLES)}.")
     return STYLES[style]
+
+
+def is_struck(span: ModelRange | None) -> bool:
+    """Whether an instrument's notes fall while they are held, as far as that is known."""
+    return span is not None and (span.fall_db_per_second or 0.0) > STRUCK_DB_PER_SECOND
 
 
 @dataclass
@@ -198,7 +217,7 @@ class Performer:
         bound = bool(self._keys)
         self._keys = [entry for entry in self._keys if entry[0] != key] + [(key, velocity)]
         voice = self._voices[0] if self.voices == 1 else self._free(key)
-        if self.voices == 1 and bound and voice.held:
+        if self.voices == 1 and bound and voice.held and not self.style.fall_db_per_second:
             self._slur(voice, key, velocity)
             return
         self._begun += 1
@@ -219,7 +238,7 @@ class Performer:
         self._keys = [entry for entry in self._keys if entry[0] != key]
         for voice in self._voices:
             if voice.key == key and voice.held:
-                if self.voices == 1 and self._keys:
+                if self.voices == 1 and self._keys and not self.style.fall_db_per_second:
                     self._slur(voice, *self._keys[-1])
                 else:
                     voice.held = self._channel(channel).sustain
@@ -264,6 +283,7 @@ class Performer:
         voice.base_db += (self._base_db(voice.velocity) - voice.base_db) * min(1.0, 1 / (_SLUR_SECONDS * rate))
         asked = voice.base_db + style.accent_db * math.exp(-voice.age / (rate * max(style.decay_seconds, _SHORT)))
         asked += _BEGINS_DB * (1 - _ramp((voice.age + 1) / (rate * max(style.attack_seconds, _SHORT))))
+        asked -= style.fall_db_per_second * voice.age / rate
         asked += _PRESSURE_DB * max(channel.pressure, voice.pressure) / 127
         quietest = min(channel.expression, channel.breath)
         loudest = max(channel.expression, channel.breath)
@@ -340,5 +360,6 @@ def dynamics_of(span: ModelRange | None, loudness_kind: str) -> tuple[float, flo
         loudness_kind: The kind of loudness that drives it.
     """
     if span is not None:
-        return span.loudness_db.at(0.05), span.loudness_db.at(0.99)
+        # where notes fall, the softest frames are ends of notes, and not how a soft one begins
+        return span.loudness_db.at(0.5 if is_struck(span) else 0.05), span.loudness_db.at(0.99)
     return (-65.0, -35.0) if loudness_kind == "mean_db" else (-45.0, -15.0)

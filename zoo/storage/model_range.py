@@ -16,6 +16,8 @@ from zoo.errors import ConfigError, listing, near_matches
 PROBABILITIES = (0.0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1.0)
 """Of the quantiles that are kept."""
 
+_FALL = "fall_db_per_second"
+
 QUANTILE_NAMES = ("lowest", *(f"{p:g}" for p in PROBABILITIES[1:-1]), "highest")
 """What they are called in config.json."""
 
@@ -111,6 +113,8 @@ class ModelRange:
         lowest_f0_hz: Pitch in Hz of the lowest note that is held for long enough to teach a model anything; a tracker's
             mistakes are not. A harmonic that is over Nyquist there, and so for every higher pitch, never sounded in
             training, and what plays it is as random as it began.
+        fall_db_per_second: By how much a held note's loudness falls, as a median over notes: under 5 dB for what is
+            blown, bowed or sung, 15 to 30 dB for strings that are struck or plucked. None where it is unknown.
 
     Raises:
         ConfigError: A pitch is not positive.
@@ -119,6 +123,7 @@ class ModelRange:
     f0_hz: Quantiles
     loudness_db: Quantiles
     lowest_f0_hz: float
+    fall_db_per_second: float | None = None
 
     def __post_init__(self) -> None:
         for name, pitch in (("f0_hz", self.f0_hz.lowest), ("lowest_f0_hz", self.lowest_f0_hz)):
@@ -146,11 +151,12 @@ class ModelRange:
 
     def to_dict(self) -> dict[str, object]:
         """As config.json holds it."""
-        return {
+        known = {
             "f0_hz": self.f0_hz.to_dict(),
             "loudness_db": self.loudness_db.to_dict(),
             "lowest_f0_hz": self.lowest_f0_hz,
         }
+        return known if self.fall_db_per_second is None else {**known, _FALL: self.fall_db_per_second}
 
     @classmethod
     def from_dict(cls, value: object, *, where: str = "range") -> ModelRange:
@@ -163,7 +169,9 @@ class ModelRange:
         Raises:
             ConfigError: A field is missing, unknown, of another type, or out of order.
         """
-        found = _object(value, ("f0_hz", "loudness_db", "lowest_f0_hz"), where=where)
+        known = dict(value) if isinstance(value, dict) else value
+        fall = known.pop(_FALL, None) if isinstance(known, dict) else None  # models from before it was measured lack it
+        found = _object(known, ("f0_hz", "loudness_db", "lowest_f0_hz"), where=where)
         f0_hz, loudness_db = (
             Quantiles.from_dict(found[name], where=f"{where}: {name}") for name in ("f0_hz", "loudness_db")
         )
@@ -171,7 +179,8 @@ class ModelRange:
         for name, pitch in (("f0_hz", f0_hz.lowest), ("lowest_f0_hz", lowest_f0_hz)):
             if pitch <= 0:
                 raise ConfigError(f"{where}: {name} must be over 0 Hz, found {pitch:g}.")
-        return cls(f0_hz, loudness_db, lowest_f0_hz)
+        fall = None if fall is None else _number(fall, where=f"{where}: {_FALL}")
+        return cls(f0_hz, loudness_db, lowest_f0_hz, fall)
 
 
 def _object(value: object, names: Iterable[str], *, where: str) -> dict[str, object]:

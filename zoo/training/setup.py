@@ -144,7 +144,7 @@ def set_up(config: TrainConfig | DistillConfig, to: Destination, stack: ExitStac
         lineage["teacher"] = teacher.lineage()
     student.config = student.config.with_changes(lineage=lineage)
     splits = _splits(dataset, config)
-    student.set_range(range_of(splits["train"]))
+    student.set_range(range_of(splits["train"], frame_rate=dataset.sample_rate / dataset.hop))
     _announce(student, teacher, dataset, splits, resumed)
     if resumed is None:
         beginning.give(student)
