@@ -55,8 +55,8 @@ def test_no_harmonic_sounds_that_never_sounded_in_training(name):
     model.set_range(None)
     model.config = model.config.with_changes(range=trained)  # for the levels alone
     without = over_4_khz_db(model, trained.lowest_f0_hz / 2).min()
-    # FM has no harmonics of its own to be silenced: its few ratios move along
-    assert without > -6 or "ddx7" in name or highest > 0.9 * OSCILLATORS
+    # FM has no harmonics of its own to be silenced, since its few ratios move along, and no wavetable has as many
+    assert without > -6 or not name.startswith(("gru-L", "gru-M", "gru-S", "tcn", "s4")) or highest > 0.9 * OSCILLATORS
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -95,4 +95,4 @@ def test_pitches_and_loudnesses_of_the_range_are_those_of_an_instrument(name):
     lowest, highest = COMPASS_HZ[read_config(MODELS / name).instrument]
     semitone = 2 ** (1 / 12)
     assert lowest / semitone < trained.lowest_f0_hz < trained.f0_hz.median < trained.f0_hz.at(0.99) < highest * semitone
-    assert -80 <= trained.loudness_db.lowest < trained.loudness_db.median < trained.loudness_db.highest < 0
+    assert -80 <= trained.loudness_db.lowest < trained.loudness_db.median < trained.loudness_db.highest <= 0

@@ -112,7 +112,7 @@ def test_synthesize_gives_the_recordings_level_back(model, recording):
         (["list", "nothing-*"], "No model is named like"),
         (["info", "gru-s"], "Did you mean gru-S"),
         (["synth", "gru-S", "in.wav", "out.wav"], "architecture, without trained weights"),
-        (["synth", "gru-S-oboe", "in.wav", "out.wav"], "--gin train/gru-S.gin"),
+        (["synth", "gru-S-harp", "in.wav", "out.wav"], "--gin train/gru-S.gin"),
         (["synth", "MODEL", "nothing.wav", "out.wav"], "nothing.wav"),
         (["synth", "MODEL", "RECORDING", "out.mp3"], "out.wav"),
         (["synth", "MODEL", "RECORDING", "RECORDING"], "another name"),

@@ -129,7 +129,7 @@ def test_folder_store_and_shipped_models_open_no_socket(run, monkeypatch):
     for ref in (run, f"local-dir:{run}", "gru-S-flute", "gru-M-tones"):
         assert zoo.load(ref).num_parameters > 0
     with pytest.raises(ModelNotFoundError):
-        zoo.load("gru-S-oboe")
+        zoo.load("gru-S-harp")
 
 
 def test_name_leads_to_the_hub_repo_that_a_shipped_card_names(served, empty_cache, tmp_path, monkeypatch):

@@ -225,5 +225,5 @@ def test_metrics_of_a_stranger_are_only_numbers(hub, files, empty_cache):
 def test_refused_repo_leaves_no_name_in_the_store(hub, files, empty_cache):
     hub.create("org/bad", {**files, "model.safetensors": np.arange(9).tobytes()})
     with pytest.raises(ZooError):
-        zoo.fetch("org/bad", name="gru-S-oboe", endpoint=hub.endpoint, cache_dir=empty_cache)
-    assert zoo.list_models("gru-S-oboe") == []
+        zoo.fetch("org/bad", name="gru-S-harp", endpoint=hub.endpoint, cache_dir=empty_cache)
+    assert zoo.list_models("gru-S-harp") == []

@@ -65,7 +65,7 @@ def test_model_of_the_models_package_loads_without_a_socket_and_is_gone_with_it(
         assert "stored as float16" in said(environment.zoo("info", NAME))
         # they are zoo's own, no plugin's
         assert NAME in said(environment.zoo("list", "--pretrained", ZOO_NO_PLUGINS="1"))
-        assert "pip install ddsp-zoo-models" not in environment.zoo("info", "gru-S-oboe").stderr
+        assert "pip install ddsp-zoo-models" not in environment.zoo("info", "gru-S-harp").stderr
     finally:
         environment.uninstall("ddsp-zoo-models")
     asked = environment.zoo("info", NAME)
