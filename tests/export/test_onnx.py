@@ -56,7 +56,7 @@ def test_file_says_what_a_host_must_know(tmp_path):
     about = {entry.key: entry.value for entry in onnx.load(made).metadata_props}
     model = zoo.load("gru-S-violin")
     assert about["name"] == about["card"] == "gru-S-violin"
-    assert about["licence"] == "cc-by-4.0"
+    assert about["licence"] == "cc-by-sa-3.0"
     assert (about["sample_rate"], about["hop"], about["latency_samples"], about["frames"]) == ("16000", "64", "64", "1")
     assert about["weights_sha256"] == weights_hash(model)
     assert json.loads(about["features"]) == model.feature_settings().to_dict()

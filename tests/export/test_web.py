@@ -122,7 +122,7 @@ def test_site_holds_the_page_the_instruments_and_their_cards(tmp_path):
     index = json.loads((site / INDEX).read_text())
     violin, flute = index["instruments"]
     assert (violin["name"], violin["title"], violin["teachers"]) == ("gru-S-violin", "violin", ["gru-L-violin"])
-    assert violin["licence"] == "cc-by-4.0"
+    assert violin["licence"] == "cc-by-sa-3.0"
     assert any("John Garner" in author for author in violin["authors"])
     assert ["this model" in violin["measures"][0], len(violin["measures"]) > 3] == [True, True]
     assert flute["title"] == "flute"

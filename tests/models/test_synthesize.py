@@ -102,7 +102,7 @@ def test_command_says_what_was_done(flute, tmp_path, capsys):
     words = ["synth", str(folder), str(recording), str(out), "--pitch", "yin"]
     assert main(words) == 0
     said = capsys.readouterr().out.splitlines()
-    assert said[1] == "pitch moved up 2 octaves, loudness +11 dB, into the range of gru-S-flute"
+    assert said[1] == "pitch moved up 2 octaves, loudness -13 dB, into the range of gru-S-flute"
     assert len(said) == 2
     assert main([*words, "--fit", "off"]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 1
