@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -8,6 +10,7 @@ from zoo.errors import ConfigError
 from zoo.losses.distillation import Control, Feature, FunctionMatching, OutputAudio, Reconstruction, bind_losses
 from zoo.losses.weights import Linear
 from zoo.models.creating import create
+from zoo.storage.model_range import ModelRange, Quantiles
 from zoo.training import DistillConfig
 
 FRAMES, HOP = 80, 64
@@ -147,6 +150,59 @@ def test_validations_play_the_same_at_every_step_and_ask_the_teacher_once(pair):
     assert not torch.equal(loss(*renderings, batch), first)
 
 
+def test_pieces_are_spread_over_the_teachers_range(pair):
+    limits = ((60, 2000), (-60, -5))
+    quantiles = [Quantiles(tuple(low + k * (high - low) / 8 for k in range(9))) for low, high in limits]
+    student, teacher = pair
+    known = replace(teacher.config, range=ModelRange(*quantiles, quantiles[0].lowest))
+    loss = FunctionMatching(spread=True, semitones=0.0, decibels=0.0, unvoiced=0.0)
+    with pytest.raises(ConfigError, match=r"has none.*function_matching\.spread"):
+        loss.bind(*pair)
+    original, teacher.config = teacher.config, known
+    try:
+        loss.bind(student, teacher)
+    finally:
+        teacher.config = original
+    played = [loss.sample_inputs(a_batch(), hop=HOP, step=step) for step in range(100)]
+    medians = {name: torch.cat([each[name].median(1).values for each in played]) for name in ("f0_hz", "loudness_db")}
+    for name, spread in zip(medians, quantiles, strict=True):
+        for probability in (0.25, 0.5, 0.75):
+            share = (medians[name] < spread.at(probability)).float().mean()
+            assert abs(share - probability) < 0.1
+    first, again = (loss.sample_inputs(a_batch(), hop=HOP, step=4) for _ in range(2))
+    assert all(torch.equal(first[name], again[name]) for name in first)
+
+
+@pytest.mark.parametrize("within", [Control, OutputAudio])
+def test_pieces_that_come_again_are_not_asked_of_the_teacher_again(pair, within):
+    kept, anew = (FunctionMatching(loss=within(), variety=variety) for variety in (3, None))
+    batch, asked = a_batch(), []
+    kept.bind(*pair)
+    anew.bind(*pair)
+    counting = pair[1].register_forward_pre_hook(lambda _, given: asked.append(len(given[0])))
+    for step in range(3):  # nothing changes what is played, but that it comes again
+        for loss in (kept, anew):
+            loss.advance(step)
+        assert torch.equal(*(loss(*[None] * 2, batch) for loss in (kept, anew)))
+    asked.clear()
+    backwards = {name: value.flip(0) for name, value in batch.items()}
+    kept.advance(3)
+    value = kept(None, None, backwards)
+    assert not asked
+    anew.advance(0)
+    torch.testing.assert_close(value, anew(None, None, batch))
+    kept.advance(4)
+    asked.clear()
+    kept(
+        None,
+        None,
+        {name: torch.cat([value, value[:1] + 7]) for name, value in batch.items()}
+        | {"index": torch.tensor([10, 11, 12, 99])},
+    )
+    assert asked == [1]  # the new segment alone
+    counting.remove()
+
+
 def test_without_a_teacher_it_is_refused(pair):
     with pytest.raises(ConfigError, match="function_matching compares with a teacher"):
         bind_losses([FunctionMatching()], pair[0], None)
@@ -171,6 +227,8 @@ def test_loss_that_is_not_bound_says_so(pair):
         (lambda: FunctionMatching(loss=Reconstruction()), "no recordings of what is played"),
         (lambda: FunctionMatching(loss=FunctionMatching()), "no recordings of what is played"),
         (lambda: FunctionMatching(loss="control"), "'control'"),
+        (lambda: FunctionMatching(variety=0), "variety"),
+        (lambda: FunctionMatching(spread="wide"), "spread"),
         (lambda: FunctionMatching(loss=Control(weight=2.0)), "@matched/control"),
         (lambda: FunctionMatching(loss=Control(weight=Linear())), "@matched/control"),
     ],

@@ -15,12 +15,14 @@ from zoo.features.loudness import FLOOR_DB
 from zoo.losses.base import Loss
 from zoo.losses.control import Control
 from zoo.losses.weights import Weight
+from zoo.models.rendering import Rendering
 
 if TYPE_CHECKING:
     from zoo.models.model import Model
-    from zoo.models.rendering import Rendering
+    from zoo.storage.model_range import ModelRange
 
 _KEPT = 64  # batches of a validation whose targets stay in memory
+_KEPT_BYTES = 2**30
 
 
 class FunctionMatching(Loss):
@@ -33,7 +35,11 @@ class FunctionMatching(Loss):
     level, and which have no pitch for a while; and are compared. The recording has no say here.
 
     What is played depends on the step and the segments' indices alone; validations play the same each time. The
-    teacher computes it at each step, since nothing of it can be kept: it is a large part of what a step costs.
+    teacher computes it at each step, which is a large part of what the step costs, unless `variety` lets it be kept.
+
+    A student that sees few of the teacher's recordings is asked to play all that the teacher knows with `spread`:
+    each piece is first moved to where the teacher's recordings were, its median pitch and loudness drawn from the
+    teacher's own range.
 
     Args:
         weight: See `Loss`.
@@ -42,9 +48,13 @@ class FunctionMatching(Loss):
         semitones: That a piece is transposed by at most, up or down.
         decibels: That its loudness is changed by at most, up or down.
         unvoiced: The share of a piece without a pitch, on average; 0 to 0.5.
+        spread: Move pieces over the teacher's range before they are transposed.
+        variety: How many pieces of each segment there are; what the teacher makes of them stays in memory, up to 1 GiB,
+            and is not computed again. None: others at each step.
 
     Raises:
-        ConfigError: An option is out of its range, or `loss` needs a recording or has a weight of its own.
+        ConfigError: An option is out of its range, `loss` needs a recording or has a weight of its own, or the teacher
+            has no range to spread over.
 
     Source: Beyer et al., "Knowledge Distillation: A Good Teacher Is Patient and Consistent", CVPR 2022, section 3: one
     input for both, from beyond the data.
@@ -62,6 +72,8 @@ class FunctionMatching(Loss):
         semitones: float = 12.0,
         decibels: float = 20.0,
         unvoiced: float = 0.2,
+        spread: bool = False,
+        variety: int | None = None,
     ) -> None:
         super().__init__(weight=weight)
         loss = Control(relative=True) if loss is None else loss
@@ -80,12 +92,20 @@ class FunctionMatching(Loss):
         _within("semitones", semitones, 0.0, 48.0)
         _within("decibels", decibels, 0.0, -FLOOR_DB)
         _within("unvoiced", unvoiced, 0.0, 0.5)
+        if variety is not None and (not isinstance(variety, int) or isinstance(variety, bool) or variety < 1):
+            raise ConfigError(f"variety of function_matching is a whole number of pieces or None, found {variety!r}.")
+        if not isinstance(spread, bool):
+            raise ConfigError(f"spread of function_matching is True or False, found {spread!r}.")
         self.loss = loss
         self.share, self.semitones, self.decibels, self.unvoiced = share, semitones, decibels, unvoiced
+        self.spread, self.variety = spread, variety
+        self._range: ModelRange | None = None
         self._step = 0
         # in a tuple, so that the models are neither among its parameters nor in its state
         self._pair: tuple[Model, Model] | None = None
         self._held_out: dict[tuple[int, ...], Rendering] = {}
+        self._made: dict[tuple[int, int], Rendering] = {}  # of one piece each, by segment and draw
+        self._made_bytes = 0
 
     @property
     def uses_teacher(self) -> bool:
@@ -95,6 +115,10 @@ class FunctionMatching(Loss):
     def options(self) -> dict[str, Any]:
         """See `Loss.options`."""
         own = {name: getattr(self, name) for name in ("share", "semitones", "decibels", "unvoiced")}
+        if self.spread:
+            own["spread"] = True
+        if self.variety is not None:
+            own["variety"] = self.variety
         return {"loss": f"({self.loss.describe()})", **own}
 
     def bind(self, student: Model, teacher: Model | None) -> None:
@@ -103,7 +127,15 @@ class FunctionMatching(Loss):
         if teacher is not None:
             self.loss.bind(student, teacher)
             self._pair = student, teacher
+            self._range = teacher.config.range
+            if self.spread and self._range is None:
+                raise ConfigError(
+                    f"function_matching cannot spread pieces over the range of {teacher.name}: it has none. Leave "
+                    "function_matching.spread out."
+                )
             self._held_out.clear()
+            self._made.clear()
+            self._made_bytes = 0
 
     def advance(self, step: int) -> None:
         """See `Loss.advance`; what is played changes with the step."""
@@ -115,17 +147,44 @@ class FunctionMatching(Loss):
         if self._pair is None:
             raise ConfigError(f"The loss {self.label} must be bound to its pair first: loss.bind(student, teacher).")
         student_model, teacher_model = self._pair
-        played = self.sample_inputs(batch, hop=student_model.hop, step=self._step if self.training else None)
+        draw = None if not self.training else self._step if self.variety is None else self._step % self.variety
+        played = self.sample_inputs(batch, hop=student_model.hop, step=draw)
         noise = played.pop("noise")
-        indices = tuple(played["index"].tolist())
-        target = None if self.training else self._held_out.get(indices)
-        if target is None:
-            with torch.no_grad():
-                target = _render(teacher_model, played, noise).only(self.loss.needs)
-            if not self.training and len(self._held_out) < _KEPT:
-                self._held_out[indices] = target
+        if draw is None:
+            target = self._held_out_target(teacher_model, played, noise)
+        elif self.variety is None:
+            target = self._target(teacher_model, played, noise)
+        else:
+            target = self._kept_target(teacher_model, played, noise, draw)
         # the same noise for both, so that nothing is left between them when the student does as its teacher
         return self.loss(_render(student_model, played, noise), target, played)
+
+    def _target(self, teacher: Model, played: Mapping[str, Tensor], noise: Tensor) -> Rendering:
+        with torch.no_grad():
+            return _render(teacher, played, noise).only(self.loss.needs)
+
+    def _held_out_target(self, teacher: Model, played: Mapping[str, Tensor], noise: Tensor) -> Rendering:
+        indices = tuple(played["index"].tolist())
+        if (target := self._held_out.get(indices)) is None:
+            target = self._target(teacher, played, noise)
+            if len(self._held_out) < _KEPT:
+                self._held_out[indices] = target
+        return target
+
+    def _kept_target(self, teacher: Model, played: Mapping[str, Tensor], noise: Tensor, draw: int) -> Rendering:
+        keys = [(index, draw) for index in played["index"].tolist()]
+        found = [self._made.get(key) for key in keys]
+        missing = [row for row, one in enumerate(found) if one is None]
+        if missing:
+            own = {name: value[missing] for name, value in played.items()}
+            target = self._target(teacher, own, noise[missing])
+            for place, row in enumerate(missing):
+                found[row] = one = target.row(place)
+                size = one.bytes()
+                if self._made_bytes + size <= _KEPT_BYTES and keys[row] not in self._made:
+                    self._made[keys[row]] = one
+                    self._made_bytes += size
+        return Rendering.cat([one for one in found if one is not None])
 
     def sample_inputs(self, batch: Mapping[str, Tensor], *, hop: int, step: int | None) -> dict[str, Tensor]:
         """What both play in place of a batch: one piece for each segment.
@@ -154,9 +213,13 @@ class FunctionMatching(Loss):
             level_db = draw.uniform(-self.decibels, self.decibels)
             rest = round(draw.uniform(0.0, 2 * self.unvoiced) * length)
             rest_at = draw.randint(0, length - rest)
-            pitch = f0_hz[row, pitch_at : pitch_at + length] * ratio
+            pitch = f0_hz[row, pitch_at : pitch_at + length]
+            loudness = loudness_db[row, loudness_at : loudness_at + length]
+            if self.spread and self._range is not None:
+                pitch, loudness = _moved(pitch, loudness, self._range, draw)
+            pitch = pitch * ratio
             pitch[rest_at : rest_at + rest] = 0.0
-            loudness = (loudness_db[row, loudness_at : loudness_at + length] + level_db).clamp(FLOOR_DB, 0.0)
+            loudness = (loudness + level_db).clamp(FLOOR_DB, 0.0)
             for name in others:  # with the loudness: both belong to how a note is played
                 further[name].append(batch[name][row, loudness_at : loudness_at + length])
             generator = torch.Generator().manual_seed(draw.getrandbits(32))
@@ -170,6 +233,16 @@ class FunctionMatching(Loss):
             "index": batch["index"],
             **{name: torch.stack(values) for name, values in further.items()},
         }
+
+
+def _moved(pitch: Tensor, loudness: Tensor, known: ModelRange, draw: random.Random) -> tuple[Tensor, Tensor]:
+    """A piece whose median pitch and loudness are drawn from a range."""
+    f0_hz, level_db = known.f0_hz.at(draw.random()), known.loudness_db.at(draw.random())
+    voiced = pitch[pitch > 0]
+    if len(voiced):
+        pitch = pitch * (f0_hz / float(voiced.median()))
+        loudness = loudness + (level_db - float(loudness.median()))
+    return pitch, loudness
 
 
 def _render(model: Model, played: Mapping[str, Tensor], noise: Tensor) -> Rendering:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
+import torch
 from torch import Tensor
 
 
@@ -52,3 +53,40 @@ class Rendering:
             scaled_controls=self.scaled_controls if "scaled_controls" in fields else {},
             sample_rate=self.sample_rate,
         )
+
+    def row(self, place: int) -> Rendering:
+        """One of a batch, as a batch of one with memory of its own."""
+        return _each(lambda parts: parts[0][place : place + 1].clone(), [self])
+
+    @staticmethod
+    def cat(renderings: Sequence[Rendering]) -> Rendering:
+        """Renderings of the same fields and lengths, as one batch."""
+        return _each(torch.cat, renderings)
+
+    def bytes(self) -> int:
+        """The memory that its tensors take."""
+        own = [self.audio, self.dry, self.harmonic, self.noise, self.hidden]
+        tensors = [*own, *self.controls.values(), *self.scaled_controls.values()]
+        return sum(tensor.nbytes for tensor in tensors if tensor is not None)
+
+
+def _each(function: Callable[[list[Tensor]], Tensor], renderings: Sequence[Rendering]) -> Rendering:
+    """Apply a function to each field of several renderings that have the same fields."""
+    first = renderings[0]
+
+    def part(name: str) -> Tensor | None:
+        values = [getattr(one, name) for one in renderings]
+        return None if values[0] is None else function(values)
+
+    return Rendering(
+        audio=function([one.audio for one in renderings]),
+        dry=function([one.dry for one in renderings]),
+        harmonic=part("harmonic"),
+        noise=part("noise"),
+        controls={name: function([one.controls[name] for one in renderings]) for name in first.controls},
+        hidden=function([one.hidden for one in renderings]),
+        scaled_controls={
+            name: function([one.scaled_controls[name] for one in renderings]) for name in first.scaled_controls
+        },
+        sample_rate=first.sample_rate,
+    )
