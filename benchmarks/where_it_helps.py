@@ -214,15 +214,20 @@ def page(lines: Sequence[Line], pictures: Sequence[str]) -> str:
 
 
 _HOW = """```
-zoo compare --gin distill/gru-L-to-gru-S.gin --gin cpu/student.gin --gin losses/function-matching.gin \\
-  --set "DATASET='data/flute'" --set "INSTRUMENT='flute'" --set "TEACHER='runs/gru-L-flute'" \\
+zoo prepare --gin data/takes.gin recordings/flute data/flute --set "prepare.dataset_options={'seconds': 30.0}"
+zoo train --gin train/gru-M.gin --gin cpu/teacher.gin --set "DATASET='data/flute'" --set "INSTRUMENT='flute'" \\
+  --set STEPS=1500 --set LEARNING_RATE=1e-3 --set optimizer.lr_decay_steps=15 --out runs/gru-M-flute
+zoo compare --gin distill/gru-L-to-gru-S.gin --gin cpu/student.gin --gin losses/few-recordings.gin \\
+  --set "DATASET='data/flute'" --set "INSTRUMENT='flute'" --set "TEACHER='runs/gru-M-flute'" \\
   --set distill.reverb_from=%TEACHER --set optimizer.synth_learning_rate=0 \\
-  --set "distill.student_options={'reverb_length': 16000}" --set STEPS=600 --set optimizer.lr_decay_steps=4 \\
-  --set function_matching.share=0.125 --set run.minutes=0.25 --seeds 3 --out runs/minutes/flute-gru-S-0.25
+  --set "distill.student_options={'reverb_length': 16000}" --set STEPS=1000 --set optimizer.lr_decay_steps=6 \\
+  --set run.minutes=0.25 --seeds 3 --out runs/minutes/flute-gru-S-0.25
+python benchmarks/where_it_helps.py measure runs/minutes/* --phrases recordings
+python benchmarks/where_it_helps.py page
 ```
 
-and so on; `run.minutes` is left out for all recordings. `python benchmarks/where_it_helps.py` measured the runs and
-wrote this page; one line per run: [where-it-helps.jsonl](where-it-helps.jsonl)."""
+and so on; `run.minutes` is left out for all recordings. One line per run:
+[where-it-helps.jsonl](where-it-helps.jsonl)."""
 
 
 def draw(lines: Sequence[Line], folder: Path) -> list[str]:

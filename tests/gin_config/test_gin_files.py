@@ -2,6 +2,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from ranges import SPAN
 
 from zoo import registry
 from zoo.commands.gin_program import main_functions
@@ -62,7 +63,9 @@ def test_file_of_losses_is_given_after_a_pairs_file(name, caplog):
     files = ["distill/gru-L-to-gru-S.gin", name]
     arguments = configure(files, ["DATASET='data/x'"], functions=FUNCTIONS).arguments("distill")
     assert arguments["student"] == "gru-S"
-    bind_losses(arguments["losses"], create("gru-S"), create("gru-L"))
+    teacher = create("gru-L")
+    teacher.config = replace(teacher.config, range=SPAN)
+    bind_losses(arguments["losses"], create("gru-S"), teacher)
     assert caplog.text == ""
 
 
