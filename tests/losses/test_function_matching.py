@@ -4,6 +4,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from ranges import SPAN
 
 from zoo import registry
 from zoo.errors import ConfigError
@@ -171,6 +172,23 @@ def test_pieces_are_spread_over_the_teachers_range(pair):
             assert abs(share - probability) < 0.1
     first, again = (loss.sample_inputs(a_batch(), hop=HOP, step=4) for _ in range(2))
     assert all(torch.equal(first[name], again[name]) for name in first)
+
+
+def test_spread_pieces_have_rests_that_fall_to_silence(pair):
+    teacher = pair[1]
+    loss, original = FunctionMatching(spread=True, unvoiced=0.3, decibels=0.0), teacher.config
+    teacher.config = replace(original, range=SPAN)
+    try:
+        loss.bind(*pair)
+    finally:
+        teacher.config = original
+    played = [loss.sample_inputs(a_batch(), hop=HOP, step=step) for step in range(50)]
+    f0_hz, loudness_db = (torch.cat([each[name] for each in played]) for name in ("f0_hz", "loudness_db"))
+    rests = loudness_db[f0_hz == 0]
+    assert rests.max() <= -30  # no rest is louder than the segments
+    assert 0.1 < (rests <= -79).float().mean() < 0.9
+    assert f0_hz.ge(0).all()
+    assert loudness_db.ge(-80).all()
 
 
 @pytest.mark.parametrize("within", [Control, OutputAudio])

@@ -38,8 +38,8 @@ class FunctionMatching(Loss):
     teacher computes it at each step, which is a large part of what the step costs, unless `variety` lets it be kept.
 
     A student that sees few of the teacher's recordings is asked to play all that the teacher knows with `spread`:
-    each piece is first moved to where the teacher's recordings were, its median pitch and loudness drawn from the
-    teacher's own range.
+    each piece becomes two notes, moved to where the teacher's recordings were (their median pitch and loudness are
+    drawn from the teacher's own range), with a rest between them that may be silent.
 
     Args:
         weight: See `Loss`.
@@ -48,7 +48,7 @@ class FunctionMatching(Loss):
         semitones: That a piece is transposed by at most, up or down.
         decibels: That its loudness is changed by at most, up or down.
         unvoiced: The share of a piece without a pitch, on average; 0 to 0.5.
-        spread: Move pieces over the teacher's range before they are transposed.
+        spread: Move pieces over the teacher's range first, and let their part without a pitch fall to silence.
         variety: How many pieces of each segment there are; what the teacher makes of them stays in memory, up to 1 GiB,
             and is not computed again. None: others at each step.
 
@@ -216,7 +216,7 @@ class FunctionMatching(Loss):
             pitch = f0_hz[row, pitch_at : pitch_at + length]
             loudness = loudness_db[row, loudness_at : loudness_at + length]
             if self.spread and self._range is not None:
-                pitch, loudness = _moved(pitch, loudness, self._range, draw)
+                pitch, loudness = _spread(pitch, loudness, slice(rest_at, rest_at + rest), self._range, draw)
             pitch = pitch * ratio
             pitch[rest_at : rest_at + rest] = 0.0
             loudness = (loudness + level_db).clamp(FLOOR_DB, 0.0)
@@ -235,13 +235,18 @@ class FunctionMatching(Loss):
         }
 
 
-def _moved(pitch: Tensor, loudness: Tensor, known: ModelRange, draw: random.Random) -> tuple[Tensor, Tensor]:
-    """A piece whose median pitch and loudness are drawn from a range."""
-    f0_hz, level_db = known.f0_hz.at(draw.random()), known.loudness_db.at(draw.random())
-    voiced = pitch[pitch > 0]
-    if len(voiced):
-        pitch = pitch * (f0_hz / float(voiced.median()))
-        loudness = loudness + (level_db - float(loudness.median()))
+def _spread(
+    pitch: Tensor, loudness: Tensor, rest: slice, known: ModelRange, draw: random.Random
+) -> tuple[Tensor, Tensor]:
+    """A piece as two notes, before and after its rest: their medians drawn from a range, the rest as soft as silence."""
+    pitch, loudness = pitch.clone(), loudness.clone()
+    for note in (slice(0, rest.start), slice(rest.stop, len(pitch))):
+        f0_hz, level_db = known.f0_hz.at(draw.random()), known.loudness_db.at(draw.random())
+        voiced = pitch[note] > 0
+        if voiced.any():
+            pitch[note] *= f0_hz / float(pitch[note][voiced].median())
+            loudness[note] += level_db - float(loudness[note][voiced].median())
+    loudness[rest] += draw.uniform(FLOOR_DB, 0.0)
     return pitch, loudness
 
 
