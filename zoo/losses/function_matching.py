@@ -238,7 +238,7 @@ class FunctionMatching(Loss):
 def _spread(
     pitch: Tensor, loudness: Tensor, rest: slice, known: ModelRange, draw: random.Random
 ) -> tuple[Tensor, Tensor]:
-    """A piece as two notes, before and after its rest: their medians drawn from a range, the rest as soft as silence."""
+    """A piece as two notes with a rest between: their medians drawn from a range, the rest maybe silent."""
     pitch, loudness = pitch.clone(), loudness.clone()
     for note in (slice(0, rest.start), slice(rest.stop, len(pitch))):
         f0_hz, level_db = known.f0_hz.at(draw.random()), known.loudness_db.at(draw.random())
