@@ -60,6 +60,7 @@ def line_of(folder: Path) -> Line | None:
         "teacher": None if teacher is None else {"name": teacher["name"], "weights": teacher["weights"]},
         "seed": run.training.get("seed"),
         "minutes": run.training.get("minutes"),
+        "minutes_seed": run.training.get("minutes_seed"),
         "steps": run.steps,
         "best_step": run.training.get("best_step"),
         "seconds": run.seconds,

@@ -21,6 +21,7 @@ curve          the distance to the validation recordings at each validation
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import math
 import statistics
@@ -147,8 +148,9 @@ def minutes_of(line: Line) -> float:
     return float(line["minutes"])
 
 
-Group = tuple[str, str, float, int]
-"""Instrument, architecture, minutes, steps: runs that differ in their seed and in whether they had a teacher."""
+Group = tuple[str, str, float, int, bool]
+"""Instrument, architecture, minutes, steps, and whether all seeds saw the same recordings: runs that differ in their
+seed and in whether they had a teacher."""
 
 
 def groups(lines: Iterable[Line]) -> dict[Group, dict[str, SeedResults]]:
@@ -159,15 +161,27 @@ def groups(lines: Iterable[Line]) -> dict[Group, dict[str, SeedResults]]:
     for line in lines:
         if line["taught_by"] == line["weights"]:
             continue
-        group = (line["instrument"], line["architecture"], _rounded(minutes_of(line)), line["steps"])
         system = "baseline" if line["teacher"] is None else "student"
-        for name in SHOWN:
+        for group, name in itertools.product(groups_of(line, lines), SHOWN):
             for who, one in ((system, line), ("teacher", teachers.get(line["taught_by"]))):
                 value = None if one is None else one["own"].get(name, one["metrics"].get(name, [None])[0])
                 if value is not None:
                     values[group][name][who][line["seed"]] = value
     found = {group: summarize_seeds(by_metric) for group, by_metric in values.items()}
     return dict(sorted(found.items(), key=lambda item: (item[0][0], SIZES[item[0][1].split("-")[1]], item[0][2])))
+
+
+def groups_of(line: Line, lines: Iterable[Line]) -> list[Group]:
+    """Where a run belongs: with those of other recordings, and with those of the same, where there are any."""
+    own = _kind(line)
+    fixed = {(_kind(one), one["minutes_seed"]) for one in lines if one.get("minutes_seed") is not None}
+    drawn_by = line.get("minutes_seed")
+    found = [(*own, False)] if drawn_by is None else []
+    return found + ([(*own, True)] if (own, line["seed"] if drawn_by is None else drawn_by) in fixed else [])
+
+
+def _kind(line: Line) -> tuple[str, str, float, int]:
+    return line["instrument"], line["architecture"], _rounded(minutes_of(line)), line["steps"]
 
 
 def _rounded(minutes: float) -> float:
@@ -177,7 +191,7 @@ def _rounded(minutes: float) -> float:
 
 def row_of(group: Group, found: SeedResults, name: str) -> list[str]:
     """A line of a table."""
-    instrument, architecture, minutes, _ = group
+    instrument, architecture, minutes, steps, same = group
     systems = found.systems
     shown = [spread(systems.get(system), name) or "not run" for system in ("baseline", "student", "teacher")]
     times = "-"
@@ -185,7 +199,8 @@ def row_of(group: Group, found: SeedResults, name: str) -> list[str]:
         noise = max(systems[system]["std"] for system in ("baseline", "student"))
         gap = systems["baseline"]["mean"] - systems["teacher"]["mean"]
         times = f"{gap / noise:.1f}" if gap > 0 and noise > 0 else "-"
-    return [instrument, architecture, f"{minutes:g}", *shown, times, found.gap_closed or "-"]
+    seen = f"{minutes:g}{', the same' if same else ''}"
+    return [instrument, architecture, seen, f"{steps:,}", *shown, times, found.gap_closed or "-"]
 
 
 def page(lines: Sequence[Line], pictures: Sequence[str]) -> str:
@@ -198,13 +213,24 @@ def page(lines: Sequence[Line], pictures: Sequence[str]) -> str:
             f"""Each student was trained twice: with its teacher (`distilled`) and without (`baseline`), from the same
             recordings, with the same seeds, for {" or ".join(f"{n:,}" for n in steps)} steps. Both begin with the
             teacher's reverb and keep it as it is, so that the room is no part of what is gained. `Minutes` are those of
-            the recordings that both students saw; the teacher has learned from all of them. Means over seeds ± their
-            standard deviation; lower is better. `Gap / spread` is the distance between baseline and teacher over the
-            larger spread of both students. `Gap closed` is how much of that distance the teacher takes away."""
+            the recordings that both students saw. They are drawn by the seed or, where it says so, the same for all
+            seeds; the teacher has learned from all recordings. Means over seeds ± their standard deviation; lower is
+            better. `Gap / spread` is the distance between baseline and teacher over the larger spread of both students.
+            `Gap closed` is how much of that distance the teacher takes away, ± over seeds."""
         ),
         *(f"![Curves: {name}]({name})" for name in pictures),
     ]
-    head = ["instrument", "student", "minutes", "baseline", "distilled", "teacher", "gap / spread", "gap closed"]
+    head = [
+        "instrument",
+        "student",
+        "minutes",
+        "steps",
+        "baseline",
+        "distilled",
+        "teacher",
+        "gap / spread",
+        "gap closed",
+    ]
     for name in SHOWN:
         if rows := [row_of(group, by_metric[name], name) for group, by_metric in found.items() if name in by_metric]:
             title = OWN.get(name) or metric(name).title
@@ -240,12 +266,13 @@ def draw(lines: Sequence[Line], folder: Path) -> list[str]:
     words = {"baseline": "baseline", "student": "distilled", "teacher": "teacher"}
     kinds = sorted({(instrument, architecture) for instrument, architecture, *_ in found})
     by_minutes = [kind for kind in kinds if len({group[2] for group in found if group[:2] == kind}) > 2]
+    drawn = {group: each for group, each in found.items() if not group[4]}
     panels = [(kind, name) for kind in by_minutes for name in ("multi_scale_spectral", "from_teacher", "roughness_db")]
     if panels:
         figure = Figure(figsize=(12, 3.4 * len(by_minutes)), layout="constrained")
         for place, ((instrument, architecture), name) in enumerate(panels, start=1):
             axes = figure.add_subplot(len(by_minutes), 3, place)
-            own = [(group[2], each[name]) for group, each in found.items() if group[:2] == (instrument, architecture)]
+            own = [(group[2], each[name]) for group, each in drawn.items() if group[:2] == (instrument, architecture)]
             for system, colour in colours.items():
                 points = [(m, each.systems[system]) for m, each in own if system in each.systems]
                 axes.errorbar(
@@ -284,7 +311,7 @@ def draw(lines: Sequence[Line], folder: Path) -> list[str]:
                     label=words[system],
                     capsize=2,
                 )
-            axes.set_title(f"{group[1]}, {group[0]}, {group[2]:g} min", fontsize=9)
+            axes.set_title(f"{group[1]}, {group[0]}, {group[2]:g} min{', the same' if group[4] else ''}", fontsize=9)
             axes.set_xlabel("steps")
             axes.set_ylabel("validation distance")
             if place == 1:
@@ -297,8 +324,7 @@ def _curves(lines: Sequence[Line]) -> dict[Group, dict[str, dict[int, list[float
     curves: dict[Group, Any] = defaultdict(lambda: defaultdict(lambda: defaultdict(list)))
     for line in lines:
         if line["taught_by"] != line["weights"]:
-            group = (line["instrument"], line["architecture"], _rounded(minutes_of(line)), line["steps"])
-            for step, value in line["curve"]:
+            for group, (step, value) in itertools.product(groups_of(line, lines), line["curve"]):
                 if step:  # before the first step there is nothing to compare
                     curves[group]["baseline" if line["teacher"] is None else "student"][int(step)].append(value)
     return dict(sorted(curves.items()))

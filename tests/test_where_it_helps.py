@@ -57,9 +57,9 @@ def test_levels_of_harmonics_are_those_of_the_sound(benchmark):
     assert levels[1, 2:].isnan().all()  # over 0.45 of the sample rate
 
 
-def line(system, seed, value, *, minutes):
+def line(system, seed, value, *, minutes, minutes_seed=None):
     name = {"teacher": "gru-L", "student": "gru-S", "baseline": "gru-S"}[system]
-    weights = "t" if system == "teacher" else f"{system}{seed}{minutes}"
+    weights = "t" if system == "teacher" else f"{system}{seed}{minutes}{minutes_seed}"
     return {
         "architecture": name,
         "instrument": "flute",
@@ -67,6 +67,7 @@ def line(system, seed, value, *, minutes):
         "seed": seed,
         "steps": 600,
         "minutes": minutes,
+        "minutes_seed": minutes_seed,
         "weights": weights,
         "taught_by": "t",
         "metrics": {"multi_scale_spectral": [value, 0.1, 5]},
@@ -81,14 +82,19 @@ def test_page_says_how_much_of_which_gap_is_closed(benchmark, tmp_path):
         for seed in range(3):
             lines.append(line("baseline", seed, baseline + 0.1 * seed, minutes=minutes))
             lines.append(line("student", seed, student + 0.1 * seed, minutes=minutes))
+    for seed in (1, 2):  # of the recordings that seed 0 drew
+        lines.append(line("baseline", seed, 8.0, minutes=0.26, minutes_seed=0))
+        lines.append(line("student", seed, 6.5, minutes=0.26, minutes_seed=0))
     (tmp_path / "lines.jsonl").write_text("".join(json.dumps(one) + "\n" for one in lines))
     benchmark.main(["page", "--lines", str(tmp_path / "lines.jsonl"), "--out", str(tmp_path / "page.md")])
     text = (tmp_path / "page.md").read_text()
     rows = [row for row in text.splitlines() if row.startswith("| flute")]
     cells = [cell.strip() for cell in rows[0].split("|")]
-    assert cells[3:7] == ["0.25", "8.1 ± 0.1", "6.1 ± 0.1", "5 ± 0"]
-    assert cells[7] == "31.0"
-    assert cells[8].startswith("65")
+    assert cells[3:8] == ["0.25", "600", "8.1 ± 0.1", "6.1 ± 0.1", "5 ± 0"]
+    assert cells[8] == "31.0"
+    assert cells[9].startswith("65")
+    cells = [cell.strip() for cell in rows[1].split("|")]
+    assert cells[3:7] == ["0.25, the same", "600", "8 ± 0", "6.33 ± 0.29"]
     assert sorted(path.name for path in tmp_path.glob("*.png")) == [
         "where-it-helps-minutes.png",
         "where-it-helps-steps.png",

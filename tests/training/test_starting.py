@@ -212,3 +212,23 @@ def test_drawn_segments_are_the_seeds_own(small_tones):
     assert all(set(found) <= {int(item["index"]) for item in whole} for found in indices.values())
     assert len(whole.drawn(1, seed=0)) == 1
     assert len(whole.drawn(whole.frames, seed=0)) == len(whole)
+
+
+def test_runs_with_several_seeds_may_see_the_same_minutes(small_tones, tmp_path):
+    whole = small_tones.split("train")
+    each = whole.frames / len(whole) * small_tones.hop / small_tones.sample_rate / 60
+    options = {"model": "gru-S", "model_options": {"hidden_size": 8}, "dataset": small_tones.path, "steps": 1}
+    options |= {"batch_size": 4, "evaluate": False, "progress": False, "minutes": each}
+
+    def heard(name, **drawn):
+        train(**options, **drawn, out=tmp_path / name)
+        config = read_config(tmp_path / name)
+        return config.range, config.lineage["training"].get("minutes_seed")
+
+    ranges, drawn_by = zip(*(heard(f"same-{seed}", seed=seed, minutes_seed=0) for seed in range(3)), strict=True)
+    assert len(set(ranges)) == 1
+    assert drawn_by == (0, 0, 0)
+    others, drawn_by = zip(*(heard(f"other-{seed}", seed=seed) for seed in range(3)), strict=True)
+    assert len(set(others)) > 1
+    assert others[0] == ranges[0]
+    assert drawn_by == (None, None, None)

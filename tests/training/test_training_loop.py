@@ -148,6 +148,7 @@ def test_run_that_an_earlier_version_began_goes_on(small_tones, teacher_folder, 
         "reverb_from",
         "synth_learning_rate",
         "minutes",
+        "minutes_seed",
         "averaging",
     ):  # it knew none of these where they are off
         del begun[name]

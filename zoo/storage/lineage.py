@@ -109,7 +109,9 @@ _ORIGIN = {"id": _TEXT, "name": _TEXT, "commit": _TEXT, "path": _TEXT, "weights"
 _KNOWN: Mapping[str, Mapping[str, str]] = {
     **dict.fromkeys(ORIGINS, _ORIGIN),
     "dataset": {"name": _TEXT, "hash": _TEXT, "made": _TEXT},
-    "training": dict.fromkeys(("best_step", "validation_loss", "seed", "batch_size", "minutes"), _NUMBER),
+    "training": dict.fromkeys(
+        ("best_step", "validation_loss", "seed", "batch_size", "minutes", "minutes_seed"), _NUMBER
+    ),
     "compacted": {"weights": _TEXT, "difference_db": _NUMBER},
 }
 _MOST_GENERATIONS = 40

@@ -183,6 +183,7 @@ class RunConfig(Config):
             is trained on from there, unless `synth_learning_rate` is 0.
         minutes: How much of the training split is used: whole segments, drawn by the seed, that come nearest to it; all
             of them where None. It shows what more recordings would be worth.
+        minutes_seed: Draws them instead of the seed, so that runs with several seeds see the same recordings.
         steps: Of the optimizer, at most.
         batch_size: Segments per step; a smaller dataset is taken whole.
         seed: Of everything that is drawn: weights, order, noise, dropout.
@@ -197,6 +198,7 @@ class RunConfig(Config):
     init_from: str | Path | None = setting(None, or_none(PLACE))
     reverb_from: str | Path | None = setting(None, or_none(PLACE))
     minutes: float | None = setting(None, or_none(number(over=0)), resumable=False)
+    minutes_seed: int | None = setting(None, or_none(whole(least=0, most=MOST_SEED)), resumable=False)
     steps: int = setting(120_000, whole(least=1))
     batch_size: int = setting(16, whole(least=1), resumable=False)
     seed: int = setting(0, whole(least=0, most=MOST_SEED), resumable=False)

@@ -264,6 +264,8 @@ class Fit:
             "batch_size": self.stream.size,
             "minutes": round(self.setup.dataset.minutes(self.setup.splits["train"]), 2),
         }
+        if (drawn_by := self.setup.config.minutes_seed) is not None:
+            training["minutes_seed"] = drawn_by
         model.config = model.config.with_changes(lineage={**model.config.lineage, "training": training})
         checkpoint.save(model, self.setup.folder, golden=False)
 

@@ -265,7 +265,7 @@ def _splits(dataset: Dataset, config: RunConfig) -> dict[str, Segments]:
                 f"minutes = {config.minutes:g}, but the training split of {dataset.path} has "
                 f"{dataset.minutes(training):.2f}. Take fewer, or leave minutes out."
             )
-        training = training.drawn(frames, seed=config.seed)
+        training = training.drawn(frames, seed=config.seed if config.minutes_seed is None else config.minutes_seed)
     if dataset.info["splits"].get("validation"):
         return {"train": training, "validation": dataset.split("validation")}
     _log.warning("%s has no validation segments: validated on the training segments.", dataset.path)
