@@ -252,8 +252,8 @@ python benchmarks/where_it_helps.py measure runs/minutes/* --phrases recordings
 python benchmarks/where_it_helps.py page
 ```
 
-and so on; `run.minutes` is left out for all recordings, and `run.minutes_seed=0` lets all seeds see the same. One line per run:
-[where-it-helps.jsonl](where-it-helps.jsonl)."""
+and so on; `run.minutes` is left out for all recordings, and `run.minutes_seed=0` lets all seeds see the same. One line
+per run: [where-it-helps.jsonl](where-it-helps.jsonl)."""
 
 
 def draw(lines: Sequence[Line], folder: Path) -> list[str]:
