@@ -105,8 +105,17 @@ def test_dataset_notes_keeps_its_promises(tmp_path):
     testing.check_dataset("notes", tmp_path, options={"uses": 1, "shortest": 1.0, "longest": 4.0})
 
 
+def test_dataset_takes_keeps_its_promises(tmp_path):
+    time = np.arange(22050) / 44100
+    for hz in (330, 370, 440):
+        soundfile.write(tmp_path / f"{hz}.wav", 0.3 * np.sin(2 * np.pi * hz * time), 44100)
+    testing.check_dataset("takes", tmp_path, options={"seconds": 1.0})
+
+
 def test_every_dataset_is_checked():
-    assert own(registry.datasets) == ["folder", "notes", "tones", "urmp"], "a new dataset needs its own test here"
+    assert own(registry.datasets) == ["folder", "notes", "takes", "tones", "urmp"], (
+        "a new dataset needs its own test here"
+    )
 
 
 def lost_names(committed, installed):
