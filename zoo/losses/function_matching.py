@@ -15,10 +15,10 @@ from zoo.features.loudness import FLOOR_DB
 from zoo.losses.base import Loss
 from zoo.losses.control import Control
 from zoo.losses.weights import Weight
-from zoo.models.rendering import Rendering
 
 if TYPE_CHECKING:
-    from zoo.models.model import Model
+    from zoo.models.model import Model  # only for types: losses stand beside the model, not above it
+    from zoo.models.rendering import Rendering
     from zoo.storage.model_range import ModelRange
 
 _KEPT = 64  # batches of a validation whose targets stay in memory
@@ -184,7 +184,8 @@ class FunctionMatching(Loss):
                 if self._made_bytes + size <= _KEPT_BYTES and keys[row] not in self._made:
                     self._made[keys[row]] = one
                     self._made_bytes += size
-        return Rendering.cat([one for one in found if one is not None])
+        first, *others = [one for one in found if one is not None]
+        return first.followed_by(others)
 
     def sample_inputs(self, batch: Mapping[str, Tensor], *, hop: int, step: int | None) -> dict[str, Tensor]:
         """What both play in place of a batch: one piece for each segment.

@@ -58,10 +58,9 @@ class Rendering:
         """One of a batch, as a batch of one with memory of its own."""
         return _each(lambda parts: parts[0][place : place + 1].clone(), [self])
 
-    @staticmethod
-    def cat(renderings: Sequence[Rendering]) -> Rendering:
-        """Renderings of the same fields and lengths, as one batch."""
-        return _each(torch.cat, renderings)
+    def followed_by(self, others: Iterable[Rendering]) -> Rendering:
+        """This and others of the same fields and lengths, as one batch."""
+        return _each(torch.cat, [self, *others])
 
     def bytes(self) -> int:
         """The memory that its tensors take."""
