@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import statistics
 import textwrap
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -58,6 +59,7 @@ def line_of(folder: Path) -> Line | None:
         "architecture": config.architecture,
         "instrument": config.instrument,
         "teacher": None if teacher is None else {"name": teacher["name"], "weights": teacher["weights"]},
+        "reverb": (config.lineage.get("reverb") or {}).get("weights"),
         "seed": run.training.get("seed"),
         "minutes": run.training.get("minutes"),
         "minutes_seed": run.training.get("minutes_seed"),
@@ -105,14 +107,19 @@ class Cell:
         student: As in `PAIRS`.
         instrument: What is played.
         found: By metric; empty where nothing of it has been run.
-        missing: Which of its parts have not been run.
+        runs: The lines of each part: teacher, baseline, student.
     """
 
     teacher: str
     student: str
     instrument: str
     found: dict[str, SeedResults]
-    missing: tuple[str, ...]
+    runs: dict[str, list[Line]]
+
+    @property
+    def missing(self) -> list[str]:
+        """Which of its parts have not been run."""
+        return [{"student": "distilled"}.get(part, part) for part, some in self.runs.items() if not some]
 
 
 def cells(lines: Sequence[Line]) -> list[Cell]:
@@ -123,23 +130,31 @@ def cells(lines: Sequence[Line]) -> list[Cell]:
             own = [line for line in lines if line["instrument"] == instrument]
             students = [line for line in own if _is(line, student)]
             distilled = [line for line in students if (line["teacher"] or {}).get("name") == f"{teacher}-{instrument}"]
-            weights = {line["teacher"]["weights"] for line in distilled}
+            taught_by = {line["teacher"]["weights"] for line in distilled}
+            rooms = {(line["dataset"], line.get("reverb")) for line in distilled}
             parts = {
-                "teacher": [line for line in own if line["weights"] in weights]
-                or [line for line in own if line["architecture"] == teacher and line["teacher"] is None][: not weights],
-                "baseline": [line for line in students if line["teacher"] is None],
+                "teacher": [line for line in own if line["weights"] in taught_by]
+                or [line for line in own if line["architecture"] == teacher and line["teacher"] is None][
+                    : not taught_by
+                ],
+                # each pair has a baseline of its own, with this teacher's reverb and no more of it
+                "baseline": [
+                    line
+                    for line in students
+                    if line["teacher"] is None and (line["dataset"], line.get("reverb")) in rooms
+                ],
                 "student": distilled,
             }
-            data = {line["dataset"] for line in distilled}
+            data = {dataset for dataset, _ in rooms}
             values: dict[str, dict[str, dict[int, float]]] = defaultdict(lambda: defaultdict(dict))
             for system, some in parts.items():
                 for line in some:
-                    if line["dataset"] in data:
-                        for name in METRICS:
-                            if name in line["metrics"]:
-                                values[name][system][line["seed"]] = line["metrics"][name][0]
-            missing = tuple(name for name, some in parts.items() if not some)
-            made.append(Cell(teacher, student, instrument, summarize_seeds(values), missing))
+                    # one teacher stands beside the students of every seed
+                    seeds = {one["seed"] for one in distilled} if system == "teacher" else {line["seed"]}
+                    for name in METRICS:
+                        if line["dataset"] in data and name in line["metrics"]:
+                            values[name][system].update(dict.fromkeys(seeds, line["metrics"][name][0]))
+            made.append(Cell(teacher, student, instrument, summarize_seeds(values), parts))
     return made
 
 
@@ -162,7 +177,8 @@ def page(lines: Sequence[Line]) -> str:
             `distilled` (from its teacher and the recordings) or a `baseline` (the same without a teacher). Means over
             seeds ± their standard deviation; lower is better. `Gap closed` is how much of the way from baseline to
             teacher the distilled student went; it is `within the noise` where that way is no longer than the spread,
-            and `-` where the teacher is no better than the baseline."""
+            and `no gap` where the teacher is no better than the baseline. Both have the teacher's reverb, fixed, so
+            that the room is no part of the gap."""
         ),
         paragraph(
             f"""{len(lines)} runs, {duration(seconds)} of one thread of {
@@ -177,20 +193,40 @@ def page(lines: Sequence[Line]) -> str:
             head = ["teacher", "student", "instrument", "baseline", "distilled", "its teacher", "gap closed"]
             title = metric(name).title
             parts += [f"## {title[0].upper()}{title[1:]}", markdown_table([head, *rows])]
-    if left := [cell for cell in grid if cell.missing]:
-        words = {"student": "distilled"}
-        rows = [
-            [cell.teacher, cell.student, cell.instrument, ", ".join(words.get(part, part) for part in cell.missing)]
-            for cell in left
-        ]
-        parts += ["## Not run yet", markdown_table([["teacher", "student", "instrument", "missing"], *rows])]
+    head = [
+        "teacher",
+        "student",
+        "instrument",
+        "seeds",
+        "steps",
+        "time of a baseline",
+        "distilled",
+        "teacher",
+        "missing",
+    ]
+    parts += ["## What was run", markdown_table([head, *(_cost(cell) for cell in grid)])]
     return "\n\n".join(parts) + "\n"
 
 
 def _row(cell: Cell, name: str) -> list[str]:
     found = cell.found[name]
-    shown = [spread(found.systems.get(system), name) or "not run" for system in ("baseline", "student", "teacher")]
+    systems = dict(found.systems)
+    if "teacher" in systems:
+        systems["teacher"] = {**systems["teacher"], "n": 1}  # the same one for every seed
+    shown = [spread(systems.get(system), name) or "not run" for system in ("baseline", "student", "teacher")]
     return [cell.teacher, cell.student, cell.instrument, *shown, found.gap_closed or "-"]
+
+
+def _cost(cell: Cell) -> list[str]:
+    """What a row took: medians over seeds."""
+    seconds = [
+        duration(statistics.median(line["seconds"] for line in some)) if some else "-"
+        for some in (cell.runs[part] for part in ("baseline", "student", "teacher"))
+    ]
+    distilled = cell.runs["student"]
+    steps = ", ".join(sorted({f"{line['steps']:,}" for line in distilled})) or "-"
+    own = [cell.teacher, cell.student, cell.instrument, str(len(distilled)), steps]
+    return [*own, *seconds, ", ".join(cell.missing) or "-"]
 
 
 _HOW = """```

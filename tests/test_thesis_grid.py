@@ -38,12 +38,14 @@ def test_each_run_gets_one_line_however_often_it_is_collected(benchmark, runs, t
 
 
 def test_page_holds_students_against_baseline_and_teacher_and_says_what_is_missing(benchmark):
-    def line(architecture, distance, *, teacher=None, seed=0, weights):
+    def line(architecture, distance, *, teacher=None, seed=0, weights, reverb="gru-L-weights"):
         return {
             "architecture": architecture,
             "instrument": "violin",
             "teacher": teacher and {"name": f"{teacher}-violin", "weights": f"{teacher}-weights"},
+            "reverb": reverb,
             "seed": seed,
+            "steps": 1000,
             "seconds": 60.0,
             "dataset": "d",
             "weights": weights,
@@ -55,8 +57,10 @@ def test_page_holds_students_against_baseline_and_teacher_and_says_what_is_missi
     for seed in (0, 1):
         lines.append(line("gru-S", 6.0 + 0.02 * seed, seed=seed, weights=f"b{seed}"))
         lines.append(line("gru-S", 5.25 + 0.02 * seed, seed=seed, teacher="gru-L", weights=f"s{seed}"))
+    lines.append(line("gru-S", 9.0, seed=2, weights="with another reverb", reverb="other"))
     page = benchmark.page(lines)
-    assert "| gru-L | gru-S | violin | 6.01 ± 0.014 | 5.26 ± 0.014 | 5 | 74 % |" in page
-    assert "| gru-L | gru-S | flute | teacher, baseline, distilled |" in page
-    assert "5 runs, 5 min 0 s" in page
+    assert "| gru-L | gru-S | violin | 6.01 ± 0.014 | 5.26 ± 0.014 | 5 | 74 ± 1 % |" in page
+    assert "| gru-L | gru-S | violin | 2 | 1,000 | 1 min 0 s | 1 min 0 s | 1 min 0 s | - |" in page
+    assert "| gru-L | gru-S | flute | 0 | - | - | - | - | teacher, baseline, distilled |" in page
+    assert "6 runs, 6 min 0 s" in page
     assert "1 of 27 rows are whole" in page

@@ -57,7 +57,7 @@ def machine() -> str:
     parts = [_processor(), f"{os.cpu_count()} cores"]
     if torch.cuda.is_available():
         parts.append(f"{torch.cuda.get_device_name()} (CUDA {torch.version.cuda})")
-    parts += [f"{platform.system()} {platform.release()}", f"Python {platform.python_version()}"]
+    parts += [platform.system(), f"Python {platform.python_version()}"]
     for package in ("torch", "numba", "numpy", "triton", "pykeops"):
         try:
             parts.append(f"{package} {metadata.version(package)}")
