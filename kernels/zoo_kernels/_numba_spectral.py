@@ -18,11 +18,11 @@ import torch
 from torch import Tensor
 
 from zoo_kernels._numba import Array, jit
-from zoo_kernels._spectral import EPSILON, Plan
+from zoo_kernels._spectral import Plan
 from zoo_kernels._threads import over_ranges
 
 # numba would take plain Python numbers for float64, and the loops would lose half their width.
-_EPSILON, _ZERO, _HALF, _ONE, _TWO = (np.float32(x) for x in (EPSILON, 0.0, 0.5, 1.0, 2.0))
+_ZERO, _HALF, _ONE, _TWO = (np.float32(x) for x in (0.0, 0.5, 1.0, 2.0))
 _THIRD, _FIFTH, _SEVENTH, _NINTH = (np.float32(1.0 / n) for n in (3, 5, 7, 9))
 _LOG_TWO, _ROOT_TWO = np.float32(math.log(2.0)), np.float32(math.sqrt(2.0))
 
@@ -89,6 +89,7 @@ def _compare(
     mix: Array,
     alpha: float,
     beta: float,
+    floor: float,
     gradients: Array,
     sums: Array,
     start: int,
@@ -98,7 +99,7 @@ def _compare(
     size, ratio, mantissa = np.empty(bins, np.float32), np.empty(bins, np.float32), np.empty(bins, np.float32)
     weights, slopes = np.empty(bins, np.float32), np.empty((outputs, bins), np.float32)
     bits, mantissa_bits = ratio.view(np.int32), mantissa.view(np.int32)
-    rise, fall = np.float32(alpha), np.float32(-beta)
+    rise, fall, least = np.float32(alpha), np.float32(-beta), np.float32(floor)
     for i in range(start, stop):
         row, t = i // spectra.shape[1], i % spectra.shape[1]
         if t >= counts[row]:
@@ -119,7 +120,7 @@ def _compare(
                 weights[k] = w
                 linear += w * difference if w != _ZERO else abs(difference) * _ZERO
                 larger, smaller = (x, y) if difference > _ZERO else (y, x)
-                ratio[k] = (larger + _EPSILON) / (smaller + _EPSILON)
+                ratio[k] = (larger + least) / (smaller + least)
             sums[m, row, t] = linear + _weighted_logarithms(ratio, bits, mantissa, mantissa_bits, weights)
             for o in range(outputs):
                 share, slope = np.float32(mix[o, m] * scales[row]), slopes[o]
@@ -131,7 +132,7 @@ def _compare(
                 x = size[k]
                 # Half, as the inverse FFT counts these bins twice. A magnitude of 0 has no direction: 0.
                 safe = x if x > _ZERO else _ONE
-                g = _HALF * slope[k] * (_ONE + safe + _EPSILON) / (safe * (safe + _EPSILON))
+                g = _HALF * slope[k] * (_ONE + safe + least) / (safe * (safe + least))
                 slope[k] = g if x > _ZERO else _ZERO
             for k in range(bins):
                 out[2 * k] = slope[k] * source[2 * k]
@@ -255,6 +256,7 @@ def distances(
                     weights,
                     plan.alpha,
                     plan.beta,
+                    plan.floor,
                     changes.numpy(),
                     sums,
                     0,

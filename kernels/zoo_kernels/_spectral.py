@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-EPSILON = 1e-7  # added to a magnitude before its logarithm
+FLOOR = 1e-7
 
 
 @dataclass(frozen=True)
@@ -20,12 +20,14 @@ class Plan:
         hops: Samples from frame to frame, one for each size.
         alpha: Weight of bins where the signal exceeds its target.
         beta: Weight of the others.
+        floor: Added to a magnitude before its logarithm; over 0.
     """
 
     fft_sizes: tuple[int, ...]
     hops: tuple[int, ...]
     alpha: float = 1.0
     beta: float = 1.0
+    floor: float = FLOOR
 
     def frame_count(self, i: int, samples: int) -> int:
         """Centred frames of size number `i` in so many samples."""

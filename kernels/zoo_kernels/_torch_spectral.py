@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from zoo_kernels._spectral import EPSILON, Plan
+from zoo_kernels._spectral import Plan
 
 
 def _spectra(plan: Plan, i: int, signal: Tensor) -> Tensor:
@@ -77,12 +77,12 @@ def distances(
             difference = size - target[i]
             sign = difference.sign()
             weights = (sign.clamp(min=0) * plan.alpha + sign.clamp(max=0) * plan.beta) * counted[..., None]
-            logarithms = torch.log((size + EPSILON) / (target[i] + EPSILON))
+            logarithms = torch.log((size + plan.floor) / (target[i] + plan.floor))
             total[m] += (weights * (difference + logarithms)).sum(dim=(1, 2)).double() * scales[i]
             slopes.append(weights)
         if mix is None or gradients is None:
             continue
-        direction = torch.sgn(spectra) * (1 + 1 / (size + EPSILON)) * scales[i, :, None, None].to(size.dtype)
+        direction = torch.sgn(spectra) * (1 + 1 / (size + plan.floor)) * scales[i, :, None, None].to(size.dtype)
         for o in range(mix.shape[0]):
             slope = slopes[0] * mix[o, 0]
             for m in range(1, len(slopes)):

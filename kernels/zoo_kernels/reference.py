@@ -34,7 +34,7 @@ def harmonic_oscillators(phase: Tensor, amplitudes: Tensor, *, hop: int, active:
 
 
 def spectral_distance(
-    a: Tensor, b: Tensor, *, fft_size: int, hop: int, alpha: float = 1.0, beta: float = 1.0
+    a: Tensor, b: Tensor, *, fft_size: int, hop: int, alpha: float = 1.0, beta: float = 1.0, floor: float = 1e-7
 ) -> Tensor:
     """One scale of the spectral distance by torch.stft, in float64, differentiable by autograd.
 
@@ -45,6 +45,7 @@ def spectral_distance(
         hop: Samples from frame to frame.
         alpha: Weight of bins where `a` exceeds `b`.
         beta: Weight of the others.
+        floor: Added to a magnitude before its logarithm.
 
     Returns:
         float64 `[batch]`: for each row the mean over its bins of the distance of magnitudes plus that of their
@@ -60,7 +61,7 @@ def spectral_distance(
 
     x, y = magnitude(a), magnitude(b)
     total = torch.zeros(a.shape[0], dtype=torch.float64, device=a.device)
-    for difference in (x - y, torch.log(x + 1e-7) - torch.log(y + 1e-7)):
+    for difference in (x - y, torch.log(x + floor) - torch.log(y + floor)):
         weight = torch.where(difference > 0, alpha, beta)
         total = total + (weight * difference.abs()).mean(dim=(1, 2))
     return total

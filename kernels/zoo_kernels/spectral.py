@@ -1,8 +1,8 @@
 """Multi-scale spectral distances with their gradients, in one pass over the signal.
 
 What is compared is the magnitude of the short-time spectrum: windowed by a periodic Hann window over the root of its
-size, centred, reflected at both ends. A distance is the weighted sum over bins of `|x - y| + |log(x + 1e-7) -
-log(y + 1e-7)|`. These functions take checked arguments and build no autograd graph: `zoo.losses.spectral` does both.
+size, centred, reflected at both ends. A distance is the weighted sum over bins of `|x - y| + |log(x + floor) -
+log(y + floor)|`. These functions take checked arguments and build no autograd graph: `zoo.losses.spectral` does both.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def spectral_distances(
     Args:
         signal: `[batch, samples]`, float32 or float64.
         targets: For each target what `spectral_magnitudes` returned for it.
-        plan: FFT sizes, hops, and the weights of positive and negative differences.
+        plan: FFT sizes, hops, the weights of positive and negative differences, and the logarithms' floor.
         counts: int64 `[sizes, batch]`: how many frames of each row count, from the first.
         scales: float64 `[sizes, batch]`: what the sum over a row's bins is multiplied by (one over their number for
             a mean).

@@ -101,6 +101,7 @@ def test_weight_is_a_buffer_of_the_state():
         {"fft_sizes": (0.5,)},
         {"overlap": 1.0},
         {"alpha": -1.0},
+        {"floor": 0.0},
     ],
 )
 def test_options_out_of_range_are_refused(options):

@@ -67,12 +67,13 @@ def test_each_row_equals_the_reference(signals):
     sizes=st.lists(st.sampled_from([4, 16, 34, 64]), min_size=1, max_size=3),
     overlap=st.sampled_from([0.0, 0.4, 0.5, 0.75]),
     weights=st.sampled_from([(1.0, 1.0), (2.0, 0.5), (0.0, 3.0)]),
+    floor=st.sampled_from([1e-7, 1e-2]),
     seed=st.integers(0, 99),
 )
-def test_backends_equal_the_float64_reference(backend, batch, samples, sizes, overlap, weights, seed):
+def test_backends_equal_the_float64_reference(backend, batch, samples, sizes, overlap, weights, floor, seed):
     a, b = noise(batch, samples, seed, torch.float32), noise(batch, samples, seed + 1, torch.float32)
     hops = tuple(max(1, round(size * (1 - overlap))) for size in sizes)
-    plan = SpectralPlan(tuple(sizes), hops, *weights)
+    plan = SpectralPlan(tuple(sizes), hops, *weights, floor)
     counts = torch.tensor([[plan.frame_count(i, samples)] * batch for i in range(len(sizes))])
     scales = 1 / (counts.double() * torch.tensor(sizes)[:, None].floor_divide(2).add(1))
     targets = [spectral_magnitudes(b, plan, backend=backend)]
@@ -84,7 +85,7 @@ def test_backends_equal_the_float64_reference(backend, batch, samples, sizes, ov
     assume(all(x.min() > 1e-5 and (x - y).abs().min() > 1e-6 for x, y in zip(*exact, strict=True)))
     wide = a.double().requires_grad_()
     expected = sum(
-        reference.spectral_distance(wide, b, fft_size=size, hop=hop, alpha=weights[0], beta=weights[1])
+        reference.spectral_distance(wide, b, fft_size=size, hop=hop, alpha=weights[0], beta=weights[1], floor=floor)
         for size, hop in zip(sizes, hops, strict=True)
     )
     (gradient,) = torch.autograd.grad(expected.sum(), wide)
@@ -93,6 +94,18 @@ def test_backends_equal_the_float64_reference(backend, batch, samples, sizes, ov
     allowed = 1e-6 + 1e-5 * expected.detach() + max(weights) * rounding
     assert torch.all((found[0] - expected.detach()).abs() <= allowed)
     assert (gradients[0] - gradient).norm() <= 2e-2 * gradient.norm() + 1e-9
+
+
+def test_what_lies_under_the_floor_counts_little():
+    """A recording without its upper half, and the same with a tone there that is 60 dB softer than the rest."""
+    time = torch.arange(16000, dtype=torch.float64) / 16000
+    low = torch.sin(2 * torch.pi * 440 * time)[None]
+    both = low + 1e-3 * torch.sin(2 * torch.pi * 6000 * time)[None]
+    plain_one = losses.multi_scale_spectral(both, low)
+    assert losses.multi_scale_spectral(both, low, floor=0.1) < 0.03 * plain_one
+    assert losses.multi_scale_spectral(0.5 * low, low, floor=0.1) > 0.1
+    with pytest.raises(ConfigError, match="floor must be over 0"):
+        losses.multi_scale_spectral(both, low, floor=0.0)
 
 
 def test_gradient_equals_the_plain_one_on_music(signals):
@@ -122,7 +135,7 @@ def test_multi_scale_spectral_passes_gradcheck_for_both_signals():
         lambda x, y: losses.multi_scale_spectral(x, y, fft_sizes=(16,), alpha=2.0, beta=0.5), (a, b)
     )
     assert torch.autograd.gradcheck(
-        lambda y: losses.multi_scale_spectral(a.detach(), y, fft_sizes=(16,), alpha=2.0, beta=0.5), (b,)
+        lambda y: losses.multi_scale_spectral(a.detach(), y, fft_sizes=(16,), alpha=2.0, beta=0.5, floor=0.1), (b,)
     )
     assert torch.autograd.gradcheck(
         lambda x: losses.multi_scale_spectral_many(x, [b.detach(), -b.detach()], fft_sizes=(16,)), (a,)

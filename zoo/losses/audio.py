@@ -12,7 +12,7 @@ from torch import Tensor
 from zoo.checks.options import number_fault, refuse, whole_fault
 from zoo.errors import ConfigError
 from zoo.losses.base import Loss, SpectralComparison, SpectralSettings
-from zoo.losses.spectral import FFT_SIZES, multi_scale_spectral
+from zoo.losses.spectral import FFT_SIZES, FLOOR, multi_scale_spectral
 from zoo.losses.weights import Weight
 
 _MOST_SAMPLES = 2**20  # of a window: a minute at 16 kHz
@@ -33,6 +33,7 @@ class SpectralLoss(Loss):
         overlap: Of neighbouring windows, in [0, 1).
         alpha: Weight where the student is louder than the target.
         beta: Weight where it is softer.
+        floor: Added to magnitudes before their logarithm; see `zoo.losses.multi_scale_spectral`.
 
     Raises:
         ConfigError: An option is out of its range.
@@ -46,6 +47,7 @@ class SpectralLoss(Loss):
         overlap: float = 0.75,
         alpha: float = 1.0,
         beta: float = 1.0,
+        floor: float = FLOOR,
     ) -> None:
         super().__init__(weight=weight)
         several = isinstance(fft_sizes, list | tuple) and len(fft_sizes) > 0
@@ -56,17 +58,23 @@ class SpectralLoss(Loss):
                 number_fault(f"overlap of {self.label}", overlap),
                 number_fault(f"alpha of {self.label}", alpha),
                 number_fault(f"beta of {self.label}", beta),
+                number_fault(f"floor of {self.label}", floor),
             )
         )
         if not 0 <= overlap < 1:
             raise ConfigError(f"overlap of {self.label} must be at least 0 and under 1, found {overlap!r}.")
         if alpha < 0 or beta < 0:
             raise ConfigError(f"alpha and beta of {self.label} must not be negative, found {alpha!r} and {beta!r}.")
-        self.settings = SpectralSettings(tuple(fft_sizes), overlap, alpha, beta)
+        if not floor > 0:
+            raise ConfigError(f"floor of {self.label} must be over 0, found {floor!r}.")
+        self.settings = SpectralSettings(tuple(fft_sizes), overlap, alpha, beta, floor)
 
     def options(self) -> dict[str, Any]:
-        """See `Loss.options`."""
-        return asdict(self.settings)
+        """See `Loss.options`; runs made before there was a floor have none."""
+        options = asdict(self.settings)
+        if self.settings.floor == FLOOR:
+            del options["floor"]
+        return options
 
     @abstractmethod
     def signals(

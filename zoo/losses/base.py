@@ -29,6 +29,7 @@ class SpectralSettings:
     overlap: float
     alpha: float
     beta: float
+    floor: float
 
 
 class SpectralComparison(NamedTuple):

@@ -24,6 +24,7 @@ from zoo_kernels import SpectralPlan, spectral_distances, spectral_magnitudes
 from zoo.errors import ConfigError
 
 FFT_SIZES = (2048, 1024, 512, 256, 128, 64)
+FLOOR = 1e-7
 
 
 @dataclass(frozen=True)
@@ -87,11 +88,12 @@ def multi_scale_spectral(
     overlap: float = 0.75,
     alpha: float = 1.0,
     beta: float = 1.0,
+    floor: float = FLOOR,
     valid_samples: Tensor | None = None,
 ) -> Tensor:
     """Compare two sounds by the magnitudes of their spectra, linear and logarithmic, at several resolutions.
 
-    For each FFT size: the mean over all bins of `|A - B|` plus the mean of `|log(A + 1e-7) - log(B + 1e-7)|`; their
+    For each FFT size: the mean over all bins of `|A - B|` plus the mean of `|log(A + floor) - log(B + floor)|`; their
     sum over the sizes. Windows are periodic Hann, frames are centred and reflected at the ends, spectra are divided
     by the root of the size.
 
@@ -107,6 +109,9 @@ def multi_scale_spectral(
         overlap: Share of a window that the next one covers, 0 to less than 1.
         alpha: Weight of bins where `a` exceeds `b`.
         beta: Weight of the others.
+        floor: Added to magnitudes before the logarithm; over 0. What lies under it counts little, be it in one signal
+            or in both: white noise of an RMS of r has a mean magnitude of 0.54 r. Of recordings without their highest
+            frequencies, the empty bins would otherwise count most.
         valid_samples: int64 `[batch]`: how much of each row is sound. Both signals are silenced from there on, and
             only frames whose centre lies at or before it count. None: everything counts.
 
@@ -118,7 +123,12 @@ def multi_scale_spectral(
 
     Source: Engel et al., "DDSP: Differentiable Digital Signal Processing", ICLR 2020, section 4.2.1.
     """
-    options: dict[str, Any] = {"fft_sizes": fft_sizes, "overlap": overlap, "valid_samples": valid_samples}
+    options: dict[str, Any] = {
+        "fft_sizes": fft_sizes,
+        "overlap": overlap,
+        "floor": floor,
+        "valid_samples": valid_samples,
+    }
     if isinstance(b, Tensor) and b.requires_grad and torch.is_grad_enabled():
         # The distance is the same with the arguments exchanged, weights included: the exchanged one has b's gradient.
         exchanged = multi_scale_spectral_many(b, [a.detach()], alpha=beta, beta=alpha, **options)[0]
@@ -137,6 +147,7 @@ def multi_scale_spectral_many(
     overlap: float = 0.75,
     alpha: float = 1.0,
     beta: float = 1.0,
+    floor: float = FLOOR,
     valid_samples: Tensor | None = None,
 ) -> Tensor:
     """Compare one sound with several targets, for one transform of it; the gradient is `a`'s alone.
@@ -148,6 +159,7 @@ def multi_scale_spectral_many(
         overlap: As there.
         alpha: As there.
         beta: As there.
+        floor: As there.
         valid_samples: As there.
 
     Returns:
@@ -156,7 +168,7 @@ def multi_scale_spectral_many(
     Raises:
         ConfigError: As `multi_scale_spectral`.
     """
-    task = _task(a, targets, fft_sizes, overlap, alpha, beta, valid_samples)
+    task = _task(a, targets, fft_sizes, overlap, alpha, beta, floor, valid_samples)
     mix = torch.eye(len(targets), dtype=torch.float64, device=a.device)
     found: Tensor = _Distances.apply(task.signal, task, mix, torch.is_grad_enabled())
     return found.to(task.signal.dtype)
@@ -171,6 +183,7 @@ def multi_scale_spectral_weighted(
     overlap: float = 0.75,
     alpha: float = 1.0,
     beta: float = 1.0,
+    floor: float = FLOOR,
     valid_samples: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Weighted sum of the distances to several targets: as cheap as one target but for the comparison.
@@ -185,6 +198,7 @@ def multi_scale_spectral_weighted(
         overlap: As there.
         alpha: As there.
         beta: As there.
+        floor: As there.
         valid_samples: As there.
 
     Returns:
@@ -195,7 +209,7 @@ def multi_scale_spectral_weighted(
     """
     if len(weights) != len(targets):
         raise ConfigError(f"{len(targets)} targets need as many weights, and there are {len(weights)}.")
-    task = _task(a, targets, fft_sizes, overlap, alpha, beta, valid_samples)
+    task = _task(a, targets, fft_sizes, overlap, alpha, beta, floor, valid_samples)
     mix = torch.tensor([[float(weight) for weight in weights]], dtype=torch.float64)
     every = torch.cat([mix, torch.eye(len(targets), dtype=torch.float64)])
     found: Tensor = _Distances.apply(task.signal, task, every, torch.is_grad_enabled(), 1)
@@ -211,6 +225,7 @@ def multi_scale_spectral_each_row(
     overlap: float = 0.75,
     alpha: float = 1.0,
     beta: float = 1.0,
+    floor: float = FLOOR,
     valid_samples: Tensor | None = None,
 ) -> Tensor:
     """`multi_scale_spectral` of each row alone, without gradient.
@@ -222,6 +237,7 @@ def multi_scale_spectral_each_row(
         overlap: As there.
         alpha: As there.
         beta: As there.
+        floor: As there.
         valid_samples: As there.
 
     Returns:
@@ -230,7 +246,7 @@ def multi_scale_spectral_each_row(
     Raises:
         ConfigError: As `multi_scale_spectral`.
     """
-    task = _task(a.detach(), [b], fft_sizes, overlap, alpha, beta, valid_samples)
+    task = _task(a.detach(), [b], fft_sizes, overlap, alpha, beta, floor, valid_samples)
     scales = 1 / (task.counts.double() * task.bins)
     found, _ = spectral_distances(task.signal, task.magnitudes, task.plan, counts=task.counts, scales=scales)
     return found[0].to(task.signal.dtype)
@@ -283,12 +299,13 @@ def _task(
     overlap: float,
     alpha: float,
     beta: float,
+    floor: float,
     valid_samples: Tensor | None,
 ) -> _SpectralTask:
     if isinstance(targets, Tensor | SpectralTargets) or not len(targets):
         raise ConfigError("targets must be a list of at least one signal: multi_scale_spectral_many(a, [b]).")
     signal = _audio("a", a)
-    plan = _plan(fft_sizes, overlap, signal.shape[1], alpha, beta)
+    plan = _plan(fft_sizes, overlap, signal.shape[1], alpha, beta, floor)
     stored = [target for target in targets if isinstance(target, SpectralTargets)]
     if valid_samples is None and stored:
         valid_samples = stored[0].valid_samples
@@ -332,7 +349,12 @@ def _audio(name: str, audio: Tensor) -> Tensor:
 
 
 def _plan(
-    fft_sizes: Sequence[int], overlap: float, samples: int, alpha: float = 1.0, beta: float = 1.0
+    fft_sizes: Sequence[int],
+    overlap: float,
+    samples: int,
+    alpha: float = 1.0,
+    beta: float = 1.0,
+    floor: float = FLOOR,
 ) -> SpectralPlan:
     sizes = tuple(int(size) for size in fft_sizes)
     if not sizes or any(size < 4 or size % 2 for size in sizes):
@@ -341,6 +363,8 @@ def _plan(
         raise ConfigError(f"overlap must be at least 0 and less than 1, and is {overlap}.")
     if alpha < 0 or beta < 0:
         raise ConfigError(f"alpha and beta must not be negative, and are {alpha} and {beta}.")
+    if not floor > 0:
+        raise ConfigError(f"floor must be over 0, and is {floor}.")
     long = [size for size in sizes if samples <= size // 2]
     if long:
         fitting = [size for size in sizes if size not in long]
@@ -349,7 +373,7 @@ def _plan(
             f"length. Pass fft_sizes={fitting or '(a smaller one,)'}, or a longer signal."
         )
     hops = tuple(max(1, round(size * (1 - overlap))) for size in sizes)
-    return SpectralPlan(sizes, hops, float(alpha), float(beta))
+    return SpectralPlan(sizes, hops, float(alpha), float(beta), float(floor))
 
 
 def _valid(valid_samples: Tensor | None, audio: Tensor) -> Tensor | None:
