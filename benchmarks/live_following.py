@@ -23,6 +23,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import zoo_player
+from live import DEFAULT_FMIN, FMIN
 from torch import Tensor
 from transfer_phrases import cents_apart, excerpts_in, sample_of, yin
 
@@ -106,7 +107,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=4, help="phrases of each instrument")
     parser.add_argument("--seconds", type=float, default=6.0, help="of a phrase")
     parser.add_argument("--only", nargs="*", help="models")
-    parser.add_argument("--fmin", type=float, default=80.0, help="of the input, which is any instrument's")
+    parser.add_argument("--fmin", type=float, help="of the input; else just under each instrument's lowest note")
     chosen = parser.parse_args()
     torch.set_num_threads(1)
     pieces = sample_of(
@@ -117,11 +118,12 @@ def main() -> None:
     everything = []
     for name in chosen.only or zoo.list_models(pretrained=True):
         model = zoo.load(name)
-        live = zoo_player.Live(instrument_file(model), sample_rate=RATE, fmin=chosen.fmin)
-        found = []
+        instrument, found = instrument_file(model), []
         for piece in pieces:
             if piece.instrument == model.config.instrument:
                 continue
+            fmin = chosen.fmin or FMIN.get(piece.instrument, DEFAULT_FMIN)
+            live = zoo_player.Live(instrument, sample_rate=RATE, fmin=fmin)
             audio = read_audio(piece.path, sample_rate=16000)[piece.start : piece.start + piece.samples]
             found.append(follows(live, model, resample(audio[None], 16000, RATE)[0]))
         print(row(name, found), flush=True)

@@ -23,7 +23,9 @@ from typing import Any
 from zoo_experiments.run_table import result_of
 from zoo_kernels.bench.tables import machine
 
+from zoo.models.loading import load_folder
 from zoo.storage import markdown_table
+from zoo.storage.checkpoint import weights_hash
 from zoo.storage.files import write_atomically
 from zoo.storage.results import SeedResults, metric, spread, summarize_seeds
 from zoo.training import duration
@@ -33,6 +35,7 @@ INSTRUMENTS = ("flute", "violin", "trumpet")
 PAIRS = (
     *((f"{kind}-L", f"{kind}-{size}") for size in ("M", "S") for kind in ("gru", "tcn", "s4")),
     *((f"{kind}-L", "ddx7") for kind in ("gru", "tcn", "s4")),
+    *((f"{kind}-M", student) for kind in ("gru", "tcn", "s4") for student in (f"{kind}-S", "ddx7")),
 )
 """Teacher and student; a student of one name may have other patches on other instruments."""
 
@@ -69,6 +72,7 @@ def line_of(folder: Path) -> Line | None:
         "parameters": run.info.parameters,
         "dataset": config.lineage["dataset"]["hash"],
         "weights": config.weights_sha256,
+        "state": weights_hash(load_folder(folder)),  # what its students call it by
         "machine": machine().partition(", load ")[0],
         "metrics": {name: [value["mean"], value["std"], value["n"]] for name, value in run.results["student"].items()},
         "noise_floor": {
@@ -131,9 +135,9 @@ def cells(lines: Sequence[Line]) -> list[Cell]:
             students = [line for line in own if _is(line, student)]
             distilled = [line for line in students if (line["teacher"] or {}).get("name") == f"{teacher}-{instrument}"]
             taught_by = {line["teacher"]["weights"] for line in distilled}
-            rooms = {(line["dataset"], line.get("reverb")) for line in distilled}
+            rooms = {(line["dataset"], line["teacher"]["weights"]) for line in distilled}
             parts = {
-                "teacher": [line for line in own if line["weights"] in taught_by]
+                "teacher": [line for line in own if line["state"] in taught_by]
                 or [line for line in own if line["architecture"] == teacher and line["teacher"] is None][
                     : not taught_by
                 ],
@@ -173,12 +177,12 @@ def page(lines: Sequence[Line]) -> str:
     parts = [
         "# The thesis's grid",
         paragraph(
-            """GRU, TCN and S4 as teachers in size L; each taught its own M and S, and the FM model ddx7. A student is
-            `distilled` (from its teacher and the recordings) or a `baseline` (the same without a teacher). Means over
-            seeds ± their standard deviation; lower is better. `Gap closed` is how much of the way from baseline to
-            teacher the distilled student went; it is `within the noise` where that way is no longer than the spread,
-            and `no gap` where the teacher is no better than the baseline. Both have the teacher's reverb, fixed, so
-            that the room is no part of the gap."""
+            """GRU, TCN and S4 as teachers in sizes L and M; each teaches smaller ones of its own kind, and the FM model
+            ddx7. A student is `distilled` (from its teacher and the recordings) or a `baseline` (the same without a
+            teacher). Means over seeds ± their standard deviation, on held-out recordings; lower is better. `Gap closed`
+            is how much of the way from baseline to teacher the distilled student went; it is `within the noise` where
+            that way is no longer than the spread, and `no gap` where the teacher is no better than the baseline. Both
+            have the teacher's reverb, fixed, so that the room is no part of the gap."""
         ),
         paragraph(
             f"""{len(lines)} runs, {duration(seconds)} of one thread of {
@@ -193,18 +197,10 @@ def page(lines: Sequence[Line]) -> str:
             head = ["teacher", "student", "instrument", "baseline", "distilled", "its teacher", "gap closed"]
             title = metric(name).title
             parts += [f"## {title[0].upper()}{title[1:]}", markdown_table([head, *rows])]
-    head = [
-        "teacher",
-        "student",
-        "instrument",
-        "seeds",
-        "steps",
-        "time of a baseline",
-        "distilled",
-        "teacher",
-        "missing",
-    ]
-    parts += ["## What was run", markdown_table([head, *(_cost(cell) for cell in grid)])]
+    head = ["teacher", "student", "instrument", "seeds", "steps", "baseline took", "distilled", "teacher", "missing"]
+    parts += ["## What was run", markdown_table([head, *(_cost(cell) for cell in grid if cell.runs["student"])])]
+    if left := [cell for cell in grid if not cell.runs["student"]]:
+        parts += ["## What was not run", *_left(left)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -229,15 +225,38 @@ def _cost(cell: Cell) -> list[str]:
     return [*own, *seconds, ", ".join(cell.missing) or "-"]
 
 
+def _left(left: Sequence[Cell]) -> list[str]:
+    """Pairs that were not run, by the teacher's size, and why."""
+    found = []
+    for size, why in _WHY.items():
+        by_pair: dict[str, list[str]] = defaultdict(list)
+        for cell in left:
+            if cell.teacher.endswith(f"-{size}"):
+                by_pair[f"`{cell.teacher}` to `{cell.student}`"].append(cell.instrument)
+        pairs = "; ".join(f"{pair} ({', '.join(names)})" for pair, names in by_pair.items())
+        found += [paragraph(f"{why} {pairs}.")] if pairs else []
+    return found
+
+
+_WHY = {
+    "L": """**Size L.** A teacher of this size takes some two hours of one thread of the machine above, ten times one of
+        size M, which is as near to held-out recordings of eight minutes. So size M came first. Left:""",
+    "M": "**Size M.** Still to be run:",
+}
+
 _HOW = """```
-zoo train --gin train/gru-L.gin --gin cpu/teacher.gin --set "DATASET='data/violin'" --set "INSTRUMENT='violin'" \\
-  --out runs/teachers/gru-L-violin
-zoo compare --gin distill/gru-L-to-gru-S.gin --gin cpu/student.gin --set "DATASET='data/violin'" \\
-  --set "INSTRUMENT='violin'" --set "TEACHER='runs/teachers/gru-L-violin'" --seeds 3 --jobs 2 \\
-  --out runs/thesis/gru-L-to-gru-S-violin
+zoo prepare --gin data/takes.gin recordings/flute data/flute --set "prepare.dataset_options={'seconds': 30.0}"
+zoo train --gin train/gru-M.gin --gin cpu/teacher.gin --set "DATASET='data/flute'" --set "INSTRUMENT='flute'" \\
+  --set STEPS=1500 --set LEARNING_RATE=1e-3 --set optimizer.lr_decay_steps=15 --out runs/gru-M-flute
+zoo compare --gin distill/gru-L-to-gru-S.gin --gin cpu/student.gin --gin losses/few-recordings.gin \\
+  --set "DATASET='data/flute'" --set "INSTRUMENT='flute'" --set "TEACHER='runs/gru-M-flute'" \\
+  --set distill.reverb_from=%TEACHER --set optimizer.synth_learning_rate=0 \\
+  --set "distill.student_options={'reverb_length': 16000}" --set STEPS=1000 --set optimizer.lr_decay_steps=6 \\
+  --seeds 3 --out runs/thesis/gru-M-to-gru-S-flute
 ```
 
-and so on for each row."""
+and so on for each row: TCN without dropout (`train.model_options={'dropout': 0.0}`, and so in the student's options),
+`ddx7` with `cpu/ddx7-student.gin`, `losses/control-first.gin`, `LEARNING_RATE=2e-3` and 1,500 steps."""
 
 
 def paragraph(text: str) -> str:
