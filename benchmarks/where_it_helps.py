@@ -58,7 +58,15 @@ OWN = {
 }
 """What is measured here, with its title."""
 
-SHOWN = ("multi_scale_spectral", "log_spectral_distance", "onset_flux_distance", *OWN)
+HELD_OUT = (
+    "multi_scale_spectral",
+    "log_spectral_distance",
+    "log_mel_distance",
+    "frechet_log_mel",
+    "onset_flux_distance",
+    "level_error_db",
+)
+SHOWN = (*HELD_OUT, *OWN)
 """What the tables have, in this order."""
 
 HARMONICS, NOTE_SECONDS = 8, 0.5
