@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from zoo.datasets import prepare_dataset
-from zoo.datasets.preparation.noise import Noise, estimate_noise
+from zoo.datasets.preparation.noise import Noise, estimate_noise, highest_hz
 
 
 def tune(rest_seconds):
@@ -71,3 +71,28 @@ def test_noisy_segments_are_left_out_where_that_is_asked_for(tmp_path, notes, yi
     assert cleaner.recordings == 2
     reasons = [s.reason for s in cleaner.skipped if s.source == "noisy"]
     assert "noisy: under 40 dB over the noise" in reasons
+
+
+def test_recordings_that_end_below_the_band_are_told(tmp_path, notes, yin):
+    class Whole(notes):
+        def load(self, sample_rate):
+            audio = super().load(sample_rate)
+            return audio + noise_like(audio, 0.001)
+
+    class Cut(Whole):
+        """As a codec cuts: nothing over 4 kHz."""
+
+        def load(self, sample_rate):
+            audio = super().load(sample_rate)
+            spectrum = torch.fft.rfft(audio.double())
+            spectrum[torch.fft.rfftfreq(len(audio), 1 / sample_rate) > 4000] = 0
+            return torch.fft.irfft(spectrum, n=len(audio)).float()
+
+    cut, whole = Cut("cut"), Whole("whole")
+    assert highest_hz(cut.load(16000), sample_rate=16000) == pytest.approx(4000, abs=50)
+    assert highest_hz(whole.load(16000), sample_rate=16000) is None
+    assert highest_hz(torch.zeros(16000), sample_rate=16000) is None
+    prepare_dataset([cut, whole], tmp_path / "data", yin)
+    told = json.loads((tmp_path / "data" / "dataset.json").read_text())["notes"]
+    (note,) = [note for note in told if "nothing sounds" in note]
+    assert note.startswith("cut: nothing sounds over 4 kHz. Train with --set reconstruction.floor=3e-4")

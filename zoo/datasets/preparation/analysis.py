@@ -22,7 +22,7 @@ from torch import Tensor
 
 from zoo.checks.options import number_fault, refuse, torch_seed_fault, type_fault, whole_fault
 from zoo.datasets.preparation.cutting import Span, cut, stretches_of_sound
-from zoo.datasets.preparation.noise import Noise, estimate_noise, snr_db
+from zoo.datasets.preparation.noise import Noise, estimate_noise, highest_hz, snr_db
 from zoo.datasets.recordings import Recording
 from zoo.errors import ConfigError, DatasetError
 from zoo.features.frontend import SILENT_PEAK, Features, FeatureSettings, extract_features, normalize
@@ -211,6 +211,12 @@ def analyse(recording: Recording, preparation: Preparation) -> tuple[Analysis, d
         audio, notes = recording.read(preparation.sample_rate)
     except DatasetError as error:
         return _nothing(0.0, 0, _reason(error))
+    if (highest := highest_hz(audio, sample_rate=preparation.sample_rate)) is not None:
+        notes = (
+            *notes,
+            f"nothing sounds over {highest / 1000:.0f} kHz. Train with --set reconstruction.floor=3e-4 and --set "
+            "output_audio.floor=3e-4 (docs/distillation.md), or prepare with a lower --sample-rate",
+        )
     analysis, tensors = _analyse_audio(recording, audio, preparation)
     return dataclasses.replace(analysis, notes=notes), tensors
 

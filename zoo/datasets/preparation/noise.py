@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from zoo_kernels import SpectralPlan, spectral_magnitudes
 
 # Levels are measured over this long, in seconds, twice as often.
 _FRAME = 0.032
@@ -32,6 +33,11 @@ _WINDOW, _TIME_QUANTILE, _BAND_QUANTILE, _NEIGHBOURS_HZ = 0.128, 0.1, 0.25, 150.
 _LOWEST_HZ = 110.0
 # What white noise has of its power where these quantiles are taken: found with a minute of it.
 _BIAS = 0.088
+# Magnitudes under this, as spectral losses see them, are next to their logarithm's floor; and the share of the band
+# that must be so before anybody is told.
+_EMPTY, _EMPTY_SHARE = 3e-6, 0.1
+# Seconds of a recording that are looked at for it.
+_LOOKED_AT = 120
 # Frames, and bands, that are looked at at once.
 _AT_ONCE, _BANDS = 1024, 32
 
@@ -50,6 +56,27 @@ class Noise:
     floor_db: float | None = None
     snr_db: float | None = None
     measured_in: str = ""
+
+
+def highest_hz(audio: Tensor, *, sample_rate: int) -> float | None:
+    """The frequency over which a recording is empty, be it that a codec or an earlier rate ended there.
+
+    Args:
+        audio: `[samples]`.
+        sample_rate: In Hz.
+
+    Returns:
+        In Hz; None where all of the band sounds, or nothing does.
+    """
+    plan = SpectralPlan((2048,), (2048,))
+    if len(audio) <= plan.fft_sizes[0] // 2:
+        return None
+    (magnitudes,) = spectral_magnitudes(audio[None, : _LOOKED_AT * sample_rate], plan)
+    sounding = (torch.quantile(magnitudes[0], 0.9, dim=0) > _EMPTY).nonzero()
+    bins = magnitudes.shape[-1]
+    if len(sounding) == 0 or int(sounding.max()) > (1 - _EMPTY_SHARE) * bins:
+        return None
+    return int(sounding.max()) / (bins - 1) * sample_rate / 2
 
 
 def estimate_noise(audio: Tensor, f0_hz: Tensor, *, sample_rate: int, hop: int) -> Noise:
