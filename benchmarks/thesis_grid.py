@@ -245,15 +245,16 @@ def _left(left: Sequence[Cell]) -> list[str]:
 
 _WHY = {
     "L": """**Size L.** A step of this size takes six to ten times one of size M on the machine above, and it needs more
-        of them: on flute, `gru-L` was at 6.03 after an hour and a half (in two parts, at learning rates of 1e-3 and 7e-4),
-        and `gru-M` at 5.60 after ten minutes. So size M came first. Left:""",
+        of them: on flute, `gru-L` was at 6.03 after an hour and a half (in two parts, at learning rates of 1e-3 and
+        7e-4), and `gru-M` at 5.60 after ten minutes. So size M came first. Left:""",
     "M": "**Size M.** Still to be run:",
 }
 
-_FOUND = """- **By the distance that is trained, a teacher brings little** where the student sees all of its recordings: a
-  third of the gap for `gru-S`, a sixth for `tcn-S`. **By others it brings most of the gap**: 77 to 94 % of log-spectral
-  and log-mel distance, Fréchet distance and level. The student alone fits the trained distance as well, and is further
-  off in level and spectral balance.
+_FOUND = """\
+- **By the distance that is trained, a teacher brings little** where the student sees all of its recordings: a third of
+  the gap for `gru-S`, a sixth for `tcn-S`. **By others it brings most of the gap**: 77 to 94 % of log-spectral and
+  log-mel distance, Fréchet distance and level. The student alone fits the trained distance as well, and is further off
+  in level and spectral balance.
 - **FM learns as much alone**: `ddx7`, with ten times the parameters of an S model, is as near to the recordings as its
   teacher either way. That agrees with the thesis and the paper, where distillation sometimes did not help.
 - The pitch of all models is within 2.4 to 2.7 cents of what they were asked for."""
