@@ -259,7 +259,7 @@ _FOUND = """\
   teacher either way. That agrees with the thesis and the paper, where distillation sometimes did not help.
 - The pitch of all models is within 2.4 to 2.7 cents of what they were asked for."""
 
-_HOW = """```
+COMMANDS = """\
 zoo prepare --gin data/takes.gin recordings/flute data/flute --set "prepare.dataset_options={'seconds': 30.0}"
 zoo train --gin train/gru-M.gin --gin cpu/teacher.gin --set "DATASET='data/flute'" --set "INSTRUMENT='flute'" \\
   --set STEPS=1500 --set LEARNING_RATE=1e-3 --set optimizer.lr_decay_steps=15 --out runs/gru-M-flute
@@ -267,10 +267,14 @@ zoo compare --gin distill/gru-L-to-gru-S.gin --gin cpu/student.gin --gin losses/
   --set "DATASET='data/flute'" --set "INSTRUMENT='flute'" --set "TEACHER='runs/gru-M-flute'" \\
   --set distill.reverb_from=%TEACHER --set optimizer.synth_learning_rate=0 \\
   --set "distill.student_options={'reverb_length': 16000}" --set STEPS=1000 --set optimizer.lr_decay_steps=6 \\
-  --seeds 3 --out runs/thesis/gru-M-to-gru-S-flute
+  """
+"""Data, a teacher and a comparison, up to which seeds and where to."""
+
+_HOW = f"""```
+{COMMANDS}--seeds 3 --out runs/thesis/gru-M-to-gru-S-flute
 ```
 
-and so on for each row: TCN without dropout (`train.model_options={'dropout': 0.0}`, and so in the student's options),
+and so on for each row: TCN without dropout (`train.model_options={{'dropout': 0.0}}`, and so in the student's options),
 `ddx7` with `cpu/ddx7-student.gin`, `losses/control-first.gin`, `LEARNING_RATE=2e-3` and 1,500 steps."""
 
 

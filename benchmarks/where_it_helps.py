@@ -34,7 +34,7 @@ import torch
 from function_matching import dry
 from instrument_phrases import RANGE, Phrases
 from instruments import EVERY, MIN_FRAMES
-from thesis_grid import Line, line_of, paragraph, read
+from thesis_grid import COMMANDS, Line, line_of, paragraph, read
 from zoo_experiments.comparison import PARTS
 
 from zoo import metrics, resolve
@@ -247,15 +247,8 @@ def page(lines: Sequence[Line], pictures: Sequence[str]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-_HOW = """```
-zoo prepare --gin data/takes.gin recordings/flute data/flute --set "prepare.dataset_options={'seconds': 30.0}"
-zoo train --gin train/gru-M.gin --gin cpu/teacher.gin --set "DATASET='data/flute'" --set "INSTRUMENT='flute'" \\
-  --set STEPS=1500 --set LEARNING_RATE=1e-3 --set optimizer.lr_decay_steps=15 --out runs/gru-M-flute
-zoo compare --gin distill/gru-L-to-gru-S.gin --gin cpu/student.gin --gin losses/few-recordings.gin \\
-  --set "DATASET='data/flute'" --set "INSTRUMENT='flute'" --set "TEACHER='runs/gru-M-flute'" \\
-  --set distill.reverb_from=%TEACHER --set optimizer.synth_learning_rate=0 \\
-  --set "distill.student_options={'reverb_length': 16000}" --set STEPS=1000 --set optimizer.lr_decay_steps=6 \\
-  --set run.minutes=0.25 --seeds 3 --out runs/minutes/flute-gru-S-0.25
+_HOW = f"""```
+{COMMANDS}--set run.minutes=0.25 --seeds 3 --out runs/minutes/flute-gru-S-0.25
 python benchmarks/where_it_helps.py measure runs/minutes/* --phrases recordings
 python benchmarks/where_it_helps.py page
 ```

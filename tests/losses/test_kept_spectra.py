@@ -3,7 +3,7 @@ import torch
 
 from zoo.losses import multi_scale_spectral
 from zoo.losses.spectra_cache import SpectraCache
-from zoo.losses.spectral import target_spectra
+from zoo.losses.spectral_targets import target_spectra
 
 SIZES, OVERLAP = (256, 64), 0.75
 

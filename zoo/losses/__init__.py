@@ -5,14 +5,12 @@
 
 from zoo.losses.base import Loss, valid_mean
 from zoo.losses.spectral import (
-    FFT_SIZES,
-    SpectralTargets,
     multi_scale_spectral,
     multi_scale_spectral_each_row,
     multi_scale_spectral_many,
     multi_scale_spectral_weighted,
-    target_spectra,
 )
+from zoo.losses.spectral_targets import FFT_SIZES, SpectralTargets, target_spectra
 
 __all__ = [
     "FFT_SIZES",

@@ -12,7 +12,8 @@ from torch import Tensor
 from zoo.checks.options import number_fault, refuse, whole_fault
 from zoo.errors import ConfigError
 from zoo.losses.base import Loss, SpectralComparison, SpectralSettings
-from zoo.losses.spectral import FFT_SIZES, FLOOR, multi_scale_spectral
+from zoo.losses.spectral import multi_scale_spectral
+from zoo.losses.spectral_targets import FFT_SIZES, FLOOR
 from zoo.losses.weights import Weight
 
 _MOST_SAMPLES = 2**20  # of a window: a minute at 16 kHz

@@ -23,7 +23,8 @@ from zoo.losses.control import Control
 from zoo.losses.feature import Feature
 from zoo.losses.function_matching import FunctionMatching
 from zoo.losses.spectra_cache import SpectraCache
-from zoo.losses.spectral import SpectralTargets, multi_scale_spectral_weighted
+from zoo.losses.spectral import multi_scale_spectral_weighted
+from zoo.losses.spectral_targets import SpectralTargets
 
 if TYPE_CHECKING:
     from zoo.models.model import Model

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from zoo.losses.spectral import SpectralTargets, target_spectra
+from zoo.losses.spectral_targets import SpectralTargets, target_spectra
 
 _MOST = 2 << 30  # bytes
 _SHARE = 8  # of the machine's memory at most one part in so many

@@ -22,62 +22,16 @@ from torch.autograd.function import once_differentiable
 from zoo_kernels import SpectralPlan, spectral_distances, spectral_magnitudes
 
 from zoo.errors import ConfigError
-
-FFT_SIZES = (2048, 1024, 512, 256, 128, 64)
-FLOOR = 1e-7
-
-
-@dataclass(frozen=True)
-class SpectralTargets:
-    """Spectra of a signal that others are compared with, made by `target_spectra`; they carry no gradient.
-
-    Attributes:
-        magnitudes: For each FFT size `[batch, frames, bins]`.
-        fft_sizes: FFT sizes in samples.
-        overlap: Share of a window that the next one covers.
-        shape: `(batch, samples)` of the signal.
-        valid_samples: int64 `[batch]`, or None.
-    """
-
-    magnitudes: tuple[Tensor, ...]
-    fft_sizes: tuple[int, ...]
-    overlap: float
-    shape: tuple[int, int]
-    valid_samples: Tensor | None = None
-
-    def to(self, device: torch.device | str) -> SpectralTargets:
-        """The same spectra on another device."""
-        valid = None if self.valid_samples is None else self.valid_samples.to(device)
-        magnitudes = tuple(magnitude.to(device) for magnitude in self.magnitudes)
-        return SpectralTargets(magnitudes, self.fft_sizes, self.overlap, self.shape, valid)
-
-
-def target_spectra(
-    b: Tensor,
-    *,
-    fft_sizes: Sequence[int] = FFT_SIZES,
-    overlap: float = 0.75,
-    valid_samples: Tensor | None = None,
-) -> SpectralTargets:
-    """Transform a target once, to compare many signals with it.
-
-    Args:
-        b: Audio `[batch, samples]`.
-        fft_sizes: FFT sizes in samples, even.
-        overlap: Share of a window that the next one covers.
-        valid_samples: int64 `[batch]`, as in `multi_scale_spectral`.
-
-    Returns:
-        What `multi_scale_spectral` and its siblings take in place of `b`.
-
-    Raises:
-        ConfigError: As `multi_scale_spectral`.
-    """
-    b = _audio("b", b)
-    plan = _plan(fft_sizes, overlap, b.shape[1])
-    valid = _valid(valid_samples, b)
-    magnitudes = spectral_magnitudes(_silenced(b.detach(), valid), plan)
-    return SpectralTargets(tuple(magnitudes), plan.fft_sizes, overlap, (b.shape[0], b.shape[1]), valid)
+from zoo.losses.spectral_targets import (
+    FFT_SIZES,
+    FLOOR,
+    SpectralTargets,
+    check_stored,
+    checked_audio,
+    checked_lengths,
+    checked_plan,
+    silenced,
+)
 
 
 def multi_scale_spectral(
@@ -304,30 +258,30 @@ def _task(
 ) -> _SpectralTask:
     if isinstance(targets, Tensor | SpectralTargets) or not len(targets):
         raise ConfigError("targets must be a list of at least one signal: multi_scale_spectral_many(a, [b]).")
-    signal = _audio("a", a)
-    plan = _plan(fft_sizes, overlap, signal.shape[1], alpha, beta, floor)
+    signal = checked_audio("a", a)
+    plan = checked_plan(fft_sizes, overlap, signal.shape[1], alpha, beta, floor)
     stored = [target for target in targets if isinstance(target, SpectralTargets)]
     if valid_samples is None and stored:
         valid_samples = stored[0].valid_samples
-    valid = _valid(valid_samples, signal)
+    valid = checked_lengths(valid_samples, signal)
     magnitudes = []
     for target in targets:
         if isinstance(target, SpectralTargets):
-            _check_stored(target, signal, plan, overlap, valid)
+            check_stored(target, signal, plan, overlap, valid)
             magnitudes.append(target.magnitudes)
             continue
-        b = _audio("b", target).detach()
+        b = checked_audio("b", target).detach()
         if b.shape != signal.shape:
             raise ConfigError(
                 f"Both signals must have the same shape; a is {list(signal.shape)} and b {list(b.shape)}."
             )
         if b.device != signal.device:
             raise ConfigError(f"a is on {signal.device} and b on {b.device}: move one of them (.to(device)).")
-        magnitudes.append(tuple(spectral_magnitudes(_silenced(b.to(signal.dtype), valid), plan)))
+        magnitudes.append(tuple(spectral_magnitudes(silenced(b.to(signal.dtype), valid), plan)))
     hops, bins = _columns(plan.fft_sizes, plan.hops, signal.device)
     ends = signal.shape[1] if valid is None else valid.to(torch.int64)
     counts = (1 + ends // hops).expand(len(plan.hops), signal.shape[0]).contiguous()
-    return _SpectralTask(_silenced(signal, valid), magnitudes, plan, counts, bins)
+    return _SpectralTask(silenced(signal, valid), magnitudes, plan, counts, bins)
 
 
 @functools.lru_cache(maxsize=16)
@@ -335,81 +289,3 @@ def _columns(fft_sizes: tuple[int, ...], hops: tuple[int, ...], device: torch.de
     """Hops and numbers of bins as columns, made once: copying them to a GPU each step would make it wait."""
     bins = [size // 2 + 1 for size in fft_sizes]
     return torch.tensor(hops, device=device)[:, None], torch.tensor(bins, device=device)[:, None]
-
-
-def _audio(name: str, audio: Tensor) -> Tensor:
-    if audio.ndim != 2 or not audio.is_floating_point():
-        raise ConfigError(
-            f"{name} must be audio [batch, samples] of floating-point numbers, and is {list(audio.shape)} of "
-            f"{audio.dtype}. One signal alone: {name}[None]."
-        )
-    if audio.numel() == 0:
-        raise ConfigError(f"{name} is empty: {list(audio.shape)}.")
-    return audio if audio.dtype in (torch.float32, torch.float64) else audio.float()
-
-
-def _plan(
-    fft_sizes: Sequence[int],
-    overlap: float,
-    samples: int,
-    alpha: float = 1.0,
-    beta: float = 1.0,
-    floor: float = FLOOR,
-) -> SpectralPlan:
-    sizes = tuple(int(size) for size in fft_sizes)
-    if not sizes or any(size < 4 or size % 2 for size in sizes):
-        raise ConfigError(f"fft_sizes must be even numbers from 4 up, at least one, and are {list(fft_sizes)}.")
-    if not 0 <= overlap < 1:
-        raise ConfigError(f"overlap must be at least 0 and less than 1, and is {overlap}.")
-    if alpha < 0 or beta < 0:
-        raise ConfigError(f"alpha and beta must not be negative, and are {alpha} and {beta}.")
-    if not floor > 0:
-        raise ConfigError(f"floor must be over 0, and is {floor}.")
-    long = [size for size in sizes if samples <= size // 2]
-    if long:
-        fitting = [size for size in sizes if size not in long]
-        raise ConfigError(
-            f"A signal of {samples} samples is too short for FFT sizes {long}: a size needs more than half of its "
-            f"length. Pass fft_sizes={fitting or '(a smaller one,)'}, or a longer signal."
-        )
-    hops = tuple(max(1, round(size * (1 - overlap))) for size in sizes)
-    return SpectralPlan(sizes, hops, float(alpha), float(beta), float(floor))
-
-
-def _valid(valid_samples: Tensor | None, audio: Tensor) -> Tensor | None:
-    if valid_samples is None:
-        return None
-    if valid_samples.shape != audio.shape[:1] or valid_samples.is_floating_point():
-        raise ConfigError(
-            f"valid_samples must be integers [batch] = [{audio.shape[0]}], and is {list(valid_samples.shape)} of "
-            f"{valid_samples.dtype}."
-        )
-    return valid_samples.to(audio.device).clamp(0, audio.shape[1])
-
-
-def _silenced(audio: Tensor, valid: Tensor | None) -> Tensor:
-    if valid is None:
-        return audio
-    return audio.masked_fill(torch.arange(audio.shape[1], device=audio.device) >= valid[:, None], 0.0)
-
-
-def _check_stored(
-    target: SpectralTargets, signal: Tensor, plan: SpectralPlan, overlap: float, valid: Tensor | None
-) -> None:
-    if target.shape != tuple(signal.shape):
-        raise ConfigError(f"The stored spectra are of {list(target.shape)} audio, and a is {list(signal.shape)}.")
-    if (target.fft_sizes, target.overlap) != (plan.fft_sizes, overlap):
-        raise ConfigError(
-            f"The stored spectra have fft_sizes {target.fft_sizes} and overlap {target.overlap}; asked for are "
-            f"{plan.fft_sizes} and {overlap}. Make them anew with target_spectra."
-        )
-    if target.magnitudes[0].device != signal.device or target.magnitudes[0].dtype != signal.dtype:
-        raise ConfigError(
-            f"The stored spectra are {target.magnitudes[0].dtype} on {target.magnitudes[0].device}, and a is "
-            f"{signal.dtype} on {signal.device}. Move them: targets.to(device)."
-        )
-    same = (target.valid_samples is None) == (valid is None)
-    if same and valid is not None and target.valid_samples is not None and not valid.is_cuda:
-        same = bool(torch.equal(target.valid_samples, valid))
-    if not same:
-        raise ConfigError("The stored spectra were made with other valid_samples. Make them anew with target_spectra.")

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from zoo.losses.spectral import FFT_SIZES, multi_scale_spectral_each_row
+from zoo.losses.spectral import multi_scale_spectral_each_row
+from zoo.losses.spectral_targets import FFT_SIZES
 from zoo.metrics.rows import checked_pair, over_rows
 from zoo.registry.requirements import library
 
