@@ -11,7 +11,7 @@ from stopping import stopped_at
 
 from zoo import resolve
 from zoo.errors import CheckpointError, ConfigError, DatasetError, ModelNotFoundError, TrainingError
-from zoo.losses.distillation import FunctionMatching, Loss, OutputAudio, Reconstruction
+from zoo.losses.distillation import FunctionMatching, Loss, LoudnessMatching, OutputAudio, Reconstruction
 from zoo.models.loading import load_folder
 from zoo.storage.config import read_config
 from zoo.training import fit
@@ -80,7 +80,11 @@ def fitting_rows(folder):
 
 @pytest.mark.parametrize(
     ("architecture", "losses"),
-    [("gru-S", lambda: None), ("tcn-S", lambda: None), ("gru-S", lambda: [Reconstruction(), FunctionMatching()])],
+    [
+        ("gru-S", lambda: None),
+        ("tcn-S", lambda: None),
+        ("gru-S", lambda: [Reconstruction(), FunctionMatching(), LoudnessMatching()]),
+    ],
 )
 def test_resumed_run_equals_an_uninterrupted_one(small_tones, teacher_folder, tmp_path, architecture, losses):
     # tcn has dropout, so the generators' states matter too; step 5 is in the middle of an epoch and between validations

@@ -22,6 +22,7 @@ from zoo.losses.base import NEEDS, Loss, SpectralComparison
 from zoo.losses.control import Control
 from zoo.losses.feature import Feature
 from zoo.losses.function_matching import FunctionMatching
+from zoo.losses.loudness_matching import LoudnessMatching
 from zoo.losses.spectra_cache import SpectraCache
 from zoo.losses.spectral import multi_scale_spectral_weighted
 from zoo.losses.spectral_targets import SpectralTargets
@@ -37,6 +38,7 @@ __all__ = [
     "FunctionMatching",
     "Loss",
     "LossValues",
+    "LoudnessMatching",
     "OutputAudio",
     "Reconstruction",
     "SpectralLoss",

@@ -1,0 +1,161 @@
+from dataclasses import replace
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from ranges import SPAN
+
+from zoo import registry
+from zoo.__main__ import main
+from zoo.errors import ConfigError
+from zoo.features.frontend import FeatureSettings, measure_loudness
+from zoo.losses.distillation import LoudnessMatching, OutputAudio, Reconstruction, bind_losses
+from zoo.losses.loudness_matching import Limits
+from zoo.models.creating import create
+from zoo.training import DistillConfig
+
+FRAMES, HOP, RATE = 500, 64, 16000
+LIMITS = Limits(260.0, 1750.0, -60.0, -33.0)
+RATES = {"sample_rate": RATE, "hop": HOP}
+
+
+def a_batch(indices=(10, 11, 12)):
+    return {"f0_hz": torch.full((len(indices), FRAMES), 300.0), "index": torch.tensor(indices)}
+
+
+@pytest.fixture
+def model():
+    torch.manual_seed(0)
+    made = create("gru-S", hidden_size=8, reverb_length=100)
+    made.set_range(SPAN)
+    return made
+
+
+def bound(model, **options):
+    loss = LoudnessMatching(**options)
+    loss.bind(model, None)
+    return loss
+
+
+def test_it_is_a_registered_component():
+    assert registry.losses.get("loudness_matching") is LoudnessMatching
+
+
+@settings(deadline=None, max_examples=50)
+@given(share=st.floats(0.01, 1.0), slope_db=st.floats(0.0, 80.0), step=st.integers(0, 10**6))
+def test_notes_lie_within_the_range(share, slope_db, step):
+    played = LoudnessMatching(share=share, slope_db=slope_db).sample_inputs(a_batch(), LIMITS, step=step, **RATES)
+    length = max(1, round(share * FRAMES))
+    assert played["f0_hz"].shape == played["loudness_db"].shape == (3, length)
+    assert played["noise"].shape == (3, length * HOP)
+    voiced = played["f0_hz"] > 0
+    vibrato = 2 ** (40 / 1200) * 1.0001
+    assert played["f0_hz"][voiced].ge(LIMITS.low_hz / vibrato).all()
+    assert played["f0_hz"][voiced].le(LIMITS.high_hz * vibrato).all()
+    assert played["loudness_db"].ge(-80.001).all()
+    assert played["loudness_db"].le(LIMITS.loud_db + 1e-3).all()
+
+
+def test_notes_are_the_steps_and_the_segments_own():
+    loss = LoudnessMatching()
+    first, again = (loss.sample_inputs(a_batch(), LIMITS, step=3, **RATES) for _ in range(2))
+    other = loss.sample_inputs(a_batch(), LIMITS, step=4, **RATES)
+    fewer = loss.sample_inputs(a_batch((11,)), LIMITS, step=3, **RATES)
+    for name in ("f0_hz", "loudness_db", "noise"):
+        assert torch.equal(first[name], again[name])
+        assert not torch.equal(first[name], other[name])
+        assert torch.equal(first[name][1:2], fewer[name])
+    assert not torch.equal(first["f0_hz"][0], first["f0_hz"][1])
+
+
+def test_value_is_how_far_a_tone_is_from_the_loudness_that_is_asked_for(model):
+    # a sine of the loudness that is asked for, and one that is 6 dB softer, instead of what the model plays
+    made = model(torch.full((1, 2), 300.0), torch.full((1, 2), -40.0))
+
+    def playing(gain_db):
+        def sine(f0_hz, loudness_db, noise):
+            hz, level = (curve.repeat_interleave(HOP, dim=1) for curve in (f0_hz.double(), loudness_db.double()))
+            phase = 2 * torch.pi * (hz / RATE).cumsum(dim=1)
+            flat = measure_loudness(
+                phase.sin().float(), sample_rate=RATE, hop=HOP, settings=FeatureSettings()
+            ).repeat_interleave(HOP, dim=1)  # what the A curve makes of the tone at amplitude 1
+            audio = (phase.sin() * 10 ** ((level - flat + gain_db) / 20)).float()
+            return replace(made, audio=audio)
+
+        return sine
+
+    model.config = model.config.with_changes(features=FeatureSettings().to_dict())
+    exact, soft = LoudnessMatching(), LoudnessMatching()
+    for one, gain_db in ((exact, 0.0), (soft, -6.0)):
+        one.bind(model, None)
+        model.forward = playing(gain_db)
+        one.advance(7)
+        value = float(one(None, None, a_batch()))
+        assert value == pytest.approx(-gain_db, abs=1.0)
+
+
+def test_training_by_it_alone_makes_a_model_as_loud_as_it_is_asked(model):
+    loss = bound(model, share=0.2)
+    with torch.no_grad():
+        before = float(loss.eval()(None, None, a_batch()))
+    optimizer = torch.optim.Adam(model.parameters(), lr=2e-2)
+    loss.train()
+    for step in range(40):
+        loss.advance(step)
+        optimizer.zero_grad()
+        loss(None, None, a_batch()).backward()
+        optimizer.step()
+    with torch.no_grad():
+        after = float(loss.eval()(None, None, a_batch()))
+    assert before > 10
+    assert after < before / 3
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"share": 0.0}, "share"),
+        ({"share": 1.5}, "share"),
+        ({"slope_db": -1.0}, "slope_db"),
+        ({"slope_db": "x"}, "slope_db"),
+    ],
+)
+def test_option_out_of_range_is_refused(options, message):
+    with pytest.raises(ConfigError, match=f"{message} of loudness_matching"):
+        LoudnessMatching(**options)
+
+
+def test_loss_without_a_model_is_refused():
+    with pytest.raises(ConfigError, match="must be bound"):
+        LoudnessMatching()(None, None, a_batch())
+
+
+def test_model_without_a_range_plays_within_the_batch():
+    loss = bound(create("gru-S", hidden_size=8, reverb_length=100))
+    batch = a_batch() | {"loudness_db": torch.full((3, FRAMES), -30.0)}
+    assert loss(None, None, batch).item() > 0
+    assert loss(None, None, batch | {"f0_hz": torch.zeros(3, FRAMES)}).item() == 0
+
+
+def test_it_needs_no_teacher_and_its_baseline_keeps_it(model):
+    bind_losses([LoudnessMatching()], model, None)
+    config = DistillConfig(
+        teacher="x", student="y", dataset="z", losses=[Reconstruction(), OutputAudio(), LoudnessMatching()]
+    )
+    assert [loss.label for loss in config.baseline().losses] == ["reconstruction", "loudness_matching"]
+
+
+def test_shipped_file_trains_with_it(small_tones, tmp_path):
+    command = ["--gin", "train/gru-S.gin", "--gin", "losses/loudness-matching.gin"]
+    for setting in (
+        f"DATASET='{small_tones.path}'",
+        "STEPS=2",
+        "BATCH_SIZE=4",
+        "train.model_options={'hidden_size': 8, 'reverb_length': 200}",
+        "train.evaluate=False",
+    ):
+        command += ["--set", setting]
+    assert main(["train", *command, "--out", str(tmp_path / "run")]) == 0
+    first = (tmp_path / "run" / "history.csv").read_text().splitlines()[0]
+    assert "reconstruction,loudness_matching" in first
