@@ -72,9 +72,6 @@ STYLES = {
     "struck": Style(0.004, 0.0, 0.1, 0.12, 0.0, 0.0, fall_db_per_second=20.0),
 }
 
-STRUCK_DB_PER_SECOND = 8.0
-"""An instrument whose notes fall by more is struck or plucked."""
-
 
 def style_of(style: str | Style | None, span: ModelRange | None = None) -> Style:
     """A style by its name, for an instrument.
@@ -89,17 +86,12 @@ def style_of(style: str | Style | None, span: ModelRange | None = None) -> Style
     if isinstance(style, Style):
         return style
     if style is None:
-        style = "struck" if is_struck(span) else "expressive"
-    if style == "struck" and span is not None and is_struck(span):
+        style = "struck" if span is not None and span.struck else "expressive"
+    if style == "struck" and span is not None and span.struck:
         return replace(STYLES[style], fall_db_per_second=span.fall_db_per_second or 0.0)
     if style not in STYLES:
         raise ConfigError(f"There is no style {style!r}.{near_matches(style, STYLES)} It knows {', '.join(STYLES)}.")
     return STYLES[style]
-
-
-def is_struck(span: ModelRange | None) -> bool:
-    """Whether an instrument's notes fall while they are held, as far as that is known."""
-    return span is not None and (span.fall_db_per_second or 0.0) > STRUCK_DB_PER_SECOND
 
 
 @dataclass
@@ -361,5 +353,5 @@ def dynamics_of(span: ModelRange | None, loudness_kind: str) -> tuple[float, flo
     """
     if span is not None:
         # where notes fall, the softest frames are ends of notes, and not how a soft one begins
-        return span.loudness_db.at(0.5 if is_struck(span) else 0.05), span.loudness_db.at(0.99)
+        return span.loudness_db.at(0.5 if span.struck else 0.05), span.loudness_db.at(0.99)
     return (-65.0, -35.0) if loudness_kind == "mean_db" else (-45.0, -15.0)

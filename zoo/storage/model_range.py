@@ -17,6 +17,7 @@ PROBABILITIES = (0.0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1.0)
 """Of the quantiles that are kept."""
 
 _FALL = "fall_db_per_second"
+_STRUCK_DB_PER_SECOND = 8.0
 
 QUANTILE_NAMES = ("lowest", *(f"{p:g}" for p in PROBABILITIES[1:-1]), "highest")
 """What they are called in config.json."""
@@ -137,6 +138,11 @@ class ModelRange:
             nyquist_hz: Half the sample rate, in Hz.
         """
         return max(1, math.ceil(nyquist_hz / self.lowest_f0_hz) - 1)
+
+    @property
+    def struck(self) -> bool:
+        """Whether notes fall while they are held, as those of a piano or a guitar do; False where it is unknown."""
+        return (self.fall_db_per_second or 0.0) > _STRUCK_DB_PER_SECOND
 
     def in_words(self) -> str:
         """What 98 % of the frames lie in, to be read.

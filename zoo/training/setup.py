@@ -146,6 +146,8 @@ def set_up(config: TrainConfig | DistillConfig, to: Destination, stack: ExitStac
     splits = _splits(dataset, config)
     student.set_range(range_of(splits["train"], frame_rate=dataset.sample_rate / dataset.hop))
     _announce(student, teacher, dataset, splits, resumed)
+    if (span := student.config.range) is not None and span.struck and not any(loss.runs_student for loss in losses):
+        _log.info("these notes fall as they sound: to play held ones as loud, add --gin losses/loudness-matching.gin")
     if resumed is None:
         beginning.give(student)
     return Setup(config, precision, folder, dataset, splits, student, teacher, losses, resumed, identity)
