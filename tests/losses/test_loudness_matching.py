@@ -1,7 +1,9 @@
+import logging
 from dataclasses import replace
 
 import pytest
 import torch
+from flat_calls import train
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from ranges import SPAN
@@ -9,6 +11,7 @@ from ranges import SPAN
 from zoo import registry
 from zoo.__main__ import main
 from zoo.errors import ConfigError
+from zoo.features import write_wav
 from zoo.features.frontend import FeatureSettings, measure_loudness
 from zoo.losses.distillation import LoudnessMatching, OutputAudio, Reconstruction, bind_losses
 from zoo.losses.loudness_matching import Limits
@@ -159,3 +162,24 @@ def test_shipped_file_trains_with_it(small_tones, tmp_path):
     assert main(["train", *command, "--out", str(tmp_path / "run")]) == 0
     first = (tmp_path / "run" / "history.csv").read_text().splitlines()[0]
     assert "reconstruction,loudness_matching" in first
+
+
+def test_training_on_notes_that_fall_names_the_file_and_on_others_does_not(small_tones, tmp_path, caplog):
+    seconds = torch.arange(6 * RATE) / RATE
+    for number, hz in enumerate((220.0, 330.0)):
+        struck = 0.9 * torch.exp(-3.0 * (seconds % 1.5)) * torch.sin(2 * torch.pi * hz * seconds)
+        write_wav(tmp_path / "in" / f"{number}.wav", struck, sample_rate=RATE)
+    assert (
+        main(["prepare", str(tmp_path / "in"), str(tmp_path / "data"), "--pitch", "yin", "--instrument", "piano"]) == 0
+    )
+    small = {"model": "gru-S", "model_options": {"hidden_size": 8, "reverb_length": 200}}
+    shared = {"steps": 1, "batch_size": 2, "evaluate": False, "progress": False}
+    with caplog.at_level(logging.INFO, logger="zoo"):
+        for name, dataset, losses, named in (
+            ("falling", tmp_path / "data", None, True),
+            ("matched", tmp_path / "data", [Reconstruction(), LoudnessMatching()], False),
+            ("held", small_tones.path, None, False),
+        ):
+            caplog.clear()
+            train(**small, **shared, dataset=dataset, losses=losses, out=tmp_path / name)
+            assert ("losses/loudness-matching.gin" in caplog.text) == named
