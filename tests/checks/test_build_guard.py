@@ -98,7 +98,7 @@ class Greedy(Decoder):
         self.register_buffer("vectors", torch.linalg.qr(torch.eye(basis) + 1)[0][:2], persistent=False)
         column = torch.arange(float(rows))
         self.register_buffer("table", (column[:, None] * column)[:2], persistent=False)
-        self.weight = nn.Parameter(torch.empty(width, width))
+        self.weight = nn.Parameter(torch.zeros(width, width))
         self.heads = nn.ModuleDict({name: nn.Linear(2, size) for name, size in control_sizes.items()})
 
     def forward(self, f0_scaled, loudness_scaled):
