@@ -177,7 +177,7 @@ def transfer(model: Model, phrases: Phrases, span: tuple[float, float] | None, p
     """Play phrases of other instruments on a model; both halves of `model.synthesize`, one by one."""
     settings = replace(
         model.feature_settings(), tracker="torchcrepe", tracker_options={"model": pitch_model}, voicing_threshold=None
-    )
+    ).today()
     for asked in phrases.for_model(model, span):
         following = metrics.tracking_error(
             model.render(asked.features, level="normalised"),  # at the level that the loudness was asked at

@@ -171,4 +171,4 @@ def test_torchcrepe_segments_have_the_thesis_threshold():
     assert default_thresholds("torchcrepe")[1] == 0.8
     assert default_thresholds("torchcrepe", {"model": "full"})[1] == 0.8
     assert default_thresholds("torchcrepe", {"model": "tiny"})[1] < 0.8
-    assert quick_options("torchcrepe") == {"model": "tiny"}
+    assert quick_options("torchcrepe") == {"model": "tiny", "with_yin": True}

@@ -5,7 +5,7 @@ import torch
 
 from zoo.features import track_pitch
 from zoo.features.crepe import viterbi
-from zoo.features.pitch import default_thresholds
+from zoo.features.pitch import default_thresholds, options_today
 
 SILENCES = {"digital": 0.0, "noisy": 1e-3}
 
@@ -74,3 +74,63 @@ def test_a_leap_takes_as_long_at_a_wide_hop_as_at_a_narrow_one():
         true = torch.where((torch.arange(f0_hz.shape[1]) * hop // 8000) == 1, 900.0, 150.0)
         off[hop] = ((1200 * torch.log2(f0_hz[0] / true)).abs() > 50).sum().item() * hop / 16000
     assert off[256] <= off[64] + 0.05  # of 1.5 seconds; two leaps of 31 semitones
+
+
+def share_right(audio, hz, **options):
+    """How many of the inner frames are voiced and within 50 cents."""
+    f0_hz, confidence = track_pitch(audio[None], sample_rate=16000, hop=64, fmin=40.0, center=True, **options)
+    voiced = confidence[0] >= default_thresholds("torchcrepe")[0]
+    right = voiced & ((1200 * torch.log2(f0_hz[0] / hz)).abs() < 50)
+    return float(right[20:-20].float().mean())
+
+
+# Buzzing sounds with one strong resonance, as low voices and strings are: the network hears none of them.
+@pytest.mark.parametrize(("hz", "formant_hz"), [(55.0, 700.0), (65.0, 500.0), (65.0, 900.0), (82.0, 1200.0)])
+def test_with_yin_low_sounds_have_a_pitch(hz, formant_hz):
+    sound = low_vowel(hz=hz, formant_hz=formant_hz, width_hz=350.0)
+    assert share_right(sound, hz, model="tiny") < 0.2
+    assert share_right(sound, hz, model="tiny", with_yin=True) == 1.0
+
+
+def test_with_yin_two_periods_are_not_taken_for_one():
+    t = torch.arange(16000) / 16000
+    sound = torch.sin(2 * torch.pi * 600 * t) + 0.3 * torch.sin(2 * torch.pi * 1200 * t)
+    assert share_right(sound, 600.0, model="tiny", with_yin=True) == 1.0
+    assert share_right(sound[::2].repeat_interleave(2), 600.0, model="tiny", with_yin=True) == 1.0  # muffled
+
+
+def test_with_yin_steady_pitch_is_read_to_two_cents():
+    t = torch.arange(8000) / 16000
+    for hz in (110.3, 237.7, 441.9, 905.0, 1571.0):
+        sound = sum(torch.sin(2 * torch.pi * k * hz * t) / k for k in range(1, 5))
+        f0_hz, _ = track_pitch(sound[None], sample_rate=16000, hop=64, center=True, model="tiny", with_yin=True)
+        assert (1200 * torch.log2(f0_hz[0, 20:-20] / hz)).abs().max() < 2.0
+
+
+@pytest.mark.parametrize("power", [0.0, 0.5, 1.0])
+def test_with_yin_noise_has_no_pitch(power):
+    spectrum = torch.fft.rfft(torch.randn(16000, generator=torch.Generator().manual_seed(0)))
+    noise = torch.fft.irfft(spectrum / torch.arange(8001).clamp(min=30) ** power)
+    _, confidence = track_pitch(
+        0.1 * noise[None] / noise.std(), sample_rate=16000, hop=64, center=True, model="tiny", with_yin=True
+    )
+    assert float((confidence >= 0.5).float().mean()) < 0.01
+
+
+@pytest.mark.parametrize("sample_rate", [16000, 44100])
+@pytest.mark.parametrize("center", [True, False])
+def test_with_yin_a_batch_is_heard_as_one_by_one(sample_rate, center):
+    both = torch.stack([low_vowel(0.4, hz=80.0), low_vowel(0.4, hz=200.0)])
+    settings = {"sample_rate": sample_rate, "hop": 128, "center": center, "model": "tiny", "with_yin": True}
+    f0_hz, confidence = track_pitch(both, **settings)
+    for row in range(2):
+        alone, sure = track_pitch(both[row : row + 1], **settings)
+        torch.testing.assert_close(f0_hz[row], alone[0], rtol=1e-4, atol=0)
+        torch.testing.assert_close(confidence[row], sure[0], rtol=0, atol=1e-4)
+
+
+def test_options_of_today_are_those_of_the_quick_network():
+    assert options_today("torchcrepe", {"model": "tiny"}) == {"model": "tiny", "with_yin": True}
+    for others in ({}, {"model": "full"}, {"model": "tiny", "with_yin": False}):
+        assert options_today("torchcrepe", others) == others
+    assert options_today("yin", {"threshold": 0.2}) == {"threshold": 0.2}

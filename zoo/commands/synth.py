@@ -98,9 +98,9 @@ def main(arguments: list[str]) -> int:
     if set(inputs) != set(model.decoder.further_inputs):
         wanted = " ".join(f"--input {name}=0.5" for name in model.decoder.further_inputs) or "no --input"
         raise ConfigError(f"{model.name} needs {wanted}.")
-    features = model.config.features
     own_tracker = options.pitch is None and options.pitch_model is None and options.input.is_file()
-    if own_tracker and not quick_options(features["tracker"]).items() <= features["tracker_options"].items():
+    heard = model.feature_settings().today() if own_tracker else None
+    if heard and not quick_options(heard.tracker).items() <= heard.tracker_options.items():
         sys.stderr.write(
             "Pitch is tracked by torchcrepe's full network, as this model was made for: about ten seconds for each "
             "second of audio on a CPU. --pitch-model tiny is ten times as fast, --pitch yin faster still.\n"

@@ -5,7 +5,12 @@ for, and nothing here needs it. torchcrepe's own `predict` adds up to 20 cents o
 from the process's global random numbers), frames only whole-number hops, and decodes each batch of frames by itself.
 Here framing and decoding are deterministic, exact to the frame at any rate, and see the whole recording.
 
-Source: Kim, Salamon, Li, Bello, "CREPE: a convolutional representation for pitch estimation" (ICASSP 2018).
+Where the network is unsure or an octave off, YIN's difference function helps, and the other way round: the network
+hears a cello's lowest notes an octave or two too high, or not at all, and YIN takes two periods for one. The search
+goes through both. docs/results/pitch.md has what each does alone.
+
+Sources: Kim, Salamon, Li, Bello, "CREPE: a convolutional representation for pitch estimation" (ICASSP 2018); de
+Cheveigné, Kawahara, "YIN, a fundamental frequency estimator for speech and music" (JASA 111, 2002).
 """
 
 from __future__ import annotations
@@ -23,6 +28,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from zoo.errors import ConfigError, PluginError
+from zoo.features import yin
 from zoo.features.audio import resample
 from zoo.features.crepe_network import CrepeNetwork, SpectralCrepe
 from zoo.features.framing import frame_count
@@ -45,12 +51,26 @@ _CHUNK = 128
 # full scale). The search for pitch starts anew where silence ends.
 _SILENCE_DB = 60.0
 _SILENT_LEVEL = 1e-5
+# What the search through both adds to a bin's logarithm, beside the network's output: this much less per unit of YIN's
+# difference, and this much more per octave of pitch, since a sound that repeats itself does so after two periods too.
+# docs/results/pitch.md says on what they were chosen.
+_DIFFERENCE_WEIGHT, _PER_OCTAVE = 8.0, 0.2
+# The difference at which a frame's confidence is a half, as YIN's threshold for voiced has it; 0 at twice that.
+_HALF_SURE = 0.2
 
 
 def crepe_pitch(
-    audio: Tensor, *, sample_rate: int, hop: int, fmin: float, fmax: float, center: bool, model: str
+    audio: Tensor,
+    *,
+    sample_rate: int,
+    hop: int,
+    fmin: float,
+    fmax: float,
+    center: bool,
+    model: str,
+    with_yin: bool,
 ) -> tuple[Tensor, Tensor]:
-    """Track pitch with CREPE's network and a Viterbi search over its output.
+    """Track pitch with CREPE's network and a Viterbi search over its output, with YIN's difference function.
 
     Args:
         audio: `[batch, samples]`; the network runs on its device.
@@ -60,10 +80,11 @@ def crepe_pitch(
         fmax: Highest pitch in Hz.
         center: Centre frame t's window of 64 ms on sample `t * hop`; otherwise it starts there.
         model: "full" or "tiny".
+        with_yin: Whether to search through YIN's difference function too; otherwise through the network's output alone.
 
     Returns:
-        Pitch in Hz and the network's confidence in it, each `[batch, samples // hop]`. Windows in which nothing
-        changes (digital silence) have confidence 0.
+        Pitch in Hz and the confidence in it, each `[batch, samples // hop]`: the network's, or YIN's where that is
+        surer. Windows in which nothing changes (digital silence) have confidence 0.
 
     Raises:
         ConfigError: There is no such model, or the network cannot hear pitches between fmin and fmax.
@@ -89,24 +110,33 @@ def crepe_pitch(
     before = WINDOW // 2 if center else 0
     missing = int(starts[-1]) + WINDOW - before - audio.shape[-1]
     padded = F.pad(audio.float(), (before, max(0, missing)))
-    probabilities, level = _run_network(padded, starts, model)
+    every = padded.unfold(-1, WINDOW, 1)  # a view; windows are copied a few at a time
+    probabilities, level = _run_network(every, starts, model)
     probabilities[:, :, :lowest] = -math.inf
     probabilities[:, :, beyond:] = -math.inf
+    evidence = _with_difference(probabilities, every, starts) if with_yin else probabilities
+    reach = min(BINS, _REACH * max(1, round(hop / sample_rate / _REACH_SECONDS)))
     # The network's outputs, already probabilities, go through a softmax once more, as in torchcrepe's decoder.
-    reach = _REACH * max(1, round(hop / sample_rate / _REACH_SECONDS))
-    bins = viterbi(torch.softmax(probabilities, dim=-1), restarts=_restarts(level), reach=min(reach, BINS))
+    bins = viterbi(torch.softmax(evidence, dim=-1), restarts=_restarts(level), reach=reach)
+    f0_hz = _pitch(probabilities, bins)
     periodicity = torch.where(level > 0.0, probabilities.gather(-1, bins[..., None])[..., 0], 0.0)
-    return _pitch(probabilities, bins)[:, :frames], periodicity[:, :frames]
+    if with_yin:
+        trough_hz, sure = _troughs(every, starts, bins)
+        away = (1200.0 * torch.log2(trough_hz / f0_hz)).abs()
+        # Between two notes a window repeats itself at neither's pitch, and the network hears one of them.
+        astray = (periodicity >= 0.5) & (away > CENTS_PER_BIN / 2.0)
+        f0_hz = torch.where((sure >= 0.5) & ~astray, trough_hz, f0_hz)
+        periodicity = torch.maximum(periodicity, torch.where(level > _SILENT_LEVEL, sure, 0.0))
+    return f0_hz[:, :frames], periodicity[:, :frames]
 
 
 def _bin(frequency_hz: float) -> float:
     return (1200.0 * math.log2(frequency_hz / 10.0) - FIRST_BIN_CENTS) / CENTS_PER_BIN
 
 
-def _run_network(padded: Tensor, starts: Tensor, model: str) -> tuple[Tensor, Tensor]:
+def _run_network(every: Tensor, starts: Tensor, model: str) -> tuple[Tensor, Tensor]:
     # What the network says, [batch, frames, bins], and each window's level (standard deviation), [batch, frames].
-    infer = _network(model, str(padded.device))
-    every = padded.unfold(-1, WINDOW, 1)
+    infer = _network(model, str(every.device))
     rows, levels = [], []
     with torch.no_grad():
         for row in every:
@@ -120,6 +150,32 @@ def _run_network(padded: Tensor, starts: Tensor, model: str) -> tuple[Tensor, Te
             rows.append(torch.cat(pieces))
             levels.append(torch.cat(level))
     return torch.stack(rows), torch.stack(levels)
+
+
+def _periods(bins: Tensor) -> Tensor:
+    # The period in samples at a bin's centre.
+    return NETWORK_RATE / (10.0 * torch.exp2((FIRST_BIN_CENTS + CENTS_PER_BIN * bins.double()) / 1200.0))
+
+
+def _with_difference(probabilities: Tensor, every: Tensor, starts: Tensor) -> Tensor:
+    # What the search goes through: the network's output and YIN's difference function, [batch, frames, bins].
+    bins = torch.arange(BINS, device=every.device)
+    evidence = probabilities + _PER_OCTAVE * CENTS_PER_BIN / 1200.0 * bins
+    for row, windows in zip(evidence, every, strict=True):
+        for some, part in zip(torch.split(starts, _CHUNK), torch.split(row, _CHUNK), strict=True):
+            part -= _DIFFERENCE_WEIGHT * yin.difference_at(windows[some], _periods(bins)).to(part)
+    return evidence
+
+
+def _troughs(every: Tensor, starts: Tensor, bins: Tensor) -> tuple[Tensor, Tensor]:
+    # The pitch of the trough beside each frame's bin, and how sure it is from its depth, each [batch, frames].
+    pitch, sure = torch.empty_like(bins, dtype=every.dtype), torch.empty_like(bins, dtype=every.dtype)
+    for row, windows in enumerate(every):
+        for some in torch.split(torch.arange(len(starts), device=every.device), _CHUNK):
+            period, depth = yin.trough_near(windows[starts[some]], _periods(bins[row, some]))
+            pitch[row, some] = (NETWORK_RATE / period).to(pitch)
+            sure[row, some] = (1.0 - 0.5 / _HALF_SURE * depth).clamp(min=0.0).to(sure)
+    return pitch, sure
 
 
 def _restarts(level: Tensor) -> Tensor:

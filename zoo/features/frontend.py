@@ -15,7 +15,7 @@ from zoo.checks.limits import short
 from zoo.checks.options import number_fault, refuse, type_fault, whole_fault
 from zoo.errors import ConfigError, listing, near_matches
 from zoo.features.loudness import FLOOR_DB, measure_by_name, sound_level_db
-from zoo.features.pitch import default_thresholds, track_pitch
+from zoo.features.pitch import default_thresholds, options_today, track_pitch
 from zoo.features.values import clean_f0, clean_loudness
 
 # A recording whose peak is under this (-100 dB of full scale) is silent, and not amplified.
@@ -117,6 +117,15 @@ class FeatureSettings:
                     "A file with it may come from a newer version of zoo."
                 )
         return cls(**{"normalize": "peak", **_WITHOUT_A_WORD, **values})
+
+    def today(self) -> FeatureSettings:
+        """The same with what its tracker has gained since: how a recording is heard that is to be played.
+
+        Raises:
+            ConfigError: There is no such tracker.
+            PluginError: It cannot be imported.
+        """
+        return dataclasses.replace(self, tracker_options=options_today(self.tracker, self.tracker_options))
 
     def resolved_threshold(self) -> float:
         """The voicing threshold in use: the one given, or the tracker's own."""

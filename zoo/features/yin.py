@@ -105,6 +105,38 @@ def refine_pitch(
     return concatenate(pieces, audio).to(f0_hz.dtype)
 
 
+def difference_at(windows: Tensor, periods: Tensor) -> Tensor:
+    """The normalised difference function at periods that are no whole numbers of samples.
+
+    Args:
+        windows: Frames of sound, `[frames, samples]`.
+        periods: In samples, from 2 to less than the windows' length, `[periods]`.
+
+    Returns:
+        `[frames, periods]`, in float64: near 0 where a frame repeats itself after that time, about 1 where it does not.
+    """
+    nearest = periods.round().long()
+    normalised = _normalise(_difference(windows.double(), int(nearest.max()) + 1))
+    return _between(normalised, nearest.expand(len(windows), -1), periods).clamp(min=0.0)
+
+
+def trough_near(windows: Tensor, periods: Tensor) -> tuple[Tensor, Tensor]:
+    """The lowest point of the difference function beside a period.
+
+    Args:
+        windows: Frames of sound, `[frames, samples]`.
+        periods: One for each frame, in samples, `[frames]`.
+
+    Returns:
+        Where it is, less than two samples from the given period, and the normalised difference there; each `[frames]`.
+    """
+    nearest = periods.round().long()
+    difference = _difference(windows.double(), int(nearest.max()) + 2)
+    period = _refine(difference, nearest)
+    depth = _between(_normalise(difference), period.round().long()[:, None], period[:, None])
+    return period, depth[:, 0].clamp(min=0.0)
+
+
 def lag_range(sample_rate: int, fmin: float, fmax: float) -> tuple[int, int]:
     """Shortest and longest period in samples.
 
@@ -164,6 +196,13 @@ def _troughs(normalised: Tensor) -> tuple[Tensor, Tensor]:
     curvature = (before - 2.0 * at + after).clamp(min=1e-30)
     depth = (at - 0.125 * (before - after).square() / curvature).clamp(min=0.0)
     return trough, torch.where(trough, depth, at)
+
+
+def _between(values: Tensor, nearest: Tensor, lags: Tensor) -> Tensor:
+    # What `values` have at lags between whole ones: on the parabola through the nearest one and its neighbours.
+    before, at, after = (values.gather(-1, nearest + step) for step in (-1, 0, 1))
+    away = (lags - nearest).to(values)
+    return at + 0.5 * away * (after - before) + 0.5 * away.square() * (before - 2.0 * at + after)
 
 
 def _refine(difference: Tensor, lag: Tensor) -> Tensor:

@@ -266,6 +266,8 @@ class Model(nn.Module):
         else:
             audio = samples_at(source, sample_rate, wanted=self.sample_rate)
         settings = self.feature_settings(pitch=pitch, pitch_options=pitch_options)
+        if f0_hz is None:
+            settings = settings.today()
         features = extract_features(audio, sample_rate=self.sample_rate, hop=self.hop, settings=settings, f0_hz=f0_hz)
         if fit == "auto" and self.config.range is not None:
             features = into_range(features, self.config.range, sample_rate=self.sample_rate, hop=self.hop)
