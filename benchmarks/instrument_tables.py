@@ -19,7 +19,7 @@ from zoo.storage import MAIN_METRIC, SYSTEMS, markdown_table, metric, spread, te
 from zoo.training.progress import duration
 
 if TYPE_CHECKING:
-    from instruments import Instrument
+    from instruments import Instrument, Resynthesis
 
 _SHOWN = 20
 """Failures that the page lists for a model; the command prints all."""
@@ -50,6 +50,61 @@ def page(found: Sequence[Instrument], options: argparse.Namespace, limits: Mappi
         remarks(found),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def updated(before: str, now: str, found: Sequence[Instrument]) -> str:
+    """A page with what was measured now, and of all else what the page before says.
+
+    A row that is in both tables has the cells of now where there are any: where a model's data is not there, its
+    resynthesis of before stays. The text is of now, the machine of before: the speed of all models is of one machine.
+
+    Args:
+        before: The page that is there.
+        now: The page of some models.
+        found: What was found of those.
+    """
+    measured = {each.name: each.resynthesis for each in found}
+    tables = {part.splitlines()[0]: part for part in before.split("\n\n") if part.startswith("|")}
+    remarks_before = [
+        line
+        for line in before.splitlines()
+        if line.startswith("- ") and (_name_in(line) not in measured or _stays(line, measured[_name_in(line)]))
+    ]
+    parts = []
+    for part in now.rstrip("\n").split("\n\n"):
+        if part.startswith("|"):
+            part = _merged(tables.get(part.splitlines()[0], ""), part)
+        elif part.startswith(("- ", "All checks passed")):
+            lines = [*remarks_before, *(line for line in part.splitlines() if line.startswith("- "))]
+            part = "\n".join(sorted(lines, key=lambda line: _order(_name_in(line)))) or part
+        elif part.startswith("Machine:"):
+            part = next((one for one in before.split("\n\n") if one.startswith("Machine:")), part)
+        parts.append(part)
+    return "\n\n".join(parts) + "\n"
+
+
+def _stays(remark: str, again: Resynthesis | None) -> bool:
+    return again is None and "resynthesised" in remark
+
+
+def _merged(before: str, now: str) -> str:
+    head, rule, *rows = now.splitlines()
+    old = {_name_in(row): row for row in before.splitlines()[2:]}
+    for row in rows:
+        cells, kept = row.split("|"), old.get(_name_in(row), row).split("|")
+        old[_name_in(row)] = "|".join(cell if cell.strip() else other for cell, other in zip(cells, kept, strict=True))
+    return "\n".join([head, rule, *(old[name] for name in sorted(old, key=_order))])
+
+
+def _name_in(line: str) -> str:
+    return line.strip("|- ").split()[0].rstrip(":")
+
+
+def _order(name: str) -> tuple[int, str, str]:
+    """Kinds as in the zoo's lists, sizes from large to small."""
+    kinds = ("gru", "tcn", "s4", "ddx7")
+    kind, _, rest = name.partition("-")
+    return (kinds.index(kind) if kind in kinds else len(kinds), "" if rest.startswith("wavetable") else kind, rest)
 
 
 def command(options: argparse.Namespace) -> str:
@@ -112,7 +167,7 @@ def _paragraph(text: str) -> str:
 
 def training_table(found: Sequence[Instrument]) -> str:
     """Sizes, training and measures, a model a line."""
-    systems = [name for name in SYSTEMS if any(MAIN_METRIC in each.known.metrics.get(name, {}) for each in found)]
+    systems = [name for name in SYSTEMS if name in ("teacher", "student", "noise_floor")]
     lines: list[Sequence[str]] = [
         ("model", "parameters", "weights, MB", "data", "teacher", "steps", "time",
          *({**SYSTEMS, "student": "this model"}[name] for name in systems), "pitch, cents", "loudness, dB")

@@ -2,6 +2,7 @@
 
     python benchmarks/instruments.py --phrases recordings --data 'data/{instrument}'
     python benchmarks/instruments.py 'gru-*' runs/violin --phrases recordings --out /tmp/models.md
+    python benchmarks/instruments.py gru-S-oboe --phrases recordings --update    # its rows anew, the others as they are
 
 For each model, by name or in a run's folder:
 
@@ -34,7 +35,7 @@ from unittest import mock
 
 import torch
 from instrument_phrases import Phrases, range_of
-from instrument_tables import page, worst
+from instrument_tables import page, updated, worst
 from zoo_experiments.run_table import RunResult, result_of
 
 from zoo import metrics, resolve
@@ -247,12 +248,14 @@ def examine(name: str, folder: Path, phrases: Phrases, options: argparse.Namespa
             found.resynthesis = resynthesize(model, dataset, options.segments)
         except ZooError as error:
             dataset = None
-            found.problems.append(f"resynthesis: {error}")
+            if not options.update:
+                found.problems.append(f"resynthesis: {error}")
         found.played += transfer(model, phrases, range_of(dataset) if dataset else None, options.pitch_model)
     found.problems += attempts
     if not found.played:
         found.problems.append("transfer: there are no phrases of other instruments")
-    found.cost = measure_cost(model, name=name, file_bytes=found.known.size_bytes, training=False)
+    if options.speed:
+        found.cost = measure_cost(model, name=name, file_bytes=found.known.size_bytes, training=False)
     return found
 
 
@@ -269,8 +272,8 @@ def in_a_line(found: Instrument, seconds: float) -> str:
     )
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Measure, print a line a model, write the page."""
+def parser_of() -> argparse.ArgumentParser:
+    """What the command takes."""
     parser = argparse.ArgumentParser(description="Check and tabulate the instruments that ship with zoo.")
     parser.add_argument("models", nargs="*", default=["*"], help="patterns of names, or runs' folders (default: all)")
     parser.add_argument("--phrases", type=Path, required=True, help="recordings of phrases, by instrument")
@@ -286,8 +289,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         default="tiny",
         help="torchcrepe's network for results (default tiny)",
     )
+    parser.add_argument(
+        "--update",
+        action="store_true",
+        help="keep the page's rows of other models, and the resynthesis of a model whose data is not there",
+    )
+    parser.add_argument("--no-speed", dest="speed", action="store_false", help="do not measure how fast models are")
     parser.add_argument("--out", type=Path, default=Path("docs/results/models.md"), help="the page to write")
-    options = parser.parse_args(argv)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measure, print a line a model, write the page."""
+    options = parser_of().parse_args(argv)
     found = []
     try:
         folders = folders_of(options.models)
@@ -301,7 +315,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ZooError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
-    write_atomically(options.out, page(found, options, LIMITS))
+    made = page(found, options, LIMITS)
+    if options.update and options.out.is_file():
+        made = updated(options.out.read_text(), made, found)
+    write_atomically(options.out, made)
     failures = [f"{each.name}: {line}" for each in found for line in each.failures()]
     print("\n".join([f"{options.out} is written.", *failures]))
     return 1 if failures else 0

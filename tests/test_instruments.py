@@ -1,5 +1,6 @@
 """`benchmarks/instruments.py` on a model that does not follow, and on what it found of one that does."""
 
+import dataclasses
 import importlib
 import shutil
 from pathlib import Path
@@ -115,7 +116,39 @@ def test_model_that_passes_all_checks_is_tabulated_so(benchmark, tmp_path):
     )
     assert tables.remarks([found]) == "All checks passed."
     (row,) = tables.training_table([found]).splitlines()[2:]
-    assert row.startswith("| gru-M-tones | 437,212 | 1.75 | tones |  | 2,000 (2,000) | 24 min 48 s | 4.52 ± 0.23 |")
+    assert row.startswith("| gru-M-tones | 437,212 | 1.75 | tones |  | 2,000 (2,000) | 24 min 48 s |  | 4.52 ± 0.23 |")
+
+
+def test_an_update_keeps_other_models_and_a_resynthesis_whose_data_is_gone(benchmark, tmp_path):
+    tables = importlib.import_module("instrument_tables")
+    options = benchmark.parser_of().parse_args(["--phrases", "phrases", "--update"])
+
+    def found_of(name, pitch_cents, again):
+        shutil.copytree(CHECKOUT / "model_cards" / "gru-M-tones", tmp_path / name, dirs_exist_ok=True)
+        known, trained = (read(tmp_path / name) for read in (benchmark.describe_folder, _result(benchmark, name)))
+        following = dataclasses.replace(GOOD, pitch_cents=pitch_cents)
+        played = [benchmark.Played("oboe", Path("a.wav"), 0, following)]
+        return benchmark.Instrument(name, tmp_path / name, known, trained, played, again)
+
+    again = benchmark.Resynthesis(2.0, 8.0, 4, "test", note="other data")
+    first = [found_of("s4-S-b", 30.0, again), found_of("gru-S-a", 40.0, again)]
+    before = tables.page(first, options, benchmark.LIMITS)
+    second = [found_of("gru-S-a", 3.0, None), found_of("gru-M-c", 50.0, None)]
+    text = tables.updated(before, tables.page(second, options, benchmark.LIMITS), second)
+    rows = [line for line in text.splitlines() if line.startswith(("| gru-S-a", "| gru-M-c", "| s4-S-b"))]
+    checks = [row for row in rows if row.endswith(("passed |", "failed |"))]
+    assert [row.split(" | ")[0] for row in checks] == ["| gru-M-c", "| gru-S-a", "| s4-S-b"]
+    assert " 3.0 | 3.0 | " in checks[1]
+    assert checks[1].endswith("| 2.000 | 8.000 | 0.25 | passed |")
+    assert " 30.0 | 30.0 | " in checks[2]
+    assert checks[2].endswith("1 failed |")
+    remarks = [line for line in text.splitlines() if line.startswith("- ")]
+    assert [line.split()[1] for line in remarks] == ["gru-M-c", "gru-S-a", "s4-S-b", "s4-S-b"]
+    assert len([row for row in rows if "4.52 ± 0.23" in row]) == 3
+
+
+def _result(benchmark, name):
+    return lambda folder: benchmark.result_of(folder, name=name)
 
 
 @pytest.mark.parametrize(
@@ -130,7 +163,5 @@ def test_model_that_passes_all_checks_is_tabulated_so(benchmark, tmp_path):
     ],
 )
 def test_every_check_of_a_phrase_can_fail(benchmark, changes, said):
-    from dataclasses import replace
-
-    played = benchmark.Played("oboe", Path("a.wav"), 0, replace(GOOD, **changes))
+    played = benchmark.Played("oboe", Path("a.wav"), 0, dataclasses.replace(GOOD, **changes))
     assert played.failures() == [f"oboe a: {said}"]
