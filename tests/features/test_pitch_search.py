@@ -92,16 +92,19 @@ def test_with_yin_low_sounds_have_a_pitch(hz, formant_hz):
     assert share_right(sound, hz, model="tiny", with_yin=True) == 1.0
 
 
-def test_with_yin_two_periods_are_not_taken_for_one():
-    t = torch.arange(16000) / 16000
-    sound = torch.sin(2 * torch.pi * 600 * t) + 0.3 * torch.sin(2 * torch.pi * 1200 * t)
-    assert share_right(sound, 600.0, model="tiny", with_yin=True) == 1.0
-    assert share_right(sound[::2].repeat_interleave(2), 600.0, model="tiny", with_yin=True) == 1.0  # muffled
+# Of a bright sound the difference function's troughs are narrow, and lie between the network's bins.
+@pytest.mark.parametrize("harmonics", [2, 6, 18])
+@pytest.mark.parametrize("hz", [99.3, 151.0, 331.7, 441.3, 600.0])
+def test_with_yin_two_periods_are_not_taken_for_one(hz, harmonics):
+    t = torch.arange(8000) / 16000
+    heard = [k for k in range(1, harmonics + 1) if k * hz < 7500]
+    sound = sum(torch.cos(2 * torch.pi * k * hz * t + k * k) / k**0.3 for k in heard)
+    assert share_right(sound, hz, model="tiny", with_yin=True) == 1.0
 
 
 def test_with_yin_steady_pitch_is_read_to_two_cents():
     t = torch.arange(8000) / 16000
-    for hz in (110.3, 237.7, 441.9, 905.0, 1571.0):
+    for hz in (110.3, 237.7, 441.9, 905.0):
         sound = sum(torch.sin(2 * torch.pi * k * hz * t) / k for k in range(1, 5))
         f0_hz, _ = track_pitch(sound[None], sample_rate=16000, hop=64, center=True, model="tiny", with_yin=True)
         assert (1200 * torch.log2(f0_hz[0, 20:-20] / hz)).abs().max() < 2.0
@@ -134,3 +137,17 @@ def test_options_of_today_are_those_of_the_quick_network():
     for others in ({}, {"model": "full"}, {"model": "tiny", "with_yin": False}):
         assert options_today("torchcrepe", others) == others
     assert options_today("yin", {"threshold": 0.2}) == {"threshold": 0.2}
+
+
+def test_with_yin_a_low_note_before_does_not_draw_the_next_one_down():
+    t = torch.arange(6400) / 16000
+    rest = 1e-3 * torch.randn(1600, generator=torch.Generator().manual_seed(0))
+    notes = {
+        hz: sum(torch.cos(2 * torch.pi * k * hz * t + k * k) / k**0.5 for k in range(1, 9)) for hz in (70.0, 560.0)
+    }
+    audio = torch.cat([notes[70.0], rest, notes[560.0], rest, notes[70.0]])
+    f0_hz, confidence = track_pitch(audio[None], sample_rate=16000, hop=64, center=True, model="tiny", with_yin=True)
+    for start, hz in ((0, 70.0), (125, 560.0), (250, 70.0)):
+        inner = slice(start + 15, start + 85)
+        assert (confidence[0, inner] >= 0.5).all()
+        assert ((1200 * torch.log2(f0_hz[0, inner] / hz)).abs() < 20).all()

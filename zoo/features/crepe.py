@@ -54,7 +54,10 @@ _SILENT_LEVEL = 1e-5
 # What the search through both adds to a bin's logarithm, beside the network's output: this much less per unit of YIN's
 # difference, and this much more per octave of pitch, since a sound that repeats itself does so after two periods too.
 # docs/results/pitch.md says on what they were chosen.
-_DIFFERENCE_WEIGHT, _PER_OCTAVE = 8.0, 0.2
+_DIFFERENCE_WEIGHT, _PER_OCTAVE = 12.0, 0.6
+# The logarithm of how likely a leap to any bin is in a frame that has no clear pitch: where there is none, there is
+# nothing for a path to go through, and the next note may be far away.
+_LEAP = -4.0
 # The difference at which a frame's confidence is a half, as YIN's threshold for voiced has it; 0 at twice that.
 _HALF_SURE = 0.2
 
@@ -114,10 +117,10 @@ def crepe_pitch(
     probabilities, level = _run_network(every, starts, model)
     probabilities[:, :, :lowest] = -math.inf
     probabilities[:, :, beyond:] = -math.inf
-    evidence = _with_difference(probabilities, every, starts) if with_yin else probabilities
+    evidence, leap = _with_difference(probabilities, every, starts) if with_yin else (probabilities, None)
     reach = min(BINS, _REACH * max(1, round(hop / sample_rate / _REACH_SECONDS)))
     # The network's outputs, already probabilities, go through a softmax once more, as in torchcrepe's decoder.
-    bins = viterbi(torch.softmax(evidence, dim=-1), restarts=_restarts(level), reach=reach)
+    bins = viterbi(torch.softmax(evidence, dim=-1), restarts=_restarts(level), reach=reach, leap=leap)
     f0_hz = _pitch(probabilities, bins)
     periodicity = torch.where(level > 0.0, probabilities.gather(-1, bins[..., None])[..., 0], 0.0)
     if with_yin:
@@ -157,14 +160,19 @@ def _periods(bins: Tensor) -> Tensor:
     return NETWORK_RATE / (10.0 * torch.exp2((FIRST_BIN_CENTS + CENTS_PER_BIN * bins.double()) / 1200.0))
 
 
-def _with_difference(probabilities: Tensor, every: Tensor, starts: Tensor) -> Tensor:
-    # What the search goes through: the network's output and YIN's difference function, [batch, frames, bins].
+def _with_difference(probabilities: Tensor, every: Tensor, starts: Tensor) -> tuple[Tensor, Tensor]:
+    # What the search goes through, the network's output and YIN's difference function, [batch, frames, bins]; and how
+    # likely leaps are, [batch, frames].
     bins = torch.arange(BINS, device=every.device)
     evidence = probabilities + _PER_OCTAVE * CENTS_PER_BIN / 1200.0 * bins
-    for row, windows in zip(evidence, every, strict=True):
-        for some, part in zip(torch.split(starts, _CHUNK), torch.split(row, _CHUNK), strict=True):
-            part -= _DIFFERENCE_WEIGHT * yin.difference_at(windows[some], _periods(bins)).to(part)
-    return evidence
+    clear = (probabilities >= 0.5).any(dim=-1)
+    heard = torch.isfinite(probabilities[0, 0])  # the bins between fmin and fmax
+    for row, windows in enumerate(every):
+        for some in torch.split(torch.arange(len(starts), device=every.device), _CHUNK):
+            difference = yin.difference_near(windows[starts[some]], _periods(bins)).to(evidence)
+            evidence[row, some] -= _DIFFERENCE_WEIGHT * difference.clamp(max=1.0)
+            clear[row, some] |= (difference[:, heard] < _HALF_SURE).any(dim=-1)
+    return evidence, torch.where(clear, -math.inf, _LEAP)
 
 
 def _troughs(every: Tensor, starts: Tensor, bins: Tensor) -> tuple[Tensor, Tensor]:
@@ -172,7 +180,7 @@ def _troughs(every: Tensor, starts: Tensor, bins: Tensor) -> tuple[Tensor, Tenso
     pitch, sure = torch.empty_like(bins, dtype=every.dtype), torch.empty_like(bins, dtype=every.dtype)
     for row, windows in enumerate(every):
         for some in torch.split(torch.arange(len(starts), device=every.device), _CHUNK):
-            period, depth = yin.trough_near(windows[starts[some]], _periods(bins[row, some]))
+            period, depth = yin.trough_near(windows[starts[some]], _periods(bins[row, some]), cents=CENTS_PER_BIN / 2.0)
             pitch[row, some] = (NETWORK_RATE / period).to(pitch)
             sure[row, some] = (1.0 - 0.5 / _HALF_SURE * depth).clamp(min=0.0).to(sure)
     return pitch, sure
@@ -213,7 +221,9 @@ def read_network(model: str) -> CrepeNetwork:
     )
 
 
-def viterbi(probabilities: Tensor, *, restarts: Tensor | None = None, reach: int = _REACH) -> Tensor:
+def viterbi(
+    probabilities: Tensor, *, restarts: Tensor | None = None, reach: int = _REACH, leap: Tensor | None = None
+) -> Tensor:
     """Find the most likely path through the bins, where pitch moves by less than `reach` bins per frame.
 
     A step has the same likelihood everywhere. torchcrepe divides by the sum over the bins that can be reached, which
@@ -225,6 +235,7 @@ def viterbi(probabilities: Tensor, *, restarts: Tensor | None = None, reach: int
         probabilities: `[batch, frames, bins]`.
         restarts: bool `[batch, frames]`: the search starts anew at these frames, at any bin; nowhere where None.
         reach: How far apart, in bins, the pitches of two neighbouring frames may lie: less than this.
+        leap: `[batch, frames]`, the logarithm of how likely a step into a frame from any other bin is; none where None.
 
     Returns:
         The path, int64 `[batch, frames]`.
@@ -232,28 +243,33 @@ def viterbi(probabilities: Tensor, *, restarts: Tensor | None = None, reach: int
     observed = torch.log(probabilities + torch.finfo(probabilities.dtype).tiny).cpu().numpy()
     batch, frames, bins = observed.shape
     anew = np.zeros((batch, frames), dtype=bool) if restarts is None else restarts.cpu().numpy()
+    leap_cost = np.full((batch, frames), -np.inf) if leap is None else leap.double().cpu().numpy()
     steps = np.arange(1 - reach, reach)
     source = np.arange(bins)[:, None] + steps[None, :]  # [bin, step]: where a path comes from
     inside = (source >= 0) & (source < bins)
     source = source.clip(0, bins - 1)
     step_cost = np.where(inside, np.log((reach - np.abs(steps)) / reach**2)[None, :], -np.inf)
     # One byte per bin and frame is kept, which step of the band was best: ten minutes take 54 MB.
-    came_by = np.zeros((frames, batch, bins), dtype=np.min_scalar_type(len(steps)))
-    ended_at = np.zeros((frames, batch), dtype=np.int64)  # the best bin of the frame before, where the search restarts
+    leaps = len(steps)  # in came_by: from the best bin of the frame before, wherever that is
+    came_by = np.zeros((frames, batch, bins), dtype=np.min_scalar_type(leaps))
+    ended_at = np.zeros((frames, batch), dtype=np.int64)  # that bin
     score = observed[:, 0].astype(np.float64)
     for t in range(1, frames):
         candidates = score[:, source] + step_cost
         best = candidates.argmax(axis=-1)
-        came_by[t] = best
         ended_at[t] = score.argmax(axis=-1)
+        leapt = score.max(axis=-1, keepdims=True) + leap_cost[:, t, None]
         score = np.take_along_axis(candidates, best[..., None], axis=-1)[..., 0]
+        came_by[t] = np.where(score < leapt, leaps, best)
+        score = np.maximum(score, leapt)
         score = np.where(anew[:, t, None], 0.0, score) + observed[:, t]
     path = np.zeros((batch, frames), dtype=np.int64)
     path[:, -1] = score.argmax(axis=-1)
     rows = np.arange(batch)
     for t in range(frames - 1, 0, -1):
-        before = source[path[:, t], came_by[t, rows, path[:, t]]]
-        path[:, t - 1] = np.where(anew[:, t], ended_at[t], before)
+        by = came_by[t, rows, path[:, t]].astype(np.int64)
+        before = source[path[:, t], np.minimum(by, leaps - 1)]
+        path[:, t - 1] = np.where(anew[:, t] | (by == leaps), ended_at[t], before)
     return torch.from_numpy(path).to(probabilities.device)
 
 

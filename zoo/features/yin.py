@@ -105,34 +105,50 @@ def refine_pitch(
     return concatenate(pieces, audio).to(f0_hz.dtype)
 
 
-def difference_at(windows: Tensor, periods: Tensor) -> Tensor:
-    """The normalised difference function at periods that are no whole numbers of samples.
+def difference_near(windows: Tensor, periods: Tensor) -> Tensor:
+    """The lowest normalised difference near each of many periods.
+
+    A bright sound's troughs are narrower than the periods are apart, so each trough counts for the period next to it,
+    wherever it lies between two.
 
     Args:
         windows: Frames of sound, `[frames, samples]`.
-        periods: In samples, from 2 to less than the windows' length, `[periods]`.
+        periods: In samples, from long to short, each near the next, 2 to less than the windows' length, `[periods]`.
 
     Returns:
         `[frames, periods]`, in float64: near 0 where a frame repeats itself after that time, about 1 where it does not.
     """
     nearest = periods.round().long()
     normalised = _normalise(_difference(windows.double(), int(nearest.max()) + 1))
-    return _between(normalised, nearest.expand(len(windows), -1), periods).clamp(min=0.0)
+    value = _between(normalised, nearest.expand(len(windows), -1), periods).clamp(min=0.0)
+    trough, depth = _troughs(normalised)  # index i stands for lag i + 1
+    lags = torch.arange(1, normalised.shape[-1] - 1, device=windows.device)
+    lows = _refine(normalised, lags.expand(len(windows), -1))
+    ascending = periods.flip(0)
+    between = torch.sqrt(ascending[1:] * ascending[:-1])
+    place = len(periods) - 1 - torch.bucketize(lows.contiguous(), between)
+    inside = trough & (lows > ascending[0] - 0.5) & (lows < ascending[-1] + 0.5)
+    return value.scatter_reduce(-1, place, torch.where(inside, depth, math.inf), "amin")
 
 
-def trough_near(windows: Tensor, periods: Tensor) -> tuple[Tensor, Tensor]:
+def trough_near(windows: Tensor, periods: Tensor, *, cents: float) -> tuple[Tensor, Tensor]:
     """The lowest point of the difference function beside a period.
 
     Args:
         windows: Frames of sound, `[frames, samples]`.
         periods: One for each frame, in samples, `[frames]`.
+        cents: How far from it to look; by a sample at least.
 
     Returns:
-        Where it is, less than two samples from the given period, and the normalised difference there; each `[frames]`.
+        Where it is, in samples, and the normalised difference there; each `[frames]`.
     """
-    nearest = periods.round().long()
-    difference = _difference(windows.double(), int(nearest.max()) + 2)
-    period = _refine(difference, nearest)
+    reach = (periods * (2.0 ** (cents / 1200.0) - 1.0)).ceil().clamp(min=1.0)
+    furthest = int(reach.max())
+    difference = _difference(windows.double(), int(periods.max()) + furthest + 3)
+    away = torch.arange(-furthest, furthest + 1, device=windows.device)
+    lags = (periods.round().long()[:, None] + away).clamp(min=1)
+    values = torch.where(away.abs() <= reach[:, None], difference.gather(-1, lags), math.inf)
+    period = _refine(difference, lags.gather(-1, values.argmin(dim=-1)[:, None])[:, 0])
     depth = _between(_normalise(difference), period.round().long()[:, None], period[:, None])
     return period, depth[:, 0].clamp(min=0.0)
 
@@ -207,9 +223,9 @@ def _between(values: Tensor, nearest: Tensor, lags: Tensor) -> Tensor:
 
 def _refine(difference: Tensor, lag: Tensor) -> Tensor:
     # The lowest point of the parabola through a value and its neighbours; of the plain difference, which unlike the
-    # normalised one is not tilted.
+    # normalised one is not tilted. Lags [frames] or [frames, lags].
     index = lag[..., None] + torch.arange(-1, 2, device=lag.device)
-    before, at, after = difference.gather(-1, index).unbind(dim=-1)
+    before, at, after = difference.gather(-1, index.flatten(difference.ndim - 1)).view(index.shape).unbind(dim=-1)
     curvature = before - 2.0 * at + after
     shift = torch.where(curvature > 0.0, 0.5 * (before - after) / curvature.clamp(min=1e-30), 0.0)
     return lag + shift.clamp(-1.0, 1.0)
