@@ -35,7 +35,10 @@ def page(found: Sequence[Instrument], options: argparse.Namespace, limits: Mappi
     """
     parts = [
         "# The trained models: measurements, speed, checks",
-        _paragraph(f"`{command(options)}` wrote this page."),
+        _paragraph(
+            f"`{command(options)}` wrote this page."
+            + " What it did not measure is from earlier runs, with the machine and the data of then." * options.update
+        ),
         _paragraph(f"Machine: {machine()}."),
         "## Training and measurements",
         _about_training(),
@@ -100,11 +103,11 @@ def _name_in(line: str) -> str:
     return line.strip("|- ").split()[0].rstrip(":")
 
 
-def _order(name: str) -> tuple[int, str, str]:
-    """Kinds as in the zoo's lists, sizes from large to small."""
-    kinds = ("gru", "tcn", "s4", "ddx7")
-    kind, _, rest = name.partition("-")
-    return (kinds.index(kind) if kind in kinds else len(kinds), "" if rest.startswith("wavetable") else kind, rest)
+def _order(name: str) -> tuple[int, str]:
+    """As in the zoo's lists: by kind."""
+    kinds = ("gru-wavetable", "gru", "tcn", "s4", "ddx7")
+    kind = next((each for each in kinds if name.startswith(f"{each}-")), "")
+    return (("gru", "tcn", "s4", "gru-wavetable", "ddx7", "").index(kind), name)
 
 
 def command(options: argparse.Namespace) -> str:
@@ -113,6 +116,7 @@ def command(options: argparse.Namespace) -> str:
     if options.models != ["*"]:
         words += [Path(model).name for model in options.models]
     words += ["--phrases", "PHRASES", "--data", "DATA"]
+    words += ["--update"] * options.update + ["--no-speed"] * (not options.speed)
     for name, usual in (("count", 5), ("seconds", 6.0), ("segments", 16), ("pitch_model", "tiny")):
         value = getattr(options, name)
         if value != usual:
@@ -139,12 +143,13 @@ def _about_speed() -> str:
 
 
 def _about_transfer(options: argparse.Namespace, limits: Mapping[str, float]) -> str:
+    with_yin = " and YIN" if options.pitch_model == "tiny" else ""
     return _paragraph(f"""
         Transfer: the model plays {options.count} phrases of each other instrument, of at most {options.seconds:g} s, at
         full scale. They are moved into the model's range as `synthesize` does by default, and played at the model's own
         level, while no socket can be opened. A result passes if its RMS level is over {SILENT_DB:.0f} dBFS and its peak
         under full scale; if its [pitch](../instruments.md#pitch-and-loudness-accuracy), tracked by torchcrepe's
-        `{options.pitch_model}` model, is under {limits["cents"]:.0f} cents off, as a median over at least
+        `{options.pitch_model}` model{with_yin}, is under {limits["cents"]:.0f} cents off, as a median over at least
         {limits["frames"]:.0f} frames that are voiced in phrase and result; and if its loudness is under
         {limits["loudness_db"]:.0f} dB off, on average over the frames within {QUIET_DB:.0f} dB of the phrase's loudest.
         The table has the median over the phrases and the worst of them. "Voiced too" is the fraction of frames with a
