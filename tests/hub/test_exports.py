@@ -132,3 +132,8 @@ def test_card_tries_exporters_and_says_which_it_left_out(tmp_path, capsys, monke
     row = next(line for line in (run / "README.md").read_text().splitlines() if line.startswith("| `player`"))
     assert row == f"| `player` | {' | '.join(found['player'].facts(16000))} |"
     assert found["player"].facts(16000)[1] == "4"
+
+
+def test_exporters_that_make_a_folder_do_not_meet(run, tmp_path):
+    made = export_run(run, ["c", "web"], tmp_path / "out", files=False)
+    assert set(json.loads((made / "export.json").read_text())["exports"]) == {"c", "web"}

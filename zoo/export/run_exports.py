@@ -77,7 +77,9 @@ def export_run(
     reports: dict[str, dict[str, Any]] = {}
     with TemporaryDirectory(prefix="zoo-export-") as place:
         for exporter, kind in kinds.items():
-            path = Path(place) / f"{name}{'' if kind.folder else kind.suffixes[0]}"
+            # each in a place of its own: several make a folder, of the model's name
+            path = Path(place) / exporter / f"{name}{'' if kind.folder else kind.suffixes[0]}"
+            path.parent.mkdir()
             try:
                 export(source, exporter, path)
             except (ExportError, PluginError) as reason:
