@@ -132,3 +132,18 @@ def test_known_pitch_is_played_without_a_tracker(flute):
     assert torch.equal(asked.f0_hz, f0_hz)
     with pytest.raises(ConfigError, match="known pitch"):
         flute.analyse(audio, sample_rate=RATE, f0_hz=f0_hz[1:])
+
+
+def test_a_model_that_was_trained_with_tiny_alone_is_played_with_yin(flute):
+    assert flute.feature_settings().tracker_options == {"model": "tiny"}
+    time = torch.arange(RATE, dtype=torch.float64) / RATE
+    voice = sum(
+        torch.cos(2 * math.pi * k * 65.0 * time + k * k) / (1 + ((k * 65.0 - 900) / 350) ** 2) for k in range(1, 60)
+    )
+    voiced = {}
+    for with_yin in (None, False):
+        options = None if with_yin is None else {"with_yin": with_yin}
+        f0_hz = flute.analyse((0.3 * voice).float(), sample_rate=RATE, fit="off", pitch_options=options).f0_hz
+        voiced[with_yin] = float(((1200 * torch.log2(f0_hz / 65.0)).abs() < 50).float().mean())
+    assert voiced[None] > 0.9
+    assert voiced[False] < 0.2

@@ -62,6 +62,7 @@ _LEAP = -4.0
 _HALF_SURE = 0.2
 
 
+@torch.no_grad()
 def crepe_pitch(
     audio: Tensor,
     *,
@@ -141,17 +142,16 @@ def _run_network(every: Tensor, starts: Tensor, model: str) -> tuple[Tensor, Ten
     # What the network says, [batch, frames, bins], and each window's level (standard deviation), [batch, frames].
     infer = _network(model, str(every.device))
     rows, levels = [], []
-    with torch.no_grad():
-        for row in every:
-            pieces, level = [], []
-            for some in torch.split(starts, _CHUNK):
-                window = row[some]
-                window = window - window.mean(dim=-1, keepdim=True)
-                deviation = window.std(dim=-1, keepdim=True)
-                pieces.append(infer(window / deviation.clamp(min=1e-10)))
-                level.append(deviation[:, 0])
-            rows.append(torch.cat(pieces))
-            levels.append(torch.cat(level))
+    for row in every:
+        pieces, level = [], []
+        for some in torch.split(starts, _CHUNK):
+            window = row[some]
+            window = window - window.mean(dim=-1, keepdim=True)
+            deviation = window.std(dim=-1, keepdim=True)
+            pieces.append(infer(window / deviation.clamp(min=1e-10)))
+            level.append(deviation[:, 0])
+        rows.append(torch.cat(pieces))
+        levels.append(torch.cat(level))
     return torch.stack(rows), torch.stack(levels)
 
 
