@@ -33,7 +33,7 @@ def test_wheel_of_models_carries_every_other_model_and_nothing_else(wheels):
     models = models_in(MODELS).keys() - {QUICK_START_MODEL}
     files = {f"zoo_models/model_cards/{model}/{name}" for model in models for name in tracked(MODELS / model)}
     assert names == files | {"zoo_models/__init__.py", "zoo_models/model_cards/README.md"}
-    assert path.stat().st_size < 60 * MEGABYTE
+    assert path.stat().st_size < 90 * MEGABYTE
 
 
 def test_wheel_carries_the_files_that_pages_are_made_of(wheels):
