@@ -131,7 +131,7 @@ def limit(audio: Tensor, *, sample_rate: int, ceiling: float = CEILING) -> Tenso
     # One block further than the mean reaches, so that the line from one block's gain to the next is low enough too.
     around = F.max_pool1d(peaks[None], 2 * (reach + 1) + 1, stride=1)
     window = torch.hann_window(2 * reach + 3, periodic=False, dtype=audio.dtype)[1:-1]
-    # What is to be taken away, rather than what is left: where that is nothing, no processor's sum makes something of it.
+    # What is to be taken away, rather than what is left: where that is nothing, no processor makes something of it.
     taken = 1.0 - ceiling / around.clamp(min=ceiling)
     gains = 1.0 - F.conv1d(taken, (window / window.sum())[None, None])[0]
     limited = torch.empty_like(audio)
