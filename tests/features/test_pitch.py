@@ -10,7 +10,7 @@ from zoo import register, registry
 from zoo.errors import ConfigError, PluginError
 from zoo.features import crepe, track_pitch
 from zoo.features.crepe import viterbi
-from zoo.features.pitch import default_thresholds, quick_options
+from zoo.features.pitch import default_thresholds, quick_options, with_quick_options
 
 pytestmark = pytest.mark.smoke
 
@@ -172,3 +172,10 @@ def test_torchcrepe_segments_have_the_thesis_threshold():
     assert default_thresholds("torchcrepe", {"model": "full"})[1] == 0.8
     assert default_thresholds("torchcrepe", {"model": "tiny"})[1] < 0.8
     assert quick_options("torchcrepe") == {"model": "tiny", "with_yin": True}
+
+
+def test_quick_options_are_taken_unless_another_model_is_named():
+    assert with_quick_options("torchcrepe", {}) == {"model": "tiny", "with_yin": True}
+    assert with_quick_options("torchcrepe", {"fmin": 80.0}) == {"model": "tiny", "with_yin": True, "fmin": 80.0}
+    assert with_quick_options("torchcrepe", {"model": "full"}) == {"model": "full"}
+    assert with_quick_options("torchcrepe", {"with_yin": False}) == {"model": "tiny", "with_yin": False}

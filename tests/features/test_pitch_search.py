@@ -134,7 +134,7 @@ def test_with_yin_a_batch_is_heard_as_one_by_one(sample_rate, center):
 
 def test_options_of_today_are_those_of_the_quick_network():
     assert options_today("torchcrepe", {"model": "tiny"}) == {"model": "tiny", "with_yin": True}
-    for others in ({}, {"model": "full"}, {"model": "tiny", "with_yin": False}):
+    for others in ({}, {"model": "full"}, {"model": "tiny", "with_yin": False}, {"with_yin": True}):
         assert options_today("torchcrepe", others) == others
     assert options_today("yin", {"threshold": 0.2}) == {"threshold": 0.2}
 
@@ -151,3 +151,16 @@ def test_with_yin_a_low_note_before_does_not_draw_the_next_one_down():
         inner = slice(start + 15, start + 85)
         assert (confidence[0, inner] >= 0.5).all()
         assert ((1200 * torch.log2(f0_hz[0, inner] / hz)).abs() < 20).all()
+
+
+# A trough of a note that is too high lies at two and three of its periods too.
+@pytest.mark.parametrize(("hz", "fmax"), [(2100.0, 2000.0), (2400.0, 2000.0), (460.0, 440.0), (900.0, 440.0)])
+def test_with_yin_a_note_over_the_range_has_no_pitch_in_it(hz, fmax):
+    t = torch.arange(8000) / 16000
+    for sound in (torch.sin(2 * torch.pi * hz * t), sum(torch.sin(2 * torch.pi * k * hz * t) / k for k in (1, 2, 3))):
+        f0_hz, confidence = track_pitch(
+            sound[None], sample_rate=16000, hop=64, fmax=fmax, center=True, model="tiny", with_yin=True
+        )
+        heard = confidence[0, 20:-20] >= 0.5
+        assert float(heard.float().mean()) < 0.05
+        assert (f0_hz <= fmax * 2 ** (20 / 1200)).all()

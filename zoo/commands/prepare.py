@@ -120,7 +120,8 @@ def main(argv: list[str]) -> int:
 
 def _announce(todo: Sequence[Recording], preparation: Preparation, jobs: int) -> None:
     seconds = sum(recording.seconds() or 0.0 for recording in todo)
-    options = " ".join(str(value) for value in preparation.features.tracker_options.values())
+    chosen = preparation.features.tracker_options
+    options = " ".join(name if value is True else str(value) for name, value in chosen.items() if value is not False)
     what = f"{_count(len(todo))} ({_duration(seconds)} of audio)"
     if todo[0].known_f0(preparation.sample_rate, preparation.hop) is not None:
         print(f"Analysing {what}; their pitch is known.", flush=True)

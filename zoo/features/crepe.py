@@ -125,7 +125,8 @@ def crepe_pitch(
     f0_hz = _pitch(probabilities, bins)
     periodicity = torch.where(level > 0.0, probabilities.gather(-1, bins[..., None])[..., 0], 0.0)
     if with_yin:
-        trough_hz, sure = _troughs(every, starts, bins)
+        trough_hz, sure = _troughs(every, starts, bins, fmax=fmax)
+        trough_hz = trough_hz.clamp(max(fmin, LOWEST_HZ), min(fmax, HIGHEST_HZ))
         away = (1200.0 * torch.log2(trough_hz / f0_hz)).abs()
         # Between two notes a window repeats itself at neither's pitch, and the network hears one of them.
         astray = (periodicity >= 0.5) & (away > CENTS_PER_BIN / 2.0)
@@ -175,12 +176,19 @@ def _with_difference(probabilities: Tensor, every: Tensor, starts: Tensor) -> tu
     return evidence, torch.where(clear, -math.inf, _LEAP)
 
 
-def _troughs(every: Tensor, starts: Tensor, bins: Tensor) -> tuple[Tensor, Tensor]:
+def _troughs(every: Tensor, starts: Tensor, bins: Tensor, *, fmax: float) -> tuple[Tensor, Tensor]:
     # The pitch of the trough beside each frame's bin, and how sure it is from its depth, each [batch, frames].
     pitch, sure = torch.empty_like(bins, dtype=every.dtype), torch.empty_like(bins, dtype=every.dtype)
+    near = CENTS_PER_BIN / 2.0
     for row, windows in enumerate(every):
         for some in torch.split(torch.arange(len(starts), device=every.device), _CHUNK):
-            period, depth = yin.trough_near(windows[starts[some]], _periods(bins[row, some]), cents=CENTS_PER_BIN / 2.0)
+            window = windows[starts[some]]
+            period, depth = yin.trough_near(window, _periods(bins[row, some]), cents=near)
+            # A note over fmax repeats itself after two and three of its periods too: it is none of those pitches.
+            for part in (2, 3):
+                too_high = NETWORK_RATE / period * part > fmax
+                within = yin.trough_near(window, period / part, cents=near)[1]
+                depth = torch.where(too_high & (within < _HALF_SURE), 1.0, depth)
             pitch[row, some] = (NETWORK_RATE / period).to(pitch)
             sure[row, some] = (1.0 - 0.5 / _HALF_SURE * depth).clamp(min=0.0).to(sure)
     return pitch, sure

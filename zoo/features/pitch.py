@@ -97,7 +97,7 @@ def track_pitch(
         fmax: Highest pitch in Hz.
         center: Centre frame t's window on sample `t * hop`. Otherwise the window starts there, as in the thesis, which
             places pitch half a window (32 ms with torchcrepe) early.
-        **options: The tracker's own; torchcrepe: `model="full"` or `"tiny"`.
+        **options: The tracker's own; torchcrepe: `model="full"` or `"tiny"`, and `with_yin=True`.
 
     Returns:
         `f0_hz` and `periodicity`, each `[batch, samples // hop]`: the pitch as tracked, unvoiced frames included, and
@@ -156,27 +156,42 @@ def quick_options(tracker: str) -> dict[str, object]:
     return dict(getattr(registry.pitch.get(tracker), "quick_options", {}))
 
 
-def options_today(tracker: str, options: Mapping[str, object]) -> dict[str, object]:
-    """A tracker's options, with those that have come to the quick ones since: torchcrepe's "tiny" searches with YIN.
-
-    What pitch means is the same, and fewer notes are lost, so a model that was trained without is played with them.
+def with_quick_options(tracker: str, options: Mapping[str, object]) -> dict[str, object]:
+    """A tracker's options, quick where nothing else was asked for: the quick ones, unless another `model` is named.
 
     Args:
         tracker: A name of the registry's kind `pitch`.
-        options: As they are stored, or were asked for. Others than the quick ones stay as they are.
+        options: What was asked for.
 
     Raises:
         ConfigError: There is no such tracker.
         PluginError: It cannot be imported.
     """
     quick = quick_options(tracker)
-    return {**quick, **options} if options and options.items() <= quick.items() else dict(options)
+    another = options.get("model", quick.get("model")) != quick.get("model")
+    return dict(options) if another else {**quick, **options}
+
+
+def options_today(tracker: str, options: Mapping[str, object]) -> dict[str, object]:
+    """A tracker's options, with those that have come to its quick model since: torchcrepe's "tiny" searches with YIN.
+
+    What pitch means is the same, and fewer notes are lost, so a model that was trained without is played with them.
+
+    Args:
+        tracker: A name of the registry's kind `pitch`.
+        options: As they are stored, or were asked for. Those of another model, or of none, stay as they are.
+
+    Raises:
+        ConfigError: There is no such tracker.
+        PluginError: It cannot be imported.
+    """
+    return with_quick_options(tracker, options) if "model" in options else dict(options)
 
 
 # The thresholds below were found on real recordings, but for the 0.8, which is the thesis's: docs/data.md says how.
 
 
-# "full", its own default, takes three times as long as the recording on a CPU core. With YIN, "tiny" is as good.
+# "full", its own default, takes three times as long as the recording on a CPU core. With YIN, "tiny" is near it.
 _QUICK = {"model": "tiny", "with_yin": True}
 
 
@@ -194,8 +209,8 @@ def torchcrepe_pitch(
 ) -> tuple[Tensor, Tensor]:
     """Track pitch with CREPE's network, from 31.7 to 2,006 Hz; see `track_pitch`.
 
-    `model` is "full" or "tiny"; `with_yin` searches through YIN's difference function too, by which "tiny" becomes as
-    good as "full" is alone.
+    `model` is "full" or "tiny"; `with_yin` searches through YIN's difference function too, by which "tiny" comes near
+    to "full".
     """
     return crepe.crepe_pitch(
         audio, sample_rate=sample_rate, hop=hop, fmin=fmin, fmax=fmax, center=center, model=model, with_yin=with_yin

@@ -148,7 +148,7 @@ def trough_near(windows: Tensor, periods: Tensor, *, cents: float) -> tuple[Tens
     away = torch.arange(-furthest, furthest + 1, device=windows.device)
     lags = (periods.round().long()[:, None] + away).clamp(min=1)
     values = torch.where(away.abs() <= reach[:, None], difference.gather(-1, lags), math.inf)
-    period = _refine(difference, lags.gather(-1, values.argmin(dim=-1)[:, None])[:, 0])
+    period = _refine(difference, lags.gather(-1, values.argmin(dim=-1)[:, None])[:, 0]).clamp(min=1.0)
     depth = _between(_normalise(difference), period.round().long()[:, None], period[:, None])
     return period, depth[:, 0].clamp(min=0.0)
 

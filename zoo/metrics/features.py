@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from zoo.errors import ConfigError
-from zoo.features import a_weighted_level_db, loudness_db, quick_options, track_pitch
+from zoo.features import a_weighted_level_db, loudness_db, track_pitch
 from zoo.features.loudness import heard_frames
+from zoo.features.pitch import with_quick_options
 from zoo.metrics.rows import checked_audio, checked_pair, over_rows, valid_lengths
 
 
@@ -117,7 +118,7 @@ def f0_error_cents(
         sample_rate: In Hz.
         hop: Samples per frame of `f0_hz`.
         tracker: A name of the registry's kind `pitch`; its quick options are taken (torchcrepe's model
-            "tiny") unless told otherwise.
+            "tiny" with YIN) unless another model is named.
         every: Pitch is tracked, and compared, at every so many frames: tracking is slow.
         min_frames: Rows with fewer voiced frames to compare are NaN.
         voicing_threshold: Also leave out frames where the tracker's confidence is under this.
@@ -140,7 +141,7 @@ def f0_error_cents(
         )
     if every < 1:
         raise ConfigError(f"every must be at least 1, and is {every}.")
-    options = {**quick_options(tracker), **options}
+    options = with_quick_options(tracker, options)
     lengths = valid_lengths(valid_samples, batch, samples) or [samples] * batch
     target = f0_hz.detach().to(audio)[:, ::every]
     medians, shares, counts = [], [], []

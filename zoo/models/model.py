@@ -350,7 +350,10 @@ class Model(nn.Module):
         if pitch is not None and pitch != settings.tracker:
             settings = replace(settings, tracker=pitch, tracker_options={}, voicing_threshold=None)
         if pitch_options:
-            settings = replace(settings, tracker_options={**settings.tracker_options, **pitch_options})
+            stored = settings.tracker_options
+            if pitch_options.get("model", stored.get("model")) != stored.get("model"):
+                stored = {}  # they belong to the other one
+            settings = replace(settings, tracker_options={**stored, **pitch_options})
         return settings
 
     def save_pretrained(self, folder: str | Path) -> None:
