@@ -260,7 +260,7 @@ _FOUND = """\
   distance, Fréchet distance and level; for `tcn-S` on violin and for the level of `tcn-S` and `s4-S` on trumpet as much.
   The student alone fits the trained distance as well, and is further off in level and spectral balance.
 - **FM learns as much alone on flute and trumpet, and not on violin**: there `ddx7` alone is at 6.4 where its teachers
-  are at 5.8, and either teacher closes two fifths to three fifths of that, by most of the measures. The thesis and the
+  are at 5.8, and either teacher closes two fifths to two thirds of that, by most of the measures. The thesis and the
   paper found both: distillation helped some FM students, and some not.
 - The pitch of all models is within 2.4 to 2.8 cents of what they were asked for on flute, and 3.7 to 4.9 on violin and
   trumpet."""

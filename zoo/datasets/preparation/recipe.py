@@ -59,7 +59,7 @@ class FeatureConfig(Config):
 
     Args:
         pitch: Pitch tracker.
-        pitch_model: torchcrepe's network, "tiny" (default here) or "full".
+        pitch_model: torchcrepe's network, "tiny" (default here, with YIN) or "full" (alone).
         fmin: Lowest pitch in Hz.
         fmax: Highest pitch in Hz.
         voicing_threshold: Pitch is 0 in frames whose confidence is under this; the tracker's own by default.
