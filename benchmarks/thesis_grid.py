@@ -253,12 +253,12 @@ _WHY = {
 
 _FOUND = """\
 - **By the distance that is trained, a teacher brings little** where the student sees all of its recordings: on flute a
-  third of the gap for `gru-S`, a sixth for `tcn-S`, nothing for `s4-S`. On violin and trumpet S models alone are as near
-  to the recordings as teachers ten times as large, and there is next to nothing to close. `tcn-S` and `s4-S` of trumpet
-  are further off with a teacher than without (one seed each).
+  third of the gap for `gru-S`, a sixth for `tcn-S`, nothing for `s4-S`. On violin and trumpet S models alone are as
+  near to the recordings as teachers ten times as large, and there is next to nothing to close. `tcn-S` and `s4-S` of
+  trumpet are further off with a teacher than without (one seed each).
 - **By others it brings most of the gap** where there is one: on flute half to nine tenths of log-spectral and log-mel
-  distance, Fréchet distance and level; for `tcn-S` on violin and for the level of `tcn-S` and `s4-S` on trumpet as much.
-  The student alone fits the trained distance as well, and is further off in level and spectral balance.
+  distance, Fréchet distance and level; as much for `tcn-S` on violin, and for the level of `tcn-S` and `s4-S` on
+  trumpet. The student alone fits the trained distance as well, and is further off in level and spectral balance.
 - **FM learns as much alone on flute and trumpet, and not on violin**: there `ddx7` alone is at 6.4 where its teachers
   are at 5.8, and either teacher closes two fifths to two thirds of that, by most of the measures. The thesis and the
   paper found both: distillation helped some FM students, and some not.

@@ -201,8 +201,8 @@ class Model(nn.Module):
                 for what is in the recording.
             level: "recording" gives the recording's level back: its A-weighted level, as people hear it.
                 "normalised" keeps the model's.
-            pitch: Pitch tracker; by default the one that the model was trained with, as it is today: torchcrepe's "tiny"
-                searches with YIN, unless `pitch_options` say `{"with_yin": False}`.
+            pitch: Pitch tracker; by default the one that the model was trained with, as it is today: torchcrepe's
+                "tiny" searches with YIN, unless `pitch_options` say `{"with_yin": False}`.
             pitch_options: The tracker's own options, e.g. `{"model": "tiny"}`.
             inputs: What else drives the decoder (see `zoo.decoders.Decoder.inputs`), by name: a number, or `[frames]`.
             seed: Of the noise, so that the same call gives the same audio.
