@@ -20,7 +20,7 @@ from zoo.datasets.recordings import Recording
 from zoo.errors import ConfigError, DatasetError, near_matches
 from zoo.executors.base import ExecutorConfig
 from zoo.features.frontend import FeatureSettings
-from zoo.features.pitch import options_today, quick_options
+from zoo.features.pitch import with_quick_options
 from zoo.storage.config import check_instrument
 
 Starting = Callable[[Sequence[Recording], Preparation], None]
@@ -95,9 +95,7 @@ class FeatureConfig(Config):
             ConfigError: Something does not fit.
         """
         own = {name: value for name, value in self.to_flat().items() if not name.startswith("pitch")}
-        options = quick_options(self.pitch)
-        if self.pitch_model is not None:
-            options = options_today(self.pitch, {"model": self.pitch_model})
+        options = with_quick_options(self.pitch, {} if self.pitch_model is None else {"model": self.pitch_model})
         own["loudness_options"] = dict(self.loudness_options or {})
         return FeatureSettings(tracker=self.pitch, tracker_options=options, **own)
 
