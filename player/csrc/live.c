@@ -14,6 +14,9 @@
 #define SLEW_DB 12.0f     /* per second: how fast the loudness's shift follows */
 #define RAMP_SECONDS 0.03f
 #define GATE_HYSTERESIS_DB 6.0f
+#define REACHED 1e-5f     /* a setting is where it is going */
+#define STATE_WORDS (sizeof(zoo_live_state) / 4)
+#define TRIES 1000        /* to read what another thread is writing, which takes it nanoseconds */
 
 struct zoo_live {
     zoo_live_setup setup;
@@ -24,7 +27,8 @@ struct zoo_live {
     float *waiting, *frame, *queue; /* input and audio of one frame; output that waits */
     uint32_t waited, queue_size, queue_at, queued, first; /* `first`: samples of silence at the start */
     uint32_t settings[ZOO_LIVE_SETTINGS]; /* bits of floats: another thread may write them */
-    uint32_t hand_hz, hand_db; /* as bits, too: what zoo_live_drive plays; NaN dB where it listens */
+    uint32_t hand[2], hands; /* what zoo_live_drive plays, in Hz and dB, NaN dB where it listens; see put_words */
+    float hand_hz, hand_db;  /* the same, as last taken */
     /* what the settings are at now, on their way to them */
     float input_gain, transpose, loudness_db, reverb, gain, expander;
     int open;
@@ -33,6 +37,7 @@ struct zoo_live {
     int octaves;
     float shift_db, note_hz;
     zoo_live_state state;
+    uint32_t shown[STATE_WORDS], shows; /* the same, for zoo_live_read; see put_words */
 };
 
 typedef struct {
@@ -42,12 +47,35 @@ typedef struct {
     zoo_info info;
 } plan;
 
+/* Words that one thread writes and another reads together, without a lock: `count` is odd while they are written. */
+static void put_words(uint32_t *count, uint32_t *to, const uint32_t *from, size_t n) {
+    const uint32_t busy = __atomic_load_n(count, __ATOMIC_RELAXED) | 1;
+    __atomic_store_n(count, busy, __ATOMIC_RELAXED);
+    __atomic_thread_fence(__ATOMIC_RELEASE);
+    for (size_t i = 0; i < n; i++) __atomic_store_n(to + i, from[i], __ATOMIC_RELAXED);
+    __atomic_store_n(count, busy + 1, __ATOMIC_RELEASE);
+}
+
+/* Whether they were not written meanwhile. */
+static int take_words(const uint32_t *count, uint32_t *to, const uint32_t *from, size_t n) {
+    const uint32_t before = __atomic_load_n(count, __ATOMIC_ACQUIRE);
+    for (size_t i = 0; i < n; i++) to[i] = __atomic_load_n(from + i, __ATOMIC_RELAXED);
+    __atomic_thread_fence(__ATOMIC_ACQUIRE);
+    return !(before & 1) && before == __atomic_load_n(count, __ATOMIC_RELAXED);
+}
+
+static void show(zoo_live *live) {
+    uint32_t words[STATE_WORDS];
+    __builtin_memcpy(words, &live->state, sizeof words);
+    put_words(&live->shows, live->shown, words, STATE_WORDS);
+}
+
 static int range_is_sound(const zoo_live_setup *s) {
     const float values[] = {s->lowest_hz, s->highest_hz, s->softest_db, s->soft_db,
                             s->middle_db, s->loud_db,    s->loudest_db};
     for (size_t i = 0; i < sizeof values / sizeof *values; i++)
         if (!zp_finite(values[i])) return 0;
-    return s->lowest_hz > 0 && s->highest_hz > s->lowest_hz && s->softest_db <= s->soft_db &&
+    return s->lowest_hz > 0 && s->highest_hz >= s->lowest_hz && s->softest_db <= s->soft_db &&
            s->soft_db <= s->loud_db && s->loud_db <= s->loudest_db;
 }
 
@@ -108,7 +136,8 @@ ZP_SELDOM zoo_live *zoo_live_init(void *memory, size_t bytes, const void *file, 
     live->forget = 1 - 1 / (frames > 2 ? frames : 2);
     static const float usual[ZOO_LIVE_SETTINGS] = {0, 0, 1, -65, 1, 1};
     for (uint32_t i = 0; i < ZOO_LIVE_SETTINGS; i++) live->settings[i] = zp_word(usual[i]);
-    zoo_live_drive(live, 0, __builtin_nanf(""));
+    live->hand_db = __builtin_nanf("");
+    zoo_live_drive(live, 0, live->hand_db);
     zoo_live_reset(live);
     return live;
 }
@@ -123,8 +152,8 @@ int zoo_live_set(zoo_live *live, uint32_t setting, float value) {
 
 int zoo_live_drive(zoo_live *live, float f0_hz, float loudness_db) {
     if (!live) return ZOO_ERROR_ARGUMENT;
-    __atomic_store_n(&live->hand_hz, zp_word(zp_finite(f0_hz) && f0_hz > 0 ? f0_hz : 0.0f), __ATOMIC_RELAXED);
-    __atomic_store_n(&live->hand_db, zp_word(loudness_db), __ATOMIC_RELAXED);
+    const uint32_t hand[2] = {zp_word(zp_finite(f0_hz) && f0_hz > 0 ? f0_hz : 0.0f), zp_word(loudness_db)};
+    put_words(&live->hands, live->hand, hand, 2);
     return ZOO_OK;
 }
 
@@ -159,6 +188,7 @@ ZP_SELDOM void zoo_live_reset(zoo_live *live) {
     live->shift_db = live->note_hz = 0;
     live->state = (zoo_live_state){0};
     live->state.loudness_db = live->state.input_db = -80;
+    show(live);
 }
 
 ZP_SELDOM void zoo_live_latency(const zoo_live *live, zoo_live_delays *delays) {
@@ -167,14 +197,16 @@ ZP_SELDOM void zoo_live_latency(const zoo_live *live, zoo_live_delays *delays) {
     zoo_features_latency(live->features, &pitch, 0, &hold);
     const double scale = (double)live->setup.sample_rate / live->info.sample_rate;
     const double analysis = scale * pitch, resampling = live->in.reach + live->out.reach * scale;
-    /* In a model a frame's values belong to its first sample, here to its last: `first` and the synth both have it. */
-    const double whole = live->first + resampling + analysis + scale * ((double)live->info.latency - live->info.hop);
+    /* A model's pitch is a frame's value in the frame's middle. The frame that was heard is over: of the one that passes
+     * until then, and that `first` and the synth both have, half remains. */
+    const double whole = live->first + resampling + analysis + scale * (live->info.latency - live->info.hop / 2.0);
     delays->analysis = (uint32_t)(analysis + 0.5);
     delays->frame = live->first;
     delays->resampling = (uint32_t)(resampling + 0.5);
     delays->synth = (uint32_t)(scale * live->info.latency + 0.5);
     delays->total = (uint32_t)(whole > 0 ? whole + 0.5 : 0.0);
     delays->hold = (uint32_t)(scale * hold + 0.5);
+    delays->soonest = delays->total - (uint32_t)(scale * (pitch - zp_features_soonest(live->features)) + 0.5);
 }
 
 /* By how many octaves the notes heard so far have to move so that most are in the range; as few as will do. */
@@ -257,29 +289,31 @@ static void play_frame(zoo_live *live) {
     live->state.input_hz = heard.f0_hz;
     live->state.input_db = heard.loudness_db;
     live->state.periodicity = heard.periodicity;
-    const float hand_db = zp_bits(__atomic_load_n(&live->hand_db, __ATOMIC_RELAXED));
-    const int by_hand = !zp_nan(hand_db);
+    uint32_t hand[2];
+    if (take_words(&live->hands, hand, live->hand, 2)) /* else what was asked for before, for a frame more */
+        live->hand_hz = zp_bits(hand[0]), live->hand_db = zp_bits(hand[1]);
+    const int by_hand = !zp_nan(live->hand_db);
     if (by_hand) {
-        heard.f0_hz = zp_bits(__atomic_load_n(&live->hand_hz, __ATOMIC_RELAXED));
-        heard.loudness_db = hand_db;
+        heard.f0_hz = live->hand_hz;
+        heard.loudness_db = live->hand_db;
     } else if (live->setup.fit) {
         fit(live, &heard, seconds);
     }
-    /* what to turn the sound down by, where it is to be quieter than the instrument can play */
-    float down_db = live->setup.fit ? live->setup.softest_db - heard.loudness_db : 0.0f;
-    if (!(down_db > 0)) down_db = 0;
     live->note_hz = live->open ? asked : 0.0f;
     live->transpose = zoo_live_get(live, ZOO_LIVE_TRANSPOSE);
     live->loudness_db = approach(live->loudness_db, zoo_live_get(live, ZOO_LIVE_LOUDNESS_DB), 2.0f);
     heard.f0_hz *= octaves_up(live->transpose / 12);
     heard.loudness_db += live->loudness_db;
+    /* what to turn the sound down by, where it is to be quieter than the instrument can play */
+    float down_db = live->setup.fit ? live->setup.softest_db - heard.loudness_db : 0.0f;
+    if (!(down_db > 0)) down_db = 0;
     if (live->setup.fit) {
         if (heard.loudness_db < live->setup.softest_db) heard.loudness_db = live->setup.softest_db;
         if (heard.loudness_db > live->setup.loudest_db) heard.loudness_db = live->setup.loudest_db;
     }
     heard.loudness_db = heard.loudness_db < -80 ? -80 : (heard.loudness_db > 0 ? 0 : heard.loudness_db);
     if (down_db > 60) down_db = 60;
-    const int sounds = by_hand ? hand_db > -80 : live->open;
+    const int sounds = by_hand ? live->hand_db > -80 : live->open;
     const float quiet = sounds ? gain_of(-down_db) : 0.0f, dry = live->expander;
     live->expander = approach(live->expander, quiet, quiet > live->expander ? 1.0f : ramp);
     const float wet = live->reverb;
@@ -290,10 +324,11 @@ static void play_frame(zoo_live *live) {
     live->state.octaves = live->octaves;
     live->state.shift_db = live->shift_db;
     live->state.frames++;
+    show(live);
     const float *inputs[2] = {&heard.f0_hz, &heard.loudness_db};
     zoo_player_process(live->player, inputs, NULL, 1, live->frame);
-    const float gain = live->gain;
-    live->gain = gain + (zoo_live_get(live, ZOO_LIVE_GAIN) - gain) * (ramp < 1 ? ramp : 1.0f);
+    const float gain = live->gain, wanted = zoo_live_get(live, ZOO_LIVE_GAIN), apart = wanted - gain;
+    live->gain = apart < REACHED && apart > -REACHED ? wanted : gain + apart * (ramp < 1 ? ramp : 1.0f);
     for (uint32_t i = 0; i < hop; i++) {
         float made[ZP_MOST_PUSHED];
         const float sample = live->frame[i] * (gain + (live->gain - gain) * (float)(i + 1) / (float)hop);
@@ -326,5 +361,9 @@ int zoo_live_process(zoo_live *live, const float *input, size_t samples, float *
 }
 
 void zoo_live_read(const zoo_live *live, zoo_live_state *state) {
-    if (live && state) *state = live->state;
+    if (!live || !state) return;
+    uint32_t words[STATE_WORDS];
+    int tries = 0;
+    while (!take_words(&live->shows, words, live->shown, STATE_WORDS) && ++tries < TRIES) {}
+    __builtin_memcpy(state, words, sizeof words);
 }

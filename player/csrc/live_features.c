@@ -45,7 +45,7 @@ struct zoo_features {
     uint32_t size; /* of the spectrum, for the mean of dB alone; 0 without */
     float *re, *im, *twiddles, *curve;
     uint32_t *begins;      /* [most]: the lag from which a sample counts */
-    uint32_t steps;        /* per frame: pitch is heard as often */
+    uint32_t steps, every; /* per frame: pitch is heard as often; or once in so many frames, where these are short */
     uint32_t holds, stays; /* steps that a jump is held back: any, and one by an octave */
     float fir[3];          /* the high end of the A curve */
     float feed[SECTIONS], back[SECTIONS], gain;
@@ -53,6 +53,8 @@ struct zoo_features {
     float before[SECTIONS], out[SECTIONS], late[4];
     float now_hz, next_hz;
     uint32_t seen; /* steps that next_hz has lasted */
+    uint32_t waited; /* frames since pitch was heard */
+    float periodicity;
 };
 
 typedef struct {
@@ -68,7 +70,7 @@ static uint32_t span_of(uint32_t lag, uint32_t least, uint32_t most) {
 ZP_SELDOM static int plan_of(const zoo_features_setup *s, plan *p) {
     if (!s || s->sample_rate < 4000 || s->sample_rate > 192000 || s->hop == 0 || s->hop > ZP_MAX_HOP) return 0;
     const float rate = (float)s->sample_rate;
-    if (!(s->fmin_hz >= 20) || !(s->fmax_hz >= 1.5f * s->fmin_hz) || !(s->fmax_hz <= rate / 4)) return 0;
+    if (!(s->fmin_hz >= 20) || !(s->fmin_hz >= rate / ZP_MOST_LAGS) || !(s->fmax_hz >= 1.5f * s->fmin_hz) || !(s->fmax_hz <= rate / 4)) return 0;
     if (s->loudness > ZOO_LOUDNESS_MEAN_DB || !zp_finite(s->loudness_scale) || !zp_finite(s->loudness_db)) return 0;
     p->shortest = (uint32_t)(rate / s->fmax_hz);
     p->longest = (uint32_t)(rate / s->fmin_hz) + 2;
@@ -178,7 +180,9 @@ ZP_SELDOM zoo_features *zoo_features_init(void *memory, size_t bytes, const zoo_
     weigh(f, setup->sample_rate);
     f->steps = (uint32_t)((float)setup->hop / (STEP_SECONDS * rate) + 0.5f);
     f->steps = f->steps ? f->steps : 1;
-    const float steps = (float)f->steps / (float)setup->hop * rate; /* per second */
+    f->every = (uint32_t)(STEP_SECONDS * rate / (float)setup->hop);
+    f->every = f->every ? f->every : 1;
+    const float steps = (float)f->steps / (float)(setup->hop * f->every) * rate; /* per second */
     f->holds = (uint32_t)(JUMP_SECONDS * steps + 0.5f);
     f->holds = f->holds ? f->holds : 1;
     f->stays = OCTAVE_TIMES * f->holds;
@@ -191,7 +195,8 @@ ZP_SELDOM void zp_features_reset(zoo_features *f) {
     for (uint32_t i = 0; i < f->window + f->setup.hop; i++) f->squares[i] = 0;
     for (int i = 0; i < SECTIONS; i++) f->before[i] = f->out[i] = f->late[i] = 0;
     f->now_hz = f->next_hz = 0;
-    f->seen = 0;
+    f->seen = f->waited = 0;
+    f->periodicity = 0;
 }
 
 ZP_SELDOM void zoo_features_latency(const zoo_features *f, uint32_t *pitch, uint32_t *loudness, uint32_t *hold) {
@@ -202,7 +207,12 @@ ZP_SELDOM void zoo_features_latency(const zoo_features *f, uint32_t *pitch, uint
         for (uint32_t i = 0; f && i < f->window; i++) sum += f->weights[i] * (float)i, whole += f->weights[i];
         *loudness = whole > 0 ? (uint32_t)(sum / whole + 0.5f) : 0;
     }
-    if (hold) *hold = f ? f->stays * f->setup.hop / f->steps : 0;
+    if (hold) *hold = f ? f->stays * f->setup.hop * f->every / f->steps : 0;
+}
+
+ZP_SELDOM uint32_t zp_features_soonest(const zoo_features *f) {
+    const float period = 0.75f * REFINED_SECONDS * (float)f->setup.sample_rate; /* what a short one's several are, about */
+    return (uint32_t)((1 / f->per_sample[f->shortest] + period) / 2);
 }
 
 static float a_weighted(zoo_features *f, float x) {
@@ -334,10 +344,10 @@ static float pitch_of(zoo_features *f, float *periodicity) {
 static int same(float a, float b) { return a > 0 && b > 0 ? near(a, b, SAME) : !(a > 0 || b > 0); }
 
 /* Single frames that are wrong, and jumps by an octave or a twelfth that do not last, are not passed on. */
-static float steady(zoo_features *f, float hz, float periodicity) {
+static void steady(zoo_features *f, float hz, float periodicity) {
     if (same(hz, f->now_hz)) {
-        f->seen = 0;
-        return f->now_hz = hz;
+        f->seen = 0, f->now_hz = hz;
+        return;
     }
     f->seen = f->seen && same(hz, f->next_hz) ? f->seen + 1 : 1;
     f->next_hz = hz;
@@ -347,7 +357,6 @@ static float steady(zoo_features *f, float hz, float periodicity) {
     uint32_t wait = !(hz > 0) ? PAUSE_TIMES * f->holds : (octave ? f->stays : f->holds);
     if (!(f->now_hz > 0) && periodicity > SURE) wait = 0; /* a note that begins clearly need not wait */
     if (f->seen > wait) f->seen = 0, f->now_hz = hz;
-    return f->now_hz;
 }
 
 zp_heard zp_features_step(zoo_features *f, const float *samples) {
@@ -361,9 +370,12 @@ zp_heard zp_features_step(zoo_features *f, const float *samples) {
             f->past[end - 1 - i] = sample;
             f->squares[end - 1 - i] = weighted * weighted;
         }
-        const float hz = pitch_of(f, &heard.periodicity);
-        heard.f0_hz = steady(f, hz, heard.periodicity);
+        if (++f->waited < f->every) continue;
+        f->waited = 0;
+        const float hz = pitch_of(f, &f->periodicity);
+        steady(f, hz, f->periodicity);
     }
+    heard.f0_hz = f->now_hz, heard.periodicity = f->periodicity;
     heard.level_db = level_of(f);
     heard.loudness_db = loudness_of(f, heard.level_db);
     return heard;

@@ -169,11 +169,11 @@ static map map_of(const layout *found, uint32_t voices) {
     m.registers = m.generators + zp_up(sizeof(uint64_t) * (uint64_t)voices, 64) + GAP;
     m.noise = m.registers + zp_up(sizeof(float) * (uint64_t)h->registers, 64) + GAP;
     m.last = m.noise + zp_up(sizeof(float) * h->hop, 64) + GAP;
-    m.phases = m.last + zp_up(sizeof(float) * (uint64_t)voices * h->inputs, 64) + GAP;
+    m.phases = m.last + zp_up(sizeof(float) * (uint64_t)voices * (h->inputs + 1), 64) + GAP;
     m.scratch = m.phases + zp_up(sizeof(double) * (uint64_t)found->context.phases * h->hop, 64) + GAP;
     m.constants = m.scratch + zp_up(sizeof(float) * found->scratch, 64) + GAP;
     m.states = m.constants + found->constants;
-    m.bytes = m.states + voices * found->state;
+    m.bytes = zp_up(m.states + voices * found->state, 64);
     return m;
 }
 
@@ -328,9 +328,10 @@ int zoo_player_process_levels(zoo_player *player, const float *const *inputs, co
     for (uint32_t voice = 0; voice < player->voices; voice++) {
         for (size_t t = 0; t < frames; t++) {
             const size_t at = voice * frames + t;
-            float *values = player->last + (size_t)voice * h->inputs;
+            float *values = player->last + (size_t)voice * (h->inputs + 1);
             for (uint32_t i = 0; i < h->inputs; i++) values[i] = inputs[i][at];
             if (levels) zp_player_levels(player, levels[at + voice], levels[at + voice + 1], 1, 1);
+            values[h->inputs] = player->levels[1];
             if (!noise) draw(player->generators + voice, player->noise, h->hop);
             play_frame(player, voice, player->frame + t, values, noise ? noise + at * h->hop : player->noise, 0,
                        audio + at * h->hop);
@@ -347,15 +348,18 @@ int zoo_player_finish(zoo_player *player, float *audio) {
     const size_t frames = h->latency_frames;
     if (frames && !audio) return ZOO_ERROR_ARGUMENT;
     for (uint32_t i = 0; i < h->hop; i++) player->noise[i] = 0;
-    for (uint32_t voice = 0; voice < player->voices; voice++)
+    for (uint32_t voice = 0; voice < player->voices; voice++) {
+        const float *values = player->last + (size_t)voice * (h->inputs + 1), level = values[h->inputs];
+        zp_player_levels(player, level, level, 1, 1);
         for (size_t t = 0; t < frames; t++) {
             float *made = audio + (voice * frames + t) * h->hop;
             if (player->frame)
-                play_frame(player, voice, player->frame + t, player->last + (size_t)voice * h->inputs, player->noise, 1,
-                           made);
+                play_frame(player, voice, player->frame + t, values, player->noise, 1, made);
             else
                 for (uint32_t i = 0; i < h->hop; i++) made[i] = 0;
         }
+    }
+    zp_player_levels(player, 1, 1, 1, 1);
     zoo_player_reset(player);
     return ZOO_OK;
 }

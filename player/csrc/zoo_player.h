@@ -2,8 +2,8 @@
  *
  * Requirements it meets:
  *
- * - C99 and no library at all, not even libm; no allocation, lock, file, thread or global variable: the caller gives
- *   the memory, once;
+ * - C99 and no library, not even libm: of a platform it needs memcpy, memmove and memset, which compilers ask for; no
+ *   allocation, lock, file, thread or global variable: the caller gives the memory, once;
  * - a file is checked in full before anything of it is played, and is only read: any number of instances may share it;
  * - what it plays is what the model plays that the file was made from, `latency` samples later;
  * - f0 that is not finite or not positive is unvoiced; loudness of NaN or -inf is -80, +inf is 0: the output is finite.
@@ -13,7 +13,8 @@
  *     zoo_info info;
  *     int code = zoo_check(file, file_bytes, &info);              // 0, or an error: zoo_error_text(code)
  *     size_t bytes = zoo_player_bytes(file, file_bytes, voices);
- *     zoo_player *player = zoo_player_init(malloc(bytes), bytes, file, file_bytes, voices, seed);
+ *     void *memory = aligned_alloc(64, bytes);                    // bytes is a multiple of 64
+ *     zoo_player *player = zoo_player_init(memory, bytes, file, file_bytes, voices, seed, &code);
  *     const float *inputs[2] = {f0_hz, loudness_db};
  *     zoo_player_process(player, inputs, NULL, frames, audio);
  */
@@ -27,7 +28,8 @@
 extern "C" {
 #endif
 
-/* The functions below are the only symbols that the library shows. ZOO_BUILDING is defined while it is compiled. */
+/* The functions below are the only symbols that the library shows, where it is compiled with -fvisibility=hidden (with
+ * other flags there are more, all of which begin with zp_). ZOO_BUILDING is defined while it is compiled. */
 #if defined(_WIN32) && defined(ZOO_BUILDING)
 #define ZOO_API __declspec(dllexport)
 #elif defined(__GNUC__)
@@ -99,7 +101,8 @@ ZOO_API int zoo_player_process_levels(zoo_player *player, const float *const *in
 
 /* What is still to come when no frame follows; then begin anew.
  *
- * audio: [voices][latency], written. A reverb's tail is cut off there: to hear it, play silence first. */
+ * audio: [voices][latency], written, at the last frame's level. A reverb's tail is cut off there: to hear it, play
+ * silence first. */
 ZOO_API int zoo_player_finish(zoo_player *player, float *audio);
 
 ZOO_API uint32_t zoo_player_voices(const zoo_player *player);
@@ -116,7 +119,8 @@ enum {
 typedef struct {
     uint32_t sample_rate;  /* Hz, 4,000 to 192,000 */
     uint32_t hop;          /* samples per frame */
-    float fmin_hz;         /* lowest pitch, from 20: the higher it is, the sooner a pitch is heard */
+    float fmin_hz;         /* lowest pitch, from 20 and a 3,200th of the rate: the higher, the sooner a pitch is heard, and
+                            * the less it costs */
     float fmax_hz;         /* highest pitch: from 1.5 fmin to a quarter of the rate */
     uint32_t loudness;     /* ZOO_LOUDNESS_... */
     float loudness_scale;  /* what is heard, times this and */
@@ -131,8 +135,9 @@ ZOO_API size_t zoo_features_bytes(const zoo_features_setup *setup);
 /* Make it in memory of the caller's, at a multiple of 64 bytes; NULL where something is wrong. */
 ZOO_API zoo_features *zoo_features_init(void *memory, size_t bytes, const zoo_features_setup *setup);
 
-/* By how many samples a frame's values are older than its end: a pitch (the lowest; half of its window), a loudness
- * (its window's middle), and at most `hold` more where the pitch jumps. Each may be NULL. */
+/* By how many samples a frame's values are older than its end: a pitch (the lowest; half of its window, which is shorter
+ * for higher ones), a loudness (its window's middle). Where the pitch jumps, the new one is heard at most another `pitch`
+ * and `hold` later: most of its window must be new, and a jump that may be an error is held back. Each may be NULL. */
 ZOO_API void zoo_features_latency(const zoo_features *features, uint32_t *pitch, uint32_t *loudness, uint32_t *hold);
 
 /* Measure the next frames.
@@ -167,10 +172,11 @@ enum {
     ZOO_LIVE_SETTINGS
 };
 
-/* How late the output is, in samples at the host's rate: `total` from a steady sound to the same sound as played. At
- * most `hold` more passes where the pitch jumps. */
+/* How late the output is, in samples at the host's rate: `total` from a steady sound of the lowest pitch, fmin, to the
+ * same sound as played; `soonest` for pitches from about 200 Hz, whose window is the shortest. Where the pitch jumps, at
+ * most `analysis` and `hold` more pass: most of its window must be new, and a jump that may be an error is held back. */
 typedef struct {
-    uint32_t total, analysis, frame, resampling, synth, hold;
+    uint32_t total, analysis, frame, resampling, synth, hold, soonest;
 } zoo_live_delays;
 
 /* What the last frame was. */
@@ -182,17 +188,24 @@ typedef struct {
     uint64_t frames; /* since the beginning */
 } zoo_live_state;
 
+/* Fill a setup with what is usual for a file: its own kind of loudness; fit, with quantiles of its own range (between
+ * those that the file has, on the line that joins them), where it has one; fmin a semitone under its lowest note, or 80;
+ * fmax 2,000. Change of it what you like, before zoo_live_init. Returns 0, or an error: ZOO_ERROR_ARGUMENT where the
+ * instrument is driven by something else than f0 and loudness, in that order, or by a loudness that is not measured here;
+ * ZOO_ERROR_LAYOUT where its range cannot be read. */
+ZOO_API int zoo_live_usual(const void *file, size_t file_bytes, uint32_t sample_rate, zoo_live_setup *setup);
+
 typedef struct zoo_live zoo_live;
 
-/* Memory that it needs, the player's included; 0 where the file or a number of the setup is not sound, or the
- * instrument is driven by other inputs than f0 and loudness, in that order. */
+/* Memory that it needs, the player's included; 0 where the file or a number of the setup is not sound, or the instrument
+ * has not two inputs. That these are f0 and loudness, in that order, is what zoo_live_usual looks at. */
 ZOO_API size_t zoo_live_bytes(const void *file, size_t file_bytes, const zoo_live_setup *setup);
 
 /* Make it, as zoo_player_init does. */
 ZOO_API zoo_live *zoo_live_init(void *memory, size_t bytes, const void *file, size_t file_bytes,
                                 const zoo_live_setup *setup, int *error);
 
-/* Begin anew, in silence; settings stay. */
+/* Begin anew, in silence; settings stay, and what zoo_live_drive has asked for. */
 ZOO_API void zoo_live_reset(zoo_live *live);
 
 /* Play as many samples as are given; any number of them. `output` may be `input`. */
@@ -201,10 +214,11 @@ ZOO_API int zoo_live_process(zoo_live *live, const float *input, size_t samples,
 ZOO_API int zoo_live_set(zoo_live *live, uint32_t setting, float value);
 /* Play by hand, from keys for example: from the next frame on this pitch (0: unvoiced) and loudness in place of what is
  * heard, not moved into the range, but transposed and made louder as set. A loudness of NaN: it listens again, as it
- * does at first. */
+ * does at first. From another thread, too, but from one at a time. */
 ZOO_API int zoo_live_drive(zoo_live *live, float f0_hz, float loudness_db);
 ZOO_API float zoo_live_get(const zoo_live *live, uint32_t setting);
 ZOO_API void zoo_live_latency(const zoo_live *live, zoo_live_delays *delays);
+/* What the last frame was; from any thread. */
 ZOO_API void zoo_live_read(const zoo_live *live, zoo_live_state *state);
 
 #ifdef __cplusplus

@@ -126,7 +126,7 @@ struct zoo_player {
     const struct zp_place { size_t state, constants; } *places; /* of each operation */
     uint64_t *generators; /* of noise, one per voice */
     float *noise;         /* [hop] */
-    float *last;          /* [voices][inputs]: of the frame before */
+    float *last;          /* [voices][inputs + 1]: of the frame before, and the level that it ended with */
     float levels[4];      /* of the sound before the reverb, and of the reverb: at a frame's begin and end, usually 1 */
     float *registers;   /* for one frame of one voice at a time */
     double *phases;     /* [as many as there are][hop], in turns */

@@ -6,8 +6,10 @@
 #include "zp_math.h"
 
 /* Of functions that run seldom: small, not fast, which a browser's download is glad of. */
-#if defined(__GNUC__)
-#define ZP_SELDOM __attribute__((cold))
+#if defined(__clang__)
+#define ZP_SELDOM __attribute__((cold, noinline, minsize))
+#elif defined(__GNUC__)
+#define ZP_SELDOM __attribute__((cold, noinline))
 #else
 #define ZP_SELDOM
 #endif
@@ -33,14 +35,20 @@ typedef struct {
     float level_db; /* A-weighted, whatever the loudness is: what the gate goes by */
 } zp_heard;
 
-/* A sample that may be anything: what is no number counts as 0, and nothing is louder than 80 dB over full scale. */
+/* A sample that may be anything: what is no number or so small that it would be slow (denormal) counts as 0, and nothing
+ * is louder than 80 dB over full scale. */
 static inline float zp_clean(float x) {
-    return zp_finite(x) ? (x > 1e4f ? 1e4f : (x < -1e4f ? -1e4f : x)) : 0.0f;
+    if (!zp_finite(x) || (x < 1e-15f && x > -1e-15f)) return 0.0f;
+    return x > 1e4f ? 1e4f : (x < -1e4f ? -1e4f : x);
 }
+
+#define ZP_MOST_LAGS 3200.0f /* of a pitch: more take half of a core and more, for the work goes with their square */
 
 /* live_features.c: the next frame's. */
 zp_heard zp_features_step(zoo_features *features, const float *samples);
 void zp_features_reset(zoo_features *features);
+/* By how many samples a pitch is older than its frame's end where it is so high that its window is the shortest. */
+uint32_t zp_features_soonest(const zoo_features *features);
 
 /* player.c: ramps over the next frames, of the sound before the reverb and of the reverb's part. */
 void zp_player_levels(zoo_player *player, float dry, float dry_end, float wet, float wet_end);

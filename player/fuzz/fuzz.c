@@ -201,6 +201,8 @@ int main(int count, char **words) {
         }
         int error = zoo_check(file, size, 0);
         results[error & 15]++;
+        zoo_live_setup setup;
+        if (!error && !zoo_live_usual(file, size, 48000, &setup)) zoo_live_bytes(file, size, &setup);
         if (!error && play(file, size)) {
             fprintf(stderr, "run %ld of %s: audio that is not finite\n", run, words[3 + which]);
             return 1;

@@ -232,12 +232,14 @@ class Instrument:
 
 
 def _named(file: str | os.PathLike[str] | bytes) -> str:
-    return "the instrument file" if isinstance(file, bytes) else repr(os.fspath(file))
+    return repr(os.fspath(file)) if isinstance(file, (str, os.PathLike)) else "the instrument file"
 
 
 def _contents(file: str | os.PathLike[str] | bytes) -> bytes:
     if isinstance(file, (bytes, bytearray, memoryview)):
         return bytes(file)
+    if not isinstance(file, (str, os.PathLike)):
+        raise PlayerError(f"an instrument file is a path or bytes, not {type(file).__name__}")
     try:
         return Path(file).read_bytes()
     except (OSError, ValueError) as error:

@@ -70,6 +70,7 @@ def library(path: Path | None = None) -> ctypes.CDLL:
         "zoo_features_init": (pointer, [pointer, size, pointer]),
         "zoo_features_latency": (None, [pointer, pointer, pointer, pointer]),
         "zoo_features_process": (ctypes.c_int, [pointer, pointer, size, pointer, pointer, pointer]),
+        "zoo_live_usual": (ctypes.c_int, [pointer, size, ctypes.c_uint32, pointer]),
         "zoo_live_bytes": (size, [pointer, size, pointer]),
         "zoo_live_init": (pointer, [pointer, size, pointer, size, pointer, ctypes.POINTER(ctypes.c_int)]),
         "zoo_live_reset": (None, [pointer]),

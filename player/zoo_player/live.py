@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import os
 import threading
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,13 +17,13 @@ __all__ = ["Live", "LiveState", "live_features", "live_features_latency"]
 
 LOUDNESS_KINDS = ("a_weighted", "mean_db")
 FITS = ("auto", "off")
+_BAD_RANGE = 5  # ZOO_ERROR_LAYOUT
 _FMAX_HZ = 2000.0
 _FMIN_HZ = 80.0
 _AS_HEARD = (1.0, 0.0)  # scale and dB: the player has brought it to what the offline features measure
-# Which quantiles of pitch and loudness a fit goes by.
-_FIT_HZ = {"lowest_hz": 0.01, "highest_hz": 0.99}
-_FIT_DB = {"softest_db": 0.01, "soft_db": 0.1, "middle_db": 0.5, "loud_db": 0.9, "loudest_db": 1.0}
-_BELOW = 2 ** (-1 / 12)  # fmin lies a semitone under the instrument's lowest note
+_LIMITS = (
+    "fmin must be at least 20 and a 3,200th of the instrument's rate ({} Hz), fmax from 1.5 fmin to a quarter of it"
+)
 _SETTINGS = ("transpose", "loudness_db", "input_gain", "gate_db", "reverb", "gain")
 
 
@@ -59,7 +58,9 @@ class _Setup(ctypes.Structure):
 class _Delays(ctypes.Structure):
     """`zoo_live_delays`."""
 
-    _fields_ = [(name, ctypes.c_uint32) for name in ("total", "analysis", "frame", "resampling", "synth", "hold")]
+    _fields_ = [
+        (name, ctypes.c_uint32) for name in ("total", "analysis", "frame", "resampling", "synth", "hold", "soonest")
+    ]
 
 
 class _State(ctypes.Structure):
@@ -131,7 +132,7 @@ def live_features(
     audio = _floats(samples, "samples")
     if audio.ndim != 1:
         raise PlayerError(f"samples have the shape {list(audio.shape)}: they must be [samples]")
-    state = _features(sample_rate, hop, fmin, fmax, loudness)
+    state, hop = _features(sample_rate, hop, fmin, fmax, loudness), int(hop)
     made = [np.empty(len(audio) // hop, np.float32) for _ in range(3)]
     code = library().zoo_features_process(
         state.ctypes.data, audio.ctypes.data, len(made[0]), *(each.ctypes.data for each in made)
@@ -230,19 +231,27 @@ class Live:
         if not 4000 <= sample_rate <= 768000 or sample_rate != int(sample_rate):
             raise PlayerError(f"sample_rate is {sample_rate}: it must be a whole number from 4000 to 768000")
         self._sample_rate = int(sample_rate)
-        kind = loudness_kind or _kind_of(self._description)
-        span = _range_of(self._description) if fit == "auto" else None
-        fmin = (_BELOW * span["lowest_hz"] if span else _FMIN_HZ) if fmin is None else fmin
-        setup = _Setup(self._sample_rate, _kind(kind), fmin, fmax, *_AS_HEARD, seed % 2**64, span is not None)
-        for name, value in (span or {}).items():
-            setattr(setup, name, value)
-        self.fmin = float(fmin)
         where, size = self._file.ctypes.data, self._file.nbytes
+        setup = _Setup()
+        code = self._library.zoo_live_usual(where, size, self._sample_rate, ctypes.byref(setup))
+        if code == _BAD_RANGE and fit == "auto":
+            text = repr(self._description.range)[:80]
+            raise PlayerError(f"the range in the file cannot be read ({text}): export it again, or fit='off'")
+        if loudness_kind is not None:
+            setup.loudness = _kind(loudness_kind)
+        elif code and code != _BAD_RANGE:
+            raise PlayerError(f"{_named(file)} is driven by a loudness that is not measured live: give loudness_kind")
+        setup.seed = seed % 2**64
+        if fit == "off":
+            setup.fit, setup.fmin_hz = 0, _FMIN_HZ
+        setup.fmax_hz = fmax
+        setup.fmin_hz = fmin = min(setup.fmin_hz, fmax / 2) if fmin is None else fmin
+        self.fmin = float(fmin)
         needed = self._library.zoo_live_bytes(where, size, ctypes.byref(setup))
         if not needed:
             raise PlayerError(
                 f"{_named(file)} cannot be played live at {sample_rate} Hz with fmin {fmin:g} and fmax {fmax:g} Hz: "
-                "fmin must be 20 at least and well under fmax"
+                f"{_LIMITS.format(self._description.sample_rate)}"
             )
         self._memory = _aligned(needed)
         error = ctypes.c_int()
@@ -294,15 +303,16 @@ class Live:
 
     @property
     def latency(self) -> int:
-        """Samples that the output is late: from a steady sound to the same sound as played."""
+        """Samples that the output is late: from a steady sound of the pitch `fmin` to the same sound as played."""
         return self.delays["total"]
 
     @property
     def delays(self) -> dict[str, int]:
         """What the latency is made of, in samples: analysis, frame, resampling, synth; and the `total`.
 
-        The parts' sum is a frame more than the total: a frame's values stand for its beginning. `hold` comes on top
-        where the pitch jumps, at most: a jump counts when it has lasted.
+        The parts' sum is half a frame more than the total: a frame's values stand for its middle. `soonest` is the
+        total for pitches from about 200 Hz, whose window is the shortest. Where the pitch jumps, at most `analysis` and
+        `hold` more pass: most of its window must be new, and a jump that may be an error is held back.
         """
         delays = _Delays()
         self._library.zoo_live_latency(self._live, ctypes.byref(delays))
@@ -347,15 +357,6 @@ class Live:
             raise PlayerError(f"{name} cannot be {value!r}: it is out of range")
 
 
-def _kind_of(description: Description) -> str:
-    """The loudness that the instrument's features are measured with; where they name none it is the thesis's."""
-    features = description.text.get("features")
-    if not isinstance(features, Mapping) or not features:
-        return LOUDNESS_KINDS[0]
-    name = str(features.get("loudness", "mean_db"))
-    return "a_weighted" if name == "live" else name
-
-
 def _kind(name: str) -> int:
     if name not in LOUDNESS_KINDS:
         raise PlayerError(f"there is no loudness {name!r} for live playing; there are {', '.join(LOUDNESS_KINDS)}")
@@ -366,34 +367,15 @@ def _features(sample_rate: int, hop: int, fmin: float, fmax: float, loudness: st
     """The C code's state, in memory of its own."""
     numbers = (sample_rate, hop, fmin, fmax)
     fits = all(isinstance(n, (int, float, np.integer, np.floating)) and 0 < n < 2**32 for n in numbers)
+    fits = fits and sample_rate == int(sample_rate) and hop == int(hop)
     config = _Config(int(sample_rate), int(hop), fmin, fmax, _kind(loudness), *_AS_HEARD) if fits else _Config()
     size = library().zoo_features_bytes(ctypes.byref(config))
     if not size:
         raise PlayerError(
             f"live features cannot be measured at {sample_rate} Hz with a hop of {hop} and pitches from {fmin} to "
-            f"{fmax} Hz: fmin must be 20 at least and well under fmax, and the rate high enough to tell pitches apart"
+            f"{fmax} Hz: rate and hop must be whole numbers, the rate from 4000 to 192000; "
+            f"{_LIMITS.format(sample_rate)}"
         )
     memory = _aligned(size)
     library().zoo_features_init(memory.ctypes.data, size, ctypes.byref(config))
     return memory
-
-
-def _range_of(description: Description) -> dict[str, float] | None:
-    """The numbers that a fit needs, as `zoo_live_setup` names them; None where the file lacks them."""
-    if not {"f0_hz", "loudness_db"} <= set(description.range):
-        return None
-    found: dict[str, float] = {}
-    try:
-        for feature, wanted in (("f0_hz", _FIT_HZ), ("loudness_db", _FIT_DB)):
-            low, high = description.range[feature]
-            known = {0.0: float(low), 1.0: float(high)}
-            for name, value in description.text.get("quantiles", {}).get(feature, {}).items():
-                if name not in ("lowest", "highest"):  # the ends, which the range has
-                    known[float(name)] = float(value)
-            at = sorted(known)
-            values = np.interp(list(wanted.values()), at, [known[probability] for probability in at])
-            found |= dict(zip(wanted, map(float, values), strict=True))
-    except (KeyError, TypeError, ValueError, AttributeError):
-        text = repr(description.range)[:80]
-        raise PlayerError(f"the range in the file cannot be read ({text}): export it again, or fit='off'") from None
-    return found

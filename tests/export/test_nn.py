@@ -101,6 +101,17 @@ def test_clip_is_played_to_its_last_sample(small, file):
     check_clip(runtime, small, frames=296)
 
 
+def test_one_value_beyond_all_sense_does_not_silence_it_for_ever(file):
+    instrument = loaded(file)
+    wrong = tone(2048)
+    wrong[:, 1] = 1e22
+    played(instrument, wrong, 2048)
+    audio = played(instrument, tone(40960), 2048)[8192:]
+    assert torch.isfinite(audio).all()
+    assert audio.abs().max() > 1e-4
+    assert instrument.set_sample_rate(2**62) == -1
+
+
 def test_file_holds_no_path_of_this_machine(file):
     with zipfile.ZipFile(file) as records:
         content = b"".join(map(records.read, records.namelist()))

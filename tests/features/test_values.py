@@ -103,6 +103,8 @@ def test_values_that_are_none_have_one_meaning(dtype):
     loudness_db = torch.tensor([-20.0, -90.0, 5.0, NAN, INF, -INF], dtype=dtype)
     assert clean_f0(f0_hz).tolist() == [440.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]
     assert clean_loudness(loudness_db).tolist() == [-20.0, -90.0, 5.0, -80.0, 0.0, -80.0]
+    far = clean_loudness(torch.tensor([3e38, -1e22], dtype=torch.float32).to(dtype))
+    assert torch.isfinite(far.float() ** 2).all()  # in a network no square of it is infinite
     assert scale_f0(f0_hz)[1:].tolist() == [0.0] * 6
     assert scale_loudness(loudness_db)[3:].tolist() == [0.0, 1.0, 0.0]
 

@@ -275,3 +275,28 @@ def test_inference_mode_and_threads_change_nothing():
             assert torch.equal(found, expected)
     finally:
         torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("backend", ["numba", "torch"])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"counts": torch.tensor([[40, 3]])}, "counts must be from 0 to each size's frames"),
+        ({"counts": torch.tensor([[-1, 3]])}, "counts must be from 0"),
+        ({"counts": torch.tensor([3])}, "counts must be"),
+        ({"scales": torch.ones(1, 2)}, "scales must be"),
+        ({"mix": torch.ones(1, 2)}, "mix must be"),
+        ({"signal": torch.zeros(2, 20)}, "needs 33 at least"),
+        ({"signal": torch.zeros(500)}, r"must be \[batch, samples\]"),
+        ({"signal": torch.zeros(2, 300)}, "target 0 must be spectra of such a signal"),
+        ({"targets": [[]]}, "found nothing"),
+    ],
+)
+def test_kernels_refuse_what_does_not_go_together(backend, change, message):
+    plan = SpectralPlan((64,), (16,))
+    signal = noise(2, 500, 0, torch.float32)
+    given = {"signal": signal, "targets": [spectral_magnitudes(signal, plan)], "counts": torch.tensor([[32, 32]])}
+    given |= {"scales": torch.ones(1, 2, dtype=torch.float64), "mix": torch.ones(1, 1)}
+    assert spectral_distances(plan=plan, backend=backend, **given)[0].shape == (1, 2)
+    with pytest.raises(ValueError, match=message):
+        spectral_distances(plan=plan, backend=backend, **given | change)

@@ -82,6 +82,17 @@ def test_every_voice_finishes_as_it_would_alone():
         assert np.array_equal(rest[voice], alone.finish())
 
 
+def test_end_of_a_clip_has_the_level_that_its_last_frame_ended_with():
+    instrument = zoo_player.Instrument(small_file("gru"))
+    f0, loudness = np.full(50, 330, np.float32), np.full(50, -20, np.float32)
+    instrument.process(f0, loudness, levels=np.zeros(51))
+    silent = instrument.finish()
+    instrument.process(f0, loudness)
+    full = instrument.finish()
+    assert np.abs(full).max() > 0
+    assert np.array_equal(silent, np.zeros_like(silent))
+
+
 def test_what_was_never_begun_finishes_in_silence():
     instrument = zoo_player.Instrument(small_file("gru"), voices=2)
     assert np.array_equal(instrument.finish(), np.zeros((2, instrument.latency)))

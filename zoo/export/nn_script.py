@@ -173,7 +173,7 @@ class Instrument(nn.Module):
     @torch.jit.export
     def set_sample_rate(self, sample_rate: int) -> int:
         """See `get_sample_rate`; begins anew."""
-        if sample_rate < 1000:
+        if sample_rate < 1000 or 768000 < sample_rate:  # noqa: SIM300 - torch 2.5 knows this comparison
             return -1
         self.sample_rate = sample_rate
         self.reset()

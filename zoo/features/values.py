@@ -19,6 +19,8 @@ from zoo.errors import listing
 from zoo.features.loudness import FLOOR_DB
 
 CEILING_DB = 0.0
+FARTHEST_DB = 1e6
+"""Loudness beyond it is cut: its square in a network must not be infinite, which a state would keep for ever."""
 HALF = (torch.float16, torch.bfloat16)
 
 
@@ -43,7 +45,9 @@ def clean_loudness(loudness_db: Tensor) -> Tensor:
     Args:
         loudness_db: In dB, any shape.
     """
-    return torch.nan_to_num(loudness_db, nan=FLOOR_DB, posinf=CEILING_DB, neginf=FLOOR_DB)
+    numbers = torch.nan_to_num(loudness_db, nan=FLOOR_DB, posinf=CEILING_DB, neginf=FLOOR_DB)
+    farthest = min(FARTHEST_DB, torch.finfo(numbers.dtype).max)
+    return numbers.clamp(-farthest, farthest)
 
 
 def clean_value(values: Tensor) -> Tensor:

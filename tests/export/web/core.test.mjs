@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { bytes, library, page, pitch, played, rms, tone } from "./page.mjs";
 
-const { prepare, rangeOf, kindOf, InstrumentError } = await page("engine.js");
+const { prepare, InstrumentError } = await page("engine.js");
 const { Core } = await page("core.js");
 const { melody } = await page("melody.js");
 const { cost, render, wav, mono } = await page("sound.js");
@@ -93,6 +93,17 @@ test("switching while playing fades: no jump, and then it is the other instrumen
   assert.equal(core.leaving, null);
 });
 
+test("who switches again while one fades hears no jump either, and then the newest", () => {
+  const core = cored();
+  const made = played(core, tone(440, 1.5), (core, at) => {
+    if (at === 36096 || at === 38528 || at === 39936) core.load(at === 38528 ? violin : flute);
+  });
+  const step = (from, to) => Math.max(...made.subarray(from, to).map((x, i) => Math.abs(x - made[from + i - 1])));
+  assert.ok(step(36000, 60000) < 2 * Math.max(step(24000, 36000), step(60000, 72000)));
+  assert.equal(core.report().name, flute.about.name);
+  assert.equal(core.leaving, null);
+});
+
 test("a recording is rendered in step with itself, and has its end", async () => {
   const sound = new Float32Array(RATE);
   sound.set(tone(440, 0.5), 12000);
@@ -133,19 +144,9 @@ test("files that are no instruments are refused in words", async () => {
   await assert.rejects(prepare(module, good, { sampleRate: 1 }), /1 Hz/);
 });
 
-test("what a file says of itself is read as the Python player reads it", () => {
-  assert.equal(kindOf({}), "a_weighted");
-  assert.equal(kindOf({ features: { hop: 1 } }), "mean_db");
-  assert.equal(kindOf({ features: { loudness: "live" } }), "a_weighted");
-  assert.equal(rangeOf({}), null);
-  assert.deepEqual(rangeOf({ range: { f0_hz: [200, 900], loudness_db: [-70, -30] } }).db.map(Math.round), [-62, -56, -47, -38, -30]);
-});
-
-test("quantiles in a file say where it is at home", () => {
-  const quantiles = { f0_hz: { lowest: 190, 0.01: 240, 0.99: 1100, highest: 1300 }, loudness_db: { lowest: -70, 0.01: -60, 0.05: -50, 0.25: -46, 0.5: -42, 0.75: -38, 0.95: -34, 0.99: -31, highest: -27 } };
-  const range = rangeOf({ range: { f0_hz: [190, 1300], loudness_db: [-70, -27] }, quantiles });
-  assert.deepEqual(range.hz, [240, 1100]);
-  assert.deepEqual(range.db, [-60, -49, -42, -35, -27]);
+test("where a file is at home is read from it", () => {
+  assert.deepEqual(violin.range.hz.map(Math.round), violin.about.range.f0_hz.map((_, i) => Math.round(violin.about.quantiles.f0_hz[i ? "0.99" : "0.01"])));
+  assert.ok(violin.range.db.every((db, i, all) => i === 0 || db > all[i - 1]));
 });
 
 test("every row of the picture shows bins of its own pitch", () => {

@@ -16,6 +16,7 @@ export class Core {
     this.knobs = { transpose: 0, loudness: 0, dynamics: 1, vibrato: 0, room: 1, mix: 1, gate: -65, gain: 1 };
     this.playing = null;
     this.leaving = null;
+    this.waiting = null; // what plays next, while a fade goes on
     this.faded = 0; // samples of a fade; negative while the next instrument only hears
     this.wet = 1;
     this.phase = 0;
@@ -24,8 +25,12 @@ export class Core {
     this.inputPeak = this.outputPeak = 0;
   }
 
-  /** Begin to play another instrument; the one before fades out under it. */
+  /** Begin to play another instrument; the one before fades out under it. While one does, the newest waits. */
   load(prepared) {
+    if (this.leaving) {
+      this.waiting = prepared;
+      return;
+    }
     const next = new Instrument(this.module, prepared);
     this.leaving = this.playing;
     this.playing = next;
@@ -116,7 +121,10 @@ export class Core {
       const part = Math.max(0, Math.min(1, ++this.faded / whole));
       output[i] = part * output[i] + (1 - part) * before[i];
     }
-    if (this.faded >= whole) this.leaving = null;
+    if (this.faded < whole) return;
+    this.leaving = null;
+    if (this.waiting) this.load(this.waiting);
+    this.waiting = null;
   }
 
   blend(input, output, seconds) {

@@ -7,14 +7,7 @@
 export const SETTINGS = { transpose: 0, loudness: 1, inputGain: 2, gate: 3, reverb: 4, gain: 5 };
 export const LARGEST_BLOCK = 2048; // samples per call
 export const LOWEST_INPUT_HZ = 80; // most voices stay above
-
-// As zoo_player.Live has them (player/zoo_player/live.py); tests compare the two.
-const KINDS = { a_weighted: 0, mean_db: 1 };
-const AS_HEARD = [1, 0]; // scale and dB: the player has brought it to what the offline features measure
-const FIT_HZ = [0.01, 0.99];
-const FIT_DB = [0.01, 0.1, 0.5, 0.9, 1]; // quantiles
-const BETWEEN = [0.2, 0.35, 0.58, 0.8, 1]; // where these lie, in a file that holds the ends of the range alone
-const HIGHEST_INPUT_HZ = 2000;
+const WRONG_INPUTS = 9; // ZOO_ERROR_ARGUMENT
 
 export class InstrumentError extends Error {}
 
@@ -38,32 +31,30 @@ export async function prepare(module, file, { sampleRate, lowestHz = LOWEST_INPU
   };
   const at = place(file.length);
   new Uint8Array(zoo.memory.buffer).set(file, at);
-  const info = place(28), setup = place(64), delays = place(24), state = place(40), error = place(4);
+  const info = place(28), setup = place(64), delays = place(28), state = place(40), error = place(4);
   check(zoo.zoo_check(at, file.length, info));
-  const [rate, hop, , inputs, weights, textAt, textBytes] = new Uint32Array(zoo.memory.buffer, info, 7);
+  const [rate, hop, , , weights, textAt, textBytes] = new Uint32Array(zoo.memory.buffer, info, 7);
   const about = JSON.parse(text(zoo, textAt, textBytes));
-  if (inputs !== 2) throw new InstrumentError("it is driven by more than pitch and loudness");
-  const range = rangeOf(about);
-  fit = fit && range !== null;
+  const unusual = zoo.zoo_live_usual(at, file.length, sampleRate, setup);
+  if (unusual === WRONG_INPUTS) throw new InstrumentError("it is driven by something else than pitch and loudness as heard live");
+  check(unusual);
   const view = new DataView(zoo.memory.buffer, setup, 64);
-  const kind = KINDS[kindOf(about)] ?? 0;
-  view.setUint32(0, sampleRate, true);
-  view.setUint32(4, kind, true);
-  [lowestHz, HIGHEST_INPUT_HZ, ...AS_HEARD].forEach((value, i) => view.setFloat32(8 + 4 * i, value, true));
+  const [lowest, highest, ...db] = new Float32Array(zoo.memory.buffer, setup + 36, 7);
+  const range = view.getUint32(32, true) ? { hz: [lowest, highest], db } : null;
+  view.setFloat32(8, lowestHz, true);
   view.setBigUint64(24, BigInt(seed), true);
-  view.setUint32(32, fit ? 1 : 0, true);
-  if (fit) [...range.hz, ...range.db].forEach((value, i) => view.setFloat32(36 + 4 * i, value, true));
+  if (!fit) view.setUint32(32, 0, true);
   const bytes = zoo.zoo_live_bytes(at, file.length, setup);
   if (!bytes) throw new InstrumentError(`it cannot be played at ${sampleRate} Hz with input from ${lowestHz} Hz`);
   const live = zoo.zoo_live_init(place(bytes), bytes, at, file.length, setup, error);
   check(new Uint32Array(zoo.memory.buffer, error, 1)[0]);
   zoo.zoo_live_latency(live, delays);
   unpackHalves(zoo, at, place);
-  const [total, analysis, frame, resampling, synth, hold] = new Uint32Array(zoo.memory.buffer, delays, 6);
+  const [total, analysis, frame, resampling, synth, hold, soonest] = new Uint32Array(zoo.memory.buffer, delays, 7);
   const input = place(4 * LARGEST_BLOCK), output = place(4 * LARGEST_BLOCK);
   return {
     about, range, weights, hop, instrumentRate: rate, sampleRate,
-    delays: { total, analysis, frame, resampling, synth, hold },
+    delays: { total, analysis, frame, resampling, synth, hold, soonest },
     places: { live, state, input, output },
     memory: zoo.memory.buffer.slice(0, top),
   };
@@ -119,34 +110,6 @@ export class Instrument {
   get db() { return this.floats[5]; }
   get shiftDb() { return this.floats[6]; }
   get octaves() { return this.integers[7]; }
-}
-
-/** The loudness that drives an instrument. */
-export function kindOf(about) {
-  const features = about.features ?? {};
-  if (Object.keys(features).length === 0) return "a_weighted";
-  const name = features.loudness ?? "mean_db";
-  return name === "live" ? "a_weighted" : name;
-}
-
-/** Where an instrument is at home: `hz` lowest and highest; `db` softest, soft, middle, loud, loudest. null: unknown. */
-export function rangeOf(about) {
-  const { f0_hz: hz, loudness_db: db } = about.range ?? {};
-  if (!Array.isArray(hz) || !Array.isArray(db)) return null;
-  const known = about.quantiles;
-  if (!known) return { hz, db: BETWEEN.map((part) => db[0] + part * (db[1] - db[0])) };
-  return { hz: FIT_HZ.map((part) => quantile(hz, known.f0_hz, part)), db: FIT_DB.map((part) => quantile(db, known.loudness_db, part)) };
-}
-
-/** A quantile: between those that are known, on the line that joins them. */
-function quantile([lowest, highest], known, wanted) {
-  const points = Object.entries({ ...known, 0: lowest, 1: highest })
-    .map(([part, value]) => [Number(part), value])
-    .filter(([part]) => part >= 0 && part <= 1)
-    .sort((a, b) => a[0] - b[0]);
-  const above = points.findIndex(([part]) => part >= wanted);
-  const [right, high] = points[above], [left, low] = points[Math.max(0, above - 1)];
-  return right === left ? high : low + ((high - low) * (wanted - left)) / (right - left);
 }
 
 /** Turn numbers of 16 bits into those of 32, which WebAssembly multiplies twice as fast.
