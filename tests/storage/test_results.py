@@ -6,6 +6,7 @@ import pytest
 
 from zoo.errors import CheckpointError
 from zoo.storage import (
+    MeasuredResults,
     markdown_table,
     metrics_in,
     read_metrics,
@@ -65,13 +66,15 @@ def test_tables_are_neither_cut_nor_wrapped():
 def test_metrics_are_read_as_they_were_written_and_older_names_are_known(tmp_path):
     path = tmp_path / "metrics.json"
     assert read_metrics(path) == {}
-    write_metrics(RESULTS, path)
+    write_metrics(MeasuredResults(RESULTS, split="train"), path)
     assert read_metrics(path) == RESULTS
+    assert (read_metrics(path).split, read_metrics(path).held_out, read_metrics(path).segments) == ("train", False, 7)
     path.write_text(json.dumps({"alone": {"buzz": measure(1.0)}}))
     assert read_metrics(path) == {"baseline": {"buzz": measure(1.0)}}
+    assert read_metrics(path).split == "test"
 
 
-@pytest.mark.parametrize("content", ["[]", '{"student": 3}', '{"student": {"buzz": {"mean": 1}}}', "{"])
+@pytest.mark.parametrize("content", ["[]", '{"student": 3}', '{"split": 3}', '{"student": {"buzz": {"mean": 1}}}', "{"])
 def test_damaged_metrics_are_told(tmp_path, content):
     (tmp_path / "metrics.json").write_text(content)
     with pytest.raises(CheckpointError, match=r"metrics\.json"):

@@ -21,7 +21,8 @@ def test_evaluate_prints_a_table_and_writes_the_numbers(small_tones, tmp_path, c
     assert main(command) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split() == ["distance", "to", "the", "recordings", "student", "noise", "floor"]
-    assert len(lines) == 12
+    assert len(lines) == 13
+    assert lines[-1] == "(test split, 1 segment)"
     assert any(line.startswith("A-weighted level error (dB)") for line in lines)
     assert json.loads((tmp_path / "run" / "metrics.json").read_text())["student"]["f0_error_cents"]["n"] == 1
 

@@ -5,10 +5,14 @@ import pytest
 import torch
 
 from zoo import metrics
+from zoo.datasets import Preparation, prepare_dataset
+from zoo.datasets.tones import tones
 from zoo.errors import ConfigError, DatasetError
+from zoo.features import FeatureSettings
 from zoo.models.creating import create
 from zoo.models.loading import load_folder
-from zoo.storage import checkpoint
+from zoo.storage import MeasuredResults, checkpoint
+from zoo.training import TrainConfig, train
 from zoo.training.batches import fixed_noise
 from zoo.training.evaluation import evaluate, held_out, measure, table
 
@@ -41,8 +45,42 @@ def test_model_is_nearer_to_itself_than_to_a_recording(small_tones, model):
 def test_evaluate_writes_into_a_run_and_its_card(small_tones, model, tmp_path):
     checkpoint.save(model, tmp_path / "run")
     found = evaluate(str(tmp_path / "run"), data=str(small_tones.path), pitch="yin")
-    assert json.loads((tmp_path / "run" / "metrics.json").read_text()) == found
+    assert json.loads((tmp_path / "run" / "metrics.json").read_text()) == {"split": "test", **found}
     assert "multi-scale" in (tmp_path / "run" / "README.md").read_text()
+
+
+def test_numbers_of_the_training_split_never_replace_held_out_ones(small_tones, model, tmp_path, caplog):
+    options = {"data": str(small_tones.path), "pitch": "yin", "max_segments": 1}
+    run = tmp_path / "run"
+    checkpoint.save(model, run)
+    evaluate(str(run), **options, split="train")
+    assert json.loads((run / "metrics.json").read_text())["split"] == "train"
+    card = (run / "README.md").read_text()
+    assert "over 1 segments of the training split" in card
+    assert "held-out segments" not in card
+    assert "model-index" not in card
+    evaluate(str(run), **options, split="validation")
+    card = (run / "README.md").read_text()
+    assert "over 1 held-out segments (validation split)" in card
+    assert "model-index" in card
+    kept = (run / "metrics.json").read_bytes()
+    found = evaluate(str(run), **options, split="train")
+    assert ((run / "metrics.json").read_bytes(), (run / "README.md").read_text()) == (kept, card)
+    assert "keeps its held-out numbers" in caplog.text
+    assert table(found).splitlines()[-1] == "(train split, 1 segment: the model was trained on this split)"
+
+
+def test_run_with_nothing_held_out_says_so_on_its_card(tmp_path):
+    preparation = Preparation(segment_seconds=0.512, min_seconds=0.256, features=FeatureSettings(tracker="yin"))
+    prepare_dataset(tones(phrases=1, seconds=0.6), tmp_path / "data", preparation, dataset="tones", name="tones")
+    small = {"hidden_size": 4, "reverb_length": 100}
+    config = TrainConfig(model="gru-S", model_options=small, dataset=tmp_path / "data", steps=1)
+    done = train(config, out=tmp_path / "run", progress=False)
+    assert (done.metrics.split, done.metrics.held_out) == ("train", False)
+    card = (tmp_path / "run" / "README.md").read_text()
+    assert "of the training split" in card
+    assert "held-out segments" not in card
+    assert "model-index" not in card
 
 
 def test_evaluate_leaves_a_stored_model_alone(small_tones, model, tmp_path):
@@ -50,7 +88,7 @@ def test_evaluate_leaves_a_stored_model_alone(small_tones, model, tmp_path):
 
     checkpoint.save(model, store_folder() / "gru-S-tones")
     found = evaluate("gru-S-tones", data=str(small_tones.path), pitch="yin", max_segments=1, out=tmp_path / "m.json")
-    assert json.loads((tmp_path / "m.json").read_text()) == found
+    assert json.loads((tmp_path / "m.json").read_text()) == {"split": "test", **found}
     assert found["student"]["loudness_error_db"]["n"] == 1
     assert not (store_folder() / "gru-S-tones" / "metrics.json").exists()
 
@@ -97,11 +135,11 @@ def test_unknown_split_and_other_rates_are_refused(small_tones, tmp_path):
 
 def test_table_has_a_line_for_each_metric_and_no_trailing_blanks():
     value = {"mean": 1.5, "std": 0.25, "n": 3}
-    lines = table(
-        {"student": {"multi_scale_spectral": value, "f0_over_50_cents": value}, "noise_floor": {}}
-    ).splitlines()
-    assert len(lines) == 3
+    measures = {"multi_scale_spectral": value, "f0_over_50_cents": value}
+    lines = table(MeasuredResults({"student": measures, "noise_floor": {}})).splitlines()
+    assert len(lines) == 4
     assert "1.5 ± 0.25" in lines[1]
     assert "(%)" in lines[2]
     assert "150 ± 25" in lines[2]
+    assert lines[3] == "(test split, 3 segments)"
     assert not any(line != line.rstrip() for line in lines)

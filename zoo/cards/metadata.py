@@ -12,7 +12,7 @@ from zoo.cards.safe_yaml import check_yaml, read_card
 from zoo.errors import CheckpointError
 from zoo.hub.client import LIBRARY
 from zoo.storage.config import ModelConfig
-from zoo.storage.results import SPEED, metric
+from zoo.storage.results import SPEED, MeasuredResults, metric
 from zoo.storage.run_files import CARD
 
 OWN_KEY = "ddsp_zoo"
@@ -20,13 +20,13 @@ OWN_KEY = "ddsp_zoo"
 
 
 def make_metadata(
-    config: ModelConfig, metrics: dict[str, Any], *, licence: str | None, repo_id: str | None
+    config: ModelConfig, metrics: MeasuredResults, *, licence: str | None, repo_id: str | None
 ) -> ModelCardData:
     """The metadata of a model.
 
     Args:
         config: The model's.
-        metrics: Content of its metrics.json.
+        metrics: Content of its metrics.json; what was measured on the training split is no result for the Hub.
         licence: A licence's identifier on the Hub, e.g. "cc-by-4.0".
         repo_id: Where the model is, or is about to be.
     """
@@ -58,7 +58,9 @@ def make_metadata(
     )
 
 
-def _results(config: ModelConfig, metrics: dict[str, Any]) -> list[EvalResult]:
+def _results(config: ModelConfig, metrics: MeasuredResults) -> list[EvalResult]:
+    if not metrics.held_out:
+        return []
     dataset = config.lineage.get("dataset", {}).get("name", "held-out recordings")
     return [
         EvalResult(

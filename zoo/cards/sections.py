@@ -13,7 +13,7 @@ from zoo.registry import paths
 from zoo.storage.config import ModelConfig
 from zoo.storage.exports import Exported
 from zoo.storage.lineage import attributions, authors_of, public_reference, rounding_difference_db, teachers_of
-from zoo.storage.results import SPEED, SYSTEMS, Results, markdown_table, metric, rows_of, spread
+from zoo.storage.results import SPEED, SYSTEMS, MeasuredResults, markdown_table, metric, rows_of, spread
 
 
 def is_shipped(folder: Path) -> bool:
@@ -55,16 +55,15 @@ def needs(config: ModelConfig, *, shipped_in: Path | None = None) -> str:
     return f"Both need {packages}: `pip install {' '.join([registry.OWN_DISTRIBUTION, *plugins])}`."
 
 
-def measured(metrics: Results, reference: str) -> str:
+def measured(metrics: MeasuredResults, reference: str) -> str:
     """The table of measures."""
     labels = {**SYSTEMS, "student": "this model"}
     shown = [measures for name, measures in metrics.items() if name in labels]
     if not shown:
         return f"Not measured yet: `zoo evaluate {reference} --data DATASET`."
     rows = [[inline(cell) for cell in row] for row in rows_of(metrics, labels=labels)]
-    counts = {value["n"] for measures in shown for name, value in measures.items() if name != SPEED}
     note = (
-        f"Mean ± standard deviation over {max(counts, default=0)} held-out segments; lower is better. The noise floor "
+        f"Mean ± standard deviation over {_segments(metrics)}; lower is better. The noise floor "
         "is the distance between two renderings of this model that differ only in their noise."
     )
     if "baseline" in metrics:
@@ -72,6 +71,12 @@ def measured(metrics: Results, reference: str) -> str:
     if any(metric(name).over_the_set for measures in shown for name in measures):
         note += " A Fréchet distance is one value over all segments, ± its standard error."
     return f"{markdown_table(rows)}\n\n{note}"
+
+
+def _segments(metrics: MeasuredResults) -> str:
+    if not metrics.held_out:
+        return f"{metrics.segments} segments of the training split, which says little of other recordings"
+    return f"{metrics.segments} held-out segments{' (validation split)' if metrics.split == 'validation' else ''}"
 
 
 def samples(folder: Path) -> str:

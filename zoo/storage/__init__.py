@@ -17,6 +17,7 @@ from zoo.storage.results import MAIN_METRIC as MAIN_METRIC
 from zoo.storage.results import SPEED as SPEED
 from zoo.storage.results import SYSTEMS as SYSTEMS
 from zoo.storage.results import Measure as Measure
+from zoo.storage.results import MeasuredResults as MeasuredResults
 from zoo.storage.results import Results as Results
 from zoo.storage.results import SeedResults as SeedResults
 from zoo.storage.results import markdown_table as markdown_table

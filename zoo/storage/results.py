@@ -12,6 +12,7 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from zoo.checks.limits import short
@@ -103,19 +104,50 @@ def systems_in(results: Mapping[str, object]) -> list[str]:
 
 # metrics.json
 
+TRAINING_SPLIT = "train"
 
-def read_metrics(path: Path) -> dict[str, dict[str, Measure]]:
-    """Read a metrics.json, `{system: {metric: {mean, std, n}}}`; empty where there is none.
+_SPLIT = "split"  # beside the systems; files without it are of the test split
+
+
+class MeasuredResults(dict[str, dict[str, Measure]]):
+    """Results, and the split whose segments they are of: those of the training split say little of a model.
+
+    Args:
+        results: By system and metric.
+        split: "train", "validation" or "test".
+    """
+
+    def __init__(self, results: Results = MappingProxyType({}), *, split: str = "test") -> None:
+        super().__init__({system: dict(measures) for system, measures in results.items()})
+        self.split = split
+
+    @property
+    def held_out(self) -> bool:
+        """Whether the model was not trained on these segments."""
+        return self.split != TRAINING_SPLIT
+
+    @property
+    def segments(self) -> int:
+        """How many segments were measured."""
+        counts = (value["n"] for measures in self.values() for name, value in measures.items() if name != SPEED)
+        return int(max(counts, default=0))
+
+
+def read_metrics(path: Path) -> MeasuredResults:
+    """Read a metrics.json, `{"split": split, system: {metric: {mean, std, n}}}`; empty where there is none.
 
     Raises:
         CheckpointError: It is damaged, or holds something else.
     """
     fix = "Measure again: zoo evaluate"
     if not path.exists():
-        return {}
+        return MeasuredResults()
     results: Any = read_json(path, error=CheckpointError, fix=fix)
     if not isinstance(results, dict):
         raise CheckpointError(f"{path} is not {{system: {{metric: {{mean, std, n}}}}}}. {fix}")
+    split = results.pop(_SPLIT, "test")
+    if not isinstance(split, str):
+        raise CheckpointError(f"{path}: {_SPLIT} must be a split's name, found {short(split)}. {fix}")
     for system, measures in results.items():
         if not isinstance(measures, dict):
             raise CheckpointError(f"{path}: {short(system)} must be an object, found {short(measures)}. {fix}")
@@ -123,12 +155,13 @@ def read_metrics(path: Path) -> dict[str, dict[str, Measure]]:
             if not _is_measure(value):
                 found = f"{short(system)}, {short(name)} must be {{mean, std, n}} in numbers, found {short(value)}"
                 raise CheckpointError(f"{path}: {found}. {fix}")
-    return {_FORMER.get(str(system), str(system)): measures for system, measures in results.items()}
+    named = {_FORMER.get(str(system), str(system)): measures for system, measures in results.items()}
+    return MeasuredResults(named, split=split)
 
 
-def write_metrics(results: Results, path: Path) -> None:
+def write_metrics(results: MeasuredResults, path: Path) -> None:
     """Write a metrics.json."""
-    write_atomically(path, json.dumps(results, indent=2) + "\n")
+    write_atomically(path, json.dumps({_SPLIT: results.split, **results}, indent=2) + "\n")
 
 
 def _is_measure(value: object) -> bool:

@@ -13,7 +13,7 @@ from zoo.storage.config import ModelConfig, read_config
 from zoo.storage.exports import Exported, read_exports
 from zoo.storage.files import new_folder
 from zoo.storage.reading import copy_run, read_whole
-from zoo.storage.results import Measure, read_metrics
+from zoo.storage.results import MeasuredResults, read_metrics
 from zoo.storage.run_files import CONFIG, WEIGHTS
 
 
@@ -113,7 +113,7 @@ class ModelInfo:
     config: ModelConfig
     parameters: int | None = None
     size_bytes: int | None = None
-    metrics: dict[str, dict[str, Measure]] = field(default_factory=dict)
+    metrics: MeasuredResults = field(default_factory=MeasuredResults)
     brought_by: str = ""
     exports: dict[str, Exported] = field(default_factory=dict)
 

@@ -15,14 +15,14 @@ from torch import Tensor
 
 from zoo import metrics, registry, resolve
 from zoo.checks.options import output_file_fault, refuse, seed_fault, type_fault, whole_fault
-from zoo.errors import ConfigError, ZooError, listing
+from zoo.errors import CheckpointError, ConfigError, ZooError, listing
 from zoo.metrics.measures import Found, Measures, statistics
 from zoo.models.loading import load_folder
 from zoo.models.model import Model
 from zoo.storage.checkpoint import weights_hash
 from zoo.storage.lineage import teacher_reference, weights_before_rounding
 from zoo.storage.locks import hold, refuse_if_held
-from zoo.storage.results import SPEED, rows_of, text_table, write_metrics
+from zoo.storage.results import SPEED, MeasuredResults, read_metrics, rows_of, text_table, write_metrics
 from zoo.training.batches import Batch, fixed_noise, in_order
 from zoo.training.teacher import Teacher, check_same_loudness
 
@@ -229,7 +229,7 @@ def evaluate(
     out: str | Path | None = None,
     seed: int = 0,
     tick: Callable[[int], None] | None = None,
-) -> Summary:
+) -> MeasuredResults:
     """Measure a run or a named model, and its teacher, on a prepared dataset.
 
     Example:
@@ -244,7 +244,8 @@ def evaluate(
         pitch_options: Its options, e.g. `{"model": "tiny"}` for torchcrepe.
         also: Further metrics by registered name, with their options, e.g.
             `{"frechet_audio_distance": {"weights": "vggish.safetensors"}}`.
-        out: Where to write the numbers; a run's own `metrics.json` (and its card) by default.
+        out: Where to write the numbers; a run's own `metrics.json` (and its card) by default. Those of the training
+            split never replace a run's held-out ones there.
         seed: Of the noise.
         tick: Called with the number of segments that are done.
 
@@ -284,13 +285,30 @@ def evaluate(
     summary = measure(
         systems, chosen.segments, seed=seed, pitch=pitch, pitch_options=pitch_options, also=also, tick=tick
     )
+    results = MeasuredResults(summary, split=chosen.split)
     if out is not None:
-        write_metrics(summary, Path(out))
+        write_metrics(results, Path(out))
     elif found.source == "folder":
         with hold(found.folder, doing="writing measures", advice="give another file for the numbers (out, --out FILE)"):
-            write_metrics(summary, found.folder / "metrics.json")
-            write_card(found.folder)
-    return summary
+            path = found.folder / "metrics.json"
+            if not results.held_out and _has_held_out(path):
+                _log.warning(
+                    "%s keeps its held-out numbers: those of the training split are not written there. Give a file "
+                    "for them (out, --out FILE).",
+                    path,
+                )
+            else:
+                write_metrics(results, path)
+                write_card(found.folder)
+    return results
+
+
+def _has_held_out(path: Path) -> bool:
+    try:
+        known = read_metrics(path)
+    except CheckpointError:  # damaged: there is nothing to keep
+        return False
+    return bool(known) and known.held_out
 
 
 def check_rates(model: Model, dataset: Dataset) -> None:
@@ -314,6 +332,8 @@ def check_rates(model: Model, dataset: Dataset) -> None:
     check_same_loudness(model, dataset)
 
 
-def table(summary: Summary) -> str:
-    """The numbers as lines of text, a metric per line; lower is better."""
-    return text_table(rows_of(summary))
+def table(results: MeasuredResults) -> str:
+    """The numbers as lines of text, a metric per line, lower is better; and a line that says what was measured."""
+    over = f"{results.split} split, {results.segments} segment{'' if results.segments == 1 else 's'}"
+    seen = "" if results.held_out else ": the model was trained on this split"
+    return f"{text_table(rows_of(results))}\n({over}{seen})"

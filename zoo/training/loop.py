@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 from zoo.errors import TrainingError
 from zoo.executors.stopping import StopRequest
 from zoo.storage.files import write_atomically
+from zoo.storage.results import MeasuredResults
 from zoo.training.checkpoints import LAST
 from zoo.training.config import DistillConfig, RunConfig, TrainConfig
 from zoo.training.run_folder import assistants_folder, clear_done, is_done, mark_done
 
 if TYPE_CHECKING:
-    from zoo.training.evaluation import Summary
     from zoo.training.setup import Destination, Records, Setup
 
 _log = logging.getLogger(__name__)
@@ -38,7 +38,7 @@ class Finished:
     steps: int
     best_step: int
     best_loss: float
-    metrics: Summary = field(default_factory=dict)
+    metrics: MeasuredResults = field(default_factory=MeasuredResults)
 
     def _repr_html_(self) -> str:
         """As notebooks show it: what it reached, its losses, and samples to listen to."""
@@ -201,11 +201,16 @@ def _fit_and_finish(setup: Setup, to: Destination) -> Finished:
         return finished
     if stop.asked:
         report.finish_quickly(folder, fit.task.labels)
+        learned = f"The best weights (step {counts.best_step}) are in {folder}."
+        if not counts.best_step:
+            learned = (
+                f"The weights in {folder} are those of step 0, untrained by this run: no validation has found better "
+                "ones yet."
+            )
         _log.info(
-            "Stopped at step %d. The best weights (step %d) are in %s.\nGo on: zoo %s --resume --out %s",
+            "Stopped at step %d. %s\nGo on: zoo %s --resume --out %s",
             counts.step,
-            counts.best_step,
-            folder,
+            learned,
             "train" if setup.teacher is None else "distill",
             to.within or folder,
         )

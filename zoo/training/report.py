@@ -23,7 +23,7 @@ from zoo.registry.requirements import library
 from zoo.storage import store
 from zoo.storage.files import beside
 from zoo.storage.golden import write_golden
-from zoo.storage.results import read_metrics, rows_of, write_metrics
+from zoo.storage.results import MeasuredResults, read_metrics, rows_of, write_metrics
 from zoo.training import evaluation
 from zoo.training.batches import Batch
 from zoo.training.checkpoints import Row, read_history
@@ -206,7 +206,7 @@ def _save(figure: Figure, path: Path) -> None:
         figure.savefig(temporary, format="png")
 
 
-def finish(setup: Setup, to: Destination, labels: Sequence[str]) -> evaluation.Summary:
+def finish(setup: Setup, to: Destination, labels: Sequence[str]) -> MeasuredResults:
     """Measure the best weights, let them be heard and seen, and write the card.
 
     Args:
@@ -231,12 +231,12 @@ def finish(setup: Setup, to: Destination, labels: Sequence[str]) -> evaluation.S
     _plot_losses(folder, labels)
     with _even_without("plots/spectrograms.png"):
         plot_spectrograms(played[0], folder / "plots" / "spectrograms.png", sample_rate=best.sample_rate)
-    summary: evaluation.Summary = {}
+    results = MeasuredResults()
     if setup.config.evaluate:
         _log.info("Measuring on %d %s segments ...", len(chosen.positions), chosen.split)
-        summary = evaluation.measure(systems, chosen.segments)
-        write_metrics(summary, folder / "metrics.json")
-        _log.info("%s", evaluation.table(summary))
+        results = MeasuredResults(evaluation.measure(systems, chosen.segments), split=chosen.split)
+        write_metrics(results, folder / "metrics.json")
+        _log.info("%s", evaluation.table(results))
     _write_card(folder)
     if to.name is not None:
         _log.info("Stored as %s (%s).", to.name, _enter(to.name, folder, force=to.force))
@@ -248,7 +248,7 @@ def finish(setup: Setup, to: Destination, labels: Sequence[str]) -> evaluation.S
         setup.config.dataset,
         to.name or folder,
     )
-    return summary
+    return results
 
 
 def _enter(name: str, folder: Path, *, force: bool) -> Path:

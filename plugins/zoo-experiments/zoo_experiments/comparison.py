@@ -16,7 +16,7 @@ from zoo.errors import ConfigError, TrainingError, ZooError
 from zoo.executors import ExecutorConfig
 from zoo.storage import (
     SPEED,
-    Results,
+    MeasuredResults,
     SeedResults,
     hold,
     markdown_table,
@@ -71,10 +71,12 @@ class Comparison:
     """What the systems reached.
 
     Attributes:
-        rows: One per seed, system and metric: with the mean over held-out segments, its spread and their number.
+        rows: One per seed, system and metric: with the mean over segments, its spread and their number.
+        held_out: Whether these segments are held out.
     """
 
     rows: Sequence[Row]
+    held_out: bool = True
 
     def summary(self) -> dict[str, SeedResults]:
         """By metric: each system over the seeds, and the fraction of the gap that is closed."""
@@ -87,8 +89,9 @@ class Comparison:
         """A table, one metric per line."""
         seeds = len({row["seed"] for row in self.rows})
         segments = max((row["n"] for row in self.rows), default=0)
+        kind = "held-out" if self.held_out else "training"
         return (
-            f"Distances to {segments} held-out segments; means ± standard deviations over {seeds} "
+            f"Distances to {segments} {kind} segments; means ± standard deviations over {seeds} "
             f"seed{'' if seeds == 1 else 's'}; lower is better.\n"
             "The baseline is the same student, trained without its teacher. The gap is that between baseline and "
             "teacher; it is within the noise where it is no larger than the spread over seeds.\n\n"
@@ -149,9 +152,11 @@ def compare(
 def collect(out: Path, seeds: Sequence[int]) -> Comparison:
     """Compare runs that are done, and write what came of it."""
     rows: list[Row] = []
+    held_out = True
     for seed in seeds:
         distilled, baseline = (part_folder(out, part, seed) for part in PARTS)
-        results = dict(_measured(distilled))
+        results = _measured(distilled)
+        held_out &= results.held_out
         results["baseline"] = {k: v for k, v in _measured(baseline).get("student", {}).items() if k != SPEED}
         write_metrics(results, distilled / "metrics.json")
         write_card(distilled)
@@ -161,15 +166,15 @@ def collect(out: Path, seeds: Sequence[int]) -> Comparison:
             for name, value in results.get(system, {}).items()
             if name != SPEED
         ]
-    found = Comparison(rows)
+    found = Comparison(rows, held_out)
     write_csv(rows, out / "compare.csv")
     write_atomically(out / "compare.md", found.markdown())
     write_seeds(found.summary(), out / "compare.json")
     return found
 
 
-def _measured(run: Path) -> Results:
+def _measured(run: Path) -> MeasuredResults:
     try:
         return read_metrics(run / "metrics.json")
     except ZooError:
-        return {}
+        return MeasuredResults()

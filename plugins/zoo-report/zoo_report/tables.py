@@ -47,11 +47,13 @@ class Measures:
         titles: Of the columns.
         groups: The rows of each run that is measured, with its place among the runs.
         counts: How many segments the numbers are of, in words.
+        held_out: Whether all of these segments are held out.
     """
 
     titles: Sequence[str]
     groups: Sequence[tuple[int, Sequence[SystemRow]]]
     counts: str
+    held_out: bool
 
 
 @dataclass(frozen=True)
@@ -114,7 +116,8 @@ def measures(runs: Sequence[Run]) -> Measures | None:
             counts |= {int(found[name]["n"]) for name in names if name in found}
             rows.append(SystemRow(_system(system, run), cells))
         groups.append((place, rows))
-    return Measures([metric(name).title for name in names], groups, _range(counts))
+    held_out = all(run.known.metrics.held_out for _, run in measured)
+    return Measures([metric(name).title for name in names], groups, _range(counts), held_out)
 
 
 def seed_table(comparison: Comparison) -> SeedTable:
