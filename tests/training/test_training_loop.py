@@ -15,7 +15,7 @@ from zoo.losses.distillation import FunctionMatching, Loss, LoudnessMatching, Ou
 from zoo.models.loading import load_folder
 from zoo.storage.config import read_config
 from zoo.training import fit
-from zoo.training.fit import default_interval
+from zoo.training.batches import Stream, default_interval, validations
 
 SMALL = {"hidden_size": 8, "reverb_length": 200}
 QUICK = {"model": "gru-S", "model_options": SMALL, "evaluate": False, "progress": False, "accelerator": "cpu"}
@@ -52,7 +52,8 @@ def test_run_has_every_file(small_tones, teacher_folder, tmp_path):
         *(f"samples/phrase{n}_{who}.wav" for n in (1, 2) for who in ("recording", "teacher", "student")),
     } | {f for f in files if f.startswith("samples/phrase3")}
     metrics = json.loads((done.folder / "metrics.json").read_text())
-    assert set(metrics) == {"teacher", "student", "noise_floor"}
+    assert set(metrics) == {"split", "teacher", "student", "noise_floor"}
+    assert metrics["split"] == "test"
     assert {"mean", "std", "n"} == set(metrics["student"]["multi_scale_spectral"])
     lineage = read_config(done.folder).lineage
     assert (lineage["teacher"]["id"], lineage["teacher"]["path"]) == ("tcn-S-tones", str(teacher_folder.resolve()))
@@ -311,6 +312,26 @@ def test_folder_that_holds_something_is_refused_and_left(small_tones, tmp_path):
 )
 def test_default_interval_is_an_epoch_within_bounds(segments, batch_size, steps, wanted):
     assert default_interval(segments, batch_size, steps) == wanted
+
+
+@pytest.mark.parametrize(
+    ("every", "steps", "early"),
+    [(None, 120_000, [300, 600, 1200, 2400, 4800]), (None, 2000, [10, 20, 40, 80]), (None, 90, [10, 20]), (7, 14, [7])],
+)
+def test_first_interval_is_validated_early_where_nobody_has_set_it(every, steps, early):
+    stream = Stream(16, batch_size=16, seed=0, start=0, stop=steps)
+    due = validations(stream, every=every, steps=steps)
+    assert [step for step in range(1, min(steps, 5000)) if due(step)][: len(early)] == early
+
+
+def test_run_stopped_before_its_first_validation_says_that_its_weights_are_untrained(small_tones, tmp_path, caplog):
+    caplog.set_level("INFO")
+    options = {**QUICK, "dataset": small_tones.path, "batch_size": 4, "out": tmp_path / "run"}
+    stopped_at(3, lambda: train(**options, steps=2000))
+    assert "are those of step 0, untrained by this run" in caplog.text
+    assert f"Go on: zoo train --resume --out {tmp_path / 'run'}" in caplog.text
+    stopped_at(11, lambda: train(**options, steps=2000, resume=True))
+    assert "The best weights (step 10) are in" in caplog.text
 
 
 def test_default_folder_is_unique(small_tones, tmp_path, monkeypatch):

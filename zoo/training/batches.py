@@ -18,6 +18,8 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 Batch = dict[str, Tensor]
 
+_LEAST_APART = 10  # steps between validations, where nobody has set them
+
 
 class Stream(Sampler[list[int]]):
     """Batches out of an endless stream of shuffled epochs.
@@ -74,6 +76,29 @@ class Stream(Sampler[list[int]]):
                     order = torch.randperm(self.segments, generator=generator)
                 batch.append(int(order[place % self.segments]))
             yield batch[first::every]
+
+
+def validations(stream: Stream, *, every: int | None, steps: int) -> Callable[[int], bool]:
+    """After which steps a run validates.
+
+    Where nobody has set an interval, the first one is validated early too, so that a run that is stopped there has
+    learned weights. Only the step counts: a resumed run validates where one that was never stopped does.
+
+    Args:
+        stream: What is trained on.
+        every: The interval, where it is set.
+        steps: Of the whole run.
+    """
+    if every:
+        return lambda step: step % every == 0
+    interval = default_interval(stream.segments, stream.size, steps)
+    early = [step for step in (interval // 8, interval // 4, interval // 2) if step >= _LEAST_APART]
+    return lambda step: step % interval == 0 or step in early
+
+
+def default_interval(segments: int, batch_size: int, steps: int) -> int:
+    """Steps between validations: an epoch, but at most 50 validations a run, and ten steps at least."""
+    return max(-(-segments // batch_size), steps // 50, _LEAST_APART)
 
 
 def training_loader(segments: Dataset[Batch], stream: Stream, *, num_workers: int) -> DataLoader[Any]:

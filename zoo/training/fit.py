@@ -30,7 +30,7 @@ from zoo.errors import ConfigError
 from zoo.executors.stopping import StopRequest
 from zoo.models.model import Model
 from zoo.storage import checkpoint
-from zoo.training.batches import Stream, any_of_all, count, in_order, is_main, rank, training_loader
+from zoo.training.batches import Stream, any_of_all, count, in_order, is_main, rank, training_loader, validations
 from zoo.training.checkpoints import History, Row, RunState, restore_rng, rng_states, save_state
 from zoo.training.config import TrainerConfig
 from zoo.training.progress import Progress, duration
@@ -96,8 +96,7 @@ class Fit:
             stop=max(self.began_at, config.steps),
             shard=lambda: (rank(), count()),
         )
-        every = config.trainer.validate_every
-        self.validate_every = every or default_interval(self.stream.segments, self.stream.size, config.steps)
+        self._is_validated = validations(self.stream, every=config.trainer.validate_every, steps=config.steps)
         self.validation = in_order(setup.splits["validation"], batch_size=self.stream.size)  # read anew each time
         self.task = Task(
             setup.student, setup.losses, setup.teacher, seed=config.seed, epoch_of=self.stream.epoch
@@ -184,7 +183,7 @@ class Fit:
         counts.loss_count += 1
         self._progress.step(counts.step, loss)
         asked = any_of_all(self.stop.asked, self.fabric.device)
-        if counts.step % self.validate_every == 0 or counts.step >= self.stream.stop:
+        if self._is_validated(counts.step) or counts.step >= self.stream.stop:
             self._pause()
             self._validate()
             self.stopped_early = self._is_stale()
@@ -320,11 +319,6 @@ def average_of(model: Model, averaging: float | None) -> AveragedModel | None:
         return average.lerp(last, 1 - min(most, (1 + int(steps)) / (10 + int(steps))))
 
     return AveragedModel(model, avg_fn=move)
-
-
-def default_interval(segments: int, batch_size: int, steps: int) -> int:
-    """Steps between validations: an epoch, but at most 50 validations a run, and ten steps at least."""
-    return max(-(-segments // batch_size), steps // 50, 10)
 
 
 def _fabric(trainer: TrainerConfig, precision: str) -> Fabric:
