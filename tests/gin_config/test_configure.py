@@ -99,6 +99,9 @@ def test_includes_are_relative_to_the_file_then_to_shipped_folders(tmp_path):
         ("mix.data = violin", "violin"),
         ("mix.data=~/a-b.c", "~/a-b.c"),
         ("mix.data='quoted one'", "quoted one"),
+        ("mix.data=org/model@v1", "org/model@v1"),
+        ("mix.data=runs/a=b#2%", "runs/a=b#2%"),
+        ("mix.data=.5", 0.5),
         ("mix.data=None", None),
         ("mix.data=3", 3),
     ],
@@ -197,6 +200,40 @@ def test_a_setting_that_nothing_uses_is_told(caplog):
     with caplog.at_level(logging.WARNING):
         configure([], ["output_audio.weight=2.0", "mix.losses=[@reconstruction()]"], functions=FUNCTIONS)
     assert "output_audio.weight has no effect" in caplog.text
+
+
+@pytest.mark.parametrize("text", ["mix.data=float('nan')", "mix.data=[bare]", "mix.data=-x"])
+def test_a_word_that_is_no_value_is_told_in_words(text, tmp_path):
+    with pytest.raises(ConfigError, match="is neither a number nor text in quotes") as caught:
+        configure([], [text], functions=FUNCTIONS)
+    assert "<ast" not in str(caught.value)
+    assert ("'...'" in str(caught.value)) is (text == "mix.data=-x")
+    with pytest.raises(ConfigError, match=r"a\.gin, line 1: ") as caught:
+        configure([write(tmp_path / "a.gin", text.replace("=", " = ") + "\n")], functions=FUNCTIONS)
+    assert "<ast" not in str(caught.value)
+
+
+def test_a_macro_that_nothing_uses_is_told_with_near_ones(tmp_path, caplog):
+    file = write(tmp_path / "a.gin", "STEPS = 3\nSTEP = 5\nSEED = 1\nmix.steps = %STEPS\n")
+    with caplog.at_level(logging.WARNING):
+        assert configure([file], functions=FUNCTIONS).arguments("mix", data="x")["steps"] == 3
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{file}, line 2: STEP has no effect, since nothing uses %STEP. Did you mean STEPS?"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "setting"),
+    [
+        ("tones.phrases=3", "prepare.dataset_options"),
+        ("yin.threshold=0.2", "prepare.pitch_options"),
+        ("a_weighted.window_seconds=0.1", "prepare.loudness_options"),
+    ],
+)
+def test_a_setting_of_what_a_command_builds_is_told_with_the_one_that_works(text, setting, caplog):
+    with caplog.at_level(logging.WARNING):
+        configure([], [text], functions=FUNCTIONS)
+    assert f"{text.partition('=')[0]} has no effect, since only {setting} sets it. Write: {setting} = {{" in caplog.text
 
 
 def test_a_module_of_ones_own_is_imported(tmp_path, monkeypatch):

@@ -34,6 +34,13 @@ _log = logging.getLogger(__name__)
 _FREE_MACROS = ("INSTRUMENT", "DATASET", "STEPS", "BATCH_SIZE", "SEED", "TEACHER")
 """Macros that every shipped file knows; a user's own file may leave one of them unused."""
 
+_SET_BY = {
+    "datasets": "prepare.dataset_options",
+    "pitch": "prepare.pitch_options",
+    "loudness": "prepare.loudness_options",
+}
+"""What sets the options of components that no value builds, but a command, by kind."""
+
 
 @dataclass
 class _Call:
@@ -212,7 +219,10 @@ def _check(bound: Sequence[Binding], selectors: Mapping[str, str], names: Names)
         in_scope = not scope or any(_within(scope, s) for s, known in scoped if known == selector)
         if selector not in referenced or not in_scope:
             name = f"{scope}/{binding.name}" if scope else binding.name
-            _log.warning("%s: %s has no effect, since nothing uses @%s().", binding.where, binding.key, name)
+            why = f"since nothing uses @{name}()."
+            if setting := _SET_BY.get(selector.split(".")[1]):
+                why = f"since only {setting} sets it. Write: {setting} = {{{binding.parameter!r}: ...}}"
+            _log.warning("%s: %s has no effect, %s", binding.where, binding.key, why)
 
 
 def _within(scope: str, used: str) -> bool:
@@ -251,6 +261,9 @@ def _check_macros(bound: Sequence[Binding]) -> None:
                 f"{binding.where}: no gin file has a macro {name}.{near_matches(name, [*in_files, *used])} "
                 f"Macros: {listing(n for n in macros if n in in_files)}."
             )
+        if name not in used and name not in _FREE_MACROS:
+            near = near_matches(name, [*used, *_FREE_MACROS])
+            _log.warning("%s: %s has no effect, since nothing uses %%%s.%s", binding.where, name, name, near)
     final = {b.key: b for b in bound}  # the last one wins
     missing = [b for b in final.values() if any(v == Macro(REQUIRED) for v in inner_values(b.value))]
     if missing:

@@ -177,17 +177,19 @@ def read_set(text: str) -> list[Statement]:
     try:
         return list(_parse(f"{key} = {value}", f'--set "{text}"', None, (), _Reading(False)))
     except ConfigError as error:
-        raise ConfigError(f"{error} Text stands in quotes: --set \"{key}='...'\"") from None
+        # within brackets, or as a call, it is no text that lacks its quotes
+        advice = "" if set(value) & set("()[]{}") else f" Text stands in quotes: --set \"{key}='...'\""
+        raise ConfigError(f"{error}{advice}") from None
 
 
 def _is_bare_text(value: str) -> bool:
-    if value in ("True", "False", "None"):
+    if value in ("True", "False", "None") or re.fullmatch(r"\.\d+(e[-+]?\d+)?", value, re.IGNORECASE):
         return False
     if value.casefold() in ("true", "false", "none"):
         raise ConfigError(
             f"{value!r}: type {value.capitalize()}, as Python writes it (or '{value}' in quotes for text)."
         )
-    return re.fullmatch(r"""[A-Za-z_~./\\][^\s'"()\[\],=%@#]*""", value) is not None
+    return re.fullmatch(r"""[A-Za-z_~./\\][^\s'"()\[\],]*""", value) is not None
 
 
 def _parse(
@@ -253,6 +255,9 @@ def _unquoted(line: str | None, path: Path | None) -> str | None:
 
 
 def _reason(error: SyntaxError) -> str:
+    # a word that is no value: Python's message shows its own parser's object
+    if found := re.search(r"<ast\..*Failed to parse token '(.*)'", error.msg or "", re.DOTALL):
+        return f"{found[1]} is neither a number nor text in quotes"
     return (error.msg or "this is not gin").strip().rstrip(".").split("\n")[0]
 
 
