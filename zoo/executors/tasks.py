@@ -170,12 +170,17 @@ def run_tasks(
                     running.append((status, started, began))
                     continue
                 status.seconds += time.monotonic() - began
+                if ended.problem and stop is not None and stop.asked:  # it got the same signal: that is no failure
+                    status.state = State.STOPPED
+                    continue
                 _settle(status, ended, retries)
                 if status.state is State.WAITING:
                     waiting.append(status)
                 else:
                     show(statuses)
                     yield status
+            if stop is not None and stop.asked:
+                raise KeyboardInterrupt
             for status in _startable(waiting, lambda: executor.room(len(running))):
                 if status.state is State.DONE:
                     yield status
@@ -185,8 +190,6 @@ def run_tasks(
                 began = time.monotonic()
                 running.append((status, executor.start(status.task), began))
             show(statuses)
-            if stop is not None and stop.asked:
-                raise KeyboardInterrupt
             if running or waiting:
                 executor.wait([started for _, started, _ in running], _POLL_SECONDS)
     finally:

@@ -1,7 +1,7 @@
 import csv
 
 import pytest
-from zoo_experiments.grid import cells_of
+from zoo_experiments.grid import _results_when_stopped, cells_of
 
 from zoo.__main__ import main
 from zoo.errors import ConfigError
@@ -66,6 +66,10 @@ def test_grid_runs_what_can_run_and_names_what_cannot(small_tones, teacher_folde
     assert row["teacher"] == "tcn-S-tones"
     assert float(row["student_multi_scale_spectral"]) > float(row["noise_floor_multi_scale_spectral"])
     assert (out / "results.md").read_text().count("\n| good | ") == 1
+    (out / "results.csv").unlink()
+    with pytest.raises(KeyboardInterrupt), _results_when_stopped(cells_of([str(good), str(bad)]), out):
+        raise KeyboardInterrupt
+    assert [row["run"] for row in csv.DictReader((out / "results.csv").open())] == ["good"]
     # once more without the one that cannot run: what is done is left alone
     weights = (out / "good" / "model.safetensors").stat().st_mtime_ns
     assert main(["grid", str(good), "--out", str(out), *sets]) == 0

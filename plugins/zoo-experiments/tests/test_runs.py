@@ -45,6 +45,18 @@ def test_run_that_failed_before_its_first_checkpoint_begins_anew(tmp_path):
     assert status.state == "done"
 
 
+def test_run_that_ends_by_the_signal_that_stops_all_is_no_failure(tmp_path, caplog):
+    code = "import os, signal; os.kill(os.getppid(), signal.SIGTERM); os.kill(os.getpid(), signal.SIGTERM)"
+    shown = []
+    with pytest.raises(KeyboardInterrupt):
+        run_all(
+            [run(tmp_path, name, code) for name in ("a", "b")],
+            show=lambda statuses: shown.append([(status.state.value, status.tries) for status in statuses]),
+        )
+    assert shown[-1][1] == ("waiting", 0)
+    assert "started again" not in caplog.text
+
+
 def test_users_mistake_is_not_tried_again(tmp_path):
     code = "import sys; sys.stderr.write('error: no such teacher\\n'); sys.exit(2)"
     statuses = run_all([run(tmp_path, "a", code), run(tmp_path, "b", "pass")], retries=5)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from zoo.errors import ConfigError, TrainingError
 from zoo.executors import ExecutorConfig, Status
 from zoo.gin_config import configure
 from zoo.storage import check_instrument, hold, write_atomically
+from zoo.training import is_done
 from zoo_experiments.run_table import RunResult, markdown, result_of, write_csv
 from zoo_experiments.runs import Run, Show, failures, run_all
 from zoo_experiments.search import Search
@@ -150,10 +152,21 @@ def grid(
 
 
 def _run(cells: Sequence[Cell], out: Path, execution: ExecutorConfig, retries: int, show: Show) -> list[RunResult]:
-    statuses = run_all(_runs(cells, out), execution, retries=retries, show=show)
+    with _results_when_stopped(cells, out):
+        statuses = run_all(_runs(cells, out), execution, retries=retries, show=show)
     rows = _collect(cells, out)
     _refuse_failed(statuses, out)
     return rows
+
+
+@contextmanager
+def _results_when_stopped(cells: Sequence[Cell], out: Path) -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        if done := [cell for cell in cells if is_done(out / cell.name)]:
+            _collect(done, out)
+        raise
 
 
 def _search(
@@ -176,7 +189,8 @@ def _search(
     while chosen := search.next(execution.jobs or 1):
         cells = [cell(number, values) for number, values in chosen.items()]
         made += cells
-        ended = run_all(_runs(cells, out), execution, retries=retries, show=show)
+        with _results_when_stopped(made, out):
+            ended = run_all(_runs(cells, out), execution, retries=retries, show=show)
         statuses += ended
         reached = {row.name: row.columns() for row in _collect(made, out)}
         for number, one in zip(chosen, cells, strict=True):
