@@ -144,7 +144,7 @@ def _find_on_hub(
         if reference.text != reference.repo_id:
             raise
         # what looks like a Hub id may have been meant as a folder
-        raise type(error)(f"{error} (There is no folder {reference.text} here either.)") from error
+        raise type(error)(f"There is no folder {reference.text} here, and on the Hub: {error}") from error
     return ResolvedModel(got.folder, "hub", reference, got.repo_id, got.commit)
 
 

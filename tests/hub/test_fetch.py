@@ -33,6 +33,11 @@ def load(served, empty_cache):
     return call
 
 
+def test_path_that_is_not_there_is_told_before_what_the_hub_says(empty_cache):
+    with pytest.raises(HubUnreachableError, match=r"^There is no folder runs/nosuch here"):
+        zoo.load("runs/nosuch", endpoint=dead_endpoint(), cache_dir=empty_cache)
+
+
 def weights_of(model):
     return torch.cat([tensor.flatten() for tensor in model.state_dict().values()])
 
