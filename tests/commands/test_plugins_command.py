@@ -124,6 +124,34 @@ def test_misspelt_group_is_told(site, capsys):
     assert "group 'zoo_decoder', which means nothing. Did you mean zoo_decoders" in line
 
 
+def test_name_that_cannot_be_used_is_told_once_and_fails_the_check(site, capsys):
+    entry_points = "[zoo_metrics]\nodd/x = kazoo:buzz\nbuzz = kazoo:buzz\n"
+    lay_out(site, "zoo-kazoo", "1.2", entry_points, {"kazoo.py": "def buzz(): pass"})
+    assert main(["plugins", "--check"]) == 1
+    said = capsys.readouterr()
+    assert [line for line in said.out.splitlines() if line.startswith("broken: ")] == [
+        "broken: zoo-kazoo 1.2: Its 'odd/x' in the group zoo_metrics is left out: it has a slash, and is no path. "
+        "Tell its author."
+    ]
+    (line,) = (line for line in said.out.splitlines() if line.startswith("zoo-kazoo "))
+    assert line.split() == ["zoo-kazoo", "1.2", "broken", "metrics:", "buzz"]
+    assert "odd" not in said.err
+
+
+def test_abstract_component_is_told_with_what_it_lacks_here_and_where_it_is_used(site, capsys):
+    source = "from zoo.export import Exporter\nclass Npz(Exporter): suffixes = ('.npz',)"
+    lay_out(site, "zoo-kazoo", "1.2", "[zoo_exporters]\nnpz = kazoo:Npz\n", {"kazoo.py": source})
+    assert main(["plugins", "--check"]) == 1
+    (line,) = broken_lines(capsys)
+    lacks = (
+        "The exporter 'npz' of zoo-kazoo 1.2 (kazoo:Npz) is an abstract class, of which none can be made: "
+        "it lacks load, versions, write."
+    )
+    assert lacks in line
+    assert main(["export", "gru-M-tones", "--to", "npz", "--out", str(site / "x.npz")]) == 2
+    assert lacks in capsys.readouterr().err
+
+
 def test_safe_mode_is_said(site, capsys, monkeypatch):
     lay_out(site, "zoo-kazoo", "1.2", "[zoo_decoders]\nbuzz = kazoo:Buzz\n", {"kazoo.py": "1/0"})
     monkeypatch.setenv("ZOO_NO_PLUGINS", "1")

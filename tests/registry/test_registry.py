@@ -8,6 +8,7 @@ import pytest
 
 import zoo
 from zoo import registry
+from zoo.decoders import Decoder
 from zoo.errors import ConfigError, PluginError
 
 
@@ -93,6 +94,29 @@ def test_plugin_cannot_take_a_name_of_zoo_silently(tmp_path):
     assert "zoo-kazoo 1.2" in done.stdout
 
 
+def test_name_of_zoo_is_not_given_back_by_uninstalling_zoo(tmp_path):
+    install(tmp_path, "a-kazoo", "1.2", "[zoo_decoders]\ngru = kazoo:Buzz\n", {"kazoo": "class Buzz: pass"})
+    done = run(tmp_path, SHOW_ERROR.format(kind="decoders", name="gru"))
+    assert "(pip uninstall a-kazoo)" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("source", "advice"),
+    [
+        ("import not_there_at_all", "Install the package that has not_there_at_all, and tell the author of zoo-kazoo"),
+        ("import kazoo.not_there", "pip install --force-reinstall zoo-kazoo"),
+        ("import numpy.not_there", "pip install --force-reinstall zoo-kazoo"),
+        ("from kazoo import Other", "Tell its author, or remove that package: pip uninstall zoo-kazoo"),
+        ("class Buzz(:", "kazoo.py, line 1). Tell its author, or remove that package: pip uninstall zoo-kazoo"),
+    ],
+)
+def test_advice_for_an_import_that_fails_is_what_can_help(tmp_path, source, advice):
+    install(tmp_path, "zoo-kazoo", "1.2", "[zoo_metrics]\nbuzz = kazoo:Buzz\n", {"kazoo": source})
+    done = run(tmp_path, SHOW_ERROR.format(kind="metrics", name="buzz"))
+    assert advice in done.stdout
+    assert "SyntaxError" not in done.stdout or f"({tmp_path}/kazoo.py, line 1)" in done.stdout
+
+
 def test_every_registered_component_of_zoo_can_be_imported():
     for kind in registry.KINDS.values():
         for name in kind:
@@ -132,6 +156,28 @@ def test_register_again_replaces_the_same_definition_and_refuses_another():
 def test_register_refuses_an_installed_name():
     with pytest.raises(PluginError, match="ddsp-zoo"):
         zoo.register.decoder("gru")(object)
+
+
+def test_register_without_brackets_is_told():
+    class Buzz:
+        pass
+
+    for decorate, said in ((zoo.register.decoder, "decoder"), (zoo.register.pitch, "pitch")):
+        with pytest.raises(PluginError, match=rf'^Write @zoo\.register\.{said}\("name"\)\.$'):
+            decorate(Buzz)
+
+
+def test_register_refuses_what_an_installed_plugin_may_not_bring():
+    class Buzz:
+        pass
+
+    with pytest.raises(PluginError, match=r"The loss cannot be called 'x y/\.\.'"):
+        zoo.register.loss("x y/..")
+    with pytest.raises(PluginError, match=r"'buzz' is .* and must be a class, a child of zoo\.decoders\.Decoder"):
+        zoo.register.decoder("buzz")(Buzz)
+    with pytest.raises(PluginError, match=r"'buzz' is an abstract class.*lacks forward"):
+        zoo.register.decoder("buzz")(type("Half", (Decoder,), {}))
+    assert "buzz" not in registry.decoders
 
 
 def test_unknown_name_is_a_config_error_and_a_value_error():

@@ -64,6 +64,7 @@ def examine_plugins() -> list[Plugin]:
             plugin.problems.append(f"It is made for {wrong.problem}. Type: {wrong.fix}")
         else:
             plugin.problems += _causes(plugin, own)
+        plugin.problems += _misnamed(plugin)
         plugin.problems += _resource_problems(plugin)
         plugin.problems += _strange_groups(plugin)
     return sorted(found.values(), key=lambda plugin: plugin.distribution)
@@ -71,7 +72,8 @@ def examine_plugins() -> list[Plugin]:
 
 def _entries() -> Iterator[registry.Entry]:
     for group in registry.installed_groups():
-        yield from (e for e in registry.installed(group) if e.distribution != registry.OWN_DISTRIBUTION)
+        offers = [*registry.installed(group), *registry.misnamed(group)]
+        yield from (entry for entry in offers if entry.distribution != registry.OWN_DISTRIBUTION)
 
 
 def _name_what_it_brings(plugin: Plugin) -> None:
@@ -105,6 +107,17 @@ def _causes(plugin: Plugin, failures: list[Failure]) -> Iterator[str]:
     if not lacking:  # else what it lacks has been told already, with the import that failed for it
         for requirement in missing_requirements(plugin.distribution):
             yield f"It needs {requirement.problem}. Type: {requirement.fix}"
+
+
+def _misnamed(plugin: Plugin) -> list[str]:
+    """Names of its own that cannot be used; a fault that all of its names have is told once."""
+    faults = (
+        entry.fault
+        for group in registry.installed_groups()
+        for entry in registry.misnamed(group)
+        if (entry.distribution, entry.version) == (plugin.distribution, plugin.version)
+    )
+    return [f"{fault} Tell its author." for fault in dict.fromkeys(faults)]
 
 
 def _resource_problems(plugin: Plugin) -> Iterator[str]:

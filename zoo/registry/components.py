@@ -12,7 +12,7 @@ Requirements it meets, each of which plain catalogue leaves open:
 
 from __future__ import annotations
 
-import logging
+import inspect
 import os
 import re
 import sys
@@ -27,13 +27,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from zoo.checks.path_names import path_fault
 from zoo.checks.plain_text import one_line
 from zoo.errors import ConfigError, PluginError, listing, near_matches
-from zoo.registry.plugin_imports import untouched
-from zoo.registry.requirements import missing_requirements, version_conflict
+from zoo.registry.plugin_imports import advice, message_of, untouched
+from zoo.registry.requirements import version_conflict
 
 if TYPE_CHECKING:
     import catalogue
-
-_log = logging.getLogger(__name__)
 
 # As packaging's rules have them (PEP 508 and PEP 440, the latter loosely).
 _DISTRIBUTION = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
@@ -58,12 +56,14 @@ class Entry:
         distribution: The distribution that brings it; empty for one registered in this process.
         version: That distribution's version.
         target: `module:attribute`, as in the distribution's metadata.
+        fault: Why it cannot be used under that name, as a sentence; empty where it can.
     """
 
     name: str
     distribution: str
     version: str
     target: str
+    fault: str = ""
 
     @property
     def module(self) -> str:
@@ -142,9 +142,10 @@ class Registry:
         offers = entries[name]
         if len(offers) > 1:
             origins = " and ".join(sorted(offer.origin for offer in offers))
+            *_, last = sorted(offers, key=lambda offer: (offer.distribution != OWN_DISTRIBUTION, offer.origin))
             raise PluginError(
                 f"The {self.singular} {name!r} is offered by {origins}. One name must mean one thing: "
-                f"uninstall one of them (pip uninstall {sorted(offers, key=lambda o: o.origin)[-1].distribution})."
+                f"uninstall one of them (pip uninstall {last.distribution})."
             )
         return offers[0]
 
@@ -171,15 +172,10 @@ class Registry:
         except KeyboardInterrupt:  # that is the user, who waits for a slow one
             raise
         except BaseException as error:  # whatever a plugin raises, it is the plugin that is broken
-            lacks = missing_requirements(entry.distribution)
             raise PluginError(
                 f"The {self.singular} {name!r} of {entry.origin} cannot be imported ({entry.target}): "
                 f"{type(error).__name__}: {message_of(error).rstrip('.')}. "
-                + (
-                    f"That package needs {lacks[0].problem}. Type: {lacks[0].fix}"
-                    if lacks
-                    else f"Reinstall or remove that package: pip install --force-reinstall {entry.distribution}"
-                )
+                + advice(error, entry.module, entry.distribution)
             ) from error
         if entry.distribution != OWN_DISTRIBUTION and (fault := self._fault(component)):
             raise PluginError(
@@ -197,6 +193,8 @@ class Registry:
             base = getattr(sys.modules.get(module), name, None)
             if not isinstance(component, type) or base is None or not issubclass(component, base):
                 return f"{shown}, and must be a class, a child of {module.rpartition('.')[0]}.{name}"
+        if isinstance(component, type) and inspect.isabstract(component):
+            return f"an abstract class, of which none can be made: it lacks {listing(component.__abstractmethods__)}"
         return None if callable(component) else f"{shown}, and must be a class or a function"
 
     def _load(self, entry: Entry) -> Any:  # noqa: ANN401 - see get
@@ -214,8 +212,12 @@ class Registry:
         Defining the same function or class again (running a notebook's cell twice) replaces it.
 
         Raises:
-            PluginError: Another component has that name.
+            PluginError: The name or the component will not do, or another component has that name.
         """
+        if not isinstance(name, str):  # what it decorates: it was written without brackets
+            raise PluginError(f'Write @zoo.register.{self._decorator}("name").')
+        if fault := path_fault(name):
+            raise PluginError(f"The {self.singular} cannot be called {name!r}: {fault}.")
 
         def add(component: Component) -> Component:
             if not callable(component) or not hasattr(component, "__qualname__"):
@@ -232,10 +234,19 @@ class Registry:
                         f"The {self.singular} {name!r} is already there, from {offer.origin} ({offer.target}). "
                         "Register yours under another name."
                     )
+            if fault := self._fault(component):
+                raise PluginError(f"The {self.singular} {name!r} is {fault}.")
             self._registered[name] = component
             return component
 
         return add
+
+    @property
+    def _decorator(self) -> str:
+        """What `register` is called in `zoo.register`."""
+        from zoo.registry import register
+
+        return next(name for name in register.__all__ if getattr(register, name) == self.register)
 
     def unregister(self, name: str) -> None:
         """Take back what `register` did; a name that was not registered in this process is left alone."""
@@ -256,6 +267,15 @@ def where_others_are() -> str:
 
 def installed(group: str) -> list[Entry]:
     """What installed distributions offer in an entry-point group; in safe mode zoo's own alone."""
+    return [entry for entry in _seen(group) if not entry.fault]
+
+
+def misnamed(group: str) -> list[Entry]:
+    """What installed distributions offer there under names that cannot be used, and is left out."""
+    return [entry for entry in _seen(group) if entry.fault]
+
+
+def _seen(group: str) -> list[Entry]:
     entries = _installed(search_path()).get(group, ())
     own = (OWN_DISTRIBUTION, MODELS_DISTRIBUTION)
     return [e for e in entries if e.distribution in own] if safe_mode() else list(entries)
@@ -282,19 +302,18 @@ def _installed(found_on: tuple[tuple[str, int], ...]) -> dict[str, tuple[Entry, 
                 identities[id(point.dist)] = _identity_of(point.dist)
             if not all(identities[id(point.dist)]):  # a folder that an uninstallation has left: it cannot be imported
                 continue
-            if fault := _name_fault(point.name, *identities[id(point.dist)]):
-                _log.warning("A plugin is left out (%s): %s. Tell its author.", group, fault)
-                continue
-            found.setdefault(group, {})[Entry(point.name, *identities[id(point.dist)], point.value)] = None
+            identity = identities[id(point.dist)]
+            fault = _name_fault(group, point.name, *identity)
+            found.setdefault(group, {})[Entry(point.name, *identity, point.value, fault)] = None
     return {group: tuple(entries) for group, entries in found.items()}
 
 
-def _name_fault(name: str, distribution: str, version: str) -> str | None:
-    """Why an offer's names cannot be used: they become commands to type, and parts of paths. None where they can."""
+def _name_fault(group: str, name: str, distribution: str, version: str) -> str:
+    """Why an offer's names cannot be used: they become commands to type, and parts of paths. Empty where they can."""
     if not (_DISTRIBUTION.fullmatch(distribution) and _VERSION.fullmatch(version)):
-        return f"{distribution!r} {version!r} is no distribution's name and version"
+        return f"{distribution!r} {version!r} is no distribution's name and version, so that all of it is left out."
     fault = path_fault(name)
-    return f"{distribution} {version} calls a component {name!r}; {fault}" if fault else None
+    return f"Its {name!r} in the group {group} is left out: {fault}." if fault else ""
 
 
 def _identity_of(distribution: metadata.Distribution) -> tuple[str, str]:
@@ -314,18 +333,10 @@ def search_path() -> tuple[tuple[str, int], ...]:
     return tuple(state)
 
 
-def message_of(error: BaseException) -> str:
-    """What an error of a plugin's says; its `__str__` may be broken too."""
-    try:
-        return str(error)
-    except Exception as another:  # noqa: BLE001 - whatever that raises
-        return f"(its message cannot be had: {type(another).__name__})"
-
-
 def _repr_of(component: object) -> str:
     try:
         return repr(component)
-    except Exception:  # noqa: BLE001 - as above
+    except Exception:  # noqa: BLE001 - whatever a plugin's raises
         return "something"
 
 

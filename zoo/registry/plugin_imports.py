@@ -8,6 +8,7 @@ back, and said. Not seen are patched functions and environment variables, which 
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import logging
 import os
 import random
@@ -17,10 +18,51 @@ import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from zoo.registry.requirements import missing_requirements
+
 _log = logging.getLogger("zoo")
 
 SLOW_SECONDS = 10.0
 """An import that takes longer is told, so that the wait has a name."""
+
+
+def message_of(error: BaseException) -> str:
+    """What an error of a plugin's says; its `__str__` may be broken too."""
+    if isinstance(error, SyntaxError) and error.filename:  # by itself it names the last part of the path alone
+        return f"{error.msg} ({error.filename}, line {error.lineno})"
+    try:
+        return str(error)
+    except Exception as another:  # noqa: BLE001 - whatever that raises
+        return f"(its message cannot be had: {type(another).__name__})"
+
+
+def advice(error: BaseException, module: str, distribution: str) -> str:
+    """What to do where a plugin cannot be imported, as a sentence.
+
+    Args:
+        error: What its import raised.
+        module: What was imported.
+        distribution: Whose it is.
+    """
+    if lacks := missing_requirements(distribution):
+        return f"That package needs {lacks[0].problem}. Type: {lacks[0].fix}"
+    missing = (error.name or "").split(".")[0] if isinstance(error, ModuleNotFoundError) else ""
+    if missing and missing != module.split(".")[0] and not _is_there(missing):
+        return (
+            f"Install the package that has {missing}, and tell the author of {distribution} that it is not among that "
+            "package's requirements."
+        )
+    # another copy of the same files would do the same
+    if isinstance(error, SyntaxError) or "circular import" in message_of(error):
+        return f"Tell its author, or remove that package: pip uninstall {distribution}"
+    return f"Reinstall or remove that package: pip install --force-reinstall {distribution}"
+
+
+def _is_there(package: str) -> bool:
+    try:
+        return importlib.util.find_spec(package) is not None  # of a top-level name, this imports nothing
+    except (ImportError, ValueError):
+        return False
 
 
 @contextlib.contextmanager
