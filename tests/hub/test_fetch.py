@@ -160,6 +160,12 @@ def test_fetched_model_enters_the_store_whole_and_knows_its_commit(served, empty
     assert zoo.fetch("org/flute", force=True, **again) == folder
 
 
+@pytest.mark.parametrize("name", ["mymg", "gru-S", "gru-L-flute"])
+def test_name_that_is_none_for_the_store_is_told_with_the_rule_and_an_example(run, name):
+    with pytest.raises(ConfigError, match=f"--name {name}: a name in your store is ARCHITECTURE-INSTRUMENT, .* gru-S-"):
+        zoo.fetch(run, name=name)
+
+
 def test_cached_weights_that_were_damaged_are_fetched_again(served, load, empty_cache):
     commit = served.commits("org/flute")[0].hash
     expected = weights_of(load(f"org/flute@{commit}"))

@@ -19,7 +19,9 @@ def main(arguments: list[str]) -> int:
     )
     parser.add_argument("model", help="org/name, or org/name@revision: a branch, tag or commit")
     parser.add_argument("--revision", help="a branch, tag or commit")
-    parser.add_argument("--name", help="enter it into your store under this name")
+    parser.add_argument(
+        "--name", help="enter it into your store under this name: ARCHITECTURE-INSTRUMENT, for example gru-L-flute"
+    )
     parser.add_argument("--force", action="store_true", help="replace the model of that --name in your store")
     parser.add_argument(
         "--cache-dir", metavar="FOLDER", help="where fetched files are kept (default: the Hub's own cache)"

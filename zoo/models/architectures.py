@@ -109,15 +109,19 @@ def check_name(name: str, *, config: ModelConfig, force: bool) -> None:
     """Make sure that a model may enter the local store under a name, before hours are spent on it.
 
     Raises:
-        ConfigError: The name is of another architecture, or taken.
-        ModelNotFoundError: It begins with no architecture.
+        ConfigError: The name is of another architecture or of none, or taken.
     """
     check_path_name(name, "--name", fix="Call it architecture-instrument, e.g. gru-L-flute.")
-    meant = config_of(name)
-    complete = meant.instrument is not None or (config.instrument is not None and name == config.name)
-    if meant.architecture != config.architecture or not complete:
+    try:
+        meant = config_of(name)
+    except ModelNotFoundError:  # it begins with no architecture
+        meant = None
+    own = config.instrument is not None and name == config.name
+    if meant is None or meant.architecture != config.architecture or not (meant.instrument is not None or own):
         raise ConfigError(
-            f"--name {name}: this model is a {config.architecture}; call it {config.architecture}-INSTRUMENT."
+            f"--name {name}: a name in your store is ARCHITECTURE-INSTRUMENT, for example "
+            f"{config.architecture}-{config.instrument or 'violin'}. This model is a {config.architecture}; call it "
+            f"{config.architecture}-INSTRUMENT."
         )
     check_free(name, force=force)
 
@@ -156,7 +160,7 @@ def no_weights(name: str, known: list[str]) -> ModelNotFoundError:
     if not paths.has_shipped_models():
         there += (
             " The trained models of this project come in a package that is not installed here: "
-            f"pip install {registry.MODELS_DISTRIBUTION}."
+            f"pip install {registry.MODELS_DISTRIBUTION}. From a checkout: pip install ./model_cards."
         )
     if config.instrument is None:
         return ModelNotFoundError(
