@@ -167,6 +167,16 @@ def test_plugin_guide_s_notebook_runs_as_shown_and_its_messages_are_real():
     assert code_in(section(PLUGINS_PAGE, "## Testing")) == [f"{caught.value}\n"]
 
 
+def test_plugin_guide_s_synth_keeps_the_promises_of_its_kind_and_makes_a_model():
+    (cell,) = code_in(section(PLUGINS_PAGE, "## A synth, line by line"))
+    try:
+        exec(cell, {})  # it ends with the check
+        parts = zoo.models.ComponentConfig("gru", {"hidden_size": 4}), zoo.models.ComponentConfig("two_sines")
+        zoo.testing.check_model(lambda: zoo.models.ModelConfig("sines-S", *parts))
+    finally:
+        zoo.registry.synths.unregister("two_sines")
+
+
 def test_plugin_guide_names_every_group_and_every_check():
     brought = section(PLUGINS_PAGE, "## What a plugin can add")
     groups = {kind.group for kind in zoo.registry.KINDS.values()} | {zoo.registry.paths.RESOURCES}

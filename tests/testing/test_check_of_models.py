@@ -3,6 +3,7 @@
 import pytest
 
 from zoo.storage.config import ComponentConfig, ModelConfig
+from zoo.synths import HarmonicNoise
 from zoo.testing import check_model
 
 
@@ -32,6 +33,21 @@ def test_broken_model_fails(model, promise, found):
 
 def test_good_model_passes():
     check_model(small)
+
+
+def test_synth_that_returns_something_else_is_told_as_such():
+    from zoo import register, registry
+
+    class Bare(HarmonicNoise):
+        def forward(self, f0_hz, controls, noise=None):
+            return super().forward(f0_hz, controls, noise).audio
+
+    register.synth("bare")(Bare)
+    try:
+        with pytest.raises(AssertionError, match=r"forward must return a zoo\.synths\.Synthesis.*Found: Tensor"):
+            check_model(lambda: small().with_changes(synth=ComponentConfig("bare", {"reverb_length": 50})))
+    finally:
+        registry.synths.unregister("bare")
 
 
 def test_registered_model_has_its_own_name():

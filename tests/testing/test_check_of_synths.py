@@ -30,6 +30,16 @@ class Buzz(Synth):
         return Synthesis(audio, audio)
 
 
+class ReturnsItsAudio(Buzz):
+    def forward(self, f0_hz, controls, noise=None):
+        return super().forward(f0_hz, controls, noise).audio
+
+
+class ReturnsNoDrySound(Buzz):
+    def forward(self, f0_hz, controls, noise=None):
+        return Synthesis(super().forward(f0_hz, controls, noise).audio)
+
+
 class OtherRate(Buzz):
     def __init__(self, *, sample_rate, hop):
         super().__init__(sample_rate=44100, hop=hop)
@@ -163,6 +173,8 @@ def test_good_synth_passes_at_any_rate():
 @pytest.mark.parametrize(
     ("synth", "promise", "found"),
     [
+        (ReturnsItsAudio, "forward must return a zoo.synths.Synthesis", "Tensor"),
+        (ReturnsNoDrySound, "returns a zoo.synths.Synthesis of audio and dry", "missing .* 'dry'"),
         (OtherRate, r"given, \(16000, 64\)", r"\(44100, 64\)"),
         (NoControls, "control_sizes says", "{}"),
         (TooShort, r"is \[2, 2560\]", r"\[2, 2559\]"),

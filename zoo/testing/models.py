@@ -18,6 +18,7 @@ from zoo.models.rendering import Rendering
 from zoo.storage import checkpoint
 from zoo.storage.config import ModelConfig
 from zoo.testing.contract import Subject, check_gradients, trial
+from zoo.testing.synths import require_synthesis
 
 _BATCH, _FRAMES = 2, 40
 
@@ -71,9 +72,12 @@ def _inputs(model: Model) -> tuple[Tensor, Tensor, Tensor]:
 
 @torch.no_grad()
 def _check_rendering(subject: Subject, model: Model, inputs: tuple[Tensor, Tensor, Tensor]) -> Tensor:
+    # a synth that returns something else fails further on, as if it had been asked wrongly
+    hook = model.synth.register_forward_hook(lambda _synth, _inputs, made: require_synthesis(subject, made))
     with subject.promises("It renders f0_hz and loudness_db, [batch, frames], with noise [batch, frames * hop]."):
         made: Rendering = model(*inputs)
         again: Rendering = model(*inputs)
+    hook.remove()
     shape = (_BATCH, _FRAMES * model.hop)
     for part in ("audio", "dry"):
         what = f"Rendering.{part} ([batch, frames * hop])"

@@ -89,9 +89,20 @@ def _check_handshake(subject: Subject, synth: Synth, sample_rate: int, hop: int)
 def _render(
     subject: Subject, synth: Synth, f0_hz: Tensor, controls: Mapping[str, Tensor], noise: Tensor | None
 ) -> Synthesis:
-    promise = "forward takes f0_hz [batch, frames], controls [batch, frames, size] and noise [batch, frames * hop]."
+    promise = (
+        "forward takes f0_hz [batch, frames], controls [batch, frames, size] and noise [batch, frames * hop], and "
+        "returns a zoo.synths.Synthesis of audio and dry."
+    )
     with subject.promises(promise), torch.no_grad():
-        return synth(f0_hz, controls, noise)
+        made: Synthesis = synth(f0_hz, controls, noise)
+    require_synthesis(subject, made)
+    return made
+
+
+def require_synthesis(subject: Subject, made: object) -> None:
+    """Go on if a synth's forward returned what it must."""
+    promise = "forward must return a zoo.synths.Synthesis: Synthesis(audio=..., dry=...)."
+    subject.require(isinstance(made, Synthesis), promise, type(made).__name__)
 
 
 def _check_outputs(subject: Subject, synth: Synth) -> None:
@@ -110,7 +121,6 @@ def _check_outputs(subject: Subject, synth: Synth) -> None:
     }
     for clip, (f0, values, given) in clips.items():
         made = _render(subject, synth, f0, values, given)
-        subject.require(isinstance(made, Synthesis), "forward gives a zoo.synths.Synthesis.", type(made).__name__)
         shape = (f0.shape[0], f0.shape[1] * synth.hop)
         for part in ("audio", "dry", "harmonic", "noise"):
             value = getattr(made, part)
