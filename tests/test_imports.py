@@ -34,6 +34,13 @@ def test_listing_imports_nothing_heavy(code):
     assert heavy_modules_after(code) == ""
 
 
+def test_every_subpackage_is_an_attribute_of_zoo():
+    folders = sorted(path.parent.name for path in PACKAGE.glob("*/__init__.py"))
+    internal = {"bench", "cards", "checks", "commands", "hub"}  # no page writes them as attributes
+    code = f"import zoo; print([name for name in {sorted(set(folders) - internal)} if not hasattr(zoo, name)])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
 def test_loading_a_model_imports_neither_torchs_compiler_nor_sympy():
     code = "import sys, zoo; zoo.load('gru-M-tones'); print({'torch._dynamo', 'sympy'} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"

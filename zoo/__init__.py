@@ -17,12 +17,23 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from zoo_thesis import import_thesis as import_thesis
 
+    from zoo import datasets as datasets
+    from zoo import decoders as decoders
     from zoo import errors as errors
+    from zoo import executors as executors
     from zoo import features as features
+    from zoo import gin_config as gin_config
     from zoo import live as live
+    from zoo import loggers as loggers
     from zoo import losses as losses
     from zoo import metrics as metrics
+    from zoo import models as models
+    from zoo import registry as registry
+    from zoo import storage as storage
+    from zoo import streaming as streaming
+    from zoo import synths as synths
     from zoo import testing as testing
+    from zoo import training as training
     from zoo.export.base import export as export
     from zoo.listing import info as info
     from zoo.listing import list_models as list_models
@@ -53,7 +64,10 @@ _HOME = {
     "push": "zoo.resolve",
     "save": "zoo.storage.checkpoint",
 }
-_SUBPACKAGES = ("errors", "export", "features", "live", "losses", "metrics", "register", "resolve", "testing")
+_SUBPACKAGES = (
+    *("datasets", "decoders", "errors", "executors", "export", "features", "gin_config", "live", "loggers", "losses"),
+    *("metrics", "models", "register", "registry", "resolve", "storage", "streaming", "synths", "testing", "training"),
+)
 
 __all__ = [
     "Model",
@@ -98,9 +112,10 @@ def _plugin(module: str, what: str, distribution: str) -> Any:  # noqa: ANN401 -
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
         from zoo.errors import PluginError
+        from zoo.registry.requirements import how_to_install
 
         raise PluginError(
-            f"{what} comes with {distribution}, which is not installed. Type: pip install {distribution}"
+            f"{what} comes with {distribution}, which is not installed. Type: {how_to_install(distribution)}"
         ) from error
 
 

@@ -19,6 +19,7 @@ from zoo import registry
 from zoo.checks.plain_text import one_line
 from zoo.commands import cli
 from zoo.errors import ConfigError
+from zoo.registry.requirements import how_to_install
 
 OF_PLUGINS = {
     "compare": "ddsp-zoo-experiments",
@@ -94,7 +95,7 @@ def _command(name: str) -> Callable[[list[str]], int]:
         package = OF_PLUGINS[name]
         if registry.safe_mode():
             raise ConfigError(f"zoo {name} comes with {package}, and {registry.SAFE_MODE} is set. Unset it to use it.")
-        raise ConfigError(f"zoo {name} comes with {package}, which is not installed. Type: pip install {package}")
+        raise ConfigError(f"zoo {name} comes with {package}, which is not installed. Type: {how_to_install(package)}")
     command: Callable[[list[str]], int] = registry.commands.get(name)
     return command
 

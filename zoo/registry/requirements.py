@@ -49,6 +49,11 @@ def library(name: str, *, purpose: str) -> Any:  # noqa: ANN401 - a module, whos
         ) from error
 
 
+def how_to_install(distribution: str) -> str:
+    """What to type for a plugin of this project: with an index that has it, or in a checkout of zoo."""
+    return f"pip install {distribution}, or from a checkout: pip install ./plugins/{distribution.removeprefix('ddsp-')}"
+
+
 def version_conflict(distribution: str) -> MissingRequirement | None:
     """Whether a distribution is made for another version of zoo than this one, newer or older."""
     for requirement in _requirements(distribution):
