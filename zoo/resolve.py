@@ -280,7 +280,7 @@ def fetch(
         local_files_only: See `zoo.load`.
         token: See `zoo.load`.
         endpoint: See `zoo.load`.
-        name: Enter the model into the local store under this name.
+        name: Enter the model into the local store under this name, architecture-instrument: "gru-L-flute".
         force: Replace a model of that name there.
 
     Returns:
@@ -330,6 +330,7 @@ def push(
     token: str | bool | None = None,
     endpoint: str | None = None,
     exports: str | Path | None = None,
+    recordings: bool = True,
 ) -> PushResult:
     """Send a run, or a model of the local store, to the Hub, in one commit.
 
@@ -350,6 +351,7 @@ def push(
         token: Of your Hub account; the saved login by default.
         endpoint: Another Hub than huggingface.co.
         exports: A folder that `zoo.export.export_run` wrote: its files are sent too, in place of the run's own.
+        recordings: Send the excerpts of held-out recordings in `samples/` too, beside the model's sounds.
 
     Returns:
         The commit.
@@ -380,4 +382,5 @@ def push(
         client=HubClient(token=token, endpoint=endpoint),
         remember=found.source in ("folder", "store"),
         exports=None if exports is None else Path(exports),
+        recordings=recordings,
     )

@@ -10,6 +10,7 @@ from hub_runs import make_run
 from huggingface_hub import ModelCard
 
 import zoo
+from zoo.cards import write_card
 from zoo.errors import CheckpointError, ConfigError, HubError, HubUnreachableError, ModelNotFoundError
 from zoo.export.half import halve
 from zoo.hub.source import read_source
@@ -104,6 +105,23 @@ def test_second_push_removes_what_the_run_no_longer_has_and_leaves_strangers_alo
     hub.commit("tester/flute", {"LICENSE": b"mine", "samples/old.wav": b"old"})
     zoo.push(run, "tester/flute", token=hub.token, endpoint=hub.endpoint)
     assert set(pushed_files(hub)) - {".gitattributes"} == SENT | {"LICENSE"}
+
+
+def test_recordings_are_sent_unless_they_are_to_stay(hub, run):
+    excerpt = "samples/phrase1_recording.wav"
+    (run / excerpt).write_bytes((run / "samples" / "phrase1_student.wav").read_bytes())
+    write_card(run)
+    zoo.push(run, "tester/flute", token=hub.token, endpoint=hub.endpoint)
+    assert excerpt in pushed_files(hub)
+    zoo.push(run, "tester/flute", recordings=False, token=hub.token, endpoint=hub.endpoint)
+    sent = pushed_files(hub)
+    assert set(sent) - {".gitattributes"} == SENT
+    assert excerpt not in sent["README.md"].data.decode()
+    assert (run / excerpt).is_file()
+    zoo.push(run, "tester/flute", token=hub.token, endpoint=hub.endpoint)
+    (run / excerpt).unlink()  # the run's own card still names it
+    zoo.push(run, "tester/flute", token=hub.token, endpoint=hub.endpoint)
+    assert excerpt not in pushed_files(hub)["README.md"].data.decode()
 
 
 def test_pushed_weights_load_as_they_were(hub, run, empty_cache):

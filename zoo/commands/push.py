@@ -15,7 +15,8 @@ def main(arguments: list[str]) -> int:
     parser = cli.parser(
         "zoo push",
         "Send a run, or a model of your store, to the Hugging Face Hub, in one commit: weights, config, card, "
-        "measures, gin files, samples and plots. Checkpoints and this machine's paths stay here.",
+        "measures, gin files, plots, and samples, excerpts of recordings among them. Checkpoints and this machine's "
+        "paths stay here.",
         [
             "zoo push runs/my-flute org/gru-S-flute",
             "zoo push gru-S-violin gru-S-flute --space org/my-instruments   # the page of zoo web, as a Space",
@@ -43,6 +44,12 @@ def main(arguments: list[str]) -> int:
         help="export the model, and send the files too, with their SHA-256 in export.json: "
         f"of {', '.join(registry.exporters)} those that write one file, with commas between them",
     )
+    parser.add_argument(
+        "--no-recordings",
+        dest="recordings",
+        action="store_false",
+        help="keep the excerpts of held-out recordings here, samples/*_recording.wav; send the model's sounds alone",
+    )
     parser.add_argument("--message", help="the commit's title")
     cli.add_hub_options(parser)
     options = parser.parse_args(arguments)
@@ -69,6 +76,7 @@ def main(arguments: list[str]) -> int:
             token=options.token,
             endpoint=options.endpoint,
             exports=exports,
+            recordings=options.recordings,
         )
     sys.stdout.write(f"{pushed.url}\nAnyone can load exactly this by: zoo.load({pushed.reference!r})\n")
     return 0

@@ -38,7 +38,7 @@ from zoo.storage.files import new_folder, write_atomically
 from zoo.storage.lineage import COMPACTED, rounding_difference_db
 from zoo.storage.locks import hold_name
 from zoo.storage.reading import copy_run
-from zoo.storage.run_files import CARD, CONFIG, WEIGHTS, is_export, published_files
+from zoo.storage.run_files import CARD, CONFIG, RECORDING, WEIGHTS, is_export, published_files
 from zoo.training.batches import Batch, in_order
 from zoo.training.evaluation import check_rates, play
 from zoo.training.report import held_out
@@ -49,8 +49,6 @@ _LEAST_DB = -200.0
 """Of sounds that are equal; JSON knows no infinity."""
 
 _BATCH = 8
-
-_RECORDING = "_recording.wav"
 
 # The built-in phrases: each covers an octave at one of the levels, all of them what instruments play.
 _LOWEST_HZ, _OCTAVES, _SECONDS = 55.0, 5, 4.0
@@ -262,7 +260,7 @@ def _chosen(files: Iterable[str], *, samples: int | None, plots: bool, recording
     phrases = sorted({_phrase(name) for name in names if name.startswith("samples/")}, key=_by_number)
     dropped = set() if samples is None else set(phrases[samples:])
     kept = [name for name in names if _phrase(name) not in dropped]
-    return [name for name in kept if recordings or not name.endswith(_RECORDING)]
+    return [name for name in kept if recordings or not name.endswith(RECORDING)]
 
 
 def _phrase(name: str) -> str:

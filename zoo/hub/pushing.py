@@ -19,7 +19,7 @@ from zoo.models import naming
 from zoo.storage.config import ModelConfig, read_config
 from zoo.storage.exports import read_exports, replace_exports
 from zoo.storage.reading import copy_run
-from zoo.storage.run_files import CARD, CONFIG, is_published
+from zoo.storage.run_files import CARD, CONFIG, RECORDING, is_published
 
 _log = logging.getLogger("zoo")
 
@@ -57,6 +57,7 @@ def push_folder(
     client: HubClient,
     remember: bool,
     exports: Path | None = None,
+    recordings: bool = True,
 ) -> PushResult:
     """Send what others get of a run to the Hub, in one commit; see `zoo.push`.
 
@@ -70,6 +71,7 @@ def push_folder(
         client: How to reach the Hub.
         remember: Note in the folder where it is on the Hub.
         exports: See `zoo.push`.
+        recordings: See `zoo.push`.
     """
     repo_id, revision = _target(repo_id, revision)
     with TemporaryDirectory() as place, errand(client):
@@ -79,6 +81,9 @@ def push_folder(
         previous_card = _text_of(repo_id, info, CARD, client) if info is not None else ""
         copy = Path(place)
         copy_run(folder, copy)  # one version, whatever is saved there while it is sent
+        if not recordings:
+            for excerpt in copy.glob(f"samples/*{RECORDING}"):
+                excerpt.unlink()
         if exports is not None:
             replace_exports(copy, exports)
             if not read_exports(copy):

@@ -13,6 +13,8 @@ WEIGHTS = "model.safetensors"
 CONFIG = "config.json"
 CARD = "README.md"
 GOLDEN = "golden.safetensors"
+RECORDING = "_recording.wav"
+"""How an excerpt of a held-out recording ends, which the model's sounds stand beside; it is somebody else's."""
 EXPORTS = "export.json"
 EXPORTS_FOLDER = "exports"
 
