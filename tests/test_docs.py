@@ -111,6 +111,25 @@ def installing(name):
     return command
 
 
+def test_loudness_that_the_data_page_names_is_that_of_the_shipped_models():
+    """Its default, and for the models that it names the one that its command sets."""
+    told = section(CHECKOUT / "docs" / "data.md", "### Loudness and level")
+    named = set(re.findall(r"`([\w-]+)` (?:and `([\w-]+)` )?have the thesis's loudness", told)[0])
+    (command,) = (block for block in code_in(told) if block.startswith("zoo prepare"))
+    options = dict(re.findall(r"--(loudness|normalize) (\w+)", command))
+    shipped = {
+        path.parent.name: zoo.features.FeatureSettings.from_dict(json.loads(path.read_text())["features"])
+        for path in CHECKOUT.glob("model_cards/*/config.json")
+    }
+    usual = zoo.features.FeatureSettings()
+    others = {name for name, settings in shipped.items() if settings.loudness != usual.loudness}
+    assert others == named
+    assert {(shipped[name].loudness, shipped[name].normalize) for name in others} == {
+        (options["loudness"], options["normalize"])
+    }
+    assert {shipped[name].normalize for name in shipped.keys() - others} == {usual.normalize}
+
+
 PLUGINS_PAGE = CHECKOUT / "docs" / "plugins.md"
 EXAMPLE = CHECKOUT / "plugins" / "zoo-example"
 
