@@ -8,8 +8,10 @@ import time
 import numpy as np
 import pytest
 import soundfile
+import torch
 
-from zoo.datasets import open_dataset
+import zoo
+from zoo.datasets import FeatureConfig, PrepareConfig, open_dataset
 from zoo.prepare import main
 
 
@@ -239,6 +241,56 @@ def test_loudness_is_chosen_by_name_and_options(tmp_path, capsys):
     capsys.readouterr()
     assert prepare(tmp_path / "in", tmp_path / "x", "--loudness", "mean-db") == 2
     assert "Did you mean mean_db" in capsys.readouterr().err
+
+
+def test_options_of_a_pitch_tracker_are_used_and_stored(tmp_path, capsys):
+    @zoo.register.pitch("buzz")
+    def buzz(audio, *, sample_rate, hop, fmin, fmax, center, hz=100.0, label: "str | None" = None):
+        frames = torch.full((len(audio), audio.shape[-1] // hop), hz)
+        return frames, torch.ones_like(frames)
+
+    write(tmp_path / "in" / "a.wav")
+    try:
+        words = (tmp_path / "in", tmp_path / "out", "--pitch", "buzz", "--whole")
+        assert prepare(*words, "--set", "prepare.pitch_options={'hz': 123.0}") == 0
+        made = open_dataset(tmp_path / "out")
+        assert made.features.tracker_options == {"hz": 123.0}
+        assert (made.split("test")[0]["f0_hz"] == 123.0).all()
+        assert "pitch by buzz 123.0" in capsys.readouterr().out
+    finally:
+        zoo.registry.pitch.unregister("buzz")
+    full = PrepareConfig(out="x", features=FeatureConfig(pitch_options={"with_yin": False}, pitch_model="tiny"))
+    assert full.preparation().features.tracker_options == {"model": "tiny", "with_yin": False}
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("pitch_options={'threshhold': 0.2}", "Did you mean threshold"),
+        ("pitch_options={'threshold': 'low'}", "threshold of the pitch tracker 'yin' must be a finite number"),
+        ("loudness_options={'window_seconds': 'xx'}", "window_seconds of the loudness 'a_weighted' must be a finite"),
+        ("pitch_options=3", "pitch_options must be a dictionary"),
+        ("loudness_options=3", "loudness_options must be a dictionary"),
+    ],
+)
+def test_wrong_options_of_a_component_are_refused_before_anything_is_written(tmp_path, capsys, setting, message):
+    write(tmp_path / "in" / "a.wav")
+    assert prepare(tmp_path / "in", tmp_path / "out", "--pitch", "yin", "--set", f"prepare.{setting}") == 2
+    err = capsys.readouterr().err
+    assert message in err
+    assert "Traceback" not in err
+    assert not (tmp_path / "out").exists()
+
+
+def test_wrong_type_of_a_dataset_s_option_is_refused(tmp_path, capsys):
+    assert prepare("--dataset", "tones", tmp_path / "x", "--set", "prepare.dataset_options={'phrases': 'three'}") == 2
+    assert "phrases of the dataset 'tones' must be a whole number" in capsys.readouterr().err
+
+
+def test_two_models_for_one_tracker_are_refused(tmp_path, capsys):
+    bindings = ("--pitch-model", "full", "--set", "prepare.pitch_options={'model': 'tiny'}")
+    assert prepare(tmp_path / "in", tmp_path / "out", *bindings) == 2
+    assert "pitch_model is 'full', and pitch_options name the model 'tiny'" in capsys.readouterr().err
 
 
 def test_unknown_option_of_a_dataset_gives_near_matches(tmp_path, capsys):

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from zoo import registry
+from zoo.checks.limits import check_types
 from zoo.errors import ConfigError, listing, near_matches
 from zoo.features.framing import check_audio, concatenate, frame_count, windows
 
@@ -382,4 +383,5 @@ def _given(component: Callable[..., Tensor], kind: str, n_fft: int, options: Map
                 f"The loudness {kind!r} has no option {name!r}.{near_matches(name, takes)} "
                 f"Its options: {listing(takes) or 'none'}."
             )
+    check_types(component, options, part=f"loudness {kind!r}")
     return {**({"n_fft": n_fft} if "n_fft" in takes else {}), **options}

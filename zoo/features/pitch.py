@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from zoo import registry
+from zoo.checks.limits import check_types
 from zoo.errors import ConfigError, listing, near_matches
 from zoo.features import crepe, yin
 from zoo.features.audio import resample
@@ -104,7 +105,8 @@ def track_pitch(
         the tracker's confidence from 0 to 1, which means something else for each tracker.
 
     Raises:
-        ConfigError: There is no such tracker or option, or the range of pitch does not fit.
+        ConfigError: There is no such tracker or option, an option is of another type, or the range of pitch does not
+            fit.
         PluginError: What the tracker needs is not installed.
     """
     check_audio(audio, sample_rate=sample_rate, hop=hop)
@@ -118,6 +120,7 @@ def track_pitch(
                 f"The pitch tracker {tracker!r} has no option {name!r}.{near_matches(name, known)} "
                 f"Its options: {listing(known)}."
             )
+    check_types(component, options, part=f"pitch tracker {tracker!r}")
     with torch.no_grad():
         found: tuple[Tensor, Tensor] = component(
             audio, sample_rate=sample_rate, hop=hop, fmin=fmin, fmax=fmax, center=center, **options

