@@ -4,6 +4,8 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ import soundfile
 import torch
 
 import zoo
-from zoo.datasets import FeatureConfig, PrepareConfig, open_dataset
+from zoo.datasets import FeatureConfig, PrepareConfig, Recording, open_dataset
 from zoo.prepare import main
 
 
@@ -280,6 +282,72 @@ def test_wrong_options_of_a_component_are_refused_before_anything_is_written(tmp
     assert message in err
     assert "Traceback" not in err
     assert not (tmp_path / "out").exists()
+
+
+@dataclass(frozen=True)
+class Listed(Recording):
+    """Of a plugin whose library raises what it likes."""
+
+    path: str = ""
+
+    def load(self, sample_rate):
+        if not Path(self.path).exists():
+            raise RuntimeError(f"Error opening '{self.path}': System error.")
+        return torch.from_numpy(soundfile.read(self.path, dtype="float32")[0])
+
+    def seconds(self):
+        return soundfile.info(self.path).duration
+
+
+def listed(path, *, column="path", extra=None):
+    for line in (path / "list.csv").read_text().splitlines():
+        name = {"path": line}[column]
+        yield Listed(id=name, path=f"{path}/{name}")
+    if extra is not None:
+        yield extra
+
+
+@pytest.fixture
+def csvlist(tmp_path):
+    """The dataset `csvlist`, with a folder of recordings of which the last one is missing."""
+    zoo.register.dataset("csvlist")(listed)
+    write(tmp_path / "my recordings" / "a.wav")
+    (tmp_path / "my recordings" / "list.csv").write_text("a.wav\ngone.wav\n")
+    yield tmp_path / "my recordings"
+    zoo.registry.datasets.unregister("csvlist")
+
+
+def test_recording_of_a_plugin_that_cannot_be_loaded_is_left_out_with_the_reason(csvlist, tmp_path, capsys):
+    assert prepare("--dataset", "csvlist", csvlist, tmp_path / "out", "--pitch", "yin") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "cannot be loaded (RuntimeError: Error opening 'gone.wav': System error)" in next(
+        line for line in lines if "gone.wav" in line
+    )
+    assert str(tmp_path) not in (tmp_path / "out" / "dataset.json").read_text()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("{'column': 'file'}", "before its first recording, fails: KeyError: 'file'. Check the recordings and prepare"),
+        ("{'extra': 'b.wav'}", "after the recording 'gone.wav', gives 'b.wav', and must give objects of a class that"),
+    ],
+)
+def test_dataset_component_that_fails_is_named_with_what_to_do(csvlist, tmp_path, capsys, options, message):
+    words = ("--dataset", "csvlist", csvlist, tmp_path / "out", "--set", f"prepare.dataset_options={options}")
+    assert prepare(*words) == 2
+    err = capsys.readouterr().err
+    assert err.startswith(f"error: The dataset 'csvlist' of this process ({__name__}:listed), ")
+    assert message in err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("method", ["known_f0", "known_inputs"])
+def test_recording_of_a_plugin_that_is_broken_is_named(csvlist, tmp_path, capsys, monkeypatch, method):
+    monkeypatch.setattr(Listed, method, lambda self, sample_rate, hop: {}["gone"])
+    assert prepare("--dataset", "csvlist", csvlist, tmp_path / "out", "--pitch", "yin") == 2
+    err = capsys.readouterr().err
+    assert f"The recording 'a.wav' fails in {method} of {__name__}:Listed: KeyError: 'gone'. Check" in err
 
 
 def test_wrong_type_of_a_dataset_s_option_is_refused(tmp_path, capsys):

@@ -14,6 +14,7 @@ from zoo import registry
 from zoo.commands import cli, gin_program
 from zoo.datasets import Outcome, Preparation, PrepareConfig, Recording, prepare
 from zoo.datasets.preparation.preparing import ProgressCallback
+from zoo.datasets.recordings import known_f0
 from zoo.errors import ConfigError
 from zoo.features.frontend import NORMALIZATIONS
 
@@ -119,11 +120,11 @@ def main(argv: list[str]) -> int:
 
 
 def _announce(todo: Sequence[Recording], preparation: Preparation, jobs: int) -> None:
-    seconds = sum(recording.seconds() or 0.0 for recording in todo)
+    seconds = sum(_seconds(recording) for recording in todo)
     chosen = preparation.features.tracker_options
     options = " ".join(name if value is True else str(value) for name, value in chosen.items() if value is not False)
     what = f"{_count(len(todo))} ({_duration(seconds)} of audio)"
-    if todo[0].known_f0(preparation.sample_rate, preparation.hop) is not None:
+    if known_f0(todo[0], preparation.sample_rate, preparation.hop) is not None:
         print(f"Analysing {what}; their pitch is known.", flush=True)
         return
     needed = seconds * _cost(preparation, jobs)
@@ -132,6 +133,13 @@ def _announce(todo: Sequence[Recording], preparation: Preparation, jobs: int) ->
         + f", about {_duration(needed)} on this machine.",
         flush=True,
     )
+
+
+def _seconds(recording: Recording) -> float:
+    try:
+        return recording.seconds() or 0.0
+    except Exception:  # noqa: BLE001 - of a plugin's that cannot be read, its analysis says why
+        return 0.0
 
 
 def _cost(preparation: Preparation, jobs: int) -> float:

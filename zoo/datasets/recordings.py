@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -10,9 +11,10 @@ from pathlib import Path
 
 from torch import Tensor
 
-from zoo.errors import DatasetError
+from zoo.errors import DatasetError, PluginError, ZooError
 from zoo.features.audio import read_audio, read_recording
 from zoo.features.sound_files import check_file, seconds_of
+from zoo.registry import message_of
 from zoo.storage.files import file_hash
 
 
@@ -119,6 +121,69 @@ class FileRecording(Recording):
             yield
         except DatasetError as error:
             raise DatasetError(str(error).removeprefix(f"{self.path}: ")) from error
+
+
+# Of a path in a message: dataset.json goes to others, whom the folders of this machine do not concern.
+_FOLDERS = re.compile(r"(?<=['\"])(/[^/'\"]+)+/|(?<![\w./'\"])(/[^/\s'\"]+)+/")
+
+
+def read_sound(recording: Recording, sample_rate: int) -> tuple[Tensor, tuple[str, ...]]:
+    """Read a recording of any class; see `Recording.read`.
+
+    Raises:
+        DatasetError: It cannot be had, whatever its class raises then; the message is the reason alone.
+    """
+    try:
+        audio, notes = recording.read(sample_rate)
+    except (ZooError, MemoryError):
+        raise
+    except Exception as error:  # a plugin's raises whatever its libraries do
+        raise DatasetError(f"cannot be loaded ({_FOLDERS.sub('', _named(error))})") from error
+    if not _is_floating(audio) or audio.ndim != 1:
+        raise DatasetError(f"load gives {type(audio).__name__}, and must give a float32 tensor [samples]")
+    return audio, notes
+
+
+def known_f0(recording: Recording, sample_rate: int, hop: int) -> Tensor | None:
+    """Give the pitch of a recording of any class; see `Recording.known_f0`.
+
+    Raises:
+        PluginError: Its class is broken.
+    """
+    with blaming(recording, "known_f0"):
+        f0_hz = recording.known_f0(sample_rate, hop)
+        if f0_hz is not None and not _is_floating(f0_hz):
+            raise TypeError(f"it gives {type(f0_hz).__name__}, and must give a float32 tensor [frames]")
+        return f0_hz
+
+
+@contextmanager
+def blaming(recording: Recording, method: str) -> Iterator[None]:
+    """Name the recording and its class where one of its methods raises what zoo does not.
+
+    Raises:
+        PluginError: It does.
+    """
+    try:
+        yield
+    except (ZooError, MemoryError):
+        raise
+    except Exception as error:
+        kind = type(recording)
+        raise PluginError(
+            f"The recording {recording.id!r} fails in {method} of {kind.__module__}:{kind.__qualname__}: "
+            f"{_named(error)}. Check what the dataset is made from; if that is right, tell the author of "
+            f"{kind.__module__.partition('.')[0]}."
+        ) from error
+
+
+def _is_floating(values: object) -> bool:
+    return isinstance(values, Tensor) and values.is_floating_point()
+
+
+def _named(error: Exception) -> str:
+    first = message_of(error).strip().split("\n")[0].rstrip(".")
+    return f"{type(error).__name__}: {first}" if first else type(error).__name__
 
 
 def name_of(path: Path, root: Path) -> str:

@@ -23,7 +23,7 @@ from torch import Tensor
 from zoo.checks.options import number_fault, refuse, torch_seed_fault, type_fault, whole_fault
 from zoo.datasets.preparation.cutting import Span, cut, stretches_of_sound
 from zoo.datasets.preparation.noise import Noise, estimate_noise, highest_hz, snr_db
-from zoo.datasets.recordings import Recording
+from zoo.datasets.recordings import Recording, blaming, known_f0, read_sound
 from zoo.errors import ConfigError, DatasetError
 from zoo.features.frontend import SILENT_PEAK, Features, FeatureSettings, extract_features, normalize
 from zoo.features.pitch import default_thresholds, track_pitch
@@ -208,7 +208,7 @@ def analyse(recording: Recording, preparation: Preparation) -> tuple[Analysis, d
         `periodicity` and the recording's further inputs `[frames]`.
     """
     try:
-        audio, notes = recording.read(preparation.sample_rate)
+        audio, notes = read_sound(recording, preparation.sample_rate)
     except DatasetError as error:
         return _nothing(0.0, 0, _reason(error))
     if (highest := highest_hz(audio, sample_rate=preparation.sample_rate)) is not None:
@@ -288,20 +288,22 @@ def _measure(recording: Recording, audio: Tensor, preparation: Preparation) -> F
         sample_rate=preparation.sample_rate,
         hop=preparation.hop,
         settings=preparation.features,
-        f0_hz=recording.known_f0(preparation.sample_rate, preparation.hop),
+        f0_hz=known_f0(recording, preparation.sample_rate, preparation.hop),
     )
 
 
 def _known_inputs(recording: Recording, frames: int, preparation: Preparation) -> dict[str, Tensor]:
-    inputs = recording.known_inputs(preparation.sample_rate, preparation.hop)
-    for name, values in inputs.items():
-        if not _INPUT_NAME.fullmatch(name) or name in (*TENSORS, *_OTHER_FEATURES):
-            raise ConfigError(f"{recording.id}: an input cannot be named {name!r}. Use a word such as velocity.")
-        if values.shape != (frames,) or not bool(torch.isfinite(values).all()):
-            raise ConfigError(
-                f"{recording.id}: the input {name} must be [frames] = [{frames}], finite; found {list(values.shape)}."
-            )
-    return inputs
+    with blaming(recording, "known_inputs"):
+        inputs = recording.known_inputs(preparation.sample_rate, preparation.hop)
+        for name, values in inputs.items():
+            if not _INPUT_NAME.fullmatch(name) or name in (*TENSORS, *_OTHER_FEATURES):
+                raise ConfigError(f"{recording.id}: an input cannot be named {name!r}. Use a word such as velocity.")
+            if values.shape != (frames,) or not bool(torch.isfinite(values).all()):
+                raise ConfigError(
+                    f"{recording.id}: the input {name} must be [frames] = [{frames}], finite; "
+                    f"found {list(values.shape)}."
+                )
+        return inputs
 
 
 def _noise(audio: Tensor, features: Features, preparation: Preparation) -> Noise:

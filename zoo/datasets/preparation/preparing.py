@@ -20,7 +20,7 @@ from zoo.datasets.preparation.analysis import Preparation, try_tracker, work_nam
 from zoo.datasets.preparation.assembling import DatasetPlan, assemble, json_text
 from zoo.datasets.preparation.outcome import Outcome, definitions, outcome_of
 from zoo.datasets.preparation.work import analyse_all
-from zoo.datasets.recordings import Recording
+from zoo.datasets.recordings import Recording, known_f0
 from zoo.datasets.tones import tones
 from zoo.errors import DatasetError
 from zoo.executors.base import ExecutorConfig
@@ -102,7 +102,7 @@ def _make(
     starting: Callable[[Sequence[Recording]], None] | None,
     progress: ProgressCallback | None,
 ) -> dict[Path, Outcome]:
-    if missing[0].recordings[0].known_f0(preparation.sample_rate, preparation.hop) is None:
+    if known_f0(missing[0].recordings[0], preparation.sample_rate, preparation.hop) is None:
         try_tracker(preparation)
     work.mkdir(parents=True, exist_ok=True)
     todo = {
@@ -171,7 +171,7 @@ def _plan(path: Path, recordings: list[Recording], preparation: Preparation, dat
 def _digest(recording: Recording, sample_rate: int) -> str:
     try:
         return recording.digest(sample_rate)
-    except (DatasetError, OSError):  # its analysis will say why
+    except Exception:  # noqa: BLE001 - a plugin's raises whatever its libraries do; its analysis will say why
         return f"unreadable {recording.id}"
 
 

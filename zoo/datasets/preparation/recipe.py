@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo import registry
-from zoo.checks.limits import check_types
+from zoo.checks.limits import check_types, short
 from zoo.checks.options import device_fault, is_finite, writable_fault
 from zoo.checks.settings import DICTIONARY, PLACE, REQUIRED, TEXT, YES_OR_NO, Config, group, or_none, setting
 from zoo.datasets.preparation.analysis import Preparation
@@ -18,7 +18,7 @@ from zoo.datasets.preparation.outcome import Outcome
 from zoo.datasets.preparation.picture import draw_dataset
 from zoo.datasets.preparation.preparing import ProgressCallback, prepare_dataset
 from zoo.datasets.recordings import Recording
-from zoo.errors import ConfigError, DatasetError, near_matches
+from zoo.errors import ConfigError, DatasetError, PluginError, ZooError, near_matches
 from zoo.executors.base import ExecutorConfig
 from zoo.features.frontend import FeatureSettings
 from zoo.features.pitch import with_quick_options
@@ -187,24 +187,14 @@ def prepare(
     Raises:
         ConfigError: A setting is unknown or does not fit; all of them are told.
         DatasetError: The recordings cannot be used; nothing is left of them; `out` was made otherwise.
+        PluginError: The dataset's component is broken.
     """
     if config.instrument is not None:
         check_instrument(config.instrument, "--instrument:")
     config.check()
-    component = registry.datasets.get(config.dataset)
-    source = _source(component, config.dataset, config.recordings, config.out)
     preparation = config.preparation()
-    found = component(source, **_checked_options(component, config.dataset, config.dataset_options or {}))
-    told = [
-        dataclasses.replace(
-            recording,
-            instrument=config.instrument or recording.instrument,
-            attribution={"text": config.attribution} if config.attribution else recording.attribution,
-        )
-        for recording in found
-    ]
     outcomes = prepare_dataset(
-        told,
+        _recordings_of(config),
         config.out,
         preparation,
         dataset=config.dataset,
@@ -219,9 +209,50 @@ def prepare(
     return outcomes
 
 
+def _recordings_of(config: PrepareConfig) -> list[Recording]:
+    component = registry.datasets.get(config.dataset)
+    source = _source(component, config.dataset, config.recordings, config.out)
+    options = _checked_options(component, config.dataset, config.dataset_options or {})
+    told: list[Recording] = []
+    try:
+        for recording in component(source, **options):
+            if not isinstance(recording, Recording) or not isinstance(recording.id, str):
+                raise _broken(config.dataset, _wrong_item(recording), told)
+            told.append(
+                dataclasses.replace(
+                    recording,
+                    instrument=config.instrument or recording.instrument,
+                    attribution={"text": config.attribution} if config.attribution else recording.attribution,
+                )
+            )
+    except ZooError:  # what it refuses, it says
+        raise
+    except Exception as error:  # whatever else a plugin raises, it is the plugin that is broken, or what it was given
+        fault = f"fails: {type(error).__name__}: {registry.message_of(error).rstrip('.')}"
+        raise _broken(config.dataset, fault, told) from error
+    return told
+
+
+def _wrong_item(item: object) -> str:
+    if isinstance(item, Recording):
+        return f"gives a recording whose id is {short(item.id)}, and must be text"
+    return f"gives {short(item)}, and must give objects of a class that extends zoo.datasets.Recording"
+
+
+def _broken(dataset: str, fault: str, told: Sequence[Recording]) -> PluginError:
+    entry = registry.datasets.entry(dataset)
+    where = f"after the recording {told[-1].id!r}" if told else "before its first recording"
+    author = f"; if they are right, tell its author, or remove that package: pip uninstall {entry.distribution}"
+    return PluginError(
+        f"The dataset {dataset!r} of {entry.origin} ({entry.target}), {where}, {fault}. Check the recordings and "
+        f"prepare.dataset_options{author if entry.distribution else '.'}"
+    )
+
+
 def _source(component: Callable[..., Any], dataset: str, recordings: str | Path | None, out: str | Path) -> Path | None:
     if recordings is None:
-        if inspect.signature(component).parameters["path"].default is inspect.Parameter.empty:
+        first = next(iter(inspect.signature(component).parameters.values()), None)  # whatever it is called
+        if first is None or first.default is inspect.Parameter.empty:
             raise ConfigError(
                 f"The dataset {dataset} needs two paths, the recordings and the folder to make: "
                 f"zoo prepare RECORDINGS {out}"
@@ -233,7 +264,7 @@ def _source(component: Callable[..., Any], dataset: str, recordings: str | Path 
 
 
 def _checked_options(component: Callable[..., Any], dataset: str, options: Mapping[str, Any]) -> Mapping[str, Any]:
-    known = [name for name in inspect.signature(component).parameters if name != "path"]
+    known = list(inspect.signature(component).parameters)[1:]
     for name in options:
         if name not in known:
             raise ConfigError(
