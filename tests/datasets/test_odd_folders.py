@@ -46,6 +46,30 @@ def test_folder_with_odd_files_is_prepared_from_the_others(tmp_path, yin):
     assert not again.fresh
 
 
+def test_audio_of_other_formats_is_told_in_one_line_and_other_files_are_not(tmp_path, caplog):
+    soundfile.write(tmp_path / "a.wav", sound(1.0), RATE)
+    (tmp_path / "notes.txt").write_text("")
+    assert len(folder(tmp_path)) == 1
+    assert not caplog.messages
+    (tmp_path / "song.M4A").write_bytes(b"x")
+    (tmp_path / "._song.m4a").write_bytes(b"x")
+    folder(tmp_path)
+    assert caplog.messages == ["1 file ending in .m4a was not read: convert it to wav or flac."]
+    caplog.clear()
+    (tmp_path / "b.wma").write_bytes(b"x")
+    folder(tmp_path)
+    assert caplog.messages == ["2 files ending in .m4a or .wma were not read: convert them to wav or flac."]
+
+
+def test_note_on_a_recording_of_which_nothing_is_kept_is_not_told(tmp_path, yin):
+    for name, seconds in (("used", 5.0), ("short", 0.3)):
+        soundfile.write(tmp_path / f"{name}.wav", np.stack([sound(seconds), 0.0 * sound(seconds)], axis=1), RATE)
+    (outcome,) = prepare_dataset(folder(tmp_path), tmp_path / "out", yin)
+    assert "short.wav" in [skipped.source for skipped in outcome.skipped]
+    assert "used.wav: channel 2 of 2 is silent, and is left out." in outcome.notes
+    assert not any("short.wav" in note for note in outcome.notes)
+
+
 def test_folder_to_make_whose_name_is_not_utf8_is_refused(tmp_path, yin):
     soundfile.write(tmp_path / "a.wav", sound(5.0), RATE)
     with pytest.raises(DatasetError, match="no text in UTF-8"):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 from zoo.datasets.attribution import AttributionIndex
@@ -10,6 +12,14 @@ from zoo.datasets.recordings import FileRecording, name_of
 from zoo.errors import DatasetError
 from zoo.features.audio import AUDIO_SUFFIXES
 from zoo.features.sound_files import why_no_file
+
+_log = logging.getLogger(__name__)
+
+_OTHER_AUDIO = (
+    *(".aac", ".ac3", ".aifc", ".amr", ".ape", ".au", ".caf", ".m4a", ".m4b", ".mka", ".mp2", ".oga", ".spx", ".w64"),
+    *(".wma", ".wv"),
+)
+"""What may be a recording too, and is not read."""
 
 
 def folder(path: Path) -> list[FileRecording]:
@@ -43,6 +53,8 @@ def audio_files(path: Path) -> list[Path]:
     Args:
         path: The folder, or a single file, which is taken whatever its name.
 
+    Files of other kinds of audio are not, which the log says.
+
     Raises:
         DatasetError: There is no such folder, or no audio in it.
     """
@@ -73,4 +85,20 @@ def audio_files(path: Path) -> list[Path]:
             f"There is no audio in {path} (it holds {holds}). Give a folder with {', '.join(AUDIO_SUFFIXES)} files; "
             "convert others first, for example with ffmpeg."
         )
+    _tell_unread(inside)
     return files
+
+
+def _tell_unread(files: Sequence[Path]) -> None:
+    unread = Counter(suffix for file in files if (suffix := file.suffix.lower()) in _OTHER_AUDIO)
+    if count := unread.total():
+        kinds = " or ".join(sorted(unread))
+        one = count == 1
+        _log.warning(
+            "%d file%s ending in %s %s not read: convert %s to wav or flac.",
+            count,
+            "" if one else "s",
+            kinds,
+            "was" if one else "were",
+            "it" if one else "them",
+        )

@@ -185,7 +185,8 @@ def _describe(
 
 
 def _told(plan: DatasetPlan, analyses: list[Analysis]) -> list[str]:
-    return notes_of((r.id, note) for r, a in zip(plan.recordings, analyses, strict=True) for note in a.notes)
+    used = [(r, a) for r, a in zip(plan.recordings, analyses, strict=True) if a.parts]  # why another is not is told
+    return notes_of((recording.id, note) for recording, analysis in used for note in analysis.notes)
 
 
 def _made_from(recording: Recording) -> dict[str, Any]:
