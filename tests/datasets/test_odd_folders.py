@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 
 import numpy as np
 import pytest
@@ -59,6 +60,19 @@ def test_audio_of_other_formats_is_told_in_one_line_and_other_files_are_not(tmp_
     (tmp_path / "b.wma").write_bytes(b"x")
     folder(tmp_path)
     assert caplog.messages == ["2 files ending in .m4a or .wma were not read: convert them to wav or flac."]
+
+
+def test_clipped_recording_is_told_and_one_that_only_reaches_full_scale_is_not(tmp_path, yin):
+    clean = sound(5.0) / np.abs(sound(5.0)).max()
+    soundfile.write(tmp_path / "clean.wav", clean, RATE)
+    soundfile.write(tmp_path / "low.wav", 0.3 * np.sin(2 * np.pi * 80 * np.arange(5 * 48_000) / 48_000), 48_000)
+    soundfile.write(tmp_path / "loud.mp3", clean, RATE)  # peaks of the codec are over full scale
+    soundfile.write(tmp_path / "clipped.wav", (8 * clean).clip(-1, 1), RATE)
+    soundfile.write(tmp_path / "turned-down.flac", 0.5 * (2 * clean).clip(-1, 1), RATE)
+    (outcome,) = prepare_dataset(folder(tmp_path), tmp_path / "out", yin)
+    told = [re.fullmatch(r"(\S+): ([\d.]+) % of its samples are clipped\. .*", note) for note in outcome.notes]
+    found = {match[1]: float(match[2]) for match in told if match}
+    assert found == {"clipped.wav": pytest.approx(91.5, abs=1), "turned-down.flac": pytest.approx(65, abs=3)}
 
 
 def test_note_on_a_recording_of_which_nothing_is_kept_is_not_told(tmp_path, yin):

@@ -11,9 +11,10 @@ from pathlib import Path
 
 from torch import Tensor
 
+from zoo.datasets.clipping import clipped_fraction
 from zoo.errors import DatasetError, PluginError, ZooError
 from zoo.features.audio import read_audio, read_recording
-from zoo.features.sound_files import check_file, seconds_of
+from zoo.features.sound_files import check_file, open_sound, seconds_of
 from zoo.registry import message_of
 from zoo.storage.files import file_hash
 
@@ -103,7 +104,10 @@ class FileRecording(Recording):
         """As `Recording.read`."""
         with self._own_reasons():
             found = read_recording(self.path, sample_rate=sample_rate)
-        return found.audio, found.notes
+        with open_sound(self.path) as reader:
+            fraction = clipped_fraction(reader.blocks())
+        note = f"{100 * fraction:.1f} % of its samples are clipped. Record it again with less gain" if fraction else ""
+        return found.audio, (*found.notes, *([note] if note else []))
 
     def seconds(self) -> float | None:
         """Read the length from the file's header."""
