@@ -121,9 +121,54 @@ def test_command_plays_a_built_in_melody_where_there_is_no_recording(tmp_path, c
     out = tmp_path / "flute.wav"
     assert main(["synth", "gru-S-flute", "demo", str(out), "--pitch", "yin", "--check"]) == 0
     said = capsys.readouterr().out
-    assert "8.00 s of gru-S-flute" in said
+    assert re.search(r"8\.[0-9]* s of gru-S-flute", said)
+    assert "+0.0 from the recording's" in said  # what follows the recording's end does not count
     assert float(re.search(r"pitch: median (\d+) cents", said)[1]) < 20
     assert level(torch.from_numpy(soundfile.read(out, dtype="float32")[0])) > -40
+
+
+@pytest.mark.parametrize("fit", ["auto", "off"])
+def test_tail_of_the_reverb_follows_a_recording_that_breaks_off(flute, fit):
+    recording = melody(hz=440.0)[: RATE // 4]
+    asked = flute.analyse(recording, sample_rate=RATE, pitch="yin", fit=fit)
+    cut, whole = flute.render(asked), flute.render(asked, tail=True)
+    assert len(cut) == RATE // 4 < len(whole) <= RATE // 4 + flute.synth.reverb.length
+    assert float(cut[-160:].abs().max()) > 0.01  # in the middle of a sound
+    torch.testing.assert_close(whole[: len(cut) - 160], cut[:-160], atol=1e-4, rtol=0)
+    assert float(whole[-16:].abs().max()) < 1e-3
+
+
+def test_reverb_is_not_waited_for_once_it_is_silent(flute):
+    asked = flute.analyse(torch.cat([melody(hz=440.0), torch.zeros(RATE)]), sample_rate=RATE, pitch="yin")
+    assert len(flute.render(asked, tail=True)) == 2 * RATE
+
+
+def test_command_plays_to_the_end_of_the_reverb(flute, tmp_path):
+    folder, recording, out = zoo.save(flute, tmp_path / "model"), tmp_path / "voice.wav", tmp_path / "flute.wav"
+    soundfile.write(recording, melody(hz=440.0)[: RATE // 4].numpy(), RATE)
+    assert main(["synth", str(folder), str(recording), str(out), "--pitch", "yin"]) == 0
+    audio, _ = soundfile.read(out)
+    assert len(audio) > RATE // 4
+    assert abs(audio[-16:]).max() < 1e-3
+
+
+@pytest.mark.parametrize(
+    ("recording", "told"),
+    [
+        (torch.zeros(RATE), "the recording is silent, and so is the result"),
+        (None, "no pitch was found in the recording"),
+    ],
+)
+def test_command_says_that_there_is_nothing_to_play(recording, told, flute, tmp_path, capsys):
+    folder, path, out = zoo.save(flute, tmp_path / "model"), tmp_path / "in.wav", tmp_path / "out.wav"
+    if recording is None:
+        recording = 0.1 * torch.randn(RATE, generator=torch.Generator().manual_seed(0))
+    soundfile.write(path, recording.numpy(), RATE)
+    assert main(["synth", str(folder), str(path), str(out), "--pitch", "yin", "--check"]) == 0
+    said = capsys.readouterr().out
+    assert told in said
+    for nonsense in ("in the range of", "cannot be told", "-inf"):
+        assert nonsense not in said
 
 
 def test_known_pitch_is_played_without_a_tracker(flute):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -82,7 +83,8 @@ def main(arguments: list[str]) -> int:
         raise ConfigError(f"Input and output are both {options.input}; give the output another name.")
     from zoo.checks.options import output_file_fault, refuse, torch_seed_fault
     from zoo.features import quick_options, write_wav
-    from zoo.models.fit import FittedFeatures, shift_faults
+    from zoo.models.fit import MIN_FRAMES, FittedFeatures, shift_faults
+    from zoo.models.levelling import recording_level_db
     from zoo.resolve import load
 
     refuse(
@@ -113,13 +115,18 @@ def main(arguments: list[str]) -> int:
     expected = model.analyse(
         **source, transpose=options.transpose, loudness_shift_db=options.loudness, fit=options.fit, **tracking
     )
-    result = model.render_levelled(expected, level=options.level, inputs=inputs, seed=options.seed)
+    result = model.render_levelled(expected, level=options.level, inputs=inputs, seed=options.seed, tail=True)
     write_wav(options.output, result.audio, sample_rate=model.sample_rate)
     lines = [f"{options.output}: {result.audio.numel() / model.sample_rate:.2f} s of {model.name}"]
-    if isinstance(expected, FittedFeatures):
+    silent = math.isinf(recording_level_db(expected, sample_rate=model.sample_rate))
+    if silent:
+        lines.append(f"the recording is silent{'' if result.audio.any() else ', and so is the result'}")
+    elif int((expected.f0_hz > 0).sum()) < MIN_FRAMES:
+        lines.append("no pitch was found in the recording: of what has none, a model makes noise or silence")
+    elif isinstance(expected, FittedFeatures):
         lines.append(expected.fit.describe(model.name))
     lines += [result.describe()] if result.describe() else []
-    if options.check:
+    if options.check and not silent:
         lines.append(_tracking(model, result, expected, model.feature_settings(**tracking), level=options.level))
     sys.stdout.write("\n".join([*lines, ""]))
     return 0
@@ -150,15 +157,14 @@ def demo_phrase(model: Model) -> dict[str, Any]:
 
 def _tracking(model: Model, result: Levelled, expected: Features, settings: FeatureSettings, *, level: str) -> str:
     """How a result follows what it was asked for, as a line."""
-    import math
-
     from zoo.features import sound_level_db
     from zoo.metrics import tracking_error
     from zoo.metrics.transfer import dbfs
     from zoo.models.levelling import recording_level_db
 
+    audio = result.audio[: len(expected.f0_hz) * model.hop]  # what follows the recording's end, nothing asks for
     found = tracking_error(
-        result.audio,
+        audio,
         expected.f0_hz,
         expected.loudness_db,
         sample_rate=model.sample_rate,
@@ -170,10 +176,12 @@ def _tracking(model: Model, result: Levelled, expected: Features, settings: Feat
     pitch = (
         f"median {found.pitch_cents:.0f} cents from what was asked ({found.pitch_frames} frames)"
         if found.pitch_cents == found.pitch_cents
+        else "none was asked for"
+        if not found.expected_frames
         else f"cannot be told, only {found.pitch_frames} of {found.expected_frames} frames have one in both"
     )
     loudness = f"{found.loudness_error_db:.1f} dB off" if found.heard_frames else "silence was asked for"
-    level_db = float(sound_level_db(result.audio[None], sample_rate=model.sample_rate)[0])
+    level_db = float(sound_level_db(audio[None], sample_rate=model.sample_rate)[0])
     away = f"{level_db:.1f} dB(A)"
     wanted_db = recording_level_db(expected, sample_rate=model.sample_rate)
     if level == "recording" and math.isfinite(wanted_db):

@@ -40,6 +40,7 @@ MIN_FRAMES = 10
 
 
 _FADE_DB = 10.0
+_FADE_SECONDS = 0.01  # of a sound that breaks off
 _SMOOTH_FRAMES = 5
 # Frames that a gain is drawn between at a time: over a minute at 16 kHz.
 _FRAMES = 1 << 15
@@ -158,7 +159,7 @@ def loudness_into(loudness_db: Tensor, span: ModelRange) -> float:
     return min(max(halfway, span.loudness_db.at(INNER)), span.loudness_db.at(1.0 - INNER)) - median
 
 
-def quietened(made: LongRendering, asked: Features, synth: Synth) -> Tensor:
+def quietened(made: LongRendering, asked: Features, synth: Synth, *, tail: bool = False) -> Tensor:
     """What a model made, as quiet in pauses as the recording: `[batch, samples]`, for a batch of one.
 
     The dry sound is turned down, and the reverb follows, so that its tail is whole.
@@ -167,16 +168,29 @@ def quietened(made: LongRendering, asked: Features, synth: Synth) -> Tensor:
         made: What the model made of the features; its audio may be overwritten.
         asked: The features; those that were not fitted bind nothing.
         synth: The model's.
+        tail: Fade the dry sound out at its end, in case the recording breaks off there, and let the reverb go on after
+            it, for as long as its impulse response is.
     """
-    if not isinstance(asked, FittedFeatures):
+    fitted = isinstance(asked, FittedFeatures)
+    if not fitted and not tail:
         return made.audio
-    dry = made.dry[0].float().cpu()
-    gain = quiet_gain(dry, asked.level_db, sample_rate=synth.sample_rate, hop=synth.hop).to(made.dry)
-    if synth.reverb is not None:
-        quiet = torch.mul(made.dry, gain, out=made.audio)
-        del gain  # each is a copy of a recording that may be an hour long
-        return synth.reverb(quiet)
-    return made.audio * gain
+    gain = torch.ones_like(made.dry[0])
+    if fitted:
+        dry = made.dry[0].float().cpu()
+        gain = quiet_gain(dry, asked.level_db, sample_rate=synth.sample_rate, hop=synth.hop).to(made.dry)
+    if tail:
+        fade = min(len(gain), round(_FADE_SECONDS * synth.sample_rate))
+        gain[len(gain) - fade :] *= torch.hann_window(2 * fade + 1, periodic=False).to(gain)[fade + 1 :]
+    if synth.reverb is None:
+        return made.audio * gain
+    quiet = torch.mul(made.dry, gain, out=made.audio)
+    del gain  # each is a copy of a recording that may be an hour long
+    audio: Tensor = synth.reverb(quiet)
+    if not tail:
+        return audio
+    taps = synth.reverb.length
+    after = synth.reverb(F.pad(quiet[..., -taps:], (0, taps)))[..., -taps:]
+    return torch.cat([audio, after], dim=-1)
 
 
 def quiet_gain(dry: Tensor, level_db: Tensor, *, sample_rate: int, hop: int) -> Tensor:

@@ -7,7 +7,7 @@ without a sound of its own, since one lower gain would leave many results far un
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -33,6 +33,8 @@ _BLOCK_SECONDS = 0.001
 _TRIES = 8
 _WORTH = 0.5
 _CLOSE_DB = 0.05
+# Half of the smallest step of a 16-bit file: what is softer is silence there.
+_SILENT = 0.5 / 32768
 # Samples that a gain is worked out for at a time.
 _SAMPLES = 1 << 20
 
@@ -83,7 +85,7 @@ def recording_level_db(features: Features, *, sample_rate: int) -> float:
     return _level(features.audio, sample_rate) - features.gain_db
 
 
-def at_level(audio: Tensor, level_db: float | None, *, sample_rate: int) -> Levelled:
+def at_level(audio: Tensor, level_db: float | None, *, sample_rate: int, tail: int = 0) -> Levelled:
     """Give audio the A-weighted level of a recording, without passing full scale.
 
     Args:
@@ -91,11 +93,20 @@ def at_level(audio: Tensor, level_db: float | None, *, sample_rate: int) -> Leve
         level_db: The level to have, of `zoo.features.sound_level_db`; minus infinity gives silence. None: the level
             that the audio has.
         sample_rate: In Hz.
+        tail: Samples at the end that follow what was recorded: the level is that of the others, and from where the tail
+            has died away it is left out.
 
     Returns:
         The audio, and what was done to it.
     """
-    own_db = _level(audio, sample_rate)
+    measured = len(audio) - tail
+    made = _levelled(audio, level_db, measured, sample_rate=sample_rate)
+    sounding = (made.audio[measured:].abs() >= _SILENT).nonzero()
+    return replace(made, audio=made.audio[: measured + (int(sounding[-1]) + 1 if len(sounding) else 0)])
+
+
+def _levelled(audio: Tensor, level_db: float | None, measured: int, *, sample_rate: int) -> Levelled:
+    own_db = _level(audio[:measured], sample_rate)
     if level_db is None or (own_db == -math.inf and level_db > -math.inf):
         gain_db = 0.0
     else:
@@ -106,7 +117,7 @@ def at_level(audio: Tensor, level_db: float | None, *, sample_rate: int) -> Leve
     peak = _peak(louder)
     if peak <= CEILING:
         return Levelled(louder, gain_db)
-    return _limited(louder, own_db + gain_db, gain_db, sample_rate=sample_rate)
+    return _limited(louder, own_db + gain_db, gain_db, measured, sample_rate=sample_rate)
 
 
 def limit(audio: Tensor, *, sample_rate: int, ceiling: float = CEILING) -> Tensor:
@@ -160,7 +171,7 @@ def _peaks(audio: Tensor, block: int) -> Tensor:
     return torch.cat([found, audio[whole:].abs().max()[None]]) if whole < len(audio) else found
 
 
-def _limited(louder: Tensor, level_db: float, gain_db: float, *, sample_rate: int) -> Levelled:
+def _limited(louder: Tensor, level_db: float, gain_db: float, measured: int, *, sample_rate: int) -> Levelled:
     # A limiter takes of the level too: it is driven harder for as long as that gives most of it back. A steady sound,
     # which is all peaks, is turned down as a whole.
     def driven(by_db: float) -> Tensor:
@@ -173,7 +184,7 @@ def _limited(louder: Tensor, level_db: float, gain_db: float, *, sample_rate: in
         step_db = min(lacks_db, MAX_LIMITED_DB - (over_db + drive_db))
         if step_db < _CLOSE_DB:
             break
-        still_db = level_db - _level(driven(drive_db + step_db), sample_rate)
+        still_db = level_db - _level(driven(drive_db + step_db)[:measured], sample_rate)
         if lacks_db - still_db < step_db * _WORTH:
             break
         limits, lacks_db, drive_db = True, max(0.0, still_db), drive_db + step_db

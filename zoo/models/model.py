@@ -209,8 +209,9 @@ class Model(nn.Module):
 
         Returns:
             float32 `[samples]` on the CPU at the model's sample rate; whole frames, so up to `hop - 1` samples shorter
-            than the recording. It never passes full scale (1): where it would, peaks are turned down smoothly, and the
-            whole where that is not enough; see `zoo.models.levelling`. Digital silence gives zeros.
+            than the recording, with which the reverb is cut off (`render` has `tail`). It never passes full scale (1):
+            where it would, peaks are turned down smoothly, and the whole where that is not enough; see
+            `zoo.models.levelling`. Digital silence gives zeros.
 
         Raises:
             DatasetError: The recording cannot be read, is empty, or is shorter than a frame.
@@ -285,6 +286,7 @@ class Model(nn.Module):
         level: str = "recording",
         inputs: Mapping[str, Curves | float] | None = None,
         seed: int = 0,
+        tail: bool = False,
     ) -> Tensor:
         """The second half of `synthesize`: play features that `analyse` gave, as they are or changed.
 
@@ -293,15 +295,17 @@ class Model(nn.Module):
             level: "recording" gives the recording's level back; "normalised" keeps the model's.
             inputs: As `synthesize` takes them.
             seed: Of the noise.
+            tail: Go on after the recording's end until the reverb has died away; a sound that breaks off there fades
+                out within 10 ms. Without it the reverb is cut off with the recording, as in `synthesize`.
 
         Returns:
-            As `synthesize`.
+            As `synthesize`; with a tail up to the reverb's length longer.
 
         Raises:
             ConfigError: `level` is unknown.
             ValueError: An input is missing or unknown.
         """
-        return self.render_levelled(asked, level=level, inputs=inputs, seed=seed).audio
+        return self.render_levelled(asked, level=level, inputs=inputs, seed=seed, tail=tail).audio
 
     @torch.no_grad()
     def render_levelled(
@@ -311,6 +315,7 @@ class Model(nn.Module):
         level: str = "recording",
         inputs: Mapping[str, Curves | float] | None = None,
         seed: int = 0,
+        tail: bool = False,
     ) -> Levelled:
         """As `render`, and what was done to the level.
 
@@ -319,6 +324,7 @@ class Model(nn.Module):
             level: See there.
             inputs: See there.
             seed: See there.
+            tail: See there.
 
         Raises:
             ConfigError: `level` is unknown.
@@ -331,12 +337,13 @@ class Model(nn.Module):
         try:
             # what was rendered goes before the level is measured
             made = render_long(self, asked.f0_hz, asked.loudness_db, inputs=inputs or {}, seed=seed)
-            audio = quietened(made, asked, self.synth)
+            audio = quietened(made, asked, self.synth, tail=tail)
             audio = audio[0].float().cpu()
         finally:
             self.train(training)
         level_db = recording_level_db(asked, sample_rate=self.sample_rate) if level == "recording" else None
-        return at_level(audio, level_db, sample_rate=self.sample_rate)
+        after = len(audio) - len(asked.f0_hz) * self.hop
+        return at_level(audio, level_db, sample_rate=self.sample_rate, tail=after)
 
     def feature_settings(
         self, *, pitch: str | None = None, pitch_options: Mapping[str, Any] | None = None
