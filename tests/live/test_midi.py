@@ -83,6 +83,51 @@ def test_running_status_is_read(tmp_path):
     assert [pitch for _, _, pitch in read_midi(path).notes()] == [60, 62]
 
 
+def test_ends_belong_to_notes_of_one_pitch_in_order(tmp_path):
+    song = read_midi(write(tmp_path / "same.mid", [on(69), on(69, BEAT // 2), off(69, BEAT // 2), off(69)]))
+    assert song.notes() == [(0.0, pytest.approx(0.5), 69), (pytest.approx(0.25), pytest.approx(1.0), 69)]
+
+
+@pytest.mark.parametrize("voices", [1, 4])
+def test_second_note_of_one_pitch_is_heard_to_its_own_end(voices, flute, tmp_path):
+    song = read_midi(write(tmp_path / "same.mid", [on(72), on(72, BEAT // 2), off(72, BEAT // 2), off(72)]))
+    audio = MidiInstrument(flute, voices=voices, style="plain").play(song)
+    levels = np.abs(audio[: 20 * 800].reshape(20, 800)).max(axis=1)
+    assert levels[12:19].min() > 0.5 * levels[6:9].max()
+
+
+def test_volume_of_a_channel_is_that_of_its_sound(flute, tmp_path):
+    volumes = [mido.Message("control_change", control=7, value=value) for value in (127, 100, 20)]
+    heard = []
+    for messages in ([], *([volume] for volume in volumes)):
+        song = read_midi(write(tmp_path / "a.mid", [*messages, on(72), off(72)]))
+        heard.append(MidiInstrument(flute).play(song)[:8000])
+    gains_db = [20 * np.log10(np.abs(some).max() / np.abs(heard[0]).max()) for some in heard[1:]]
+    assert gains_db == pytest.approx([40 * np.log10(value / 100) for value in (127, 100, 20)], abs=0.05)
+
+
+def test_notes_out_of_the_range_are_counted(tmp_path, capsys):
+    notes = (5, 36, 76, 79, 84)
+    path = write(tmp_path / "a.mid", [each for note in notes for each in (on(note, channel=0), off(note, 60))])
+    words = ["midi", "gru-S-violin", str(path), str(tmp_path / "a.wav"), "--fit", "off"]
+    assert main(words) == 0
+    said = capsys.readouterr().out
+    assert "2 of 5 notes are outside the range of gru-S-violin (D3 to B6)" in said
+    assert "left out" not in said
+    assert main([*words, "--transpose", "-12"]) == 0
+    assert "1 of 5 notes is left out: there is no such pitch." in capsys.readouterr().out
+
+
+def test_notes_that_lose_their_voice_are_counted(tmp_path, capsys):
+    chord = [on(note) for note in (60, 64, 67, 72, 76)]
+    path = write(tmp_path / "a.mid", [*chord, *(off(each.note, 60) for each in chord)])
+    words = ["midi", "gru-S-flute", str(path), str(tmp_path / "a.wav"), "--fit", "off"]
+    assert main([*words, "--voices", "3"]) == 0
+    assert "2 of 5 notes were cut short or not heard: --voices gives more than 3" in capsys.readouterr().out
+    assert main(words) == 0
+    assert "cut short" not in capsys.readouterr().out
+
+
 def test_notes_without_ends_end_with_the_song(flute, tmp_path):
     song = read_midi(write(tmp_path / "hangs.mid", [on(72), on(76, BEAT), mido.MetaMessage("end_of_track", time=BEAT)]))
     assert song.notes()[0][1] == song.seconds == pytest.approx(1.0)
@@ -149,6 +194,33 @@ BAD = {
     "no tracks": b"MThd\0\0\0\6\0\1\0\0\1\xe0",
     "data byte": b"MThd\0\0\0\6\0\0\0\1\1\xe0MTrk\0\0\0\4\0\x40\x40\0",
 }
+
+
+def test_chunks_of_other_kinds_and_riff_are_read(ode, tmp_path):
+    data = ode.read_bytes()
+    foreign, riff = tmp_path / "foreign.mid", tmp_path / "ode.rmi"
+    foreign.write_bytes(data[:14] + b"XFIH\0\0\0\3abc" + data[14:])
+    pieces = b"RMID" + b"LIST\3\0\0\0abc\0" + b"data" + len(data).to_bytes(4, "little") + data
+    riff.write_bytes(b"RIFF" + len(pieces).to_bytes(4, "little") + pieces)
+    assert read_midi(foreign) == read_midi(riff) == read_midi(ode)
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("empty", "is empty"),
+        ("text", "is no MIDI file"),
+        ("cut short", "is damaged: it ends before"),
+        ("empty track", "has no notes. Its tracks"),
+    ],
+)
+def test_what_is_wrong_with_a_file_is_told_truly(name, told, tmp_path):
+    path = tmp_path / "bad.mid"
+    path.write_bytes(BAD[name])
+    with pytest.raises(ConfigError, match=told):
+        read_midi(path)
+    with pytest.raises(ConfigError, match="has no notes but drums"):
+        read_midi(write(path, [on(36, channel=9), off(36, channel=9)]))
 
 
 @pytest.mark.parametrize("name", BAD)

@@ -163,6 +163,36 @@ def test_panic_ends_all(controller):
     assert player.sounding == 0
 
 
+def test_key_that_is_struck_again_begins_again_and_one_end_ends_it():
+    for voices in (1, 4):
+        player = performer(voices=voices, style=STYLES["expressive"])
+        player.note_on(A4, 80)
+        held = player.frames(100)[1][0]
+        player.note_on(A4, 80)
+        assert player.frames(100)[1][0][0] < held[-1] - 5
+        player.note_off(A4)
+        player.frames(100)
+        assert player.sounding == 0
+
+
+def test_pitch_that_there_is_none_of_is_silent_and_not_another():
+    f0_hz, loudness_db = zoo.notes_to_features([(0, 0.5, 5), (1, 1.5, 60)], transpose=-12, style="plain")
+    assert (f0_hz[:200] == 0).all()
+    assert (loudness_db[:200] == -80).all()
+    assert np.abs(cents(f0_hz[260:360], 48)).max() < 1e-3
+
+
+def test_volume_is_left_to_the_sound_and_outlasts_a_reset():
+    player = performer()
+    player.note_on(A4, 80)
+    before = seconds(player, 0.3)[1][-1]
+    assert player.gains() == pytest.approx([1.0])
+    player.message([0xB0, 7, 50])
+    player.message([0xB0, 121, 0])
+    assert seconds(player, 0.1)[1][-1] == pytest.approx(before, abs=0.1)
+    assert player.gains() == pytest.approx([0.25])
+
+
 def test_any_bytes_leave_it_finite_and_able_to_end():
     rng = np.random.default_rng(0)
     player = performer(voices=3, style=STYLES["expressive"])

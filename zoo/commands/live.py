@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from zoo.live.session import Count, Devices
     from zoo.models.model import Model
 
-_KEYS = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
 _BAR = 30
 
 
@@ -248,9 +247,11 @@ class _View:
 def _note(f0_hz: float) -> str:
     if f0_hz <= 0:
         return f"{'-':>8}     {'':>9}"
+    from zoo.live.notes import note_name
+
     pitch = 69 + 12 * math.log2(f0_hz / 440)
     nearest = round(pitch)
-    return f"{f0_hz:8.1f} Hz  {_KEYS[nearest % 12]:>2}{nearest // 12 - 1} {100 * (pitch - nearest):+3.0f} ct"
+    return f"{f0_hz:8.1f} Hz  {note_name(nearest):>3} {100 * (pitch - nearest):+3.0f} ct"
 
 
 def _level(peak: float) -> str:

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from zoo.commands import cli
 from zoo.errors import ConfigError
+
+if TYPE_CHECKING:
+    from zoo.live import Performer, Song
+    from zoo.models.model import Model
 
 
 def main(arguments: list[str]) -> int:
@@ -56,13 +63,8 @@ def main(arguments: list[str]) -> int:
     voices = options.voices or voices_for(song)
     model = load(options.model)
     octaves = octaves_for(song, model.config.range) if options.fit == "auto" else 0
-    instrument = MidiInstrument(
-        model,
-        voices=voices,
-        style=options.style,
-        transpose=options.transpose + 12 * octaves,
-        seed=options.seed,
-    )
+    transpose = options.transpose + 12 * octaves
+    instrument = MidiInstrument(model, voices=voices, style=options.style, transpose=transpose, seed=options.seed)
     audio = torch.from_numpy(instrument.play(song))
     peak = float(audio.abs().max())
     write_wav(options.output, audio / max(peak, 1.0), sample_rate=model.sample_rate)
@@ -72,8 +74,44 @@ def main(arguments: list[str]) -> int:
         said.append(f"moved {'up' if octaves > 0 else 'down'} {abs(octaves)} octave{'s' * (abs(octaves) > 1)}")
     if peak > 1.0:
         said.append(f"turned down by {20 * torch.tensor(peak).log10():.1f} dB, to full scale")
-    sys.stdout.write(f"{', '.join(said)}\n")
+    lines = [", ".join(said), *_out_of_range(song, model, transpose), *_cut_short(song, instrument.performer)]
+    sys.stdout.write("\n".join([*lines, ""]))
     return 0
+
+
+def _out_of_range(song: Song, model: Model, transpose: float) -> list[str]:
+    """Notes that the model was not trained to play, and those that nothing can play, as lines."""
+    from zoo.live.notes import note_name
+    from zoo.live.performer import HIGHEST, LOWEST
+
+    pitches = [pitch + transpose for *_, pitch in song.notes()]
+    said = []
+    span = model.config.range
+    if span is not None:
+        low, high = (round(69 + 12 * math.log2(f0_hz / 440)) for f0_hz in (span.f0_hz.lowest, span.f0_hz.highest))
+        outside = sum(not low - 0.5 <= pitch <= high + 0.5 for pitch in pitches)
+        if outside:
+            said.append(
+                f"{_of(outside, pitches)} outside the range of {model.name} ({note_name(low)} to {note_name(high)}): "
+                "--transpose moves the song, and another model may have its range."
+            )
+    beyond = sum(not LOWEST <= pitch <= HIGHEST for pitch in pitches)
+    return [*said, f"{_of(beyond, pitches)} left out: there is no such pitch."] if beyond else said
+
+
+def _cut_short(song: Song, performer: Performer) -> list[str]:
+    """Notes whose voice later ones took, as a line."""
+    from zoo.live.performer import MOST_VOICES
+
+    if not performer.cut_short:
+        return []
+    most = f"{MOST_VOICES} voices are the most"
+    few = most if performer.voices == MOST_VOICES else f"--voices gives more than {performer.voices}; {most}"
+    return [f"{_of(performer.cut_short, song.notes(), 'was', 'were')} cut short or not heard: {few}."]
+
+
+def _of(some: int, notes: Sequence[object], one: str = "is", several: str = "are") -> str:
+    return f"{some} of {len(notes)} note{'s' * (len(notes) > 1)} {one if some == 1 else several}"
 
 
 def add_playing_options(parser: argparse.ArgumentParser, *, voices: str) -> None:

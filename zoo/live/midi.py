@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -40,16 +42,19 @@ class Song:
     seconds: float
 
     def notes(self) -> list[tuple[float, float, int]]:
-        """Start and end in seconds, and pitch; a note without an end lasts until the song's."""
-        began: dict[tuple[int, int], float] = {}
+        """Start and end in seconds, and pitch.
+
+        An end is that of the first note on its key that has none; a note without an end lasts until the song's.
+        """
+        began: dict[tuple[int, int], list[float]] = {}
         found = []
         for at, data in self.messages:
             key = (data[0] & 15, data[1])
-            if data[0] & 0xE0 == 0x80 and key in began:
-                found.append((began.pop(key), at, key[1]))
             if data[0] & 0xF0 == 0x90 and data[2]:
-                began[key] = at
-        return sorted([*found, *((at, self.seconds, key[1]) for key, at in began.items())])
+                began.setdefault(key, []).append(at)
+            elif data[0] & 0xE0 == 0x80 and began.get(key):
+                found.append((began[key].pop(0), at, key[1]))
+        return sorted([*found, *((at, self.seconds, key[1]) for key, starts in began.items() for at in starts)])
 
     def polyphony(self) -> int:
         """How many notes sound at once; what merely overlaps as bound notes do is one."""
@@ -65,7 +70,7 @@ def read_midi(path: Path, *, channel: int | None = None, track: int | None = Non
     """Read a MIDI file.
 
     Args:
-        path: Of type 0 or 1, or of type 2, whose tracks are then played at once.
+        path: Of type 0 or 1, or of type 2, whose tracks are then played at once; by itself or in RIFF (.rmi).
         channel: Only this one, 1 to 16; by default all but 10, the drums.
         track: Only this one, from 0; by default all.
 
@@ -74,12 +79,16 @@ def read_midi(path: Path, *, channel: int | None = None, track: int | None = Non
     """
     mido = library("mido", purpose="Reading a MIDI file")
     try:
-        file = mido.MidiFile(path, clip=True)
+        data = _tracks_alone(path.read_bytes())
+    except OSError as error:
+        raise ConfigError(f"Cannot read {path}: {error.strerror}.") from None
+    if not data.startswith(b"MThd"):
+        raise ConfigError(f"{path} is {'no MIDI file' if data else 'empty'}: a MIDI file begins with MThd.")
+    try:
+        file = mido.MidiFile(file=io.BytesIO(data), clip=True)
     except (EOFError, OSError, ValueError, LookupError, TypeError, ArithmeticError) as error:
-        if isinstance(error, OSError) and error.errno is not None:
-            raise ConfigError(f"Cannot read {path}: {error.strerror}.") from None
-        said = str(error) or "it ends in the middle of something"
-        raise ConfigError(f"{path} is no MIDI file, or is damaged: {said}.") from None
+        said = str(error) or "it ends before its last track does"
+        raise ConfigError(f"{path} is damaged: {said}.") from None
     if track is not None and not 0 <= track < len(file.tracks):
         raise ConfigError(f"{path} has no track {track}: it has {len(file.tracks)}, counted from 0.")
     if file.ticks_per_beat <= 0 or file.ticks_per_beat >= 1 << 15:
@@ -91,7 +100,7 @@ def read_midi(path: Path, *, channel: int | None = None, track: int | None = Non
             at += message.time
             if message.type == "set_tempo" or track is None or track == number:
                 events.append((at, message))
-    seconds, before, tempo, found = 0.0, 0, 500_000, []
+    seconds, before, tempo, found, drums = 0.0, 0, 500_000, [], False
     for at, message in sorted(events, key=lambda event: event[0]):
         seconds += (at - before) * tempo / 1e6 / file.ticks_per_beat
         before = at
@@ -100,16 +109,36 @@ def read_midi(path: Path, *, channel: int | None = None, track: int | None = Non
         elif hasattr(message, "channel"):
             taken = message.channel != DRUMS if channel is None else message.channel == channel - 1
             found.extend([(seconds, tuple(message.bytes()))] if taken else [])
+            drums = drums or (channel is None and not taken and message.type == "note_on")
     if seconds > MOST_SECONDS:
         raise ConfigError(f"{path} lasts {seconds / 3600:.1f} hours; at most one hour can be played.")
     song = Song(tuple(found), seconds)
     if not any(data[0] & 0xF0 == 0x90 and data[2] for _, data in found):
         where = "" if channel is None else f" on channel {channel}"
         where += "" if track is None else f" in track {track}"
-        beats = " but drums" if channel is None else ""
+        beats = " but drums" if drums else ""
         tracks = ", ".join(f"{number}: {one.name or 'unnamed'}" for number, one in enumerate(file.tracks)) or "none"
         raise ConfigError(f"{path} has no notes{beats}{where}. Its tracks: {tracks}.")
     return song
+
+
+def _tracks_alone(data: bytes) -> bytes:
+    """A MIDI file's header and tracks, which mido reads, out of RIFF and of chunks of other kinds."""
+    if data[:4] == b"RIFF" and data[8:12] == b"RMID":
+        data = b"".join(chunk for name, chunk in _chunks(data[12:], "little") if name == b"data")
+        data = data[8:]
+    if data[:4] != b"MThd":
+        return data
+    return b"".join(chunk for name, chunk in _chunks(data, "big") if name in (b"MThd", b"MTrk"))
+
+
+def _chunks(data: bytes, order: Literal["little", "big"]) -> Iterator[tuple[bytes, bytes]]:
+    """Names of chunks, and the chunks with their heads; the last one may be cut short."""
+    at = 0
+    while at < len(data):
+        size = int.from_bytes(data[at + 4 : at + 8], order)
+        yield data[at : at + 4], data[at : at + 8 + size]
+        at += 8 + size + (size % 2 if order == "little" else 0)
 
 
 def playable(model: Model) -> bytes:
@@ -184,10 +213,12 @@ class MidiInstrument:
             The voices' sum, `[frames * hop]`, `latency` samples late.
         """
         with self._lock:
+            gains = self.performer.gains()
             f0_hz, asked_db = self.performer.frames(frames)
         # Softer than the model was trained to play is played as softly as that, and turned down.
         loudness_db = np.clip(asked_db, self._softest, self._loudest)
         factors = np.where(f0_hz > 0, 10.0 ** ((asked_db - loudness_db).clip(max=0.0) / 20.0), 0.0)
+        factors *= gains[:, None]
         levels = np.concatenate([self._levels, factors.astype(np.float32)], axis=1)
         self._levels = levels[:, frames:]
         if self.performer.voices == 1:
@@ -205,6 +236,7 @@ class MidiInstrument:
             `[samples]`, 1 is full scale; may be louder.
         """
         rate = self.sample_rate / self.hop
+        self.performer.paired = True
         played, at = [np.zeros(0, np.float32)], 0
         for seconds, data in [*song.messages, (song.seconds, (0xB0, 123, 0)), (song.seconds + _TAIL_SECONDS, ())]:
             while at < round(seconds * rate):

@@ -18,6 +18,16 @@ if TYPE_CHECKING:
     from zoo.models.model import Model
 
 MOST_SECONDS = 3600.0
+_KEYS = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
+
+
+def note_name(pitch: int) -> str:
+    """A key's name, e.g. "A4" for 69.
+
+    Args:
+        pitch: As MIDI counts.
+    """
+    return f"{_KEYS[pitch % 12]}{pitch // 12 - 1}"
 
 
 @dataclass(frozen=True)
@@ -75,7 +85,7 @@ def notes_to_features(
         else dynamics_of(model.config.range, model.feature_settings().loudness)
     )
     span = None if model is None else model.config.range
-    performer = Performer(rate, voices, style_of(style, span), soft, loud, transpose)
+    performer = Performer(rate, voices, style_of(style, span), soft, loud, transpose, paired=True)
     # At one moment the end of a note comes before the beginning of the next, but not before its own.
     events = [(note.start, 1, note) for note in found]
     events += [(note.end, 0 if note.end > note.start else 2, note) for note in found]

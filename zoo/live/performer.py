@@ -27,6 +27,8 @@ _WHEEL_CENTS = 50.0  # of vibrato, with the modulation wheel at its end
 _SLUR_SECONDS = 0.03  # in which a bound note comes to its own loudness
 _SHORT = 1e-3  # seconds that divide nothing by 0
 _PRESSED = 64  # a pedal's value from which it is down
+_USUAL_VOLUME = 100  # of a channel that nobody has set, as General MIDI has it
+LOWEST, HIGHEST = 0.0, 136.0  # pitches, as MIDI counts: 8 Hz and 21 kHz. What is beyond is not played.
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,7 @@ def style_of(style: str | Style | None, span: ModelRange | None = None) -> Style
 class _Channel:
     """What a channel's controllers are at."""
 
+    volume: int = _USUAL_VOLUME
     expression: int = 127
     breath: int = 127
     pressure: int = 0
@@ -149,7 +152,12 @@ class Performer:
         style: How notes are played.
         soft_db: Loudness of the softest velocity, in the model's kind.
         loud_db: And of the loudest.
-        transpose: Semitones.
+        transpose: Semitones. A pitch that is then beyond what MIDI can say is silent.
+        paired: A note's end ends the first of those on its key, as in a file; otherwise all of them, so that no key
+            of a keyboard hangs.
+
+    Attributes:
+        cut_short: Notes so far whose voice a later one took while they were held.
     """
 
     frame_rate: float = 250.0
@@ -158,6 +166,8 @@ class Performer:
     soft_db: float = -45.0
     loud_db: float = -20.0
     transpose: float = 0.0
+    paired: bool = False
+    cut_short: int = field(default=0, init=False)
     _voices: list[_Voice] = field(default_factory=list, repr=False)
     _channels: dict[int, _Channel] = field(default_factory=dict, repr=False)
     _keys: list[tuple[tuple[int, float], float]] = field(default_factory=list, repr=False)  # down, with velocities
@@ -207,11 +217,13 @@ class Performer:
         """
         key = (channel, pitch)
         bound = bool(self._keys)
-        self._keys = [entry for entry in self._keys if entry[0] != key] + [(key, velocity)]
+        self._keys = [entry for entry in self._keys if self.paired or entry[0] != key] + [(key, velocity)]
         voice = self._voices[0] if self.voices == 1 else self._free(key)
-        if self.voices == 1 and bound and voice.held and not self.style.fall_db_per_second:
+        again = voice.key == key  # what is played again begins again
+        if self.voices == 1 and bound and voice.held and not again and not self.style.fall_db_per_second:
             self._slur(voice, key, velocity)
             return
+        self.cut_short += self.voices > 1 and voice.key is not None and voice.held and not again
         self._begun += 1
         where = self._channel(channel)
         glides = where.portamento and voice.to_pitch > 0
@@ -227,6 +239,10 @@ class Performer:
             channel: As at its beginning.
         """
         key = (channel, pitch)
+        down = [entry[0] for entry in self._keys]
+        if self.paired and down.count(key) > 1:
+            del self._keys[down.index(key)]
+            return
         self._keys = [entry for entry in self._keys if entry[0] != key]
         for voice in self._voices:
             if voice.key == key and voice.held:
@@ -242,6 +258,16 @@ class Performer:
             voice.held = False
         for channel in self._channels.values():
             channel.sustain = False
+
+    def gains(self) -> NDArray[np.float32]:
+        """The volume (CC 7) of the channels that the voices play, `[voices]`: a factor, 1 where nobody has set it.
+
+        It is meant for the sound that a voice makes, and changes none of the loudness that `frames` gives.
+
+        Source: General MIDI's 40 log10(value / 127) dB, here against the usual value, 100.
+        """
+        volumes = [self._channel(voice.key[0]).volume if voice.key else _USUAL_VOLUME for voice in self._voices]
+        return (np.asarray(volumes, np.float32) / np.float32(_USUAL_VOLUME)) ** 2
 
     def frames(self, count: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """The next frames.
@@ -287,7 +313,9 @@ class Performer:
                 voice.key = None
         voice.age += 1
         voice.since += 1
-        return 440.0 * 2 ** ((min(max(pitch, 0.0), 136.0) - 69) / 12), min(0.0, max(FLOOR_DB, asked))
+        if not LOWEST <= pitch <= HIGHEST:
+            return 0.0, FLOOR_DB
+        return 440.0 * 2 ** ((pitch - 69) / 12), min(0.0, max(FLOOR_DB, asked))
 
     def _base_db(self, velocity: float) -> float:
         return self.soft_db + (self.loud_db - self.soft_db) * (velocity - 1) / 126
@@ -317,7 +345,7 @@ class Performer:
 
     def _control(self, number: int, controller: int, value: int) -> None:
         channel = self._channel(number)
-        names = {1: "wheel", 2: "breath", 5: "portamento_time", 11: "expression"}
+        names = {1: "wheel", 2: "breath", 5: "portamento_time", 7: "volume", 11: "expression"}
         if controller in names:
             setattr(channel, names[controller], value)
         elif controller == 64:
@@ -336,7 +364,7 @@ class Performer:
         elif controller in (120, 123):
             self.all_off()
         elif controller == 121:
-            self._channels[number] = _Channel(bend_semitones=channel.bend_semitones)
+            self._channels[number] = _Channel(volume=channel.volume, bend_semitones=channel.bend_semitones)
             self._control(number, 64, 0)
 
 
