@@ -122,17 +122,17 @@ def test_command_plays_a_built_in_melody_where_there_is_no_recording(tmp_path, c
     assert main(["synth", "gru-S-flute", "demo", str(out), "--pitch", "yin", "--check"]) == 0
     said = capsys.readouterr().out
     assert re.search(r"8\.[0-9]* s of gru-S-flute", said)
-    assert "+0.0 from the recording's" in said  # what follows the recording's end does not count
+    assert re.search(r"[+-]0\.0 from the recording's", said)  # what follows the recording's end does not count
     assert float(re.search(r"pitch: median (\d+) cents", said)[1]) < 20
     assert level(torch.from_numpy(soundfile.read(out, dtype="float32")[0])) > -40
 
 
 @pytest.mark.parametrize("fit", ["auto", "off"])
 def test_tail_of_the_reverb_follows_a_recording_that_breaks_off(flute, fit):
-    recording = melody(hz=440.0)[: RATE // 4]
+    recording = melody(hz=440.0)[:4096]
     asked = flute.analyse(recording, sample_rate=RATE, pitch="yin", fit=fit)
     cut, whole = flute.render(asked), flute.render(asked, tail=True)
-    assert len(cut) == RATE // 4 < len(whole) <= RATE // 4 + flute.synth.reverb.length
+    assert len(cut) == 4096 < len(whole) <= 4096 + flute.synth.reverb.length
     assert float(cut[-160:].abs().max()) > 0.01  # in the middle of a sound
     torch.testing.assert_close(whole[: len(cut) - 160], cut[:-160], atol=1e-4, rtol=0)
     assert float(whole[-16:].abs().max()) < 1e-3

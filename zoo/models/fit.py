@@ -171,11 +171,10 @@ def quietened(made: LongRendering, asked: Features, synth: Synth, *, tail: bool 
         tail: Fade the dry sound out at its end, in case the recording breaks off there, and let the reverb go on after
             it, for as long as its impulse response is.
     """
-    fitted = isinstance(asked, FittedFeatures)
-    if not fitted and not tail:
+    if not isinstance(asked, FittedFeatures) and not tail:
         return made.audio
     gain = torch.ones_like(made.dry[0])
-    if fitted:
+    if isinstance(asked, FittedFeatures):
         dry = made.dry[0].float().cpu()
         gain = quiet_gain(dry, asked.level_db, sample_rate=synth.sample_rate, hop=synth.hop).to(made.dry)
     if tail:
