@@ -1,5 +1,6 @@
 """`zoo live` between a virtual microphone and a virtual loudspeaker; and played by a virtual keyboard."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -71,6 +72,7 @@ def test_lost_device_ends_it_with_a_message_and_keeps_the_recording(pulse, tmp_p
     assert code == 1
     assert "unplugged" in err
     assert str(kept) in err
+    assert err.count("\n") == 1  # nothing of ALSA's
     assert soundfile.info(kept).samplerate == 48000
 
 
@@ -151,6 +153,33 @@ sys.exit(main(["live", "--list-devices"]))
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert told in done.stderr
+
+
+def test_what_devices_say_of_themselves_is_left_out_and_python_is_heard(capfd):
+    from zoo.live.devices import without_native_errors
+
+    stream = sys.stderr
+    try:
+        with os.fdopen(2, "w", closefd=False) as sys.stderr:
+            with without_native_errors():
+                os.write(2, b"Expression 'ret' failed in 'pa_linux_alsa.c'\n")
+                sys.stderr.write("own\n")
+            os.write(2, b"later\n")
+    finally:
+        sys.stderr = stream
+    assert capfd.readouterr().err == "own\nlater\n"
+
+
+def test_without_a_sound_card_only_the_own_message_is_told(tmp_path):
+    pytest.importorskip("sounddevice")
+    asound = tmp_path / "asound.conf"
+    asound.write_text("pcm.!default { type hw card 7 }\nctl.!default { type hw card 7 }\n")
+    environment = {**os.environ, "ALSA_CONFIG_PATH": str(asound), "HOME": str(tmp_path), "PULSE_SERVER": "none"}
+    command = [sys.executable, "-m", "zoo", "live", MODEL, "--seconds", "1"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode in (1, 2)
+    assert done.stderr.startswith("error: ")
+    assert done.stderr.count("\n") == 1
 
 
 def test_resampler_is_exact_and_as_late_as_it_says():

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from zoo.errors import ConfigError, DeviceError
@@ -19,6 +21,39 @@ _NO_DEVICE = (
 VIRTUAL_PORT = "zoo"
 
 
+@contextmanager
+def without_native_errors() -> Iterator[None]:
+    """Leave out what PortAudio and ALSA write to the error stream by themselves; Python's own `sys.stderr` goes on.
+
+    They try many devices, and complain of each that fails, though another one works. What fails in the end is raised.
+    """
+    try:
+        kept = os.dup(2)
+    except OSError:  # closed: nothing is seen of it
+        yield
+        return
+    python, nowhere = sys.stderr, os.open(os.devnull, os.O_WRONLY)
+    with os.fdopen(kept, "w", errors="backslashreplace", buffering=1) as own:
+        if _descriptor(python) == 2:
+            python.flush()
+            sys.stderr = own
+        os.dup2(nowhere, 2)
+        os.close(nowhere)
+        try:
+            yield
+        finally:
+            sys.stderr = python
+            own.flush()
+            os.dup2(kept, 2)
+
+
+def _descriptor(stream: Any) -> int | None:  # noqa: ANN401 - any file, or what stands in for one
+    try:
+        return int(stream.fileno())
+    except (AttributeError, OSError, ValueError):
+        return None
+
+
 def sounddevice() -> Any:  # noqa: ANN401 - the module
     """Import sounddevice.
 
@@ -26,7 +61,8 @@ def sounddevice() -> Any:  # noqa: ANN401 - the module
         DeviceError: It or PortAudio is not installed.
     """
     try:
-        import sounddevice as module
+        with without_native_errors():  # the first import initialises PortAudio
+            import sounddevice as module
     except ModuleNotFoundError:
         raise DeviceError("Audio devices need the package sounddevice. Type: pip install 'ddsp-zoo[live]'") from None
     except OSError:  # on Linux its wheel does not bring PortAudio
@@ -98,7 +134,8 @@ def open_midi(asked: str | None, receive: Callable[[Sequence[int]], None]) -> tu
             "MIDI ports need the package python-rtmidi. Type: pip install 'ddsp-zoo[midi]' (where there is no "
             "wheel for this Python, it is compiled: apt-get install g++ libasound2-dev libjack-dev first)"
         ) from None
-    port, names = _midi_input(rtmidi)
+    with without_native_errors():
+        port, names = _midi_input(rtmidi)
     if asked and asked.isdigit() and int(asked) < len(names):
         matching = [int(asked)]
     else:

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zoo.errors import ConfigError, DeviceError
-from zoo.live.devices import find_device, sounddevice
+from zoo.live.devices import find_device, sounddevice, without_native_errors
 from zoo.storage.files import beside
 
 _LOST_SECONDS = 3.0  # without a block: the device is gone
@@ -136,6 +136,7 @@ def run(
             file = stack.enter_context(
                 soundfile.SoundFile(written, "w", rate, 1, "FLOAT" if record.suffix == ".wav" else None, format="WAV")
             )
+        stack.enter_context(without_native_errors())  # of each dropout, too
         stream = _opened(module, devices, rate, callback)
         latency = stream.latency
         count.device_seconds = latency if isinstance(latency, tuple) else (0.0, latency)
