@@ -18,7 +18,6 @@ from zoo.registry.components import (
     loss_weights,
     losses,
     loudness,
-    message_of,
     metrics,
     misnamed,
     models,
@@ -28,6 +27,7 @@ from zoo.registry.components import (
     synths,
     where_others_are,
 )
+from zoo.registry.plugin_imports import message_of
 
 __all__ = [
     "KINDS",

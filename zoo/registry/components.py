@@ -193,8 +193,9 @@ class Registry:
             base = getattr(sys.modules.get(module), name, None)
             if not isinstance(component, type) or base is None or not issubclass(component, base):
                 return f"{shown}, and must be a class, a child of {module.rpartition('.')[0]}.{name}"
-        if isinstance(component, type) and inspect.isabstract(component):
-            return f"an abstract class, of which none can be made: it lacks {listing(component.__abstractmethods__)}"
+        if inspect.isabstract(component):
+            lacks = listing(getattr(component, "__abstractmethods__"))  # noqa: B009 - mypy knows it of no type
+            return f"an abstract class, of which none can be made: it lacks {lacks}"
         return None if callable(component) else f"{shown}, and must be a class or a function"
 
     def _load(self, entry: Entry) -> Any:  # noqa: ANN401 - see get
