@@ -39,6 +39,15 @@ def test_a_picture_is_drawn_with_the_same_bytes_each_time(tmp_path, notes, yin):
     assert note_name(60) == "C4"
 
 
+@pytest.mark.filterwarnings("error")
+def test_names_in_other_letters_and_signs_are_drawn_without_a_warning(tmp_path, notes, yin):
+    names = ["小提琴", "скрипка", r"$\frac$", "a_b^{"]
+    sounds = [notes(name, notes=((3.0, 200.0 + 20 * k),)) for k, name in enumerate(names)]
+    prepare_dataset(sounds, tmp_path / "$小$", yin)
+    assert draw_dataset(tmp_path / "$小$") == ""
+    assert (tmp_path / "$小$" / PICTURE_NAME).read_bytes().startswith(b"\x89PNG")
+
+
 def test_data_without_any_pitch_and_many_recordings_can_be_drawn(tmp_path, notes, yin):
     whole = replace(yin, whole=True)
     prepare_dataset([notes(f"rest{k}", notes=((0.5, 0.0),)) for k in range(2)], tmp_path / "rests", whole)

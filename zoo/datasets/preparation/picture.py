@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ from zoo.storage.files import write_atomically
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 
 PICTURE_NAME = "dataset.png"
@@ -41,15 +43,27 @@ def draw_dataset(path: Path) -> str:
     picture = path / PICTURE_NAME
     picture.unlink(missing_ok=True)
     try:
+        from matplotlib import rc_context
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except Exception as error:  # noqa: BLE001 - a broken package raises anything, and the dataset is whole without it
         return f"No picture was drawn, since matplotlib cannot be used ({type(error).__name__}: {error})".split("\n")[0]
+    with warnings.catch_warnings(), rc_context({"text.parse_math": False}):  # a $ in a name is no formula
+        warnings.simplefilter("ignore")  # of names in letters that the font lacks, which are drawn as boxes
+        figure = Figure(figsize=(11.0, 8.0), dpi=110, layout="constrained")
+        FigureCanvasAgg(figure)
+        _draw(figure, path)
+        buffer = io.BytesIO()
+        # Without matplotlib's version in it, the same dataset has the same bytes.
+        figure.savefig(buffer, format="png", metadata={"Software": None})
+    write_atomically(picture, buffer.getvalue())
+    return ""
+
+
+def _draw(figure: Figure, path: Path) -> None:
     info = json.loads((path / INDEX_NAME).read_bytes())
     splits = info["splits"]
     features = {name: read_features(path, splits[name]) for name in SPLITS if splits[name]}
-    figure = Figure(figsize=(11.0, 8.0), dpi=110, layout="constrained")
-    FigureCanvasAgg(figure)
     grid = figure.add_gridspec(2, 2, width_ratios=(1.25, 1.0))
     seconds = info["hop"] / info["sample_rate"]
     _draw_pitch(figure.add_subplot(grid[0, 0]), {name: f0[f0 > 0] for name, (f0, _) in features.items()}, seconds)
@@ -57,11 +71,6 @@ def draw_dataset(path: Path) -> str:
     _draw_noise(figure.add_subplot(grid[:, 1]), info["sources"])
     minutes = sum(len(f0) for f0, _ in features.values()) * seconds / 60
     figure.suptitle(f"{info['name']}: {_count(len(info['sources']), 'recording')}, {minutes:.1f} min")
-    buffer = io.BytesIO()
-    # Without matplotlib's version in it, the same dataset has the same bytes.
-    figure.savefig(buffer, format="png", metadata={"Software": None})
-    write_atomically(picture, buffer.getvalue())
-    return ""
 
 
 def note_name(midi: int) -> str:
