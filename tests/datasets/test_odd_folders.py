@@ -75,6 +75,14 @@ def test_clipped_recording_is_told_and_one_that_only_reaches_full_scale_is_not(t
     assert found == {"clipped.wav": pytest.approx(91.5, abs=1), "turned-down.flac": pytest.approx(65, abs=3)}
 
 
+def test_recording_in_two_formats_is_used_once(tmp_path, yin):
+    for name in ("a.flac", "a.wav", "b.wav"):
+        samples = 30_000 * sound(3.0, hz=440.0 if name[0] == "a" else 330.0)
+        soundfile.write(tmp_path / name, samples.astype(np.int16), RATE)
+    (outcome,) = prepare_dataset(folder(tmp_path), tmp_path / "out", yin)
+    assert [(skipped.source, skipped.reason) for skipped in outcome.skipped] == [("a.wav", "the same as a.flac")]
+
+
 def test_note_on_a_recording_of_which_nothing_is_kept_is_not_told(tmp_path, yin):
     for name, seconds in (("used", 5.0), ("short", 0.3)):
         soundfile.write(tmp_path / f"{name}.wav", np.stack([sound(seconds), 0.0 * sound(seconds)], axis=1), RATE)

@@ -149,6 +149,7 @@ class Analysis:
         dropped: What is not; a recording of which nothing could be used has its reason here, with all its frames.
         noise: The recording's noise.
         notes: What the user should know of the recording, each a clause: a cut file, a channel left out.
+        content: A hash of what is kept, samples and features: a recording in another format has the same.
     """
 
     seconds: float
@@ -156,6 +157,7 @@ class Analysis:
     dropped: list[Span]
     noise: Noise = dataclasses.field(default_factory=Noise)
     notes: tuple[str, ...] = ()
+    content: str = ""
 
 
 def work_name(digest: str, preparation: Preparation) -> str:
@@ -191,6 +193,7 @@ def read_analysis(path: Path) -> Analysis | None:
             dropped=[Span(**span) for span in values["dropped"]],
             noise=Noise(**values["noise"]),
             notes=tuple(str(note) for note in values["notes"]),
+            content=str(values["content"]),
         )
     except (SafetensorError, OSError, KeyError, TypeError, ValueError):
         return None
@@ -218,7 +221,15 @@ def analyse(recording: Recording, preparation: Preparation) -> tuple[Analysis, d
             "output_audio.floor=3e-4 (docs/distillation.md), or prepare with a lower --sample-rate",
         )
     analysis, tensors = _analyse_audio(recording, audio, preparation)
-    return dataclasses.replace(analysis, notes=notes), tensors
+    return dataclasses.replace(analysis, notes=notes, content=_hash(tensors)), tensors
+
+
+def _hash(tensors: Mapping[str, Tensor]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        digest.update(name.encode())
+        digest.update(tensors[name].numpy().data)
+    return digest.hexdigest()
 
 
 def _reason(error: DatasetError) -> str:

@@ -85,12 +85,11 @@ def _kept(file: Path) -> Analysis:
 
 
 def _without_copies(plan: DatasetPlan, analyses: list[Analysis]) -> list[Analysis]:
-    # The same file under two names would be trained on and tested with.
+    # The same sound under two names, be it in two formats, would be trained on and tested with.
     first: dict[str, str] = {}
     result = []
-    for recording, digest, analysis in zip(plan.recordings, plan.digests, analyses, strict=True):
-        original = first.setdefault(digest, recording.id)
-        if original != recording.id and analysis.parts:
+    for recording, analysis in zip(plan.recordings, analyses, strict=True):
+        if analysis.parts and (original := first.setdefault(analysis.content, recording.id)) != recording.id:
             copy = Span(0, sum(part.frames for part in analysis.parts), f"the same as {original}")
             analysis = dataclasses.replace(analysis, parts=[], dropped=[copy])
         result.append(analysis)
