@@ -50,5 +50,5 @@ def test_batch_and_odd_lengths():
 
 
 def test_what_the_player_cannot_measure_is_refused():
-    with pytest.raises(ConfigError, match="fmin must be 20"):
+    with pytest.raises(ConfigError, match="fmin must be at least 20"):
         track_pitch(torch.zeros(1, 1000), sample_rate=16000, hop=64, tracker="live", fmin=10.0)
