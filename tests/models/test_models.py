@@ -155,7 +155,7 @@ def test_decoder_without_forward_is_refused_when_it_is_registered():
     class Unfinished(Decoder):
         pass
 
-    with pytest.raises(PluginError, match="'unfinished' is an abstract class, .* it lacks forward"):
+    with pytest.raises(PluginError, match=r"'unfinished' is an abstract class, .* it lacks forward"):
         zoo.register.decoder("unfinished")(Unfinished)
     assert "unfinished" not in registry.decoders.names()
 
