@@ -6,9 +6,10 @@ import torch
 
 from zoo import metrics
 from zoo.datasets import Preparation, prepare_dataset
+from zoo.datasets.folder import folder
 from zoo.datasets.tones import tones
 from zoo.errors import ConfigError, DatasetError
-from zoo.features import FeatureSettings
+from zoo.features import FeatureSettings, write_wav
 from zoo.models.creating import create
 from zoo.models.loading import load_folder
 from zoo.storage import MeasuredResults, checkpoint
@@ -34,6 +35,24 @@ def test_padding_is_left_out(small_tones, model):
         made = model(batch["f0_hz"], batch["loudness_db"], fixed_noise(batch, hop=64, seed=0)).audio
     wanted = metrics.log_spectral_distance(made, batch["audio"], valid_samples=torch.tensor([samples]))
     assert math.isclose(found["student"]["log_spectral_distance"]["mean"], float(wanted), rel_tol=1e-4)
+
+
+def test_notes_under_50_hz_are_searched_for_where_the_data_have_them(tmp_path):
+    time = torch.arange(24000) / 16000
+    low = sum(torch.sin(2 * torch.pi * 41.2 * k * time) / k for k in range(1, 20)) * 0.2
+    write_wav(tmp_path / "low.wav", low, sample_rate=16000)
+    features = FeatureSettings(tracker="yin", fmin=30.0)
+    preparation = Preparation(segment_seconds=0.512, min_seconds=0.256, features=features)
+    prepare_dataset(folder(tmp_path / "low.wav"), tmp_path / "data", preparation)
+    student = create("gru-S", instrument="bass", features=features.to_dict(), hidden_size=8, reverb_length=0).eval()
+    with torch.no_grad():
+        student.decoder.head.controls["noise_bands"].bias.fill_(-20.0)  # a tone alone
+    checkpoint.save(student, tmp_path / "run")
+    options = {"data": str(tmp_path / "data"), "split": "train", "max_segments": 1, "out": tmp_path / "m.json"}
+    found = evaluate(str(tmp_path / "run"), **options, pitch="yin")
+    assert found["student"]["f0_error_cents"]["mean"] < 50
+    given = evaluate(str(tmp_path / "run"), **options, pitch="yin", pitch_options={"fmin": 60.0})
+    assert given["student"]["f0_error_cents"]["mean"] > 300
 
 
 def test_model_is_nearer_to_itself_than_to_a_recording(small_tones, model):

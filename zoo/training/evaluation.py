@@ -282,6 +282,7 @@ def evaluate(
     teacher = find_teacher_of(student)
     chosen = held_out(dataset, split, max_segments=max_segments)
     systems = {"teacher": teacher, "student": student} if teacher is not None else {"student": student}
+    pitch_options = {**pitch_range(dataset), **(pitch_options or {})}
     summary = measure(
         systems, chosen.segments, seed=seed, pitch=pitch, pitch_options=pitch_options, also=also, tick=tick
     )
@@ -309,6 +310,11 @@ def _has_held_out(path: Path) -> bool:
     except CheckpointError:  # damaged: there is nothing to keep
         return False
     return bool(known) and known.held_out
+
+
+def pitch_range(dataset: Dataset) -> dict[str, float]:
+    """The range that a dataset's pitch was searched in, as options of a tracker: what was asked for lies in it."""
+    return {"fmin": dataset.features.fmin, "fmax": dataset.features.fmax}
 
 
 def check_rates(model: Model, dataset: Dataset) -> None:

@@ -234,7 +234,9 @@ def finish(setup: Setup, to: Destination, labels: Sequence[str]) -> MeasuredResu
     results = MeasuredResults()
     if setup.config.evaluate:
         _log.info("Measuring on %d %s segments ...", len(chosen.positions), chosen.split)
-        results = MeasuredResults(evaluation.measure(systems, chosen.segments), split=chosen.split)
+        searched = evaluation.pitch_range(dataset)
+        summary = evaluation.measure(systems, chosen.segments, pitch_options=searched)
+        results = MeasuredResults(summary, split=chosen.split)
         write_metrics(results, folder / "metrics.json")
         _log.info("%s", evaluation.table(results))
     _write_card(folder)
