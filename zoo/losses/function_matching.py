@@ -172,19 +172,19 @@ class FunctionMatching(Loss):
         return target
 
     def _kept_target(self, teacher: Model, played: Mapping[str, Tensor], noise: Tensor, draw: int) -> Rendering:
-        keys = [(index, draw) for index in played["index"].tolist()]
-        found = [self._made.get(key) for key in keys]
-        missing = [row for row, one in enumerate(found) if one is None]
-        if missing:
-            own = {name: value[missing] for name, value in played.items()}
-            target = self._target(teacher, own, noise[missing])
-            for place, row in enumerate(missing):
-                found[row] = one = target.row(place)
+        found = []
+        for row, index in enumerate(played["index"].tolist()):
+            one = self._made.get((index, draw))
+            if one is None:
+                # by itself: in a batch its last bit would depend on what else is missing, and so on where a run resumed
+                own = {name: value[row : row + 1] for name, value in played.items()}
+                one = self._target(teacher, own, noise[row : row + 1])
                 size = one.bytes()
-                if self._made_bytes + size <= _KEPT_BYTES and keys[row] not in self._made:
-                    self._made[keys[row]] = one
+                if self._made_bytes + size <= _KEPT_BYTES:
+                    self._made[index, draw] = one
                     self._made_bytes += size
-        first, *others = [one for one in found if one is not None]
+            found.append(one)
+        first, *others = found
         return first.followed_by(others)
 
     def sample_inputs(self, batch: Mapping[str, Tensor], *, hop: int, step: int | None) -> dict[str, Tensor]:
