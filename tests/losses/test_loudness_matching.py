@@ -98,6 +98,17 @@ def test_value_is_how_far_a_tone_is_from_the_loudness_that_is_asked_for(model):
         assert value == pytest.approx(-gain_db, abs=1.0)
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_loudness_keeps_its_digits_under_autocast(dtype):
+    time = torch.arange(RATE) / RATE
+    sounds = torch.stack([10.0 ** (level / 20) * torch.sin(2 * torch.pi * 440 * time) for level in (-70, -40, 0)])
+    sounds.requires_grad_()
+    asked = {**RATES, "settings": FeatureSettings()}
+    with torch.autocast("cpu", dtype=dtype):
+        found = measure_loudness(sounds, **asked)
+    assert torch.equal(found, measure_loudness(sounds, **asked))
+
+
 def test_training_by_it_alone_makes_a_model_as_loud_as_it_is_asked(model):
     loss = bound(model, share=0.2)
     with torch.no_grad():

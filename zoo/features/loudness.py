@@ -349,9 +349,10 @@ def measure_by_name(
     """
     check_audio(audio, sample_rate=sample_rate, hop=hop)
     component = registry.loudness.get(kind)
-    found: Tensor = component(
-        audio, sample_rate=sample_rate, hop=hop, center=center, **_given(component, kind, n_fft, options)
-    )
+    given = _given(component, kind, n_fft, options)
+    # a loss measures under autocast, where a product of matrices would leave eight bits of a level
+    with torch.autocast(audio.device.type, enabled=False):
+        found: Tensor = component(audio, sample_rate=sample_rate, hop=hop, center=center, **given)
     return found
 
 
