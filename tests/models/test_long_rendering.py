@@ -71,6 +71,13 @@ def test_model_in_half_precision_plays_long_phrases(short_pieces):
     torch.testing.assert_close(made, whole(model.float(), *phrase()), atol=1e-5, rtol=0)
 
 
+def test_model_in_double_precision_plays_long_phrases(short_pieces):
+    torch.manual_seed(0)
+    model = zoo.create("gru-S").eval().double()
+    made = render_long(model, *phrase()).audio[0]
+    torch.testing.assert_close(made, whole(model, *phrase()), atol=1e-5, rtol=0)
+
+
 def test_synth_without_a_streaming_interface_plays_the_whole(short_pieces, monkeypatch):
     model = zoo.create("gru-S").eval()
     expected = whole(model, *phrase())

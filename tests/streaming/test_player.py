@@ -152,7 +152,11 @@ def test_component_without_a_c_form_is_played_with_torch_and_the_player_says_so(
 
 def test_weights_of_64_bits_are_played_with_torch():
     model = zoo.create("gru-S", reverb_length=100).double()
-    assert zoo.Player(model).backend == "torch"
+    player = zoo.Player(model)
+    assert player.backend == "torch"
+    f0_hz, loudness_db, noise = curves()
+    played = torch.cat([player.process(f0_hz, loudness_db, noise)[0], player.finish()])
+    torch.testing.assert_close(played[player.latency :], whole(model, f0_hz, loudness_db, noise)[0], atol=1e-5, rtol=0)
     with pytest.raises(PluginError, match="float64 on cpu"):
         zoo.Player(model, backend="native")
     with pytest.raises(ConfigError, match="backend='c'; it knows auto, native, torch"):

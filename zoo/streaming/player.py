@@ -213,7 +213,7 @@ class _Torch:
             drawn = torch.rand(voices, frames * self._hop, generator=self._generator) * 2 - 1
             noise = drawn.to(f0_hz.device)
         state, last = self._state, self._last
-        audio = [noise.new_zeros(voices, 0)]
+        audio = [noise.new_zeros(voices, 0, dtype=torch.float32)]
         for begin in range(0, frames, _AT_ONCE):
             some = slice(begin, min(begin + _AT_ONCE, frames))
             heard = noise[:, some.start * self._hop : some.stop * self._hop]

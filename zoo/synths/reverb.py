@@ -94,9 +94,10 @@ class Reverb(nn.Module):
             `history` `[batch, block + 1, 2, pieces]`: the spectra, real and imaginary parts, of as many blocks as the
             impulse response has pieces, the newest last; `last` `[batch, block]`: the block before the next one.
         """
+        like = {"dtype": torch.float32, "device": self.seconds.device}  # as the dry sound is, whatever the weights are
         return {
-            "history": self.seconds.new_zeros(batch, block + 1, 2, -(-self.length // block)),
-            "last": self.seconds.new_zeros(batch, block),
+            "history": torch.zeros(batch, block + 1, 2, -(-self.length // block), **like),
+            "last": torch.zeros(batch, block, **like),
         }
 
     def stream_constants(self, *, block: int) -> dict[str, Tensor]:
