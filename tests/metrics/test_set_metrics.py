@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.linalg
 import torch
-from metric_networks import Sum, small_vggish, write_torchscript, write_vggish
+from metric_networks import Logarithms, Sum, small_vggish, write_torchscript, write_vggish
 
 from zoo import metrics, register, registry, testing
 from zoo.errors import ConfigError
@@ -137,6 +137,12 @@ def test_other_safetensors_and_networks_that_give_no_vectors_are_refused(tmp_pat
     write_torchscript(tmp_path / "sum.pt", Sum())
     with pytest.raises(ConfigError, match=r"sum\.pt gives \[\], where vectors are needed"):
         metrics.frechet_audio_distance(sounds(), sounds(), sample_rate=16000, weights=tmp_path / "sum.pt")
+
+
+def test_network_that_gives_no_numbers_is_refused_by_name(tmp_path):
+    write_torchscript(tmp_path / "log.pt", Logarithms())
+    with pytest.raises(ConfigError, match=r"log\.pt gives NaN or infinity.* silent"):
+        metrics.frechet_audio_distance(sounds(), 0 * sounds(), sample_rate=16000, weights=tmp_path / "log.pt")
 
 
 def test_a_plugin_can_bring_a_measure_of_sets():

@@ -70,6 +70,9 @@ class Embedding:
             raise ConfigError(
                 f"{self.name} gives {what}, where vectors are needed: [vectors, size] or [1, vectors, size]."
             )
+        if not torch.isfinite(found).all():
+            silent = " (the sound is silent: does the network take the logarithm of 0?)" if not audio.any() else ""
+            raise ConfigError(f"{self.name} gives NaN or infinity, from which there is no distance{silent}.")
         return found
 
 
