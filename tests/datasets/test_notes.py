@@ -197,6 +197,8 @@ def test_recordings_that_are_no_single_note_are_left_out_with_their_reason(tmp_p
     soundfile.write(folder / "high.wav", note(98, 1.0), RATE)
     (folder / "broken.wav").write_bytes(b"RIFF")
     (folder / "copy.wav").write_bytes((folder / "60.wav").read_bytes())
+    samples, _ = soundfile.read(folder / "62.wav", dtype="int16")
+    soundfile.write(folder / "other.flac", samples, RATE)
     assert main([str(folder), str(tmp_path / "out"), "--dataset", "notes", "--pitch", "yin"]) == 0
     skipped = {s["source"]: s["reason"] for s in open_dataset(tmp_path / "out").info["skipped"]}
     for name, reason in {
@@ -207,6 +209,7 @@ def test_recordings_that_are_no_single_note_are_left_out_with_their_reason(tmp_p
         "high.wav": "from 50 to 2000 Hz",
         "broken.wav": "cannot be read",
         "copy.wav": "the same as 60.wav",
+        "other.flac": "the same as 62.wav",
     }.items():
         assert reason in skipped[name], (name, skipped)
 
@@ -217,7 +220,16 @@ def test_instruments_are_joined_apart(tmp_path):
     for midi in (60, 62, 64):
         index = index.replace(f"{midi}.wav\tflute", f"{midi}.wav\ttrumpet")
     (folder / "INDEX.tsv").write_text(index)
-    found = list(notes(folder, uses=1, shortest=2.0, longest=5.0))
+    soundfile.write(folder / "silence.wav", np.zeros(RATE), RATE)
+    soundfile.write(folder / "piano.wav", np.zeros(RATE), RATE)
+    (folder / "INDEX.tsv").write_text(f"{index}silence.wav\ttrumpet\tCC0\tA\there\npiano.wav\tpiano\tCC0\tA\there\n")
+    given = list(notes(folder, uses=1, shortest=2.0, longest=5.0))
+    found = [each for each in given if isinstance(each, JoinedPhrase)]
+    # listed where there is a dataset: one of what was left out alone could not be made
+    assert [(each.id, each.subset) for each in given if each not in found] == [
+        ("piano.wav", "flute"),
+        ("silence.wav", "trumpet"),
+    ]
     assert {p.subset for p in found} == {"flute", "trumpet"}
     for phrase in found:
         assert {n.file.instrument for n in phrase.notes} == {phrase.instrument}

@@ -38,6 +38,21 @@ def test_each_take_holds_recordings_of_one_player_and_each_recording_is_in_one(t
     assert len({take.digest(RATE) for take in found}) == len({take.id for take in found}) == 6
 
 
+def test_a_recording_that_is_there_twice_is_in_one_take(tmp_path):
+    folder = write_recordings(tmp_path / "in")
+    (folder / "INDEX.tsv").unlink()
+    samples, _ = soundfile.read(folder / "Anna-1.wav", dtype="int16")
+    (folder / "again").mkdir()
+    soundfile.write(folder / "again" / "other name.flac", samples, RATE)
+    left_out, *found = takes(folder, seconds=15.0)
+    with pytest.raises(DatasetError, match="the same as "):
+        left_out.load(RATE)
+    names = [origin.id for take in found for origin in take.origins()]
+    assert {left_out.id, *names} == {*(file.name for file in folder.glob("*.wav")), "again/other name.flac"}
+    assert len(names) == 12
+    assert {left_out.id} < {"Anna-1.wav", "again/other name.flac"}
+
+
 def test_levels_and_samples_stay_as_played(tmp_path):
     folder = write_recordings(tmp_path / "in", players=("Anna",), each=2)
     (take,) = takes(folder, seconds=30.0, rest=0.5)
@@ -59,6 +74,17 @@ def test_without_an_index_a_folder_is_a_player_and_a_long_recording_stays_alone(
     assert set(found) == {"player-0/take-000", "other/long.wav"}
     assert isinstance(found["player-0/take-000"], Take)
     assert found["other/long.wav"].made == ""
+
+
+def test_what_stays_alone_goes_to_its_instruments_dataset(tmp_path):
+    folder = write_recordings(tmp_path / "in", players=("Anna", "Bert"), each=2)
+    soundfile.write(folder / "long.wav", 0.1 * np.sin(np.arange(8 * RATE) / 6), RATE)
+    (folder / "copy.wav").write_bytes((folder / "long.wav").read_bytes())
+    index = (folder / "INDEX.tsv").read_text().replace("flute\tCC0\tBert", "oboe\tCC0\tBert")
+    more = "".join(f"{name}.wav\toboe\tCC0\tBert\there\n" for name in ("long", "copy"))
+    (folder / "INDEX.tsv").write_text(index + more)
+    found = {(each.instrument, each.subset) for each in takes(folder, seconds=6.5)}
+    assert found == {("flute", "flute"), ("oboe", "oboe")}
 
 
 def test_a_dataset_is_made_of_them_that_names_all_recordings(tmp_path):

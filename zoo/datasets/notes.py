@@ -23,7 +23,7 @@ from torch import Tensor
 
 from zoo.datasets.folder import folder
 from zoo.datasets.melodies import POOLS, Placed, compose, pools_of
-from zoo.datasets.recordings import FileRecording, Recording
+from zoo.datasets.recordings import Recording, UnusedRecording
 from zoo.datasets.single_notes import SingleNote, load_note, measure_note
 from zoo.errors import ConfigError, DatasetError
 
@@ -76,27 +76,6 @@ class JoinedPhrase(Recording):
     def origins(self) -> list[Recording]:
         """Give the recordings of the notes."""
         return [note.file for note in self.notes]
-
-
-@dataclass(frozen=True)
-class UnusableNote(Recording):
-    """A recording that is no single note; it is listed among what was left out.
-
-    Attributes:
-        reason: Why.
-        path: Its file.
-    """
-
-    reason: str = ""
-    path: Path = Path()
-
-    def load(self, sample_rate: int) -> Tensor:
-        """Say why it is not used."""
-        raise DatasetError(self.reason)
-
-    def digest(self, sample_rate: int) -> str:
-        """Hash the file's bytes."""
-        return FileRecording(id=self.id, path=self.path).digest(sample_rate)
 
 
 def notes(
@@ -159,12 +138,18 @@ def notes(
                 f"{path} has {len(own)} usable notes{of}, and at least {POOLS} are needed, one for each split. Add "
                 f"notes, or take the recordings as they are: --dataset folder.{reasons}"
             )
-    yield from unusable
+
+    def subset(instrument: str) -> str:
+        return (instrument or "unknown") if len(found) > 1 else ""
+
+    for each in unusable:  # it is listed in a dataset that comes to be
+        of = each.instrument or ""
+        yield replace(each, subset=subset(of if of in found else next(iter(found))))
     for instrument, own in found.items():
         yield from _phrases(
             own,
             instrument or None,
-            subset=(instrument or "unknown") if len(found) > 1 else "",
+            subset=subset(instrument),
             uses=uses,
             shortest=shortest,
             longest=longest,
@@ -177,21 +162,21 @@ def notes(
 
 def _measured(
     path: Path, *, silence_db: float, fmin: float, fmax: float
-) -> tuple[dict[str, list[SingleNote]], list[UnusableNote]]:
+) -> tuple[dict[str, list[SingleNote]], list[UnusedRecording]]:
     """Each instrument's notes, and what is none."""
     found: dict[str, list[SingleNote]] = defaultdict(list)
-    unusable: list[UnusableNote] = []
+    unusable: list[UnusedRecording] = []
     first: dict[str, str] = {}
     for file in folder(path):
         try:
             note = measure_note(file, silence_db=silence_db, fmin=fmin, fmax=fmax)
-            original = first.setdefault(note.digest, file.id)
-            if original != file.id:  # under two names it could come into two pools
+            original = first.setdefault(note.content, file.id)
+            if original != file.id:  # under two names, be it in two formats, it could come into two pools
                 raise DatasetError(f"the same as {original}")
             found[file.instrument or ""].append(note)
         except (DatasetError, OSError) as error:
             reason = str(error).split(". ")[0].rstrip(".") if isinstance(error, DatasetError) else "cannot be read"
-            unusable.append(UnusableNote(file.id, file.instrument, reason=reason, path=file.path))
+            unusable.append(UnusedRecording(file.id, file.instrument, reason=reason, path=file.path))
     return dict(sorted(found.items())), unusable
 
 

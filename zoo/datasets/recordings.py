@@ -127,6 +127,27 @@ class FileRecording(Recording):
             raise DatasetError(str(error).removeprefix(f"{self.path}: ")) from error
 
 
+@dataclass(frozen=True)
+class UnusedRecording(Recording):
+    """A recording that a dataset component does not use; it is listed among what was left out.
+
+    Attributes:
+        reason: Why.
+        path: Its file.
+    """
+
+    reason: str = ""
+    path: Path = Path()
+
+    def load(self, sample_rate: int) -> Tensor:
+        """Say why it is not used."""
+        raise DatasetError(self.reason)
+
+    def digest(self, sample_rate: int) -> str:
+        """Hash the file's bytes."""
+        return FileRecording(id=self.id, path=self.path).digest(sample_rate)
+
+
 # Of a path in a message: dataset.json goes to others, whom the folders of this machine do not concern.
 _FOLDERS = re.compile(r"(?<=['\"])(/[^/'\"]+)+/|(?<![\w./'\"])(/[^/\s'\"]+)+/")
 

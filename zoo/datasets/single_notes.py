@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from dataclasses import dataclass
 
@@ -36,6 +37,7 @@ class SingleNote:
     Attributes:
         file: Its recording.
         digest: SHA-256 of the file.
+        content: SHA-256 of the note's samples: the same in two formats.
         start: Where the note begins in the recording, in seconds.
         seconds: How long it is.
         body: How long it lasts until it has died away for good, in seconds: a bound note is taken out of this.
@@ -45,6 +47,7 @@ class SingleNote:
 
     file: FileRecording
     digest: str
+    content: str
     start: float
     seconds: float
     body: float
@@ -81,6 +84,7 @@ def measure_note(file: FileRecording, *, silence_db: float, fmin: float, fmax: f
     return SingleNote(
         file=file,
         digest=file.digest(_RATE),
+        content=hashlib.sha256(note.numpy().tobytes()).hexdigest(),
         start=start,
         seconds=end - start,
         body=min(end, (last * _STEP + _WINDOW / 2) / _RATE) - start,

@@ -9,20 +9,23 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import defaultdict
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from zoo.datasets.folder import folder
-from zoo.datasets.recordings import FileRecording, Recording
+from zoo.datasets.recordings import FileRecording, Recording, UnusedRecording
 from zoo.errors import ConfigError, DatasetError
+from zoo.features.audio import read_recording
 
 MADE = "recordings of one player joined, so that soft and loud keep their levels"
 _FADE_SECONDS = 0.005
+_RATE = 16000  # that copies are found at
 
 
 @dataclass(frozen=True)
@@ -81,7 +84,7 @@ def takes(path: Path, *, seconds: float = 30.0, rest: float = 0.25) -> Iterator[
         rest: Seconds of silence between two recordings.
 
     Yields:
-        The takes, and the recordings that stay alone.
+        The takes, the recordings that stay alone, and copies of others, which are left out.
 
     Raises:
         ConfigError: An option does not fit.
@@ -90,21 +93,53 @@ def takes(path: Path, *, seconds: float = 30.0, rest: float = 0.25) -> Iterator[
     if not seconds > 0 or not rest >= 0:
         raise ConfigError(f"A take lasts more than 0 s, and rests at least 0; seconds is {seconds:g}, rest {rest:g}.")
     players: dict[tuple[str, str], list[FileRecording]] = defaultdict(list)
-    for file in folder(path):
+    found = folder(path)
+    copies = _copies(found)
+    for file in found:
+        if file.id in copies:
+            continue
         player = file.attribution.get("author") or str(Path(file.id).parent)
         players[player, file.instrument or ""].append(file)
-    subsets = {instrument for _, instrument in players}
+    instruments = {instrument for _, instrument in players}
+
+    def subset(instrument: str | None) -> str:
+        return (instrument or "unknown") if len(instruments) > 1 else ""
+
+    for file in found:
+        if original := copies.get(file.id):
+            reason, where = f"the same as {original.id}", subset(original.instrument)
+            yield UnusedRecording(file.id, file.instrument, subset=where, reason=reason, path=file.path)
     for number, ((_, instrument), own) in enumerate(sorted(players.items())):
         short = [file for file in own if (file.seconds() or 0.0) <= seconds]
-        yield from (file for file in own if file not in short)
+        yield from (replace(file, subset=subset(instrument)) for file in own if file not in short)
         length = sum((file.seconds() or 0.0) + rest for file in short)
         count = min(len(short), max(1, round(length / seconds)))
         for which in range(count):
             yield Take(
                 id=f"player-{number}/take-{which:03d}",
                 instrument=instrument or None,
-                subset=(instrument or "unknown") if len(subsets) > 1 else "",
+                subset=subset(instrument),
                 made=MADE,
                 files=tuple(short[which::count]),
                 rest=rest,
             )
+
+
+def _copies(files: Sequence[FileRecording]) -> dict[str, FileRecording]:
+    """What recordings are copies of, by their ids: an earlier one has the same samples, be it in another format.
+
+    In two takes, a recording could be in two splits.
+    """
+    lengths = [file.seconds() for file in files]
+    often = Counter(lengths)
+    first: dict[str, FileRecording] = {}
+    copies: dict[str, FileRecording] = {}
+    for file, length in zip(files, lengths, strict=True):
+        if often[length] == 1:  # nothing can be the same, and it need not be read
+            continue
+        with suppress(DatasetError, OSError):  # why it cannot be read is told where it is played
+            samples = read_recording(file.path, sample_rate=_RATE).audio
+            original = first.setdefault(hashlib.sha256(samples.numpy().tobytes()).hexdigest(), file)
+            if original is not file:
+                copies[file.id] = original
+    return copies
