@@ -80,8 +80,8 @@ def render_long(
     if frames * model.hop > _AT_ONCE_SECONDS * model.sample_rate and _in_pieces_at_all(model):
         half = next(model.parameters()).dtype in HALF  # too coarse to work in
         whole = copy.deepcopy(model).float() if half else model
-        curves = clean_f0(f0_hz), clean_loudness(loudness_db)
-        return _in_pieces(whole, *(curve.to(next(whole.parameters()).dtype) for curve in curves), noise)
+        dtype = next(whole.parameters()).dtype
+        return _in_pieces(whole, clean_f0(f0_hz).to(dtype), clean_loudness(loudness_db).to(dtype), noise)
     further = {name: as_floats(curve, name=name, like=f0_hz).reshape(1, -1) for name, curve in (inputs or {}).items()}
     further = {name: curve.expand_as(f0_hz) if curve.shape[1] == 1 else curve for name, curve in further.items()}
     made = model(f0_hz, loudness_db, noise(frames), **further)

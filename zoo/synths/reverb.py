@@ -94,11 +94,10 @@ class Reverb(nn.Module):
             `history` `[batch, block + 1, 2, pieces]`: the spectra, real and imaginary parts, of as many blocks as the
             impulse response has pieces, the newest last; `last` `[batch, block]`: the block before the next one.
         """
-        like = {"dtype": torch.float32, "device": self.seconds.device}  # as the dry sound is, whatever the weights are
-        return {
-            "history": torch.zeros(batch, block + 1, 2, -(-self.length // block), **like),
-            "last": torch.zeros(batch, block, **like),
-        }
+        silence = self.seconds.new_zeros(
+            batch, block, dtype=torch.float32
+        )  # as the dry sound, whatever the weights are
+        return {"history": silence.new_zeros(batch, block + 1, 2, -(-self.length // block)), "last": silence}
 
     def stream_constants(self, *, block: int) -> dict[str, Tensor]:
         """What blocks of so many samples are convolved with.
