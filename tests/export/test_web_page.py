@@ -213,9 +213,75 @@ def test_missing_instrument_is_told(chromium, server, site):
     chromium.get(f"http://127.0.0.1:{server}/#gru-S-violin")
     chromium.wait_for("!document.getElementById('trouble').hidden")
     assert "gru-S-violin.zoo is missing" in said(chromium)
+    chromium.wait_for("document.documentElement.dataset.ready")
     file.write_bytes(kept)
+    chromium.click("#record")
+    chromium.wait_for("document.getElementById('trouble').textContent.includes('Choose one above')")
+    chromium.click("input[value=gru-S-flute]")
+    chromium.wait_for("window.zoo.page.chosen?.name === 'gru-S-flute'")
+    chromium.click("#melody")
+    chromium.wait_for(f"{NOW}?.outputPeak > 0.01")
     chromium.get("about:blank")
     chromium.get_log("browser")
+
+
+def test_instrument_that_did_not_come_can_be_chosen_again(page, site):
+    file = site / "instruments/gru-S-flute.zoo"
+    file.rename(file.with_suffix(".away"))
+    page.click("input[value=gru-S-flute]")
+    page.wait_for("!document.getElementById('trouble').hidden")
+    assert page.execute_script("return document.querySelector('#instruments input:checked').value") == "gru-S-violin"
+    file.with_suffix(".away").rename(file)
+    page.click("input[value=gru-S-flute]")
+    page.wait_for("window.zoo.page.chosen.name === 'gru-S-flute'")
+    assert said(page) == ""
+    page.get_log("browser")
+
+
+def test_of_instruments_that_are_on_their_way_the_last_one_counts(page):
+    script = """
+    const whole = window.fetch, late = new Promise((resolve) => (window.arrive = resolve));
+    window.fetch = (...words) => late.then(() => whole(...words));
+    for (const name of ["gru-S-flute", "gru-S-violin"]) document.querySelector(`input[value=${name}]`).click();
+    """
+    page.execute_script(script)
+    page.wait_for("window.zoo.page.choices === 3 && window.zoo.page.chosen.name === 'gru-S-violin'")
+    page.execute_script("window.arrive()")
+    page.wait_for("window.zoo.page.list[1].bytes")
+    time.sleep(0.5)
+    assert page.execute_script("return window.zoo.page.chosen.name") == "gru-S-violin"
+    assert page.execute_script("return document.querySelector('#instruments input:checked').value") == "gru-S-violin"
+
+
+def test_missing_part_of_the_audio_is_told(chromium, server, site):
+    file = site / "core.js"
+    file.rename(site / "core.away")
+    chromium.get(f"http://127.0.0.1:{server}/")
+    chromium.wait_for("document.documentElement.dataset.ready")
+    chromium.click("#melody")
+    chromium.wait_for("!document.getElementById('trouble').hidden")
+    assert "core.js" in said(chromium)
+    (site / "core.away").rename(file)
+    chromium.get("about:blank")
+    chromium.get_log("browser")
+
+
+def test_address_of_no_instrument_opens_the_first(chromium, server):
+    chromium.get("about:blank")
+    chromium.get(f"http://127.0.0.1:{server}/#100%")
+    chromium.wait_for("window.zoo?.page.chosen?.name === 'gru-S-violin'")
+    assert said(chromium) == ""
+    chromium.get("about:blank")
+
+
+def test_microphone_that_goes_away_is_told(page, server):
+    allow_microphone(page, server, "granted")
+    page.click("#microphone")
+    page.wait_for("document.getElementById('microphone').getAttribute('aria-pressed') === 'true'")
+    allow_microphone(page, server, "denied")  # a browser ends the microphone then, as when it is unplugged
+    page.wait_for("!document.getElementById('trouble').hidden")
+    assert "microphone is gone" in said(page)
+    assert page.find_element(By.ID, "microphone").get_attribute("aria-pressed") == "false"
 
 
 OFFLINE = """

@@ -6,6 +6,7 @@ import { bytes, library, page, pitch, played, rms, tone } from "./page.mjs";
 const { prepare, InstrumentError } = await page("engine.js");
 const { Core } = await page("core.js");
 const { melody } = await page("melody.js");
+const { RANGE_DB } = await page("notes.js");
 const { cost, render, wav, mono } = await page("sound.js");
 const { rowsOf } = await page("roll.js");
 const module = await library();
@@ -104,6 +105,19 @@ test("who switches again while one fades hears no jump either, and then the newe
   assert.equal(core.leaving, null);
 });
 
+test("an instrument of which no range is known has none of the one before", () => {
+  const core = cored();
+  const before = core.notes.range;
+  played(core, tone(440, 0.3), (core, at) => at === 0 && core.load({ ...flute, range: null }));
+  assert.notDeepEqual(before, RANGE_DB);
+  assert.deepEqual(core.notes.range, RANGE_DB);
+});
+
+test("an instrument that was prepared for another rate is refused: it would be out of tune", () => {
+  const core = new Core(module, 44100);
+  assert.throws(() => core.load(violin), (error) => error instanceof InstrumentError && /48000.*44100.*sampleRate/.test(error.message));
+});
+
 test("a recording is rendered in step with itself, and has its end", async () => {
   const sound = new Float32Array(RATE);
   sound.set(tone(440, 0.5), 12000);
@@ -141,7 +155,19 @@ test("files that are no instruments are refused in words", async () => {
   const cases = [[good.slice(0, 900), /cut short|too short|ends/], [new TextEncoder().encode("<!doctype html>".repeat(50)), /instrument/], [broken, /damaged/], [new Uint8Array(0), /./]];
   for (const [file, words] of cases)
     await assert.rejects(prepare(module, file, { sampleRate: RATE }), (error) => error instanceof InstrumentError && words.test(error.message));
-  await assert.rejects(prepare(module, good, { sampleRate: 1 }), /1 Hz/);
+  const newer = good.slice();
+  newer[8]++;
+  await assert.rejects(prepare(module, newer, { sampleRate: RATE }), /make this page anew/);
+  await assert.rejects(prepare(module, good, { sampleRate: 1 }), /1 Hz.*4000 to 768000/);
+  await assert.rejects(prepare(module, good), /undefined Hz/);
+  for (const lowestHz of [20, 1333]) await prepare(module, good, { sampleRate: RATE, lowestHz });
+  for (const lowestHz of [19, 1334]) await assert.rejects(prepare(module, good, { sampleRate: RATE, lowestHz }), /lowestHz 20 to 1333/);
+});
+
+test("a file's bytes are taken as fetch gives them", async () => {
+  const { buffer, byteOffset, length } = bytes("instruments/violin.zoo");
+  const { memory } = await prepare(module, buffer.slice(byteOffset, byteOffset + length), { sampleRate: RATE });
+  assert.deepEqual(new Uint8Array(memory), new Uint8Array(violin.memory));
 });
 
 test("where a file is at home is read from it", () => {

@@ -15,8 +15,8 @@ import * as trouble from "./trouble.js";
 const FRAME_MS = 28;
 const USUAL_RATE = 48000; // until the audio has begun
 const $ = (id) => document.getElementById(id);
-const page = { list: [], library: null, module: null, chosen: null, lowest: LOWEST_INPUT_HZ, report: null, reported: 0 };
-const sound = new Sound({ reported, failed: (message) => complain(`The instrument was not taken: ${message}.`) });
+const page = { list: [], library: null, module: null, chosen: null, choices: 0, lowest: LOWEST_INPUT_HZ, report: null, reported: 0 };
+const sound = new Sound({ reported, failed: (message) => complain(trouble.refused(message)), unplugged });
 const knobs = knobsOf($("knobs"), (values) => sound.set(values));
 const keyboard = new Keyboard($("keyboard"), {
   play: (note, velocity) => started().then(() => sound.tell("on", { note, velocity })).catch(complainOf),
@@ -38,7 +38,8 @@ function complainOf(error) {
 
 async function fetched(file) {
   const answer = await fetch(file).catch(() => null);
-  if (!answer?.ok) throw new Error(trouble.missing(file, answer ? answer.status : "no answer"));
+  if (!answer) throw new Error(trouble.unreached(file));
+  if (!answer.ok) throw new Error(trouble.missing(file, answer.status));
   return new Uint8Array(await answer.arrayBuffer());
 }
 
@@ -49,9 +50,10 @@ async function begin() {
   page.library = library;
   page.module = await WebAssembly.compile(library);
   page.list = JSON.parse(new TextDecoder().decode(list)).instruments;
-  const wanted = decodeURIComponent(location.hash.slice(1));
+  const wanted = location.hash.slice(1);
   drawInstruments();
-  await choose(page.list.find(({ name }) => name === wanted) ?? page.list[0]);
+  // the others, and files of one's own, play where this one does not
+  await choose(page.list.find(({ name }) => encodeURIComponent(name) === wanted) ?? page.list[0]).catch(complainOf);
   document.documentElement.dataset.ready = "yes";
 }
 
@@ -59,7 +61,6 @@ function drawInstruments() {
   const choices = page.list.map((each) => {
     const label = document.createElement("label");
     const input = Object.assign(document.createElement("input"), { type: "radio", name: "instrument", value: each.name });
-    input.checked = each === page.chosen;
     input.addEventListener("change", () => choose(each).catch(complainOf));
     const title = Object.assign(document.createElement("b"), { textContent: each.title || each.name });
     const kind = Object.assign(document.createElement("small"), { textContent: each.kind ?? each.name });
@@ -67,24 +68,34 @@ function drawInstruments() {
     return label;
   });
   $("instruments").replaceChildren($("instruments").firstElementChild, ...choices);
+  markChosen();
 }
 
-/** Play another instrument from now on. */
-async function choose(card) {
-  complain("");
-  card.bytes ??= await fetched(card.file);
-  let prepared;
-  try {
-    prepared = await readied(card, sound.context?.sampleRate ?? USUAL_RATE);
-  } catch (error) {
-    throw new Error(trouble.instrument(card.file, error));
-  }
-  page.chosen = card;
+function markChosen() {
   for (const input of $("instruments").querySelectorAll("input")) {
-    input.checked = input.value === card.name;
+    input.checked = input.value === page.chosen?.name;
     input.parentElement.classList.toggle("chosen", input.checked);
   }
-  if (prepared.range) keyboard.setHome(...prepared.range.hz.map((hz, i) => (i ? Math.floor : Math.ceil)(noteOf(hz))));
+}
+
+/** Play another instrument from now on. Of several that are on their way, the last one counts. */
+async function choose(card) {
+  const choice = ++page.choices;
+  complain("");
+  let prepared;
+  try {
+    card.bytes ??= await fetched(card.file);
+    // once more where the audio begins meanwhile, at a rate of its own
+    do prepared = await readied(card, rate());
+    while (prepared.sampleRate !== rate());
+  } catch (error) {
+    if (choice === page.choices) markChosen(); // so that it can be pressed again
+    throw error;
+  }
+  if (choice !== page.choices) return;
+  page.chosen = card;
+  markChosen();
+  keyboard.setHome(prepared.range?.hz.map((hz, i) => (i ? Math.floor : Math.ceil)(noteOf(hz))));
   show($("card"), card);
   history.replaceState(null, "", `#${encodeURIComponent(card.name)}`);
   page.prepared = prepared;
@@ -93,13 +104,25 @@ async function choose(card) {
   card.cost ??= await cost(page.module, prepared);
 }
 
-const readied = (card, sampleRate) => prepare(page.module, card.bytes, { sampleRate, lowestHz: page.lowest });
+const rate = () => sound.context?.sampleRate ?? USUAL_RATE;
+
+/** An instrument, prepared: the chosen one, if there is one. */
+async function readied(card, sampleRate) {
+  if (!card) throw new Error(trouble.NONE_CHOSEN);
+  try {
+    return await prepare(page.module, card.bytes, { sampleRate, lowestHz: page.lowest });
+  } catch (error) {
+    throw new Error(trouble.instrument(card.file, error));
+  }
+}
 
 /** Begin with the audio, where that has not happened: a browser lets it happen only when somebody presses something. */
 function started() {
   page.starting ??= (async () => {
     await page.loading;
-    await sound.start(page.library, async (sampleRate) => (page.prepared = await readied(page.chosen, sampleRate)));
+    let first;
+    await sound.start(page.library, async (sampleRate) => (page.prepared = await readied((first = page.chosen), sampleRate)));
+    if (page.chosen !== first) await choose(page.chosen).catch(complainOf); // meanwhile
     drawLatency();
   })();
   page.starting.catch(() => (page.starting = null));
@@ -115,7 +138,10 @@ function press(button, on) {
 
 const pressed = (button) => button.getAttribute("aria-pressed") === "true";
 
-$("melody").addEventListener("click", async () => {
+/** What a press does; what goes wrong is told. */
+const onPress = (id, act) => $(id).addEventListener("click", () => act().catch(complainOf));
+
+onPress("melody", async () => {
   const on = !pressed($("melody"));
   await started();
   const { hz } = page.prepared.range ?? { hz: [250, 1000] };
@@ -130,6 +156,7 @@ async function microphoneOn(deviceId) {
   try {
     await sound.listen(deviceId);
   } catch (error) {
+    microphoneOff();
     throw new Error(trouble.microphone(error));
   }
   const devices = (await navigator.mediaDevices.enumerateDevices()).filter(({ kind }) => kind === "audioinput");
@@ -139,16 +166,22 @@ async function microphoneOn(deviceId) {
   drawLatency();
 }
 
-$("microphone").addEventListener("click", async () => {
-  const on = !pressed($("microphone"));
-  if (!on) {
-    sound.deafen();
-    press($("microphone"), false);
-    $("inputs").hidden = true;
-    return;
-  }
+function microphoneOff() {
+  sound.deafen();
+  press($("microphone"), false);
+  $("inputs").hidden = true;
+}
+
+function unplugged() {
+  microphoneOff();
+  complain(trouble.UNPLUGGED);
+}
+
+onPress("microphone", async () => {
+  if (pressed($("microphone"))) return microphoneOff();
   complain("");
-  await microphoneOn().then(() => press($("microphone"), true), complainOf);
+  await microphoneOn();
+  press($("microphone"), true);
 });
 $("device").addEventListener("change", () => microphoneOn($("device").value).catch(complainOf));
 $("lowest").addEventListener("change", () => {
@@ -156,11 +189,11 @@ $("lowest").addEventListener("change", () => {
   choose(page.chosen).catch(complainOf);
 });
 
-$("midi").addEventListener("click", async () => {
+onPress("midi", async () => {
   if (!navigator.requestMIDIAccess) return complain(trouble.NO_MIDI);
   complain("");
+  await started();
   try {
-    await started();
     await midi.listen(({ what, value }) => sound.tell(what, value), (names) => {
       press($("midi"), names.length > 0);
       $("midi").querySelector("small").textContent = names.join(", ") || "plug a keyboard in";
@@ -178,41 +211,36 @@ $("up").addEventListener("click", () => keyboard.shift(1));
 async function open(file) {
   complain("");
   const bytes = await file.arrayBuffer();
-  if (file.name.endsWith(".zoo")) return adopt(file.name, new Uint8Array(bytes));
+  if (/\.zoo$/i.test(file.name)) return adopt(file.name, new Uint8Array(bytes));
   await page.loading;
-  const row = result(`${file.name}, as ${page.chosen.title || page.chosen.name}`);
-  const rate = sound.context?.sampleRate ?? USUAL_RATE;
+  const { chosen } = page, sampleRate = rate(), prepared = await readied(chosen, sampleRate);
+  const row = result(`${file.name}, as ${chosen.title || chosen.name}`);
   let recording;
   try {
-    recording = mono(await new OfflineAudioContext(1, 1, rate).decodeAudioData(bytes));
+    recording = mono(await new OfflineAudioContext(1, 1, sampleRate).decodeAudioData(bytes));
   } catch {
     row.remove();
     throw new Error(trouble.recording(file.name));
   }
   const { transpose, loudness, room, mix } = knobs.values();
-  const made = await render(page.module, await readied(page.chosen, rate), recording, {
+  const made = await render(page.module, prepared, recording, {
     settings: { transpose, loudness, reverb: room },
     told: (part) => (row.querySelector("progress").value = part),
   });
   for (let i = 0; mix < 1 && i < recording.length; i++) made[i] = mix * made[i] + (1 - mix) * recording[i];
-  finish(row, made, rate, `${file.name.replace(/\.\w+$/, "")}-${page.chosen.name}.wav`);
+  finish(row, made, sampleRate, `${file.name.replace(/\.\w+$/, "")}-${chosen.name}.wav`);
 }
 
-async function adopt(name, bytes) {
-  let prepared;
-  try {
-    prepared = await prepare(page.module, bytes, { sampleRate: USUAL_RATE });
-  } catch (error) {
-    throw new Error(trouble.instrument(name, error));
-  }
-  const { about, weights, instrumentRate } = prepared;
+async function adopt(file, bytes) {
+  await page.loading;
+  const { about, weights, instrumentRate } = await readied({ file, bytes }, rate());
   const card = {
-    name: about.name || name,
-    title: about.name || name,
+    name: about.name || file,
+    title: about.name || file,
     kind: "your file",
-    file: name,
+    file,
     bytes,
-    text: `An instrument file of yours, ${name}. It stays on this machine.`,
+    text: `An instrument file of yours, ${file}. It stays on this machine.`,
     size: `${weights.toLocaleString("en")} numbers; ${instrumentRate} Hz`,
     licence: about.licence,
   };
@@ -254,7 +282,7 @@ for (const [name, shown] of [["dragenter", true], ["dragover", true], ["dragleav
     if (name === "drop") for (const file of event.dataTransfer.files) open(file).catch(complainOf);
   });
 
-$("record").addEventListener("click", async () => {
+onPress("record", async () => {
   await started();
   const on = !pressed($("record"));
   press($("record"), on);

@@ -1,7 +1,7 @@
 // What the audio thread does in each block: notes or microphone in, instrument out. No page, no worklet: node tests it.
 
-import { Instrument } from "./engine.js";
-import { Notes } from "./notes.js";
+import { Instrument, InstrumentError } from "./engine.js";
+import { Notes, RANGE_DB } from "./notes.js";
 
 const FADE_SECONDS = 0.04; // from one instrument to the next
 const HEAR_SECONDS = 0.08; // before that: what begins in the middle of a tone hears a click first
@@ -25,8 +25,14 @@ export class Core {
     this.inputPeak = this.outputPeak = 0;
   }
 
-  /** Begin to play another instrument; the one before fades out under it. While one does, the newest waits. */
+  /** Begin to play another instrument; the one before fades out under it. While one does, the newest waits.
+   *
+   * Throws InstrumentError where it was prepared for another rate: it would be out of tune. */
   load(prepared) {
+    if (prepared.sampleRate !== this.sampleRate)
+      throw new InstrumentError(
+        `it was prepared for ${prepared.sampleRate} Hz, and the audio runs at ${this.sampleRate}: give prepare the context's sampleRate`,
+      );
     if (this.leaving) {
       this.waiting = prepared;
       return;
@@ -35,7 +41,7 @@ export class Core {
     this.leaving = this.playing;
     this.playing = next;
     this.faded = -HEAR_SECONDS * this.sampleRate;
-    if (next.range) this.notes.range = next.range.db;
+    this.notes.range = next.range?.db ?? RANGE_DB;
     this.apply();
   }
 

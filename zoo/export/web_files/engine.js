@@ -7,16 +7,18 @@
 export const SETTINGS = { transpose: 0, loudness: 1, inputGain: 2, gate: 3, reverb: 4, gain: 5 };
 export const LARGEST_BLOCK = 2048; // samples per call
 export const LOWEST_INPUT_HZ = 80; // most voices stay above
+const NEWER_FORMAT = 3; // ZOO_ERROR_NEWER
 const WRONG_INPUTS = 9; // ZOO_ERROR_ARGUMENT
 
 export class InstrumentError extends Error {}
 
 /** Check an instrument file and lay it out in memory. Gives what `Instrument` takes; it can be sent to a worklet.
  *
- * module: the compiled library. file: Uint8Array. options: sampleRate of input and output; lowestHz of the input
- * (the higher, the sooner a pitch is heard); fit: whether the input is moved into the instrument's range.
- * Throws InstrumentError if the file is not sound. */
-export async function prepare(module, file, { sampleRate, lowestHz = LOWEST_INPUT_HZ, fit = true, seed = 0 } = {}) {
+ * module: the compiled library. bytes: the file's, as ArrayBuffer or Uint8Array. options: sampleRate of input and
+ * output; lowestHz of the input (the higher, the sooner a pitch is heard); fit: whether the input is moved into the
+ * instrument's range. Throws InstrumentError if the file is not sound. */
+export async function prepare(module, bytes, { sampleRate, lowestHz = LOWEST_INPUT_HZ, fit = true, seed = 0 } = {}) {
+  const file = ArrayBuffer.isView(bytes) ? bytes : new Uint8Array(bytes);
   const zoo = (await WebAssembly.instantiate(module)).exports;
   let top = zoo.__heap_base.value;
   const place = (bytes) => {
@@ -27,6 +29,7 @@ export async function prepare(module, file, { sampleRate, lowestHz = LOWEST_INPU
     return begin;
   };
   const check = (code) => {
+    if (code === NEWER_FORMAT) throw new InstrumentError("it is of a newer format: make this page anew by “zoo web”, with the zoo that made the file");
     if (code) throw new InstrumentError(text(zoo, zoo.zoo_error_text(code)));
   };
   const at = place(file.length);
@@ -44,9 +47,14 @@ export async function prepare(module, file, { sampleRate, lowestHz = LOWEST_INPU
   view.setFloat32(8, lowestHz, true);
   view.setBigUint64(24, BigInt(seed), true);
   if (!fit) view.setUint32(32, 0, true);
-  const bytes = zoo.zoo_live_bytes(at, file.length, setup);
-  if (!bytes) throw new InstrumentError(`it cannot be played at ${sampleRate} Hz with input from ${lowestHz} Hz`);
-  const live = zoo.zoo_live_init(place(bytes), bytes, at, file.length, setup, error);
+  const size = zoo.zoo_live_bytes(at, file.length, setup);
+  if (!size) {
+    const least = Math.ceil(Math.max(20, rate / 3200)), most = Math.floor(view.getFloat32(12, true) / 1.5); // zoo_player.h
+    throw new InstrumentError(
+      `it cannot be played at ${sampleRate} Hz with input from ${lowestHz} Hz: sampleRate is the AudioContext's, 4000 to 768000, and lowestHz ${least} to ${most}`,
+    );
+  }
+  const live = zoo.zoo_live_init(place(size), size, at, file.length, setup, error);
   check(new Uint32Array(zoo.memory.buffer, error, 1)[0]);
   zoo.zoo_live_latency(live, delays);
   unpackHalves(zoo, at, place);

@@ -1,14 +1,18 @@
 // The audio graph: microphone, instrument, hall, tap, spectrum, loudspeaker.
 
+import * as trouble from "./trouble.js";
+
 const HALL_SECONDS = 1.8;
 const SPECTRUM_SIZE = 4096;
 
 export class Sound {
-  /** reported(report) is called some fifty times a second; failed(message) when an instrument was not taken. */
-  constructor({ reported, failed }) {
+  /** reported(report) is called some fifty times a second; failed(message) when an instrument was not taken;
+   * unplugged() when the microphone ended by itself. */
+  constructor({ reported, failed, unplugged }) {
     this.context = null;
     this.reported = reported;
     this.failed = failed;
+    this.unplugged = unplugged;
     this.knobs = {};
     this.inputLatency = null;
   }
@@ -16,8 +20,17 @@ export class Sound {
   /** Begin. library: bytes of the WebAssembly; first(sampleRate): gives the first instrument, prepared. */
   async start(library, first) {
     const context = new AudioContext({ latencyHint: "interactive" });
-    await context.audioWorklet.addModule("worklet.js");
-    const processorOptions = { library, prepared: await first(context.sampleRate), knobs: this.knobs };
+    let prepared;
+    try {
+      await context.audioWorklet.addModule("worklet.js").catch(() => {
+        throw new Error(trouble.WORKLET);
+      });
+      prepared = await first(context.sampleRate);
+    } catch (error) {
+      context.close(); // the next try makes its own
+      throw error;
+    }
+    const processorOptions = { library, prepared, knobs: this.knobs };
     const mono = { channelCount: 1, channelCountMode: "explicit" };
     this.player = new AudioWorkletNode(context, "zoo-player", { ...mono, outputChannelCount: [1], processorOptions });
     this.player.port.onmessage = ({ data }) => {
@@ -83,8 +96,11 @@ export class Sound {
     this.deafen();
     const plain = { echoCancellation: false, noiseSuppression: false, autoGainControl: false, latency: 0 };
     const audio = { ...plain, ...(deviceId ? { deviceId: { exact: deviceId } } : {}) };
-    this.stream = await navigator.mediaDevices.getUserMedia({ audio });
-    const settings = this.stream.getAudioTracks()[0].getSettings();
+    const stream = await navigator.mediaDevices.getUserMedia({ audio });
+    this.deafen(); // where Sing was pressed twice, while the browser asked
+    this.stream = stream;
+    const [track] = stream.getAudioTracks(), settings = track.getSettings();
+    track.onended = () => this.unplugged();
     this.deviceId = settings.deviceId;
     this.inputLatency = settings.latency ?? null;
     this.connect();

@@ -31,9 +31,9 @@ export class Keyboard {
     document.addEventListener("visibilitychange", () => document.hidden && this.releaseAll());
   }
 
-  /** Where the instrument is at home, as notes: other keys are dimmed. */
-  setHome(lowest, highest) {
-    this.home = [lowest, highest];
+  /** Where the instrument is at home, as its lowest and highest note: other keys are dimmed. None: no key is. */
+  setHome(home = null) {
+    this.home = home;
     this.draw();
   }
 

@@ -9,13 +9,15 @@ const GLIDE_SECONDS = 0.022; // time constant
 const LATE_VIBRATO = 0.11; // semitones, where nobody asks for more
 const VIBRATO_HZ = 5.3;
 const SILENT_DB = -80;
+/** Loudness of an instrument that names none: softest, soft, middle, loud, loudest. */
+export const RANGE_DB = [-60, -50, -40, -30, -20];
 
 export const hzOf = (note) => 440 * 2 ** ((note - 69) / 12);
 export const noteOf = (hz) => 69 + 12 * Math.log2(hz / 440);
 
 export class Notes {
   constructor() {
-    this.range = [-60, -50, -40, -30, -20]; // loudness: softest, soft, middle, loud, loudest
+    this.range = RANGE_DB;
     this.dynamics = 1;
     this.vibrato = 0; // semitones, on top of the late one
     this.bend = 0; // semitones

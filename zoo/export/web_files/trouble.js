@@ -7,6 +7,8 @@ const MICROPHONE = {
   OverconstrainedError: "The chosen input is not there any more. Press Sing again to take another.",
 };
 
+export const UNPLUGGED = "The microphone is gone: it was unplugged, or the browser took it back. Plug it in, and press Sing again.";
+
 export function microphone(error) {
   return MICROPHONE[error?.name] ?? `The microphone does not work here (${error?.message ?? error}).`;
 }
@@ -25,6 +27,18 @@ export function instrument(name, error) {
 
 export function recording(name) {
   return `${name} cannot be read: it is no recording in a format that this browser knows. wav, mp3, flac and m4a are safe.`;
+}
+
+export const NONE_CHOSEN = "No instrument is loaded. Choose one above, open an instrument file, or reload the page.";
+
+export const WORKLET = "The part of this page that makes the sound did not load (worklet.js, and core.js, engine.js and notes.js). Reload the page. If that does not help, copy the folder to its host again, all of it.";
+
+export function refused(message) {
+  return `The instrument was not taken: ${message}. Choose another one, or reload the page.`;
+}
+
+export function unreached(file) {
+  return `${file} did not arrive: nobody answers. Look whether this device is online and the page's server runs, and try again.`;
 }
 
 export function missing(file, status) {

@@ -15,21 +15,24 @@ class Player extends AudioWorkletProcessor {
     this.load = 0;
     this.loaded = Date.now();
     this.port.onmessage = ({ data }) => this.obey(data);
-    if (processorOptions.prepared) this.core.load(processorOptions.prepared);
+    if (processorOptions.prepared) this.take(processorOptions.prepared);
     if (processorOptions.knobs) this.core.set(processorOptions.knobs);
     this.port.postMessage({ ready: true });
   }
 
+  take(prepared) {
+    try {
+      this.core.load(prepared);
+      this.port.postMessage({ loaded: prepared.about.name });
+    } catch (error) {
+      this.port.postMessage({ failed: String(error.message ?? error) });
+    }
+  }
+
   obey({ what, value }) {
     const { core } = this, { notes } = core;
-    if (what === "load") {
-      try {
-        core.load(value);
-        this.port.postMessage({ loaded: core.playing.name });
-      } catch (error) {
-        this.port.postMessage({ failed: String(error.message ?? error) });
-      }
-    } else if (what === "knobs") core.set(value);
+    if (what === "load") this.take(value);
+    else if (what === "knobs") core.set(value);
     else if (what === "melody") core.play(value);
     else if (what === "on") notes.on(value.note, value.velocity);
     else if (what === "off") notes.off(value.note);
