@@ -317,8 +317,9 @@ def test_browser_plays_what_the_player_plays(page, site):
 
 def test_script_of_the_documentation_plays(chromium, server, site):
     (script,) = re.findall(r"```js\n(.*?)```", (CHECKOUT / "docs" / "web.md").read_text(), re.DOTALL)
-    (site / "own.html").write_text(f'<!doctype html><body>own<script type="module">{script}</script>')
+    (site / "own.html").write_text(f'<!doctype html><body>own<script type="module">{script};window.ready=1</script>')
     chromium.get(f"http://127.0.0.1:{server}/own.html")
+    chromium.wait_for("window.ready")
     chromium.get_log("browser")
     chromium.click("body")
     chromium.wait_for("/^4[34]\\d Hz$/.test(document.title)")
