@@ -75,6 +75,15 @@ def test_assistant_that_is_done_is_left_as_it_is(chain, tmp_path):
     assert {path: path.stat().st_mtime_ns for path in middle.rglob("*") if path.is_file()} == times
 
 
+def test_assistant_that_was_made_with_other_settings_is_not_taken_for_one_of_these(chain, tmp_path):
+    chain(tmp_path / "run")
+    (tmp_path / "run" / "checkpoints" / "last.ckpt").unlink()  # as where it was stopped between both
+    with pytest.raises(
+        ConfigError, match=r"1-tcn-S began with other settings: learning_rate was 0\.001 and is now 0\.5"
+    ):
+        chain(tmp_path / "run", resume=True, learning_rate=0.5)
+
+
 def test_mistake_in_a_later_assistant_is_told_before_the_first_one_runs(chain, tmp_path):
     for options, message in (
         ({"student": "gru-Z"}, "gru-Z"),

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from zoo.training.run_folder import has_begun as has_begun
     from zoo.training.run_folder import is_done as is_done
     from zoo.training.setup import Records as Records
+    from zoo.training.setup import check_made_with as check_made_with
 
 _MODULES = {
     "DistillConfig": "config",
@@ -34,6 +35,7 @@ _MODULES = {
     "TrainConfig": "config",
     "TrainerConfig": "config",
     "can_resume": "run_folder",
+    "check_made_with": "setup",
     "distill": "loop",
     "duration": "progress",
     "evaluate": "evaluation",

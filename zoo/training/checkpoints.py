@@ -130,8 +130,8 @@ def check_identity(state: RunState, identity: dict[str, Any], run: Path) -> None
     ]
     if differing:
         raise ConfigError(
-            f"{run} cannot be resumed with other settings: {'; '.join(differing)}. "
-            "Resume it with what it began with (only STEPS may grow), or start a new run with another --out."
+            f"{run} began with other settings: {'; '.join(differing)}. "
+            "Go on with those it began with (only STEPS may grow), or start anew with another --out."
         )
 
 

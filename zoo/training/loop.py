@@ -6,6 +6,7 @@ import logging
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING
 
 from zoo.errors import TrainingError
@@ -14,7 +15,7 @@ from zoo.storage.files import write_atomically
 from zoo.storage.results import MeasuredResults
 from zoo.training.checkpoints import LAST
 from zoo.training.config import DistillConfig, RunConfig, TrainConfig
-from zoo.training.run_folder import assistants_folder, clear_done, is_done, mark_done
+from zoo.training.run_folder import clear_done, is_done, mark_done
 
 if TYPE_CHECKING:
     from zoo.training.setup import Destination, Records, Setup
@@ -135,25 +136,24 @@ def _with_assistants(config: DistillConfig, to: Destination) -> Finished:
     "Improved Knowledge Distillation via Teacher Assistant", AAAI 2020). What is done already is left as it is, and what
     was begun goes on, where `to.resume` says so.
     """
-    from zoo.training.setup import Destination, check_assistants, claimed
+    from zoo.training.setup import Destination, chain, check_assistants, check_made_with, claimed
 
     student = check_assistants(config)
     with ExitStack() as stack:
         folder = stack.enter_context(claimed(config, to, student))
-        _write_records(config, to, folder)
-        reference = str(config.teacher)
-        for number, architecture in enumerate(config.teaching.assistants, start=1):
-            own = assistants_folder(folder) / f"{number}-{architecture}"
+        *assistants, (_, last) = chain(config, folder)
+        for own, assistant in assistants:
             if is_done(own):
-                _log.info("%s is done already (%s).", architecture, own)
+                check_made_with(assistant, own)
+        _write_records(config, to, folder)
+        for number, (own, assistant) in enumerate(assistants, start=1):
+            if is_done(own):
+                _log.info("%s is done already (%s).", assistant.student, own)
             else:
-                _log.info("Assistant %d of %d: %s", number, len(config.teaching.assistants), own)
-                assistant = config.for_assistant(architecture).without_assistants(reference)
+                _log.info("Assistant %d of %d: %s", number, len(assistants), own)
                 _run(assistant, Destination(own, None, (own / LAST).is_file(), False, to.progress, to.records, folder))
-            reference = str(own.resolve())
         _log.info("The student, from its last assistant: %s", folder)
-        last = replace(to, out=folder, resume=(folder / LAST).is_file(), records=None, within=folder)
-        return _run(config.without_assistants(reference), last)
+        return _run(last, replace(to, out=folder, resume=(folder / LAST).is_file(), records=None, within=folder))
 
 
 def _run(config: TrainConfig | DistillConfig, to: Destination) -> Finished:
@@ -212,7 +212,7 @@ def _fit_and_finish(setup: Setup, to: Destination) -> Finished:
             counts.step,
             learned,
             "train" if setup.teacher is None else "distill",
-            to.within or folder,
+            quote(str(to.within or folder)),
         )
         raise KeyboardInterrupt
     _log.info("%s", fit.summary())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ import torch
 from zoo.checks.options import type_fault, writable_fault
 from zoo.datasets import open_dataset
 from zoo.datasets.data_range import range_of
-from zoo.errors import ConfigError, listing
+from zoo.errors import CheckpointError, ConfigError, DatasetError, HubError, ModelNotFoundError, listing
 from zoo.losses.distillation import Loss, bind_losses
 from zoo.models import architectures
 from zoo.models.creating import create
@@ -25,7 +25,7 @@ from zoo.training import evaluation, report
 from zoo.training.batches import is_main
 from zoo.training.checkpoints import LAST, RunState, check_identity, load_state
 from zoo.training.config import DistillConfig, RunConfig, TrainConfig, resolve_precision
-from zoo.training.run_folder import claimed_folder
+from zoo.training.run_folder import assistants_folder, claimed_folder
 from zoo.training.teacher import Beginning, Teacher, find_teacher
 from zoo.training.teacher_cache import Part
 
@@ -127,16 +127,7 @@ def set_up(config: TrainConfig | DistillConfig, to: Destination, stack: ExitStac
         loss.begin(config.steps)
     resumed = load_state(folder) if to.resume else None
     beginning = Beginning.find(config, student)
-    identity = {
-        **config.identity(),
-        "precision": precision,
-        "student": student.name,
-        "student_build": repr(student.config.build_arguments()),
-        "teacher": teacher.hash if teacher is not None else None,
-        "dataset": dataset.hash,
-        "losses": [loss.describe() for loss in losses],
-        **beginning.identity(),
-    }
+    identity = _identity(config, precision, dataset, student, teacher, losses, beginning)
     if resumed is not None:
         check_identity(resumed, identity, folder)
     lineage = {"dataset": lineage_of(dataset), **beginning.lineage(teacher)}
@@ -151,6 +142,62 @@ def set_up(config: TrainConfig | DistillConfig, to: Destination, stack: ExitStac
     if resumed is None:
         beginning.give(student)
     return Setup(config, precision, folder, dataset, splits, student, teacher, losses, resumed, identity)
+
+
+def check_made_with(config: TrainConfig | DistillConfig, folder: Path) -> None:
+    """Make sure that a run that came to its end was made with these settings, this data and this teacher.
+
+    What cannot be looked at any more (a teacher that is gone, data, a checkpoint) is not compared.
+
+    Args:
+        config: What is asked for now.
+        folder: The run.
+
+    Raises:
+        ConfigError: Something differs; it says what.
+    """
+    if isinstance(config, DistillConfig) and config.teaching.assistants:
+        for own, link in chain(config, folder):
+            check_made_with(link, own)
+        return
+    try:
+        made = load_state(folder)
+        dataset = open_dataset(config.dataset, verify=False)
+        instrument = instrument_of(config, dataset)
+        with torch.random.fork_rng():
+            student = make_student(config, dataset, instrument)
+        teacher = teacher_of(config, dataset, instrument) if isinstance(config, DistillConfig) else None
+        beginning = Beginning.find(config, student)
+    except (CheckpointError, DatasetError, HubError, ModelNotFoundError) as error:
+        _log.debug("%s is not compared with what is asked for: %s", folder, error)
+        return
+    # what "auto" meant where it was trained, this machine cannot know
+    asked = config.trainer.precision
+    precision = str(made.identity.get("precision")) if asked == "auto" else asked
+    losses = losses_of(config)
+    bind_losses(losses, student, teacher.model if teacher is not None else None)
+    check_identity(made, _identity(config, precision, dataset, student, teacher, losses, beginning), folder)
+
+
+def _identity(
+    config: RunConfig,
+    precision: str,
+    dataset: Dataset,
+    student: Model,
+    teacher: Teacher | None,
+    losses: Sequence[Loss],
+    beginning: Beginning,
+) -> dict[str, Any]:
+    return {
+        **config.identity(),
+        "precision": precision,
+        "student": student.name,
+        "student_build": repr(student.config.build_arguments()),
+        "teacher": teacher.hash if teacher is not None else None,
+        "dataset": dataset.hash,
+        "losses": [loss.describe() for loss in losses],
+        **beginning.identity(),
+    }
 
 
 @contextmanager
@@ -171,6 +218,21 @@ def claimed(config: RunConfig, to: Destination, student: Model) -> Iterator[Path
         if to.name is not None and main and to.within is None:
             stack.enter_context(architectures.reserved(to.name, config=student.config, force=to.force, doing=doing))
         yield folder
+
+
+def chain(config: DistillConfig, folder: Path) -> list[tuple[Path, DistillConfig]]:
+    """The runs of a distillation by assistants, in their order: folder and configuration of each, the student's last.
+
+    Args:
+        config: Of the distillation.
+        folder: The student's run.
+    """
+    runs, reference = [], str(config.teacher)
+    for number, architecture in enumerate(config.teaching.assistants, start=1):
+        own = assistants_folder(folder) / f"{number}-{architecture}"
+        runs.append((own, config.for_assistant(architecture).without_assistants(reference)))
+        reference = str(own.resolve())
+    return [*runs, (folder, config.without_assistants(reference))]
 
 
 def check_assistants(config: DistillConfig) -> Model:

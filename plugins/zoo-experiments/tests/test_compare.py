@@ -118,6 +118,20 @@ def test_compare_again_trains_nothing(compared, capsys):
     assert {path: path.stat().st_mtime_ns for path in out.rglob("model.safetensors")} == before
 
 
+def test_runs_of_other_settings_are_not_shown_as_those_asked_for(compared, capsys):
+    out, command = compared
+    before = (out / "compare.md").read_text()
+    for settings, difference in (
+        (["--set", "LEARNING_RATE=0.5"], "learning_rate was 0.001 and is now 0.5"),
+        (["--gin", "losses/feature.gin"], "losses was"),
+        (["--set", "distill.student_options={'hidden_size': 6}"], "student_build was"),
+    ):
+        assert main([*command, *settings]) == 2
+        assert f"distilled-seed0 began with other settings: {difference}" in capsys.readouterr().err
+    assert (out / "compare.md").read_text() == before
+    assert main([*command, "--set", "LOGGER=['tensorboard']"]) == 0  # what changes no number may differ
+
+
 def test_baseline_has_a_recipe_that_makes_it_again(compared):
     out, _ = compared
     recipe = str(out / "baseline-seed0" / "config.gin")

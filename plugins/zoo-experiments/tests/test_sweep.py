@@ -54,7 +54,26 @@ def test_search_goes_on_where_it_was_stopped(tmp_path):
     assert list(search().ended()) == [0, 1]
 
 
-def test_searched_runs_are_in_the_same_table(small_tones, teacher_folder, tmp_path):
+@pytest.mark.parametrize(
+    ("sweep", "objective"),
+    [
+        (["SEED=0,1,2", "LEARNING_RATE=1e-4..1e-2 log"], "validation_loss"),
+        (["SEED=0,1", "LEARNING_RATE=1e-4..1e-2"], "validation_loss"),
+        (["SEED=0,1"], "validation_loss"),
+        (["SEED=0,1", "LEARNING_RATE=1e-4..1e-2 log"], "student_multi_scale_spectral"),
+    ],
+)
+def test_trials_of_another_search_are_not_taken_for_those_of_this_one(tmp_path, sweep, objective):
+    def search(texts, small="validation_loss"):
+        return Search(tmp_path / "search.log", [read_axis(text) for text in texts], trials=3, objective=small)
+
+    search(["SEED=0,1", "LEARNING_RATE=1e-4..1e-2 log"]).next(1)
+    with pytest.raises(ConfigError, match="has the trials of another search"):
+        search(sweep, objective)
+    assert list(search(["SEED=0,1", "LEARNING_RATE=1e-3..1e-2 log"]).next(1)) == [0]
+
+
+def test_searched_runs_are_in_the_same_table(small_tones, teacher_folder, tmp_path, capsys):
     sets = ["STEPS=2", "BATCH_SIZE=4", f"DATASET='{small_tones.path}'", f"TEACHER='{teacher_folder}'"]
     sets += ["distill.evaluate=False", "distill.student_options={'hidden_size': 8, 'reverb_length': 200}"]
     command = ["grid", "distill/gru-L-to-gru-S.gin", "--out", str(tmp_path / "out"), "--search", "2", "--jobs", "2"]
@@ -65,3 +84,6 @@ def test_searched_runs_are_in_the_same_table(small_tones, teacher_folder, tmp_pa
     assert [row["run"] for row in rows] == ["gru-L-to-gru-S-trial-000", "gru-L-to-gru-S-trial-001"]
     assert rows[0]["LEARNING_RATE"] != rows[1]["LEARNING_RATE"]
     assert all(float(row["validation_loss"]) > 0 for row in rows)
+    again = [*command, "--sweep", "LEARNING_RATE=1e-4..1e-2 log", "--set", "BATCH_SIZE=2"]
+    assert main(again) == 2
+    assert "trial-000 began with other settings: batch_size was 4 and is now 2" in capsys.readouterr().err

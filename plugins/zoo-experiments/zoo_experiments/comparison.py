@@ -27,7 +27,7 @@ from zoo.storage import (
     write_metrics,
     write_seeds,
 )
-from zoo.training import DistillConfig, Finished, Records, distill, train
+from zoo.training import DistillConfig, Finished, Records, TrainConfig, distill, train
 from zoo_experiments.run_table import write_csv
 from zoo_experiments.runs import Run, Show, failures, run_all
 
@@ -59,11 +59,15 @@ def run_part(
         resume: Go on with a run that was begun.
         records: See `zoo.training.train`.
     """
+    own, folder = _own(part, config, seed), part_folder(out, part, seed)
+    if isinstance(own, DistillConfig):
+        return distill(own, out=folder, resume=resume, records=records)
+    return train(own, out=folder, resume=resume, records=records)
+
+
+def _own(part: str, config: DistillConfig, seed: int) -> DistillConfig | TrainConfig:
     config = replace(config, seed=seed, evaluate=True)
-    folder = part_folder(out, part, seed)
-    if part == "distilled":
-        return distill(config, out=folder, resume=resume, records=records)
-    return train(config.baseline(), out=folder, resume=resume, records=records)
+    return config if part == "distilled" else config.baseline()
 
 
 @dataclass(frozen=True)
@@ -140,6 +144,7 @@ def compare(
                 out / "logs" / f"{part}-seed{seed}.log",
                 config.steps,
                 config,
+                _own(part, config, seed),
             )
             for seed in seeds
             for part in PARTS

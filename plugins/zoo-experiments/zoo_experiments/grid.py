@@ -14,7 +14,7 @@ from zoo.gin_config import configure
 from zoo.storage import check_instrument, hold, write_atomically
 from zoo.training import is_done
 from zoo_experiments.run_table import RunResult, markdown, result_of, write_csv
-from zoo_experiments.runs import Run, Show, failures, run_all
+from zoo_experiments.runs import Run, Show, check_done, failures, run_all
 from zoo_experiments.search import Search
 from zoo_experiments.sweep import combinations, read_axis, suffix
 
@@ -185,6 +185,7 @@ def _search(
         return Cell(f"{base[0].name}-trial-{number:03}", base[0].recipe, (*base[0].bindings, *settings), values)
 
     made = [cell(number, values) for number, values in search.ended().items()]
+    check_done(_runs(made, out))
     statuses: list[Status] = []
     while chosen := search.next(execution.jobs or 1):
         cells = [cell(number, values) for number, values in chosen.items()]
@@ -214,7 +215,7 @@ def _runs(cells: Sequence[Cell], out: Path) -> list[Run]:
         recipe, folder = out / "recipes" / f"{cell.name}.gin", out / cell.name
         write_atomically(recipe, text)
         arguments = ("-m", "zoo", "distill", "--gin", recipe, "--out", folder)
-        runs.append(Run(cell.name, folder, arguments, out / "logs" / f"{cell.name}.log", config.steps, config))
+        runs.append(Run(cell.name, folder, arguments, out / "logs" / f"{cell.name}.log", config.steps, config, config))
     return runs
 
 

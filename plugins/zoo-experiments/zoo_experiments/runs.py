@@ -12,7 +12,7 @@ from zoo.datasets import open_dataset
 from zoo.errors import ZooError
 from zoo.executors import ExecutorConfig, Program, State, Status, StopRequest, run_tasks
 from zoo.storage import holder_of
-from zoo.training import DistillConfig, can_resume, has_begun, is_done, read_history
+from zoo.training import DistillConfig, TrainConfig, can_resume, check_made_with, has_begun, is_done, read_history
 
 Show = Callable[[Sequence[Status]], None]
 
@@ -24,10 +24,12 @@ class Run(Program):
     Attributes:
         steps: How many it is to take.
         config: What it distils, or trains a baseline of.
+        own: Its own configuration, which a run that is done already must have been made with.
     """
 
     steps: int = 0
     config: DistillConfig | None = None
+    own: TrainConfig | DistillConfig | None = None
 
     def is_done(self) -> bool:
         """See `Task.is_done`."""
@@ -73,6 +75,17 @@ class Run(Program):
         return int(row.get("step") or 0), row.get("val_loss")
 
 
+def check_done(runs: Sequence[Run]) -> None:
+    """Make sure that those that are done already were made with the settings that are asked for now.
+
+    Raises:
+        ConfigError: One was not: its results are others.
+    """
+    for run in runs:
+        if run.own is not None and run.is_done():
+            check_made_with(run.own, run.writes)
+
+
 def run_all(
     runs: Sequence[Run], execution: ExecutorConfig | None = None, *, retries: int = 2, show: Show = lambda _: None
 ) -> list[Status]:
@@ -85,8 +98,10 @@ def run_all(
         show: Called now and then with where all are.
 
     Raises:
+        ConfigError: One that is done already was made with other settings: its results are not those asked for.
         KeyboardInterrupt: Ctrl-C (or SIGTERM); the runs have stopped, and go on when this is called again.
     """
+    check_done(runs)
     with StopRequest() as stop, (execution or ExecutorConfig()).open() as executor:
         ended = {s.task.name: s for s in run_tasks(runs, executor, retries=retries, stop=stop, show=show)}
     return [ended[run.name] for run in runs]

@@ -27,7 +27,7 @@ class Search:
         objective: A column of results.csv, to be small.
 
     Raises:
-        ConfigError: There is nothing to search.
+        ConfigError: There is nothing to search; or the file has the trials of another search.
         PluginError: Optuna is not installed.
     """
 
@@ -59,6 +59,21 @@ class Search:
             study_name="search",
             sampler=optuna.samplers.TPESampler(seed=SEED),
             load_if_exists=True,
+        )
+        self._check_same(journal)
+
+    def _check_same(self, journal: Path) -> None:
+        """What trials so far have reached says nothing about other settings, other values or another objective."""
+        begun = self._study.user_attrs.get("objective", self._objective)
+        self._study.set_user_attr("objective", begun)
+        own = _kinds(self._distributions)
+        if begun == self._objective and all(
+            _kinds(trial.distributions) == own for trial in self._study.get_trials(deepcopy=False)
+        ):
+            return
+        raise ConfigError(
+            f"{journal} has the trials of another search, for a small {begun}. Give --sweep and --objective as before "
+            "(a range alone may be wider or narrower), or take another --out."
         )
 
     def next(self, count: int) -> dict[int, dict[str, str]]:
@@ -96,6 +111,10 @@ class Search:
             columns = ", ".join(name for name, one in reached.items() if isinstance(one, int | float))
             raise ConfigError(f"results.csv has no number {self._objective!r} to make small. It has: {columns}.")
         self._study.tell(number, float(value))
+
+
+def _kinds(distributions: Mapping[str, Any]) -> dict[str, tuple[bool, object]]:
+    return {name: (getattr(one, "log", False), getattr(one, "choices", None)) for name, one in distributions.items()}
 
 
 def _typed(params: Mapping[str, object]) -> dict[str, str]:
