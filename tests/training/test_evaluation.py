@@ -1,5 +1,7 @@
 import json
 import math
+import os
+import subprocess
 
 import pytest
 import torch
@@ -66,6 +68,25 @@ def test_evaluate_writes_into_a_run_and_its_card(small_tones, model, tmp_path):
     found = evaluate(str(tmp_path / "run"), data=str(small_tones.path), pitch="yin")
     assert json.loads((tmp_path / "run" / "metrics.json").read_text()) == {"split": "test", **found}
     assert "multi-scale" in (tmp_path / "run" / "README.md").read_text()
+
+
+def test_run_on_a_disk_that_cannot_be_written_is_refused_before_anything_is_measured(
+    small_tones, model, tmp_path, monkeypatch
+):
+    run = tmp_path / "run"
+    checkpoint.save(model, run)
+    run.chmod(0o500)  # which does not keep root out
+    bound = os.access(run, os.W_OK) and subprocess.run(["mount", "--bind", "-o", "ro", run, run], check=False)
+    try:
+        if os.access(run, os.W_OK):
+            pytest.skip("nothing is read-only here")
+        monkeypatch.setattr("zoo.training.evaluation.measure", lambda *_, **__: pytest.fail("it was measured"))
+        with pytest.raises(ConfigError, match=r"The run .* cannot be written .* --out FILE"):
+            evaluate(run, data=small_tones.path)
+    finally:
+        if bound:
+            subprocess.run(["umount", run], check=False)
+        run.chmod(0o700)
 
 
 def test_numbers_of_the_training_split_never_replace_held_out_ones(small_tones, model, tmp_path, caplog):

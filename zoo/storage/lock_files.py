@@ -167,7 +167,9 @@ def _open(place: Path) -> int:
             raise
         with suppress(OSError):
             return os.open(place, flags | os.O_RDONLY)  # another user's, which can be locked all the same
-        raise OSError(error.errno, "this folder cannot be written to", str(place.parent)) from error
+        raise OSError(
+            error.errno, "this folder cannot be written to: use a copy of it elsewhere", str(place.parent)
+        ) from error
 
 
 if sys.platform == "win32":

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from zoo import metrics, registry, resolve
-from zoo.checks.options import output_file_fault, refuse, seed_fault, type_fault, whole_fault
+from zoo.checks.options import output_file_fault, refuse, seed_fault, type_fault, whole_fault, writable_fault
 from zoo.errors import CheckpointError, ConfigError, ZooError, listing
 from zoo.metrics.measures import Found, Measures, statistics
 from zoo.models.loading import load_folder
@@ -274,8 +274,10 @@ def evaluate(
     for metric in also or {}:
         registry.metrics.entry(metric)
     found = resolve.find(model)
+    elsewhere = "give another file for the numbers (out, --out FILE)"
     if out is None and found.source == "folder":
-        refuse_if_held(found.folder, advice="give another file for the numbers (out, --out FILE)")
+        refuse_if_held(found.folder, advice=elsewhere)
+        refuse((writable_fault(found.folder, "The run", fix=f"To measure it, {elsewhere}."),))
     student = load_folder(found.folder)
     dataset = open_dataset(data)
     check_rates(student, dataset)
@@ -290,7 +292,7 @@ def evaluate(
     if out is not None:
         write_metrics(results, Path(out))
     elif found.source == "folder":
-        with hold(found.folder, doing="writing measures", advice="give another file for the numbers (out, --out FILE)"):
+        with hold(found.folder, doing="writing measures", advice=elsewhere):
             path = found.folder / "metrics.json"
             if not results.held_out and _has_held_out(path):
                 _log.warning(
