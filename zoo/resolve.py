@@ -367,7 +367,10 @@ def push(
 
     reference = naming.parse(run_or_name)
     if reference.repo_id is not None:
-        raise ConfigError(f"{reference.text} is on the Hub already. Push a run's folder, or a name in your store.")
+        raise ConfigError(
+            f"There is no folder {reference.text}, and what is on the Hub already is not pushed again. Push a run's "
+            "folder, or a name in your store."
+        )
     found = find(run_or_name)
     if found.source == "hub":
         raise ConfigError(f"{reference.text} is on the Hub already, as {found.repo_id}.")

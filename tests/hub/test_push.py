@@ -219,6 +219,8 @@ def test_push_says_what_is_wrong_and_what_to_type(hub, run, target, token, messa
 def test_model_on_the_hub_is_not_pushed_again():
     with pytest.raises(ConfigError, match="is on the Hub already"):
         zoo.push("hf://org/flute", "tester/flute")
+    with pytest.raises(ConfigError, match="There is no folder runs/mistyped"):  # which reads as an id of the Hub too
+        zoo.push("runs/mistyped", "tester/flute")
 
 
 def test_run_that_is_not_there_is_told():

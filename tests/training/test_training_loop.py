@@ -326,10 +326,10 @@ def test_first_interval_is_validated_early_where_nobody_has_set_it(every, steps,
 
 def test_run_stopped_before_its_first_validation_says_that_its_weights_are_untrained(small_tones, tmp_path, caplog):
     caplog.set_level("INFO")
-    options = {**QUICK, "dataset": small_tones.path, "batch_size": 4, "out": tmp_path / "run"}
+    options = {**QUICK, "dataset": small_tones.path, "batch_size": 4, "out": tmp_path / "my run"}
     stopped_at(3, lambda: train(**options, steps=2000))
     assert "are those of step 0, untrained by this run" in caplog.text
-    assert f"Go on: zoo train --resume --out {tmp_path / 'run'}" in caplog.text
+    assert f"Go on: zoo train --resume --out '{tmp_path / 'my run'}'" in caplog.text
     stopped_at(11, lambda: train(**options, steps=2000, resume=True))
     assert "The best weights (step 10) are in" in caplog.text
 

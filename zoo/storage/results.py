@@ -274,7 +274,7 @@ class SeedResults:
         if self.within_noise:
             return "within the noise"
         own = self.closed_by_seed
-        return f"{100 * self.closed:.0f}{f' ± {100 * statistics.stdev(own):.0f}' if len(own) > 1 else ''} %"
+        return f"{round(100 * self.closed)}{f' ± {100 * statistics.stdev(own):.0f}' if len(own) > 1 else ''} %"
 
 
 def summarize_seeds(values: Mapping[str, Mapping[str, Mapping[int, float]]]) -> dict[str, SeedResults]:

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -246,9 +247,9 @@ def finish(setup: Setup, to: Destination, labels: Sequence[str]) -> MeasuredResu
         "The run is in %s. Next:\n  listen to %s\n  zoo evaluate %s --data %s\n  zoo synth %s voice.wav out.wav",
         folder,
         folder / "samples",
-        folder,
-        setup.config.dataset,
-        to.name or folder,
+        quote(str(folder)),
+        quote(str(setup.config.dataset)),
+        to.name or quote(str(folder)),
     )
     return results
 

@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from shlex import quote
 
 from zoo.checks.text_files import read_json
 from zoo.errors import CheckpointError, ConfigError, InUseError, ZooError
@@ -165,7 +166,7 @@ def _asked_for(out: str | Path | None, *, resume: bool) -> Path | None:
 
 def _check_empty(folder: Path) -> None:
     if has_begun(folder):
-        ways = f"Go on with it (--resume --out {folder}), or take" if can_resume(folder) else "Take"
+        ways = f"Go on with it (--resume --out {quote(str(folder))}), or take" if can_resume(folder) else "Take"
         raise ConfigError(f"{folder} is not empty, and nothing in it is overwritten. {ways} another --out.")
 
 
