@@ -10,6 +10,7 @@ from zoo.gin_config.configure import configure
 from zoo.losses.distillation import Feature, OutputAudio, Reconstruction
 from zoo.storage.config import read_config
 from zoo.storage.lineage import teachers_of
+from zoo.train import main as train_main
 from zoo.training.run_folder import assistants_folder
 
 
@@ -96,7 +97,7 @@ def test_mistake_in_a_later_assistant_is_told_before_the_first_one_runs(chain, t
         assert not (tmp_path / "run").exists()
 
 
-def test_assistant_has_a_recipe_that_makes_it_again(small_tones, teacher_folder, tmp_path):
+def test_assistant_has_a_recipe_that_makes_it_again(small_tones, teacher_folder, tmp_path, capsys):
     arguments = [
         *("--gin", "distill/gru-L-to-gru-S.gin"),
         *("--set", f"DATASET='{small_tones.path}'"),
@@ -110,3 +111,5 @@ def test_assistant_has_a_recipe_that_makes_it_again(small_tones, teacher_folder,
     again = configure([str(middle / "config.gin")], functions=main_functions()).make("distill")
     assert (again.student, again.teacher, again.teaching.assistants) == ("tcn-S", str(teacher_folder), ())
     assert main(["--resume", "--out", str(tmp_path / "run")]) == 0
+    assert train_main(["--resume", "--out", str(tmp_path / "run")]) == 2
+    assert f"was made by zoo distill. Type: zoo distill --resume --out {tmp_path / 'run'}" in capsys.readouterr().err

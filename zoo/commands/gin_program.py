@@ -7,6 +7,7 @@ import logging
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from zoo.commands import cli
@@ -111,6 +112,7 @@ def run(command: str, options: argparse.Namespace, *, outside: bool = False) -> 
     """
     from zoo import training
     from zoo.gin_config.configure import configure
+    from zoo.storage import read_config
 
     files = list(options.gin)
     if options.resume and not files:
@@ -120,6 +122,12 @@ def run(command: str, options: argparse.Namespace, *, outside: bool = False) -> 
         if not recorded.is_file():
             raise ConfigError(f"{options.out} has no config.gin, so it cannot be resumed. Give its --gin again.")
         files = [str(recorded.resolve())]
+        if (Path(options.out) / "config.json").is_file():
+            made_by = "distill" if "teacher" in read_config(options.out).lineage else "train"
+            if made_by != command:
+                raise ConfigError(
+                    f"{options.out} was made by zoo {made_by}. Type: zoo {made_by} --resume --out {quote(options.out)}"
+                )
     if not files and not options.bindings:
         shipped = ", ".join(name for name in shipped_gin_files() if name.startswith((command, "quickstart")))
         raise ConfigError(f"Say what to do: --gin FILE. Shipped files: {shipped}.")
