@@ -59,11 +59,9 @@ def recordings(tmp_path):
     return folder
 
 
-@pytest.mark.parametrize("number", ENDINGS)
-@pytest.mark.parametrize("moment", [0.0, 3.0])
-def test_workers_of_prepare_end_with_it_and_the_next_start_goes_on(recordings, tmp_path, number, moment):
-    command = [sys.executable, "-m", "zoo.prepare", str(recordings), str(tmp_path / "out"), "--pitch", "yin"]
-    process = subprocess.Popen([*command, "--jobs", "2"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+def end_when_it_has_workers(command, number, moment):
+    """Start `prepare`, send it a signal so many seconds after it has workers, and see that these end with it."""
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     # a resource tracker and two workers
     assert wait_until(lambda: len(children_of(process.pid)) >= 3 or process.poll() is not None, 60)
     time.sleep(moment)
@@ -72,6 +70,13 @@ def test_workers_of_prepare_end_with_it_and_the_next_start_goes_on(recordings, t
     process.wait()
     wait_until(lambda: not alive(children), 5)
     assert alive(children) == []
+
+
+@pytest.mark.parametrize("number", ENDINGS)
+def test_workers_of_prepare_end_with_it_and_the_next_start_goes_on(recordings, tmp_path, number):
+    command = [sys.executable, "-m", "zoo.prepare", str(recordings), str(tmp_path / "out"), "--pitch", "yin"]
+    for moment in (0.0, 3.0):  # as soon as there are workers, and later
+        end_when_it_has_workers([*command, "--jobs", "2"], number, moment)
     done = subprocess.run([*command, "--jobs", "1"], check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "4 recordings" in done.stdout
