@@ -168,6 +168,7 @@ def test_broken_plugin_is_told_apart_and_is_no_problem_of_zoo(tmp_path, monkeypa
 )
 def test_broken_requirement_is_the_one_problem_and_says_what_to_type(tmp_path, distribution, version, error, problem):
     lay_out(tmp_path, distribution, version, {f"{distribution}.py": f"raise {error}"} if error else {})
+    lay_out_broken_torchaudio(tmp_path, "OSError('undefined symbol: torch_exception')")  # which is none
     done = run("--check", path=tmp_path)
     assert done.returncode == 1, done.stderr
     (line,) = [line for line in done.stdout.splitlines() if line.startswith("problem: ")]
@@ -175,17 +176,17 @@ def test_broken_requirement_is_the_one_problem_and_says_what_to_type(tmp_path, d
     assert f'"{distribution}>=' in line
     assert "folders: ZOO_HOME: " in done.stdout
     assert "Traceback" not in done.stdout + done.stderr
-
-
-@pytest.mark.parametrize("error", ["OSError('undefined symbol: torch_exception')", "ModuleNotFoundError('gone')"])
-def test_torchaudio_that_cannot_be_imported_is_told_and_is_no_problem(tmp_path, error):
-    lay_out(tmp_path, "torchaudio", "2.11.1", {"torchaudio.py": f"raise {error}"})
-    done = run("--check", path=tmp_path)
-    assert done.returncode == 0, done.stdout
     (line,) = [line for line in done.stdout.splitlines() if line.startswith("versions: torchaudio: ")]
-    assert "cannot be imported" in line
-    assert "nothing in zoo imports it" in line
-    assert "pitch: torchcrepe: works" in done.stdout
+    assert_told_and_never_imported(line)
+
+
+def lay_out_broken_torchaudio(folder, error):
+    lay_out(folder, "torchaudio", "2.11.1", {"torchaudio.py": f"raise {error}"})
+
+
+def assert_told_and_never_imported(torchaudio):
+    assert "cannot be imported" in torchaudio
+    assert "nothing in zoo imports it" in torchaudio
 
 
 def test_home_that_cannot_be_written_is_a_problem(tmp_path, monkeypatch, capsys):
@@ -195,12 +196,17 @@ def test_home_that_cannot_be_written_is_a_problem(tmp_path, monkeypatch, capsys)
     assert "export ZOO_HOME=" in capsys.readouterr().out
 
 
-def test_terminal_is_told_that_compiling_takes_a_while(tmp_path):
+def test_torchaudio_that_is_gone_is_no_problem_and_a_terminal_is_told_that_compiling_takes_a_while(tmp_path):
+    """Two things in one run: a whole one takes long."""
+    lay_out_broken_torchaudio(tmp_path, "ModuleNotFoundError('gone')")
     ours, theirs = pty.openpty()
     try:
-        done = run("--json", path=tmp_path, stdout=subprocess.PIPE, stderr=theirs)
-        assert done.returncode == 0
-        assert json.loads(done.stdout)["ok"]
+        done = run("--check", "--json", path=tmp_path, stdout=subprocess.PIPE, stderr=theirs)
+        assert done.returncode == 0, done.stdout
+        found = json.loads(done.stdout)
+        assert found["ok"]
+        assert_told_and_never_imported(found["versions"]["torchaudio"])
+        assert found["pitch"]["torchcrepe"].startswith("works")
         assert b"compiling takes some seconds" in os.read(ours, 10_000)
     finally:
         os.close(ours)
