@@ -172,19 +172,20 @@ class FunctionMatching(Loss):
         return target
 
     def _kept_target(self, teacher: Model, played: Mapping[str, Tensor], noise: Tensor, draw: int) -> Rendering:
-        found = []
-        for row, index in enumerate(played["index"].tolist()):
-            one = self._made.get((index, draw))
-            if one is None:
-                # by itself: in a batch its last bit would depend on what else is missing, and so on where a run resumed
-                own = {name: value[row : row + 1] for name, value in played.items()}
-                one = self._target(teacher, own, noise[row : row + 1])
+        keys = [(index, draw) for index in played["index"].tolist()]
+        found = [self._made.get(key) for key in keys]
+        missing = [row for row, one in enumerate(found) if one is None]
+        # One by one: in a batch, the last bit of each would depend on what else is missing, and so on where a run
+        # resumed. On a GPU, where sums have no fixed order anyway and a batch costs what one row does, together.
+        for rows in [missing] if noise.is_cuda and missing else [[row] for row in missing]:
+            target = self._target(teacher, {name: value[rows] for name, value in played.items()}, noise[rows])
+            for place, row in enumerate(rows):
+                found[row] = one = target.row(place)
                 size = one.bytes()
-                if self._made_bytes + size <= _KEPT_BYTES:
-                    self._made[index, draw] = one
+                if self._made_bytes + size <= _KEPT_BYTES and keys[row] not in self._made:
+                    self._made[keys[row]] = one
                     self._made_bytes += size
-            found.append(one)
-        first, *others = found
+        first, *others = [one for one in found if one is not None]
         return first.followed_by(others)
 
     def sample_inputs(self, batch: Mapping[str, Tensor], *, hop: int, step: int | None) -> dict[str, Tensor]:

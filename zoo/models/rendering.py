@@ -54,6 +54,10 @@ class Rendering:
             sample_rate=self.sample_rate,
         )
 
+    def row(self, place: int) -> Rendering:
+        """One of a batch, as a batch of one with memory of its own."""
+        return _each(lambda parts: parts[0][place : place + 1].clone(), [self])
+
     def followed_by(self, others: Iterable[Rendering]) -> Rendering:
         """This and others of the same fields and lengths, as one batch."""
         return _each(torch.cat, [self, *others])
