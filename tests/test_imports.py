@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parent.parent / "zoo"
-HEAVY = ("torch", "lightning", "librosa", "matplotlib", "torchcrepe", "numba", "gin")
+HEAVY = ("torch", "lightning_fabric", "librosa", "matplotlib", "torchcrepe", "numba", "gin")
 
 
 def heavy_modules_after(code):

@@ -16,7 +16,7 @@ from zoo.train import main
 
 # What playing, listing and preparing must do without, whatever their state.
 UNNEEDED = (
-    *("torchaudio", "torchcrepe", "lightning", "torchmetrics", "librosa", "matplotlib", "jinja2", "gin", "sklearn"),
+    *("torchaudio", "torchcrepe", "lightning_fabric", "librosa", "matplotlib", "jinja2", "gin", "sklearn"),
     *("huggingface_hub", "resampy", "joblib", "yaml", "soxr"),
 )
 

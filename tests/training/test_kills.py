@@ -36,7 +36,7 @@ def run(home, out, teacher, data, resume):
 def start(small_tones, teacher_folder, tmp_path):
     # its server imports everything once, so that each process begins at once
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["lightning.fabric", "zoo.training.setup", "zoo.training.fit"])
+    context.set_forkserver_preload(["lightning_fabric", "zoo.training.setup", "zoo.training.fit"])
 
     def begin(out):
         resume = (out / "checkpoints" / "last.ckpt").is_file()

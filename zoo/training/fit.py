@@ -38,7 +38,7 @@ from zoo.training.task import Task
 from zoo.training.watching import Watchers
 
 if TYPE_CHECKING:
-    from lightning.fabric import Fabric
+    from lightning_fabric import Fabric
 
     from zoo.training.setup import Setup
 
@@ -322,8 +322,8 @@ def average_of(model: Model, averaging: float | None) -> AveragedModel | None:
 
 
 def _fabric(trainer: TrainerConfig, precision: str) -> Fabric:
-    from lightning.fabric import Fabric  # takes seconds to import: a mistake in the arguments is told before
-    from lightning.fabric.strategies.ddp import DDPStrategy
+    from lightning_fabric import Fabric  # takes seconds to import: a mistake in the arguments is told before
+    from lightning_fabric.strategies.ddp import DDPStrategy
 
     # a loss that does not count for a while leaves parameters without a gradient
     together = DDPStrategy(find_unused_parameters=True)
@@ -339,14 +339,14 @@ def _fabric(trainer: TrainerConfig, precision: str) -> Fabric:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Keep Lightning's tips, device lines and warnings about its own habits out of a person's way."""
-    import lightning.fabric  # noqa: F401 - it sets the level of its logger
+    import lightning_fabric  # noqa: F401 - it sets the level of its logger
 
-    logger = logging.getLogger("lightning.fabric")
+    logger = logging.getLogger("lightning_fabric")
     level = logger.level
     logger.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", module=r"lightning\..*")
+            warnings.filterwarnings("ignore", module=r"lightning_fabric\..*")
             yield
     finally:
         logger.setLevel(level)
