@@ -24,7 +24,11 @@ def cluster():
     """A head that computes nothing, and a node with two cores."""
     from ray.cluster_utils import Cluster
 
-    found = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
+    # A node is lost when five looks at it have failed, at once where nothing answers: after 2.5 s for Ray's usual 15.
+    # One that is there and slow has as long as ever to answer.
+    looks = {"health_check_period_ms": 500}
+    head = {"num_cpus": 0, "include_dashboard": False, "_system_config": looks}
+    found = Cluster(initialize_head=True, head_node_args=head)
     found.add_node(num_cpus=2)
     yield found
     found.shutdown()
