@@ -1,4 +1,5 @@
 import multiprocessing
+import os
 import shutil
 import threading
 
@@ -13,7 +14,7 @@ from zoo.storage.checkpoint import save, weights_hash
 from zoo.storage.files import new_folder
 from zoo.storage.golden import read_golden
 from zoo.storage.initialisation import OwnNumbers
-from zoo.storage.reading import copy_run
+from zoo.storage.reading import copy_run, read_whole
 
 SIZES = ({"hidden_size": 8, "reverb_length": 200}, {"hidden_size": 24, "reverb_length": 900})
 
@@ -64,6 +65,23 @@ def test_model_that_is_being_replaced_is_read_wholly_old_or_wholly_new(tmp_path,
         stop.set()
         writing.join()
     assert seen == set(wholes)  # both were met, and nothing between them
+
+
+def test_a_file_written_anew_with_the_time_of_the_one_before_is_seen(tmp_path):
+    target = save(create("gru-S", **SIZES[0]), tmp_path / "target")
+    weights = target / "model.safetensors"
+    read = []
+
+    def half_then_whole(files):
+        read.append(files)
+        if len(read) == 1:
+            found = weights.stat()
+            weights.write_bytes(weights.read_bytes())
+            os.utime(weights, ns=(found.st_atime_ns, found.st_mtime_ns))
+            raise CheckpointError("half of each")
+        return "whole"
+
+    assert read_whole(target, half_then_whole) == "whole"
 
 
 def test_files_that_never_fitted_are_still_told_as_such(tmp_path):

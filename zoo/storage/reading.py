@@ -33,7 +33,7 @@ _LONGEST = 60.0
 _LONGEST_AWAY = 1.0
 
 _Result = TypeVar("_Result")
-_State = dict[str, tuple[int, int, int]]
+_State = dict[str, tuple[int, ...]]
 
 
 class ModelFiles:
@@ -181,6 +181,7 @@ def _state_of(folder: Path) -> _State:
         return {}
 
 
-def _stamp(path: Path) -> tuple[int, int, int]:
+def _stamp(path: Path) -> tuple[int, ...]:
     found = path.stat()
-    return found.st_ino, found.st_mtime_ns, found.st_size
+    # ctime too: a copy that took the place of another may have its inode, its size and its mtime
+    return found.st_ino, found.st_mtime_ns, found.st_ctime_ns, found.st_size
