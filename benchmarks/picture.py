@@ -13,6 +13,7 @@ import argparse
 from pathlib import Path
 
 import torch
+from PIL import Image
 
 import zoo
 from zoo.datasets.tones import tones
@@ -40,6 +41,9 @@ def main() -> None:
         drawn[name] = model.synthesize(source, sample_rate=model.sample_rate)
         print(f"{name}: {len(drawn[name]) / model.sample_rate:.2f} s")
     plot_spectrograms(drawn, options.out, sample_rate=model.sample_rate)
+    # a spectrogram has few colours: a palette needs a quarter of the bytes
+    few = Image.open(options.out).convert("RGB").quantize(method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+    few.save(options.out, optimize=True)
     print(options.out)
     if options.sounds is not None:
         for title, audio in drawn.items():

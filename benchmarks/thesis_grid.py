@@ -257,7 +257,7 @@ _FOUND = """\
   there, and the same student gains nothing from it. `s4-L` is at 7.11 too, `s4-S` with its reverb at 8.01 alone and at
   7.39 distilled: 69 % (one seed).
 - **A reverb that learns, and `loudness_matching`, take students further** than these rows, in which the reverb is the
-  teacher's and stays: the trumpets that ship are at 7.03 to 7.15, and `gru-S` by the same recipe without a teacher is at
+  teacher's and stays: the trumpets that ship are at 7.03 to 7.15, and `gru-S` by the same recipe without a teacher at
   7.93 ([As loud as it is asked](../distillation.md#as-loud-as-it-is-asked)).
 - **Elsewhere a teacher brings little by the distance that is trained**, where the student sees all of its recordings:
   on flute a third of the gap for `gru-S`, a sixth for `tcn-S`, nothing for `s4-S`. On two minutes of one violin, S
