@@ -7,8 +7,8 @@ RECORDINGS has an INDEX.tsv, as for `transfer_pairs.py`; the phrases are chosen 
 pitch     the median distance between the pitch of the phrase and that of the output, later by the declared latency and
           octaves aside, is under 20 cents (YIN, where it is sure of both; of phrases with 20 such frames)
 loudness  the mean distance between the loudness that the model was asked for, frame by frame, and that of the output,
-          in the model's own kind, is under 6 dB (pauses left out; what was asked is smoothed over the window that
-          the output's loudness is measured in, 128 ms)
+          in the model's own kind, is under 6 dB (pauses left out; what was asked is averaged over the window that
+          the output's loudness is measured in: 64 ms, for the thesis's loudness 128 ms)
 voiced    the same over frames with a pitch: the first 20 to 40 ms of a note have none yet, and a model that has no
           breath is softer there than it was asked
 level     the same for the A-weighted level of phrase and output, each less its median: what is heard
@@ -32,7 +32,7 @@ from transfer_phrases import cents_apart, excerpts_in, sample_of, yin
 import zoo
 from zoo.features import FeatureSettings, read_audio
 from zoo.features.audio import resample
-from zoo.features.loudness import a_weighted_level_db, heard_frames
+from zoo.features.loudness import WINDOW_SECONDS, a_weighted_level_db, heard_frames, through_window
 from zoo.metrics import tracking_error
 from zoo.models.model import Model
 from zoo.streaming import instrument_file
@@ -53,14 +53,7 @@ def played(live: zoo_player.Live, phrase: Tensor) -> tuple[Tensor, Tensor, Tenso
         asked[state.frames] = (state.f0_hz, level_db if state.input_db > -79 else -80.0)
     frames = np.array([asked.get(number, asked[max(asked)]) for number in range(1, max(asked) + 1)], np.float32)
     curves = torch.from_numpy(frames)
-    return torch.from_numpy(np.concatenate(made)), curves[:, 0], _smooth(curves[:, 1])
-
-
-def _smooth(loudness_db: Tensor) -> Tensor:
-    """Over the frames of an analysis window of 128 ms."""
-    window = torch.hann_window(33, periodic=False).square()[None, None]
-    power = torch.nn.functional.pad(10 ** (loudness_db / 10), (16, 16))
-    return (10 * torch.log10(torch.nn.functional.conv1d(power[None, None], window / window.sum())[0, 0])).clamp(-80, 0)
+    return torch.from_numpy(np.concatenate(made)), curves[:, 0], curves[:, 1]
 
 
 def follows(live: zoo_player.Live, model: Model, phrase: Tensor) -> tuple[float, float, float, float]:
@@ -84,6 +77,8 @@ def follows(live: zoo_player.Live, model: Model, phrase: Tensor) -> tuple[float,
     sound = resample(audio[None], RATE, rate)[0][begin:]
     frames = min(len(sound) // hop, len(f0_hz))
     settings = FeatureSettings(tracker="yin", loudness=model.feature_settings().loudness)
+    seconds = WINDOW_SECONDS if settings.loudness == "a_weighted" else settings.n_fft / rate
+    loudness_db = through_window(loudness_db, frame_rate=rate / hop, seconds=seconds)
     f0_hz, loudness_db, sound = f0_hz[:frames], loudness_db[:frames], sound[: frames * hop]
     asked = [
         tracking_error(sound, f0_hz, each, sample_rate=rate, hop=hop, settings=settings).loudness_error_db

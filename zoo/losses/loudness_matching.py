@@ -13,7 +13,7 @@ from torch import Tensor
 from zoo.checks.options import number_fault, refuse
 from zoo.errors import ConfigError
 from zoo.features.frontend import measure_loudness
-from zoo.features.loudness import FLOOR_DB, WINDOW_SECONDS
+from zoo.features.loudness import FLOOR_DB, WINDOW_SECONDS, through_window
 from zoo.losses.base import Loss
 from zoo.losses.weights import Weight
 
@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from zoo.storage.model_range import ModelRange
 
 _SHORTEST, _LONGEST = 0.15, 2.5  # seconds of a note
-_REST = 0.25  # the chance that one comes before a note
+_REST = 0.4  # the chance that one comes before a note
+_LATE, _LATEST = 0.5, 0.1  # the chance that a note's pitch begins after its loudness, and by how many seconds at most
+_BREATH = 0.1  # the chance that a note has no pitch at all
 _VIBRATO = 40.0  # cents at most
 _OWN = ("audio", "f0_hz", "loudness_db", "valid_frames", "index")
 
@@ -44,8 +46,10 @@ class LoudnessMatching(Loss):
     every note decays, as on a piano, a note that is held comes out 10 dB too soft. But the right loudness of any note
     is known without a recording: it is the model's own input. So at each step the student also plays notes of random
     pitch, length and loudness, held, swelling or falling, with rests between, all within the range of its training
-    data (of the batch, where that is unknown); and its loudness is measured as that of its data was. Frames without a
-    pitch do not count: what a breath or an attack should be is left to the recordings.
+    data (of the batch, where that is unknown); and its loudness is measured as that of its data was. Half of the notes
+    begin with up to 100 ms without a pitch, as those that are heard live do, and some have none at all: there, too, the
+    model is to be as loud as it is asked, and frames with and without a pitch count half each. Rests do not count: how a
+    sound fades is left to the recordings.
 
     What is played depends on the step and the segments' indices alone; validations play the same each time. It needs
     no recording and no teacher, and costs as much as rendering `share` of the batch again.
@@ -105,11 +109,14 @@ class LoudnessMatching(Loss):
         found = measure_loudness(made.audio.float(), sample_rate=model.sample_rate, hop=model.hop, settings=asked)
         # at the ends the window sees the silence beyond
         edge = math.ceil(WINDOW_SECONDS / 2 * model.sample_rate / model.hop)
-        counts = played["f0_hz"] > 0
-        counts[:, :edge] = False
-        counts[:, counts.shape[1] - edge :] = False
-        away = torch.where(counts, (found - played["loudness_db"]).abs(), 0.0)
-        return away.sum() / counts.sum().clamp(min=1)
+        frames = torch.arange(found.shape[1], device=found.device)
+        inside = (frames >= edge) & (frames < found.shape[1] - edge)
+        voiced = played["f0_hz"] > 0
+        breath = ~voiced & (played["loudness_db"] >= limits.soft_db) & (limits.low_hz > 0)
+        kinds = torch.stack([voiced, breath]) & inside
+        counts = kinds.sum(dim=(1, 2))
+        away = torch.where(kinds, (found - played["loudness_db"]).abs(), 0.0).sum(dim=(1, 2)) / counts.clamp(min=1)
+        return away.sum() / (counts > 0).sum().clamp(min=1)
 
     def sample_inputs(
         self, batch: Mapping[str, Tensor], limits: Limits, *, sample_rate: int, hop: int, step: int | None
@@ -136,7 +143,7 @@ class LoudnessMatching(Loss):
             f0_hz, loudness_db = _notes(length, limits, self.slope_db, sample_rate / hop, draw)
             generator = torch.Generator().manual_seed(draw.getrandbits(32))
             pitches.append(f0_hz)
-            loudnesses.append(_as_measured(loudness_db, sample_rate / hop))
+            loudnesses.append(through_window(loudness_db, frame_rate=sample_rate / hop))
             noises.append(torch.rand(length * hop, generator=generator) * 2 - 1)
         others = {name: value[:, :length] for name, value in batch.items() if name not in _OWN}
         drawn = {"f0_hz": pitches, "loudness_db": loudnesses, "noise": noises}
@@ -171,16 +178,9 @@ def _notes(
         cents = draw.uniform(0.0, _VIBRATO) * torch.sin(2 * math.pi * draw.uniform(3.0, 7.0) * seconds)
         pitch = low * (high / low) ** draw.random() if low else 0.0
         level = draw.uniform(soft, loud) + draw.uniform(-slope_db, slope_db) * seconds
-        f0_hz[at : at + frames] = pitch * 2.0 ** (cents / 1200)
+        late = round(draw.uniform(0.0, _LATEST) * frame_rate) if draw.random() < _LATE else 0
+        late = frames if draw.random() < _BREATH else late
+        f0_hz[at : at + frames] = pitch * 2.0 ** (cents / 1200) * (seconds * frame_rate >= late - 0.5)
         loudness_db[at : at + frames] = level.clamp(soft, loud)
         at += frames
     return f0_hz, loudness_db
-
-
-def _as_measured(loudness_db: Tensor, frame_rate: float) -> Tensor:
-    """Loudness as a window of 64 ms sees it: power averaged under the window's square."""
-    half = round(WINDOW_SECONDS / 2 * frame_rate)
-    window = torch.hann_window(2 * half + 1, periodic=False).square() if half else torch.ones(1)
-    power = torch.nn.functional.pad(10.0 ** (loudness_db / 10.0)[None, None], (half, half), mode="replicate")
-    smoothed = torch.nn.functional.conv1d(power, (window / window.sum())[None, None])
-    return 10.0 * torch.log10(smoothed[0, 0].clamp(min=10.0 ** (FLOOR_DB / 10.0)))
