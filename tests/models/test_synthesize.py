@@ -179,6 +179,14 @@ def test_known_pitch_is_played_without_a_tracker(flute):
         flute.analyse(audio, sample_rate=RATE, f0_hz=f0_hz[1:])
 
 
+def test_a_recording_may_be_lower_than_the_pitches_that_the_data_were_searched_for():
+    violin = zoo.load("gru-S-violin")
+    violin.config = violin.config.with_changes(features={**violin.config.features, "fmin": 185.0})
+    for options in ({"pitch": "yin"}, {}):
+        f0_hz = violin.analyse(melody(hz=110.0), sample_rate=RATE, fit="off", **options).f0_hz
+        assert float(((f0_hz > 100) & (f0_hz < 170)).float().mean()) > 0.85
+
+
 def test_a_model_that_was_trained_with_tiny_alone_is_played_with_yin(flute):
     assert flute.feature_settings().tracker_options == {"model": "tiny"}
     time = torch.arange(RATE, dtype=torch.float64) / RATE

@@ -268,6 +268,8 @@ class Model(nn.Module):
         else:
             audio = samples_at(source, sample_rate, wanted=self.sample_rate)
         settings = self.feature_settings(pitch=pitch, pitch_options=pitch_options)
+        # the lowest pitch of the training data is that of the instrument; a cello or a man's voice plays lower
+        settings = replace(settings, fmin=min(settings.fmin, FeatureSettings.fmin))
         if f0_hz is None:
             settings = settings.today()
         features = extract_features(audio, sample_rate=self.sample_rate, hop=self.hop, settings=settings, f0_hz=f0_hz)
