@@ -12,6 +12,7 @@ from zoo.errors import ConfigError
 from zoo.storage.config import ModelConfig, read_config
 
 _RECIPE = "config.gin"
+_BEGINNINGS = ("start", "reverb")
 
 _log = logging.getLogger("zoo")
 
@@ -57,6 +58,7 @@ def main(arguments: list[str]) -> int:
     teacher = options.teacher or teacher_reference(config)
     command = "distill" if teacher else "train"
     _compare_data(options.data, config.lineage.get("dataset", {}).get("hash"))
+    _compare_beginning(config)
     # What a recipe from elsewhere says of places and of the store is not for this machine.
     own = {"dataset": options.data, "num_workers": 0, "devices": 1, "num_nodes": 1}
     if teacher:
@@ -84,6 +86,21 @@ def _compare_data(data: str, recorded: str | None) -> None:
 
     if recorded is not None and open_dataset(data).hash != recorded:
         _log.warning("%s is other data than the model was made from: the result will differ.", data)
+
+
+def _compare_beginning(config: ModelConfig) -> None:
+    """Warn where what it began with has other weights now, as the former version of a model that was trained on has."""
+    from zoo.resolve import load
+    from zoo.storage.checkpoint import weights_hash
+
+    for origin in {str(part["weights"]): part for part in map(config.lineage.get, _BEGINNINGS) if part}.values():
+        if weights_hash(load(origin["id"])) != origin["weights"]:
+            _log.warning(
+                "%s began with the weights %s... of %s, which has others by now: the result will differ.",
+                config.name,
+                origin["weights"][:12],
+                origin["id"],
+            )
 
 
 def _compare(original: Path, made: Path) -> str:
@@ -119,6 +136,7 @@ def _facts(config: ModelConfig) -> dict[str, object]:
         "features": config.features,
         "data": config.lineage.get("dataset", {}).get("hash"),
         "teacher": teacher.get("weights"),
+        **{part: config.lineage.get(part, {}).get("weights") for part in _BEGINNINGS},
         "seed": config.lineage.get("training", {}).get("seed"),
         "batch size": config.lineage.get("training", {}).get("batch_size"),
     }

@@ -48,8 +48,8 @@ class LoudnessMatching(Loss):
     pitch, length and loudness, held, swelling or falling, with rests between, all within the range of its training
     data (of the batch, where that is unknown); and its loudness is measured as that of its data was. Half of the notes
     begin with up to 100 ms without a pitch, as those that are heard live do, and some have none at all: there, too, the
-    model is to be as loud as it is asked, and frames with and without a pitch count half each. Rests do not count: how a
-    sound fades is left to the recordings.
+    model is to be as loud as it is asked, and frames with and without a pitch count half each. Rests do not count: how
+    a sound fades is left to the recordings.
 
     What is played depends on the step and the segments' indices alone; validations play the same each time. It needs
     no recording and no teacher, and costs as much as rendering `share` of the batch again.

@@ -1,0 +1,21 @@
+"""What `zoo reproduce` says before it trains."""
+
+from dataclasses import replace
+
+import pytest
+
+import zoo
+from zoo.commands.reproduce import _compare_beginning
+from zoo.storage.checkpoint import weights_hash
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_other_weights_than_a_model_began_with_are_told(caplog, same):
+    model = zoo.load("gru-S-flute")
+    weights = weights_hash(model) if same else "0" * 64
+    start = {"id": "gru-S-flute", "name": "gru-S-flute", "weights": weights}
+    _compare_beginning(model.config.with_changes(name="mine", lineage={"start": start, "reverb": start}))
+    told = (
+        "mine began with the weights 000000000000... of gru-S-flute, which has others by now: the result will differ."
+    )
+    assert caplog.messages.count(told) == (0 if same else 1)
