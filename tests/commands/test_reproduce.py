@@ -1,7 +1,5 @@
 """What `zoo reproduce` says before it trains."""
 
-from dataclasses import replace
-
 import pytest
 
 import zoo
@@ -14,6 +12,6 @@ def test_other_weights_than_a_model_began_with_are_told(caplog, same):
     model = zoo.load("gru-S-flute")
     weights = weights_hash(model) if same else "0" * 64
     start = {"id": "gru-S-flute", "name": "gru-S-flute", "weights": weights}
-    _compare_beginning(replace(model.config, name="mine", lineage={"start": start, "reverb": start}))
-    told = "mine began with the weights 000000000000... of gru-S-flute, which has others by now"
+    _compare_beginning(model.config.with_changes(lineage={"start": start, "reverb": start}))
+    told = "gru-S-flute began with the weights 000000000000... of gru-S-flute, which has others by now"
     assert sum(message.startswith(told) for message in caplog.messages) == (0 if same else 1)
