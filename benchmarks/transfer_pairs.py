@@ -119,7 +119,7 @@ def measure(name: str, chosen: Sequence[Excerpt], options: argparse.Namespace) -
             continue
         heard = hear(
             excerpt,
-            model.feature_settings().today(),
+            model.listening_settings(),
             sample_rate=model.sample_rate,
             hop=model.hop,
             cache=options.cache,

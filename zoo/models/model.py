@@ -267,11 +267,8 @@ class Model(nn.Module):
             audio = read_audio(source, sample_rate=self.sample_rate)
         else:
             audio = samples_at(source, sample_rate, wanted=self.sample_rate)
-        settings = self.feature_settings(pitch=pitch, pitch_options=pitch_options)
-        # the lowest pitch of the training data is that of the instrument; a cello or a man's voice plays lower
-        settings = replace(settings, fmin=min(settings.fmin, FeatureSettings.fmin))
-        if f0_hz is None:
-            settings = settings.today()
+        measured = self.listening_settings if f0_hz is None else self.feature_settings
+        settings = measured(pitch=pitch, pitch_options=pitch_options)
         features = extract_features(audio, sample_rate=self.sample_rate, hop=self.hop, settings=settings, f0_hz=f0_hz)
         if fit == "auto" and self.config.range is not None:
             features = into_range(features, self.config.range, sample_rate=self.sample_rate, hop=self.hop)
@@ -365,6 +362,21 @@ class Model(nn.Module):
                 stored = {}  # they belong to the other one
             settings = replace(settings, tracker_options={**stored, **pitch_options})
         return settings
+
+    def listening_settings(
+        self, *, pitch: str | None = None, pitch_options: Mapping[str, Any] | None = None
+    ) -> FeatureSettings:
+        """How a recording that this model is to play is measured: as `analyse` does.
+
+        The tracker is `today`'s, and looks for pitches from 50 Hz also where the training data's were known to be
+        higher: a cello or a man's voice plays lower than a violin.
+
+        Args:
+            pitch: As for `feature_settings`.
+            pitch_options: See there.
+        """
+        settings = self.feature_settings(pitch=pitch, pitch_options=pitch_options).today()
+        return replace(settings, fmin=min(settings.fmin, FeatureSettings.fmin))
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Save weights and config into a folder; the usual spelling of `zoo.save`."""
