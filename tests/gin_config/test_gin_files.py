@@ -61,8 +61,10 @@ def test_shipped_file_has_the_macros_that_all_have(name):
 @pytest.mark.parametrize("name", LOSSES)
 def test_file_of_losses_is_given_after_a_pairs_file(name, caplog):
     files = ["distill/gru-L-to-gru-S.gin", name]
-    arguments = configure(files, ["DATASET='data/x'"], functions=FUNCTIONS).arguments("distill")
+    bindings = ["DATASET='data/x'", *(["INIT_FROM='gru-S-flute'"] if "last-stage" in name else [])]
+    arguments = configure(files, bindings, functions=FUNCTIONS).arguments("distill")
     assert arguments["student"] == "gru-S"
+    assert arguments.get("reverb_from") == arguments["init_from"]
     teacher = create("gru-L")
     teacher.config = replace(teacher.config, range=SPAN)
     bind_losses(arguments["losses"], create("gru-S"), teacher)
