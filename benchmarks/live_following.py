@@ -32,7 +32,8 @@ from transfer_phrases import cents_apart, excerpts_in, sample_of, yin
 import zoo
 from zoo.features import FeatureSettings, read_audio
 from zoo.features.audio import resample
-from zoo.features.loudness import WINDOW_SECONDS, a_weighted_level_db, heard_frames, through_window
+from zoo.features.loudness import WINDOW_SECONDS, a_weighted_level_db, heard_frames
+from zoo.losses.loudness_matching import through_window
 from zoo.metrics import tracking_error
 from zoo.models.model import Model
 from zoo.streaming import instrument_file

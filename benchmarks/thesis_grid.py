@@ -254,8 +254,8 @@ _FOUND = """\
 - **A teacher is worth having where it is better than its student alone**: on trumpet, whose eight minutes are several
   players', `gru-L` is at 7.11 and `gru-S` alone at 7.46. Distilled, it is at 7.15: of a gap of ten times the spread
   over three seeds 91 % is closed, and 91 and 82 % by log-spectral and log-mel distance. `gru-M` is no better than S
-  there, and the same student gains nothing from it. `s4-L` is at 7.11 too, `s4-S` with its reverb at
-  7.65 ± 0.33 alone and at 7.33 ± 0.09 distilled: 58 ± 40 %, of the level 90, of the log-mel Fréchet distance 77 %.
+  there, and the same student gains nothing from it. `s4-L` is at 7.11 too, `s4-S` with its reverb at 7.65 ± 0.33
+  alone and at 7.33 ± 0.09 distilled: 58 ± 40 %, of the level 90, of the log-mel Fréchet distance 77 %.
 - **A reverb that learns, and `loudness_matching`, take students further** than these rows, in which the reverb is the
   teacher's and stays: the trumpets that ship were at 7.03 to 7.15 (before their last steps), and `gru-S` by the same
   recipe without a teacher at 7.93 ([As loud as it is asked](../distillation.md#as-loud-as-it-is-asked)).

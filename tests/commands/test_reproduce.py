@@ -15,3 +15,9 @@ def test_other_weights_than_a_model_began_with_are_told(caplog, same):
     _compare_beginning(model.config.with_changes(lineage={"start": start, "reverb": start}))
     told = "gru-S-flute began with the weights 000000000000... of gru-S-flute, which has others by now"
     assert sum(message.startswith(told) for message in caplog.messages) == (0 if same else 1)
+
+
+def test_a_beginning_that_is_not_here_is_no_error_before_the_training(caplog):
+    config = zoo.load("gru-S-flute").config
+    _compare_beginning(config.with_changes(lineage={"start": {"id": "runs/nowhere", "name": "x", "weights": "0" * 64}}))
+    assert not caplog.messages

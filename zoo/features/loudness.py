@@ -148,26 +148,6 @@ def window_size(sample_rate: int, seconds: float = WINDOW_SECONDS) -> int:
     return max(2, 2 * round(seconds * sample_rate / 2))
 
 
-def through_window(loudness_db: Tensor, *, frame_rate: float, seconds: float = WINDOW_SECONDS) -> Tensor:
-    """Loudness `[frames]` as it would be measured: its power averaged under the square of a Hann window.
-
-    What is asked of a model may change from one frame to the next; a measured loudness does not.
-
-    Args:
-        loudness_db: `[frames]`; beyond its ends it goes on as it is there.
-        frame_rate: Frames per second.
-        seconds: Length of the window.
-
-    Returns:
-        `[frames]` in dB, -80 at least.
-    """
-    half = round(seconds / 2 * frame_rate)
-    window = torch.hann_window(2 * half + 1, periodic=False).square() if half else torch.ones(1)
-    power = torch.nn.functional.pad(10.0 ** (loudness_db / 10.0)[None, None], (half, half), mode="replicate")
-    averaged = torch.nn.functional.conv1d(power, (window / window.sum())[None, None])
-    return 10.0 * torch.log10(averaged[0, 0].clamp(min=_FLOOR_POWER))
-
-
 def a_weighted_level_db(
     audio: Tensor, *, sample_rate: int, hop: int, n_fft: int | None = None, center: bool = True
 ) -> Tensor:

@@ -13,7 +13,7 @@ from torch import Tensor
 from zoo.checks.options import number_fault, refuse
 from zoo.errors import ConfigError
 from zoo.features.frontend import measure_loudness
-from zoo.features.loudness import FLOOR_DB, WINDOW_SECONDS, through_window
+from zoo.features.loudness import FLOOR_DB, WINDOW_SECONDS
 from zoo.losses.base import Loss
 from zoo.losses.weights import Weight
 
@@ -184,3 +184,23 @@ def _notes(
         loudness_db[at : at + frames] = level.clamp(soft, loud)
         at += frames
     return f0_hz, loudness_db
+
+
+def through_window(loudness_db: Tensor, *, frame_rate: float, seconds: float = WINDOW_SECONDS) -> Tensor:
+    """Loudness `[frames]` as it would be measured: its power averaged under the square of a Hann window.
+
+    What is asked of a model may change from one frame to the next; a measured loudness does not.
+
+    Args:
+        loudness_db: `[frames]`; beyond its ends it goes on as it is there.
+        frame_rate: Frames per second.
+        seconds: Length of the window.
+
+    Returns:
+        `[frames]` in dB, -80 at least.
+    """
+    half = round(seconds / 2 * frame_rate)
+    window = torch.hann_window(2 * half + 1, periodic=False).square() if half else torch.ones(1)
+    power = torch.nn.functional.pad(10.0 ** (loudness_db / 10.0)[None, None], (half, half), mode="replicate")
+    averaged = torch.nn.functional.conv1d(power, (window / window.sum())[None, None])
+    return 10.0 * torch.log10(averaged[0, 0].clamp(min=10.0 ** (FLOOR_DB / 10.0)))

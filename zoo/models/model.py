@@ -341,8 +341,7 @@ class Model(nn.Module):
         finally:
             self.train(training)
         level_db = recording_level_db(asked, sample_rate=self.sample_rate) if level == "recording" else None
-        after = len(audio) - len(asked.f0_hz) * self.hop
-        return at_level(audio, level_db, sample_rate=self.sample_rate, tail=after)
+        return at_level(audio, level_db, sample_rate=self.sample_rate, tail=len(audio) - len(asked.f0_hz) * self.hop)
 
     def feature_settings(
         self, *, pitch: str | None = None, pitch_options: Mapping[str, Any] | None = None
@@ -366,15 +365,7 @@ class Model(nn.Module):
     def listening_settings(
         self, *, pitch: str | None = None, pitch_options: Mapping[str, Any] | None = None
     ) -> FeatureSettings:
-        """How a recording that this model is to play is measured: as `analyse` does.
-
-        The tracker is `today`'s, and looks for pitches from 50 Hz also where the training data's were known to be
-        higher: a cello or a man's voice plays lower than a violin.
-
-        Args:
-            pitch: As for `feature_settings`.
-            pitch_options: See there.
-        """
+        """How `analyse` measures a recording: from 50 Hz on, since other instruments may be lower than this one."""
         settings = self.feature_settings(pitch=pitch, pitch_options=pitch_options).today()
         return replace(settings, fmin=min(settings.fmin, FeatureSettings.fmin))
 
