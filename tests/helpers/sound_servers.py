@@ -1,6 +1,7 @@
 """Sound cards and cables that are none: PulseAudio with null sinks, and JACK's dummy driver with virtual MIDI ports."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -14,7 +15,14 @@ class Command:
         self.out, self.err = folder / "out.txt", folder / "err.txt"
         with self.out.open("w") as out, self.err.open("w") as err:
             command = [sys.executable, "-m", "zoo", "live", *map(str, arguments)]
-            self.process = subprocess.Popen(command, env=environment, stdout=out, stderr=err)
+            self.process = subprocess.Popen(
+                command,
+                env=environment,
+                stdout=out,
+                stderr=err,
+                # a suite that runs in the background ignores Ctrl-C, and so would this
+                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+            )
 
     def ends(self, seconds=60):
         """Exit code, and what it said."""
