@@ -127,7 +127,8 @@ def command(options: argparse.Namespace) -> str:
 def _about_training() -> str:
     return _paragraph(f"""
         The values are from each model's own files. Steps are the trained ones, with the best one in brackets. Time is
-        that of training only, on the machine that trained the model. `zoo evaluate` measured the
+        that of training only, on the machine that trained the model. Of a model that went on with its own former
+        weights (`start` in its lineage), both are those of the last stage alone. `zoo evaluate` measured the
         {metric(MAIN_METRIC).title} of each system, and this model's errors of pitch and loudness, on held-out segments
         of the data. The noise floor is the distance between two renderings that differ only in their noise. Lower is
         better.

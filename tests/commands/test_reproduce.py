@@ -21,3 +21,11 @@ def test_a_beginning_that_is_not_here_is_no_error_before_the_training(caplog):
     config = zoo.load("gru-S-flute").config
     _compare_beginning(config.with_changes(lineage={"start": {"id": "runs/nowhere", "name": "x", "weights": "0" * 64}}))
     assert not caplog.messages
+
+
+def test_a_beginning_in_half_precision_is_the_same_as_before_it_was_rounded(caplog):
+    model = zoo.load("gru-S-flute")
+    before = model.config.lineage["compacted"]["weights"]
+    start = {"id": "gru-S-flute", "name": "gru-S-flute", "weights": before}
+    assert _compare_beginning(model.config.with_changes(lineage={"start": start})) == {before: weights_hash(model)}
+    assert not caplog.messages

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from zoo.commands import cli
@@ -58,7 +59,7 @@ def main(arguments: list[str]) -> int:
     teacher = options.teacher or teacher_reference(config)
     command = "distill" if teacher else "train"
     _compare_data(options.data, config.lineage.get("dataset", {}).get("hash"))
-    _compare_beginning(config)
+    rounded = _compare_beginning(config)
     # What a recipe from elsewhere says of places and of the store is not for this machine.
     own = {"dataset": options.data, "num_workers": 0, "devices": 1, "num_nodes": 1}
     if teacher:
@@ -77,7 +78,7 @@ def main(arguments: list[str]) -> int:
         ),
         outside=True,
     )
-    sys.stdout.write(_compare(found.folder, out))
+    sys.stdout.write(_compare(found.folder, out, rounded))
     return done
 
 
@@ -88,27 +89,37 @@ def _compare_data(data: str, recorded: str | None) -> None:
         _log.warning("%s is other data than the model was made from: the result will differ.", data)
 
 
-def _compare_beginning(config: ModelConfig) -> None:
-    """Warn where what it began with has other weights now, as the former version of a model that was trained on has."""
+def _compare_beginning(config: ModelConfig) -> dict[str, str]:
+    """Warn where what it began with has other weights now, as the former version of a model that was trained on has.
+
+    Returns:
+        The hash of weights that are here in half precision, by that of those they were rounded from.
+    """
     from zoo.resolve import load
     from zoo.storage.checkpoint import weights_hash
+    from zoo.storage.lineage import weights_before_rounding
 
+    rounded = {}
     for origin in {str(part["weights"]): part for part in map(config.lineage.get, _BEGINNINGS) if part}.values():
         try:
-            here = weights_hash(load(origin["id"]))
+            model = load(origin["id"])
         except ZooError:
             continue  # the training will say so, unless it is given another one
-        if here != origin["weights"]:
+        here = weights_hash(model)
+        if weights_before_rounding(model.config) == origin["weights"]:
+            rounded[origin["weights"]] = here
+        elif here != origin["weights"]:
             _log.warning(
                 "%s began with the weights %s... of %s, which has others by now: the result will differ.",
                 config.name,
                 origin["weights"][:12],
                 origin["id"],
             )
+    return rounded
 
 
-def _compare(original: Path, made: Path) -> str:
-    """Whether both were made the same way, and how they measure."""
+def _compare(original: Path, made: Path, rounded: Mapping[str, str]) -> str:
+    """Whether both were made the same way, weights in half precision aside, and how they measure."""
     from zoo.models.loading import load_folder
     from zoo.storage.checkpoint import weights_hash
     from zoo.storage.lineage import weights_before_rounding
@@ -116,7 +127,8 @@ def _compare(original: Path, made: Path) -> str:
 
     first, second = (read_config(folder) for folder in (original, made))
     lines = [f"original: {original}", f"reproduced: {made}"]
-    differing = [name for name, value in _facts(first).items() if value != _facts(second)[name]]
+    now = _facts(second)
+    differing = [name for name, value in _facts(first).items() if now[name] not in (value, rounded.get(str(value)))]
     lines.append(f"made differently: {', '.join(differing)}" if differing else "made the same way: the same config")
     if first.weights_sha256 is not None:
         same = first.weights_sha256 == second.weights_sha256
