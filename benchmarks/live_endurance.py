@@ -6,7 +6,8 @@
 FOLDER has recordings, as for `live.py`. They are played in turn, with silence, noise and what is far too loud between
 them, at 48 kHz in blocks. Every five minutes the same ten seconds come again: then drift is by how many samples the
 output of the last time lies away from that of the first, by its envelope. A paced block is late where it is not done
-when the next one is due. Prints a line a minute.
+when the next one is due. The longest block is given by the clock and by the processor's time that it took: where only
+the clock's is long, the machine did something else meanwhile. Prints a line a minute.
 """
 
 from __future__ import annotations
@@ -92,7 +93,7 @@ def main() -> None:
     source = blocks(chosen.folder, chosen.block)
     next(source)
     total, heard, again = chosen.minutes * 60 * RATE, [], list[NDArray[np.float32]]()
-    done, late, busy, longest, first_mb = 0, 0, 0.0, 0.0, 0.0
+    done, late, busy, longest, hardest, first_mb = 0, 0, 0.0, 0.0, 0.0, 0.0
     begin = time.perf_counter()
     while done < total:
         due = begin + done / RATE
@@ -100,10 +101,10 @@ def main() -> None:
         block = same[within : within + chosen.block] if within + chosen.block <= len(same) else next(source)
         if chosen.paced and (wait := due - time.perf_counter()) > 0:
             time.sleep(wait)
-        started = time.perf_counter()
+        started, worked = time.perf_counter(), time.thread_time()
         made = live.process(block)
-        spent = time.perf_counter() - started
-        busy, longest = busy + spent, max(longest, spent)
+        spent, work = time.perf_counter() - started, time.thread_time() - worked
+        busy, longest, hardest = busy + spent, max(longest, spent), max(hardest, work)
         late += chosen.paced and time.perf_counter() > due + 2 * chosen.block / RATE
         if not np.isfinite(made).all() or len(made) != len(block):
             raise SystemExit(f"after {done / RATE:.1f} s the output is not finite")
@@ -120,7 +121,7 @@ def main() -> None:
             print(
                 f"{minutes} min: {resident_mb():.0f} MB ({resident_mb() - first_mb:+.1f}), {late} of "
                 f"{done // chosen.block} blocks late, load {100 * busy * RATE / done:.2f} %, "
-                f"longest {1000 * longest:.1f} ms, frames off by {frames}",
+                f"longest {1000 * longest:.1f} ms (of the processor {1000 * hardest:.1f} ms), frames off by {frames}",
                 flush=True,
             )
     offsets = [apart(again[0], each) for each in again[1:]]
