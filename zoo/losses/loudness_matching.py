@@ -51,6 +51,10 @@ class LoudnessMatching(Loss):
     model is to be as loud as it is asked, and frames with and without a pitch count half each. Rests do not count: how
     a sound fades is left to the recordings.
 
+    Noise is the cheapest way to be loud, and a network does not tell a low pitch from none by much. So where a note has
+    a pitch and the synth has harmonics and noise, the noise is to be `clear_db` softer than they are; what is missing
+    of that counts in dB too.
+
     What is played depends on the step and the segments' indices alone; validations play the same each time. It needs
     no recording and no teacher, and costs as much as rendering `share` of the batch again.
 
@@ -58,6 +62,8 @@ class LoudnessMatching(Loss):
         weight: See `Loss`; the value is in dB.
         share: Of the batch's segments, over 0 to 1: how long the notes of one row are in all.
         slope_db: By how much a note may swell or fall in a second, in dB.
+        clear_db: How much softer than its harmonics a note's noise is to be, in dB. 15 is what soft notes of trumpets
+            and voices have; a breathy instrument has less.
 
     Raises:
         ConfigError: An option is out of its range.
@@ -66,21 +72,24 @@ class LoudnessMatching(Loss):
     name = "loudness_matching"
     runs_student = True
 
-    def __init__(self, *, weight: Weight = 1.0, share: float = 0.5, slope_db: float = 15.0) -> None:
+    def __init__(
+        self, *, weight: Weight = 1.0, share: float = 0.5, slope_db: float = 15.0, clear_db: float = 15.0
+    ) -> None:
         super().__init__(weight=weight)
-        refuse((number_fault(f"share of {self.name}", share), number_fault(f"slope_db of {self.name}", slope_db)))
+        given = {"share": share, "slope_db": slope_db, "clear_db": clear_db}
+        refuse(number_fault(f"{option} of {self.name}", value) for option, value in given.items())
         if not 0.0 < share <= 1.0:
             raise ConfigError(f"share of {self.name} must be over 0 and at most 1, found {share!r}.")
         if not 0.0 <= slope_db <= -FLOOR_DB:
             raise ConfigError(f"slope_db of {self.name} must be from 0 to {-FLOOR_DB:g}, found {slope_db!r}.")
-        self.share, self.slope_db = share, slope_db
+        self.share, self.slope_db, self.clear_db = share, slope_db, clear_db
         self._step = 0
         # in a tuple, so that the model is neither among its parameters nor in its state
         self._student: tuple[Model] | None = None
 
     def options(self) -> dict[str, Any]:
         """See `Loss.options`."""
-        return {"share": self.share, "slope_db": self.slope_db}
+        return {"share": self.share, "slope_db": self.slope_db, "clear_db": self.clear_db}
 
     def bind(self, student: Model, teacher: Model | None) -> None:
         """See `Loss.bind`."""
@@ -105,8 +114,7 @@ class LoudnessMatching(Loss):
         limits = _limits(model.config.range, batch)
         played = self.sample_inputs(batch, limits, sample_rate=model.sample_rate, hop=model.hop, step=step)
         made: Rendering = model(played["f0_hz"], played["loudness_db"], played.pop("noise"), **model.further(played))
-        asked = model.feature_settings()
-        found = measure_loudness(made.audio.float(), sample_rate=model.sample_rate, hop=model.hop, settings=asked)
+        found = _loudness(model, made.audio)
         # at the ends the window sees the silence beyond
         edge = math.ceil(WINDOW_SECONDS / 2 * model.sample_rate / model.hop)
         frames = torch.arange(found.shape[1], device=found.device)
@@ -116,7 +124,8 @@ class LoudnessMatching(Loss):
         kinds = torch.stack([voiced, breath]) & inside
         counts = kinds.sum(dim=(1, 2))
         away = torch.where(kinds, (found - played["loudness_db"]).abs(), 0.0).sum(dim=(1, 2)) / counts.clamp(min=1)
-        return away.sum() / (counts > 0).sum().clamp(min=1)
+        differs = away.sum() / (counts > 0).sum().clamp(min=1)
+        return differs + _noisiness(model, made, voiced & inside, self.clear_db)
 
     def sample_inputs(
         self, batch: Mapping[str, Tensor], limits: Limits, *, sample_rate: int, hop: int, step: int | None
@@ -148,6 +157,21 @@ class LoudnessMatching(Loss):
         others = {name: value[:, :length] for name, value in batch.items() if name not in _OWN}
         drawn = {"f0_hz": pitches, "loudness_db": loudnesses, "noise": noises}
         return {name: torch.stack(values).to(like) for name, values in drawn.items()} | others
+
+
+def _loudness(model: Model, audio: Tensor) -> Tensor:
+    """As the model's data was measured, `[batch, frames]` in dB."""
+    settings = model.feature_settings()
+    return measure_loudness(audio.float(), sample_rate=model.sample_rate, hop=model.hop, settings=settings)
+
+
+def _noisiness(model: Model, made: Rendering, notes: Tensor, clear_db: float) -> Tensor:
+    """By how many dB the noise beside notes `[batch, frames]` is louder than it is to be; 0 for a synth without one."""
+    if made.harmonic is None or made.noise is None:
+        return made.audio.new_zeros(())
+    harmonics = _loudness(model, made.harmonic).detach()  # it is the noise that has to give way
+    excess = (_loudness(model, made.noise) - harmonics + clear_db).relu()
+    return torch.where(notes, excess, 0.0).sum() / notes.sum().clamp(min=1)
 
 
 def _limits(known: ModelRange | None, batch: Mapping[str, Tensor]) -> Limits:
