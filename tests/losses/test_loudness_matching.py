@@ -86,31 +86,46 @@ def test_notes_are_the_steps_and_the_segments_own():
     assert not torch.equal(first["f0_hz"][0], first["f0_hz"][1])
 
 
-def test_value_is_how_far_a_tone_is_from_the_loudness_that_is_asked_for(model):
-    # a sine of the loudness that is asked for, and one that is 6 dB softer, instead of what the model plays
+@pytest.fixture
+def value_of(model):
+    """What the loss says of a sine of the loudness that is asked for, or some dB off, which a model is to have played."""
+    model.config = model.config.with_changes(features=FeatureSettings().to_dict())
     made = model(torch.full((1, 2), 300.0), torch.full((1, 2), -40.0))
 
-    def playing(gain_db):
+    def value(loss, gain_db, *, noise_db=(-80.0, -80.0)):
         def sine(f0_hz, loudness_db, noise):
-            f0_hz = torch.where(f0_hz > 0, f0_hz, 700.0)  # a sound where no pitch is given
+            voiced = f0_hz > 0
+            f0_hz = torch.where(voiced, f0_hz, 700.0)  # a sound where no pitch is given
             hz, level = (curve.repeat_interleave(HOP, dim=1) for curve in (f0_hz.double(), loudness_db.double()))
             phase = 2 * torch.pi * (hz / RATE).cumsum(dim=1)
             flat = measure_loudness(
                 phase.sin().float(), sample_rate=RATE, hop=HOP, settings=FeatureSettings()
             ).repeat_interleave(HOP, dim=1)  # what the A curve makes of the tone at amplitude 1
             audio = (phase.sin() * 10 ** ((level - flat + gain_db) / 20)).float()
-            return replace(made, audio=audio)
+            beside = torch.where(voiced, *noise_db).repeat_interleave(HOP, dim=1)
+            return replace(made, audio=audio, harmonic=audio, noise=audio * 10 ** (beside / 20))
 
-        return sine
+        model.forward = sine
+        loss.bind(model, None)
+        loss.advance(7)
+        return float(loss(None, None, a_batch()))
 
-    model.config = model.config.with_changes(features=FeatureSettings().to_dict())
-    exact, soft = LoudnessMatching(), LoudnessMatching()
-    for one, gain_db in ((exact, 0.0), (soft, -6.0)):
-        one.bind(model, None)
-        model.forward = playing(gain_db)
-        one.advance(7)
-        value = float(one(None, None, a_batch()))
-        assert value == pytest.approx(-gain_db, abs=1.0)
+    return value
+
+
+def test_value_is_how_far_a_tone_is_from_the_loudness_that_is_asked_for(value_of):
+    for gain_db in (0.0, -6.0):
+        assert value_of(LoudnessMatching(), gain_db) == pytest.approx(-gain_db, abs=1.0)
+
+
+@pytest.mark.parametrize(("noise_db", "clear_db", "more"), [(-20.0, 15.0, 0.0), (-10.0, 15.0, 5.0), (-10.0, 5.0, 0.0)])
+def test_noise_that_is_too_loud_beside_a_note_counts_and_breath_without_a_pitch_does_not(
+    value_of, noise_db, clear_db, more
+):
+    loss = LoudnessMatching(clear_db=clear_db)
+    silent = value_of(loss, 0.0, noise_db=(-80.0, -80.0))
+    assert value_of(loss, 0.0, noise_db=(noise_db, -80.0)) == pytest.approx(silent + more, abs=0.5)
+    assert value_of(loss, 0.0, noise_db=(-80.0, noise_db)) == pytest.approx(silent, abs=0.5)
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
@@ -137,7 +152,7 @@ def test_training_by_it_alone_makes_a_model_as_loud_as_it_is_asked(model):
     before = away()
     optimizer = torch.optim.Adam(model.parameters(), lr=2e-2)
     loss.train()
-    for step in range(60):
+    for step in range(120):
         loss.advance(step)
         optimizer.zero_grad()
         loss(None, None, a_batch()).backward()
@@ -155,6 +170,7 @@ def test_training_by_it_alone_makes_a_model_as_loud_as_it_is_asked(model):
         ({"share": 1.5}, "share"),
         ({"slope_db": -1.0}, "slope_db"),
         ({"slope_db": "x"}, "slope_db"),
+        ({"clear_db": True}, "clear_db"),
     ],
 )
 def test_option_out_of_range_is_refused(options, message):
