@@ -169,8 +169,7 @@ def _noisiness(model: Model, made: Rendering, notes: Tensor, clear_db: float) ->
     """By how many dB the noise beside notes `[batch, frames]` is louder than it is to be; 0 for a synth without one."""
     if made.harmonic is None or made.noise is None:
         return made.audio.new_zeros(())
-    harmonics = _loudness(model, made.harmonic).detach()  # it is the noise that has to give way
-    excess = (_loudness(model, made.noise) - harmonics + clear_db).relu()
+    excess = (_loudness(model, made.noise) - _loudness(model, made.harmonic) + clear_db).relu()
     return torch.where(notes, excess, 0.0).sum() / notes.sum().clamp(min=1)
 
 
