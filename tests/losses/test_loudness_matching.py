@@ -88,7 +88,7 @@ def test_notes_are_the_steps_and_the_segments_own():
 
 @pytest.fixture
 def value_of(model):
-    """What the loss says of a sine of the loudness that is asked for, or some dB off, which a model is to have played."""
+    """What the loss says of a model that plays a sine of the loudness that it is asked for, or some dB off."""
     model.config = model.config.with_changes(features=FeatureSettings().to_dict())
     made = model(torch.full((1, 2), 300.0), torch.full((1, 2), -40.0))
 
@@ -140,7 +140,8 @@ def test_loudness_keeps_its_digits_under_autocast(dtype):
 
 
 def test_training_by_it_alone_makes_a_model_as_loud_as_it_is_asked(model):
-    loss = bound(model, share=0.2)
+    # so small a network learns breath late where its notes are to be clear
+    loss = bound(model, share=0.2, clear_db=-80.0)
     kept = {"sample_rate": RATE, "hop": HOP, "settings": model.feature_settings()}
 
     @torch.no_grad()
@@ -152,7 +153,7 @@ def test_training_by_it_alone_makes_a_model_as_loud_as_it_is_asked(model):
     before = away()
     optimizer = torch.optim.Adam(model.parameters(), lr=2e-2)
     loss.train()
-    for step in range(120):
+    for step in range(60):
         loss.advance(step)
         optimizer.zero_grad()
         loss(None, None, a_batch()).backward()
