@@ -5,6 +5,7 @@ import torch
 from building import MODELS
 
 import zoo
+from zoo.features.frontend import FeatureSettings, measure_loudness
 from zoo.storage.config import read_config
 from zoo.storage.store import models_in
 
@@ -71,6 +72,21 @@ def test_notes_inside_the_range_are_what_they_were_without_it(name):
         given = model(f0_hz, loudness_db, noise).audio
         model.set_range(None)
         assert torch.equal(model(f0_hz, loudness_db, noise).audio, given)
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if not name.endswith("-tones")])
+def test_notes_have_a_pitch_that_is_heard_over_their_noise(name):
+    # low and loud ones too, which recordings may not have: there it is easy to learn to be loud by noise
+    model = zoo.load(MODELS / name)
+    lowest, highest = (model.config.range.f0_hz.at(p) for p in (0.02, 0.98))
+    notes = [features(model.config.range, lowest * (highest / lowest) ** (i / 4), (0.1, 0.5, 0.9)) for i in range(5)]
+    with torch.no_grad():
+        made = model(*(torch.cat(curves) for curves in zip(*notes, strict=True)))
+    asked = {"sample_rate": model.sample_rate, "hop": model.hop, "settings": FeatureSettings()}
+    harmonics, noise = (
+        measure_loudness(part, **asked)[:, 50:-20].median(dim=1).values for part in (made.harmonic, made.noise)
+    )
+    assert (harmonics - noise).min() > 6
 
 
 @pytest.mark.parametrize("name", ["gru-S-flute", "tcn-S-violin", "s4-S-trumpet"])

@@ -177,7 +177,8 @@ class RunConfig(Config):
         losses: What is minimised. By default `Reconstruction()`, and in distillation `Reconstruction(weight=0.5)` and
             `OutputAudio(weight=0.5)`.
         init_from: A trained model whose network training begins with in place of a random one, of the same
-            architecture: a name, a run's folder, or a Hub id. It may play another instrument; the synth begins anew.
+            architecture: a name, a run's folder, or a Hub id. It may play another instrument. What a synth of the same
+            kind learned, such as wavetables, goes on too; the reverb begins anew.
         reverb_from: A trained model whose reverb this one begins with, as far as its own reaches: the room of the
             recordings is the same for both, and need not be learned twice. In a distillation, usually the teacher. It
             is trained on from there, unless `synth_learning_rate` is 0.

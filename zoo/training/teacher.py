@@ -255,8 +255,9 @@ class Beginning:
     """What of trained models a student begins with, in place of random weights.
 
     Attributes:
-        init_from: Of the same architecture: the student gets its network. The synth begins anew: its reverb is the room
-            of the other recordings, and has to be unlearned before the right one is learned.
+        init_from: Of the same architecture: the student gets its network, and what a synth of the same kind learned.
+            The reverb begins anew: it is the room of the other recordings, and has to be unlearned before the right one
+            is learned.
         reverb_from: The student gets its reverb, as far as its own reaches.
     """
 
@@ -307,8 +308,15 @@ class Beginning:
     def give(self, student: Model) -> None:
         """Give them to the student."""
         if self.init_from is not None:
-            student.decoder.load_state_dict(self.init_from.model.decoder.state_dict())
-            _log.info("begins with the network of %s (%s)", self.init_from.model.name, self.init_from.found)
+            model = self.init_from.model
+            student.decoder.load_state_dict(model.decoder.state_dict())
+            if student.config.synth.name == model.config.synth.name:
+                sounds, others = student.synth.state_dict(), model.synth.state_dict()
+                # such as wavetables, without which the network's weights for them mean nothing
+                learned = {part: value for part, value in others.items() if not part.startswith("reverb.")}
+                if all(part in sounds and sounds[part].shape == value.shape for part, value in learned.items()):
+                    student.synth.load_state_dict(learned, strict=False)
+            _log.info("begins with the network of %s (%s)", model.name, self.init_from.found)
         if self.reverb_from is not None:
             own, its = student.synth.reverb, self.reverb_from.model.synth.reverb
             if own is not None and its is not None:  # `find` saw to it

@@ -106,6 +106,16 @@ def test_saved_model_says_what_it_needs_and_plays_the_same(run, tmp_path):
         assert torch.equal(model(*inputs).audio, zoo.load(tmp_path / "copy")(*inputs).audio)
 
 
+def test_model_that_goes_on_keeps_its_tables(run, dataset, tmp_path):
+    settings = [f"INIT_FROM='{run}'", f"DATASET='{dataset}'", f"train.model_options={SMALL}", "train.evaluate=False"]
+    settings += ["STEPS=1", "BATCH_SIZE=4", "LEARNING_RATE=1e-9"]
+    given = [part for setting in settings for part in ("--set", setting)]
+    assert train(["--gin", "train/gru-wavetable-S", *given, "--out", str(tmp_path / "on")]) == 0
+    before, after = (zoo.load(folder).synth for folder in (run, tmp_path / "on"))
+    torch.testing.assert_close(after.tables, before.tables, rtol=0, atol=1e-6)
+    assert not torch.allclose(after.reverb.noise, before.reverb.noise, atol=0.1)  # another room, perhaps
+
+
 @pytest.mark.parametrize("pair", ["gru-L-to-gru-wavetable-S", "gru-wavetable-L-to-gru-wavetable-S"])
 def test_pair_distils_with_control_too(pair, dataset, run, tmp_path):
     teacher = run
