@@ -26,7 +26,7 @@ import json
 import math
 import statistics
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -215,6 +215,8 @@ def page(lines: Sequence[Line], pictures: Sequence[str]) -> str:
     """The page, as Markdown."""
     found = groups(lines)
     steps = sorted({group[3] for group in found})
+    taught = sorted({(one["architecture"], one["instrument"]) for one in lines if one["taught_by"] == one["weights"]})
+    teachers = " and ".join(f"`{architecture}` of {instrument}" for architecture, instrument in taught)
     parts = [
         "# Where a teacher is worth having",
         paragraph(
@@ -222,9 +224,9 @@ def page(lines: Sequence[Line], pictures: Sequence[str]) -> str:
             recordings, with the same seeds, for {" or ".join(f"{n:,}" for n in steps)} steps. Both begin with the
             teacher's reverb and keep it as it is, so that the room is no part of what is gained. `Minutes` are those of
             the recordings that both students saw. They are drawn by the seed or, where it says so, the same for all
-            seeds; the teacher has learned from all recordings. Means over seeds ± their standard deviation; lower is
-            better. `Gap / spread` is the distance between baseline and teacher over the larger spread of both students.
-            `Gap closed` is how much of that distance the teacher takes away, ± over seeds."""
+            seeds; the teacher ({teachers}) has learned from all recordings. Means over seeds ± their standard
+            deviation; lower is better. `Gap / spread` is the distance between baseline and teacher over the larger
+            spread of both students. `Gap closed` is how much of that distance the teacher takes away, ± over seeds."""
         ),
         *(f"![Curves: {name}]({name})" for name in pictures),
     ]
@@ -257,46 +259,40 @@ and so on; `run.minutes` is left out for all recordings, and `run.minutes_seed=0
 per run: [where-it-helps.jsonl](where-it-helps.jsonl)."""
 
 
+COLOURS = {"baseline": "#b3541e", "student": "#1f6f8b", "teacher": "#555555"}
+WORDS = {"baseline": "baseline", "student": "distilled", "teacher": "teacher"}
+
+
 def draw(lines: Sequence[Line], folder: Path) -> list[str]:
     """Draw the curves; gives the pictures' names."""
     from matplotlib.figure import Figure
 
-    found = groups(lines)
+    by_minutes, by_size = defaultdict[str, Any](dict), defaultdict[str, Any](dict)
+    for (instrument, architecture, minutes, steps, same), found in groups(lines).items():
+        if not same:
+            by_minutes[f"{architecture}, {instrument}"][minutes] = (f"{minutes:g}", found)
+            size = architecture.split("-")[1]
+            by_size[f"{instrument}, {minutes:g} min"][SIZES[size]] = (f"{size}\n{steps:,} steps", found)
     names: list[str] = []
-    colours = {"baseline": "#b3541e", "student": "#1f6f8b", "teacher": "#555555"}
-    words = {"baseline": "baseline", "student": "distilled", "teacher": "teacher"}
-    kinds = sorted({(instrument, architecture) for instrument, architecture, *_ in found})
-    by_minutes = [kind for kind in kinds if len({group[2] for group in found if group[:2] == kind}) > 2]
-    drawn = {group: each for group, each in found.items() if not group[4]}
-    panels = [(kind, name) for kind in by_minutes for name in ("multi_scale_spectral", "from_teacher", "roughness_db")]
-    if panels:
-        figure = Figure(figsize=(12, 3.4 * len(by_minutes)), layout="constrained")
-        for place, ((instrument, architecture), name) in enumerate(panels, start=1):
-            axes = figure.add_subplot(len(by_minutes), 3, place)
-            own = [(group[2], each[name]) for group, each in drawn.items() if group[:2] == (instrument, architecture)]
-            for system, colour in colours.items():
-                points = [(m, each.systems[system]) for m, each in own if system in each.systems]
-                axes.errorbar(
-                    [m for m, _ in points],
-                    [value["mean"] for _, value in points],
-                    yerr=[value["std"] for _, value in points],
-                    color=colour,
-                    label=words[system],
-                    marker="o",
-                    linestyle="--" if system == "teacher" else "-",
-                    capsize=3,
-                )
-            axes.set_xscale("log")
-            ticks = sorted({m for m, _ in own})
-            axes.set_xticks(ticks, [f"{m:g}" for m in ticks], minor=False)
-            axes.set_xticks([], minor=True)
-            axes.set_xlabel("minutes of recordings")
-            axes.set_title(
-                f"{architecture}, {instrument}: {OWN.get(name) or metric(name).title}", fontsize=8, wrap=True
-            )
-            if place == 1:
-                axes.legend()
-        names.append(_save(figure, folder / "where-it-helps-minutes.png"))
+    for name, rows, least, shown in (
+        ("minutes", by_minutes, 3, ("multi_scale_spectral", "from_teacher", "roughness_db")),
+        ("sizes", by_size, 2, ("multi_scale_spectral", "log_mel_distance", "level_error_db")),
+    ):
+        if panels := [(title, row, one) for title, row in rows.items() if len(row) >= least for one in shown]:
+            figure = Figure(figsize=(12, 3.4 * len(panels) / len(shown)), layout="constrained")
+            for place, (title, row, one) in enumerate(panels, start=1):
+                axes = figure.add_subplot(len(panels) // len(shown), len(shown), place)
+                if name == "minutes":
+                    axes.set_xscale("log")
+                    axes.set_xlabel("minutes of recordings")
+                else:
+                    axes.margins(x=0.2)
+                _compare(axes, {at: (tick, found[one].systems) for at, (tick, found) in sorted(row.items())})
+                axes.set_xticks([], minor=True)
+                axes.set_title(f"{title}: {OWN.get(one) or metric(one).title}", fontsize=8, wrap=True)
+                if place == 1:
+                    axes.legend()
+            names.append(_save(figure, folder / f"where-it-helps-{name}.png"))
     if curved := _curves(lines):
         figure = Figure(figsize=(12, 3.4 * -(-len(curved) // 3)), layout="constrained")
         for place, (group, by_system) in enumerate(curved.items(), start=1):
@@ -308,8 +304,8 @@ def draw(lines: Sequence[Line], folder: Path) -> list[str]:
                     steps,
                     [each["mean"] for each in over],
                     yerr=[each["std"] for each in over],
-                    color=colours[system],
-                    label=words[system],
+                    color=COLOURS[system],
+                    label=WORDS[system],
                     capsize=2,
                 )
             axes.set_title(f"{group[1]}, {group[0]}, {group[2]:g} min{', the same' if group[4] else ''}", fontsize=9)
@@ -319,6 +315,22 @@ def draw(lines: Sequence[Line], folder: Path) -> list[str]:
                 axes.legend()
         names.append(_save(figure, folder / "where-it-helps-steps.png"))
     return names
+
+
+def _compare(axes: Any, points: Mapping[float, tuple[str, Mapping[str, Any]]]) -> None:  # noqa: ANN401 - matplotlib's own
+    for system, colour in COLOURS.items():
+        known = {at: systems[system] for at, (_, systems) in points.items() if system in systems}
+        axes.errorbar(
+            list(known),
+            [value["mean"] for value in known.values()],
+            yerr=[value["std"] for value in known.values()],
+            color=colour,
+            label=WORDS[system],
+            marker="o",
+            linestyle="--" if system == "teacher" else "-",
+            capsize=3,
+        )
+    axes.set_xticks(list(points), [tick for tick, _ in points.values()], minor=False)
 
 
 def _curves(lines: Sequence[Line]) -> dict[Group, dict[str, dict[int, list[float]]]]:
