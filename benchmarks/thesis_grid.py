@@ -253,16 +253,19 @@ _WHY = {
 _FOUND = """\
 - **A teacher is worth having where it is better than its student alone**: on trumpet, whose eight minutes are several
   players', `gru-L` is at 7.11 and `gru-S` alone at 7.46. Distilled, it is at 7.15: of a gap of ten times the spread
-  over three seeds 91 % is closed, and 91 and 82 % by log-spectral and log-mel distance. `gru-M` is no better than S
-  there, and the same student gains nothing from it. `s4-L` is at 7.11 too, `s4-S` with its reverb at 7.65 ± 0.33
-  alone and at 7.33 ± 0.09 distilled: 58 ± 40 %, of the level 90, of the log-mel Fréchet distance 77 %.
+  over three seeds 91 % is closed, and 91 and 82 % by log-spectral and log-mel distance. `gru-M` alone, with that
+  reverb, is at 7.38; distilled it is where its teacher is, at 7.11, by every measure (one seed). As a teacher `gru-M`
+  is no better than S there, and the same student gains nothing from it. XS, the smallest, gains a third of the gap by
+  the distance that is trained and two thirds and more by others ([sizes](where-it-helps.md)). `s4-L` is at 7.11 too,
+  `s4-S` with its reverb at 7.65 ± 0.33 alone and at 7.33 ± 0.09 distilled: 58 ± 40 %, of the level 90, of the log-mel
+  Fréchet distance 77 %.
 - **A reverb that learns, and `loudness_matching`, take students further** than these rows, in which the reverb is the
   teacher's and stays: the trumpets that ship were at 7.03 to 7.15 (before their last steps), and `gru-S` by the same
   recipe without a teacher at 7.93 ([As loud as it is asked](../distillation.md#as-loud-as-it-is-asked)).
 - **Elsewhere a teacher brings little by the distance that is trained**, where the student sees all of its recordings:
   on flute a third of the gap for `gru-S`, a sixth for `tcn-S`, nothing for `s4-S`. On two minutes of one violin, S
-  alone is as near to the recordings as any teacher. `tcn-S` of trumpet is further off with a teacher than without, and
-  so is `s4-S` with `s4-M` (one seed each).
+  alone is as near to the recordings as any teacher. `tcn-S` of trumpet is further off with a teacher than without,
+  and so is `s4-S` with `s4-M` (one seed each).
 - **By others it brings most of the gap** where there is one: on flute half to nine tenths of log-spectral and log-mel
   distance, Fréchet distance and level; as much for `tcn-S` on violin, and for the level of `tcn-S` and `s4-S` on
   trumpet. The student alone fits the trained distance as well, and is further off in level and spectral balance.
@@ -271,8 +274,8 @@ _FOUND = """\
   paper found both: distillation helped some FM students, and some not.
 - Size L is a better model than M on trumpet alone (`gru` 7.11 and 7.57, `s4` 7.11 and 7.50, `tcn` 7.39 and 7.52); on
   flute it is at 5.80 where M is at 5.60, on violin at 5.87 and 5.83.
-- The pitch of all models is within 2.4 to 2.8 cents of what they were asked for on flute, and 3.7 to 4.9 on violin and
-  trumpet."""
+- The pitch of all models is within 2.4 to 2.8 cents of what they were asked for on flute, and 3.7 to 4.9 on violin
+  and trumpet."""
 
 COMMANDS = """\
 zoo prepare --gin data/takes.gin recordings/flute data/flute --set "prepare.dataset_options={'seconds': 30.0}"
