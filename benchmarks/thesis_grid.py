@@ -255,7 +255,7 @@ _FOUND = """\
   players', `gru-L` is at 7.11 and `gru-S` alone at 7.46. Distilled, it is at 7.15: of a gap of ten times the spread
   over three seeds 91 % is closed, and 91 and 82 % by log-spectral and log-mel distance. `gru-M` alone, with that
   reverb, is at 7.38; distilled it is where its teacher is, at 7.11, by every measure (one seed). As a teacher `gru-M`
-  is no better than S there, and the same student gains nothing from it. XS, the smallest, gains a third of the gap by
+  is no better than S there, and the same student gains nothing from it. XS, the smallest, gains 28 % of the gap by
   the distance that is trained and two thirds and more by others ([sizes](where-it-helps.md)). `s4-L` is at 7.11 too,
   `s4-S` with its reverb at 7.65 ± 0.33 alone and at 7.33 ± 0.09 distilled: 58 ± 40 %, of the level 90, of the log-mel
   Fréchet distance 77 %.
