@@ -20,7 +20,7 @@ COMPASS_HZ = {
     "oboe": (233, 1760),
     "bassoon": (58, 1110),
     "horn": (54, 740),
-    "trombone": (78, 700),
+    "trombone": (54, 700),  # with its pedal notes
     "voice": (139, 1175),
     "piano": (65, 2100),
     "electric_guitar": (65, 1320),
