@@ -268,11 +268,11 @@ def draw(lines: Sequence[Line], folder: Path) -> list[str]:
     from matplotlib.figure import Figure
 
     by_minutes, by_size = defaultdict[str, Any](dict), defaultdict[str, Any](dict)
-    for (instrument, architecture, minutes, steps, same), found in groups(lines).items():
+    for (instrument, architecture, minutes, steps, same), results in groups(lines).items():
         if not same:
-            by_minutes[f"{architecture}, {instrument}"][minutes] = (f"{minutes:g}", found)
+            by_minutes[f"{architecture}, {instrument}"][minutes] = (f"{minutes:g}", results)
             size = architecture.split("-")[1]
-            by_size[f"{instrument}, {minutes:g} min"][SIZES[size]] = (f"{size}\n{steps:,} steps", found)
+            by_size[f"{instrument}, {minutes:g} min"][SIZES[size]] = (f"{size}\n{steps:,} steps", results)
     names: list[str] = []
     for name, rows, least, shown in (
         ("minutes", by_minutes, 3, ("multi_scale_spectral", "from_teacher", "roughness_db")),
@@ -287,7 +287,7 @@ def draw(lines: Sequence[Line], folder: Path) -> list[str]:
                     axes.set_xlabel("minutes of recordings")
                 else:
                     axes.margins(x=0.2)
-                _compare(axes, {at: (tick, found[one].systems) for at, (tick, found) in sorted(row.items())})
+                _compare(axes, {at: (tick, results[one].systems) for at, (tick, results) in sorted(row.items())})
                 axes.set_xticks([], minor=True)
                 axes.set_title(f"{title}: {OWN.get(one) or metric(one).title}", fontsize=8, wrap=True)
                 if place == 1:
@@ -319,11 +319,11 @@ def draw(lines: Sequence[Line], folder: Path) -> list[str]:
 
 def _compare(axes: Any, points: Mapping[float, tuple[str, Mapping[str, Any]]]) -> None:  # noqa: ANN401 - matplotlib's own
     for system, colour in COLOURS.items():
-        known = {at: systems[system] for at, (_, systems) in points.items() if system in systems}
+        available = {at: systems[system] for at, (_, systems) in points.items() if system in systems}
         axes.errorbar(
-            list(known),
-            [value["mean"] for value in known.values()],
-            yerr=[value["std"] for value in known.values()],
+            list(available),
+            [value["mean"] for value in available.values()],
+            yerr=[value["std"] for value in available.values()],
             color=colour,
             label=WORDS[system],
             marker="o",

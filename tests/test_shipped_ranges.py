@@ -82,9 +82,9 @@ def test_notes_have_a_pitch_that_is_heard_over_their_noise(name):
     notes = [features(model.config.range, lowest * (highest / lowest) ** (i / 4), (0.1, 0.5, 0.9)) for i in range(5)]
     with torch.no_grad():
         made = model(*(torch.cat(curves) for curves in zip(*notes, strict=True)))
-    asked = {"sample_rate": model.sample_rate, "hop": model.hop, "settings": FeatureSettings()}
+    settings = {"sample_rate": model.sample_rate, "hop": model.hop, "settings": FeatureSettings()}
     harmonics, noise = (
-        measure_loudness(part, **asked)[:, 50:-20].median(dim=1).values for part in (made.harmonic, made.noise)
+        measure_loudness(part, **settings)[:, 50:-20].median(dim=1).values for part in (made.harmonic, made.noise)
     )
     assert (harmonics - noise).min() > 6
 
