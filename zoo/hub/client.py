@@ -214,6 +214,8 @@ def _explain_status(
     said = one_line(" ".join((error.server_message or "").split()), most=_MOST_SAID) or _first_line(error)
     said = asking.hide(said)
     if status == 401:
+        if not asking.logged_in:
+            return HubError(f"{client.host} wants a login ({said}). Log in: hf auth login, or give token=.")
         return HubError(
             f"{client.host} does not know this login ({said}). Log in again: hf auth login, or give token=."
         )

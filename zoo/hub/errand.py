@@ -70,6 +70,11 @@ class Errand:
         self._asked: set[str] = set()
         self._of_a_file = threading.local()
 
+    @property
+    def logged_in(self) -> bool:
+        """Whether it asks with a login."""
+        return self._authorization is not None
+
     def hide(self, text: str) -> str:
         """A text without the login."""
         token = (self._authorization or "").removeprefix("Bearer ").strip()
