@@ -183,8 +183,9 @@ def page(lines: Sequence[Line]) -> str:
             teacher). Means over seeds ± their standard deviation, on held-out recordings; lower is better. `Gap closed`
             is how much of the way from baseline to teacher the distilled student went; it is `within the noise` where
             that way is no longer than the spread, and `no gap` where the teacher is no better than the baseline. Both
-            have the teacher's reverb, fixed, so that the room is no part of the gap. A row of one seed has no spread,
-            and says little where the gap is small."""
+            have the teacher's reverb, fixed, so that the room is no part of the gap. A row of one seed has no spread of
+            its own; its gap is held against the metric's median spread over the rows that have several, in parts of
+            the value."""
         ),
         paragraph(
             f"""{len(lines)} runs, {duration(seconds)} of one thread of {
@@ -198,7 +199,8 @@ def page(lines: Sequence[Line]) -> str:
         _HOW,
     ]
     for name in METRICS:
-        if rows := [_row(cell, name) for cell in grid if name in cell.found]:
+        usual = _usual_spread(grid, name)
+        if rows := [_row(cell, name, usual) for cell in grid if name in cell.found]:
             head = ["teacher", "student", "instrument", "baseline", "distilled", "its teacher", "gap closed"]
             title = metric(name).title
             parts += [f"## {title[0].upper()}{title[1:]}", markdown_table([head, *rows])]
@@ -209,13 +211,30 @@ def page(lines: Sequence[Line]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _row(cell: Cell, name: str) -> list[str]:
+def _usual_spread(grid: Sequence[Cell], name: str) -> float:
+    """A metric's standard deviation over seeds, in parts of its mean: the median over baselines and students."""
+    measured = [
+        cell.found[name].systems[system]
+        for cell in grid
+        if name in cell.found
+        for system in ("baseline", "student")
+        if system in cell.found[name].systems
+    ]
+    relative = [one["std"] / one["mean"] for one in measured if one["n"] > 1]
+    return statistics.median(relative) if relative else 0.0
+
+
+def _row(cell: Cell, name: str, usual: float) -> list[str]:
     found = cell.found[name]
     systems = dict(found.systems)
+    closed = found.gap_closed
+    if found.closed is not None and systems["baseline"]["n"] == 1:
+        value = systems["baseline"]["mean"]
+        closed = "within the noise" if value - systems["teacher"]["mean"] <= usual * value else closed
     if "teacher" in systems:
         systems["teacher"] = {**systems["teacher"], "n": 1}  # the same one for every seed
     shown = [spread(systems.get(system), name) or "not run" for system in ("baseline", "student", "teacher")]
-    return [cell.teacher, cell.student, cell.instrument, *shown, found.gap_closed or "-"]
+    return [cell.teacher, cell.student, cell.instrument, *shown, closed or "-"]
 
 
 def _cost(cell: Cell) -> list[str]:

@@ -37,23 +37,24 @@ def test_each_run_gets_one_line_however_often_it_is_collected(benchmark, runs, t
     assert student["metrics"]["multi_scale_spectral"][0] == pytest.approx(5.48, abs=0.01)
 
 
-def test_page_holds_students_against_baseline_and_teacher_and_says_what_is_missing(benchmark):
-    def line(architecture, distance, *, teacher=None, seed=0, weights, reverb="gru-L-weights"):
-        return {
-            "architecture": architecture,
-            "instrument": "violin",
-            "teacher": teacher and {"name": f"{teacher}-violin", "weights": f"{teacher}-weights"},
-            "reverb": reverb,
-            "seed": seed,
-            "steps": 1000,
-            "seconds": 60.0,
-            "dataset": "d",
-            "weights": weights,
-            "state": f"{architecture}-weights",
-            "machine": "a machine",
-            "metrics": {"multi_scale_spectral": [distance, 0.5, 7]},
-        }
+def line(architecture, distance, *, teacher=None, seed=0, weights, reverb="gru-L-weights", instrument="violin"):
+    return {
+        "architecture": architecture,
+        "instrument": instrument,
+        "teacher": teacher and {"name": f"{teacher}-{instrument}", "weights": f"{teacher}-weights"},
+        "reverb": reverb,
+        "seed": seed,
+        "steps": 1000,
+        "seconds": 60.0,
+        "dataset": "d",
+        "weights": weights,
+        "state": f"{architecture}-weights",
+        "machine": "a machine",
+        "metrics": {"multi_scale_spectral": [distance, 0.5, 7]},
+    }
 
+
+def test_page_holds_students_against_baseline_and_teacher_and_says_what_is_missing(benchmark):
     lines = [line("gru-L", 5.0, weights="gru-L-weights")]
     for seed in (0, 1):
         lines.append(line("gru-S", 6.0 + 0.02 * seed, seed=seed, weights=f"b{seed}"))
@@ -65,3 +66,18 @@ def test_page_holds_students_against_baseline_and_teacher_and_says_what_is_missi
     assert "`gru-L` to `gru-S` (flute, trumpet);" in page.replace("\n", " ")
     assert "6 runs, 6 min 0 s" in page
     assert "1 of 45 rows are whole" in page
+
+
+@pytest.mark.parametrize(("teacher", "shown"), [(5.99, "within the noise"), (5.5, "50 %")])
+def test_gap_of_one_seed_is_held_against_the_spread_of_the_rows_that_have_several(benchmark, teacher, shown):
+    lines = [line("gru-L", 5.0, weights="gru-L-weights")]
+    for seed in (0, 1):
+        lines.append(line("gru-S", 6.0 + 0.04 * seed, seed=seed, weights=f"b{seed}"))
+        lines.append(line("gru-S", 5.2 + 0.04 * seed, seed=seed, teacher="gru-L", weights=f"s{seed}"))
+    own = {"instrument": "flute", "reverb": "tcn-L-weights"}
+    lines += [
+        line("tcn-L", teacher, weights="tcn-L-weights", instrument="flute"),
+        line("tcn-S", 6.0, weights="b", **own),
+        line("tcn-S", 5.75, weights="s", teacher="tcn-L", **own),
+    ]
+    assert f"| tcn-L | tcn-S | flute | 6 | 5.75 | {teacher} | {shown} |" in benchmark.page(lines)
