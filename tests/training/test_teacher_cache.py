@@ -232,6 +232,22 @@ def test_second_run_asks_the_teacher_nothing_and_says_so(small_tones, teacher_fo
     assert first.metrics["teacher"] == second.metrics["teacher"]
 
 
+def test_runs_on_other_parts_of_the_recordings_find_what_is_theirs(small_tones, teacher_folder, tmp_path, monkeypatch):
+    asked = []
+    original = Teacher.render
+
+    def watched(self, batch, noise=None):
+        asked.extend(batch["index"].tolist())
+        return original(self, batch, noise)
+
+    monkeypatch.setattr(Teacher, "render", watched)
+    each = small_tones.minutes(small_tones.split("train")) / len(small_tones.split("train"))
+    options = {"steps": 8, "evaluate": False}
+    for number, drawn in enumerate([{"minutes": 2 * each}, {"minutes": 2 * each, "minutes_seed": 1}, {}]):
+        run(small_tones, teacher_folder, tmp_path / str(number), **options, **drawn)
+        assert asked == []
+
+
 def test_run_is_the_same_with_and_without_the_cache(small_tones, teacher_folder, tmp_path):
     losses = {name: [Reconstruction(), OutputAudio(), Control()] for name in ("with", "without")}
     folders = [

@@ -219,6 +219,11 @@ class RunConfig(Config):
         return found
 
     @property
+    def draws_minutes(self) -> int:
+        """The seed that `minutes` of the recordings are drawn by."""
+        return self.seed if self.minutes_seed is None else self.minutes_seed
+
+    @property
     def architecture(self) -> str:
         """What is trained."""
         raise NotImplementedError

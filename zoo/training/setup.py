@@ -266,7 +266,9 @@ def use_teacher_cache(setup: Setup, *, visits: int) -> None:
         return
     needs = frozenset(need for loss in setup.losses for need in loss.needs)
     training, validation = setup.splits["train"], setup.splits["validation"]
-    parts = [Part("train", training, range(len(training)), needs, teacher.noise_seeds)]
+    # of the cache all runs read the same: segments that were drawn are a split of their own there
+    name = "train" if config.minutes is None else f"train-{len(training)}-drawn-by-{config.draws_minutes}"
+    parts = [Part(name, training, range(len(training)), needs, teacher.noise_seeds)]
     if validation is not training:
         parts.append(Part("validation", validation, range(len(validation)), needs, 1))
     heard = report.held_out(setup.dataset)
@@ -329,7 +331,7 @@ def _splits(dataset: Dataset, config: RunConfig) -> dict[str, Segments]:
                 f"minutes = {config.minutes:g}, but the training split of {dataset.path} has "
                 f"{dataset.minutes(training):.2f}. Take fewer, or leave minutes out."
             )
-        training = training.drawn(frames, seed=config.seed if config.minutes_seed is None else config.minutes_seed)
+        training = training.drawn(frames, seed=config.draws_minutes)
     if dataset.info["splits"].get("validation"):
         return {"train": training, "validation": dataset.split("validation")}
     _log.warning("%s has no validation segments: validated on the training segments.", dataset.path)

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-FORMAT = 1
+FORMAT = 2
 """Another number where the same teacher and data give other content than before."""
 
 ROWS = 32
@@ -56,8 +56,8 @@ class Part:
     """What is wanted of some segments.
 
     Attributes:
-        split: Their split's name.
-        segments: The whole split.
+        split: Their split's name; of segments drawn from a split a name that no other drawing has.
+        segments: The whole split, or what was drawn.
         positions: Which of it.
         fields: Fields of a rendering: of `zoo.losses.distillation.NEEDS`.
         noise_seeds: How many renderings, each with other noise.
