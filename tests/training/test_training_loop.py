@@ -10,10 +10,12 @@ from flat_calls import distill, train
 from stopping import stopped_at
 
 from zoo import resolve
+from zoo.cards import write_card
 from zoo.errors import CheckpointError, ConfigError, DatasetError, ModelNotFoundError, TrainingError
 from zoo.losses.distillation import FunctionMatching, Loss, LoudnessMatching, OutputAudio, Reconstruction
 from zoo.models.loading import load_folder
 from zoo.storage.config import read_config
+from zoo.storage.results import MeasuredResults, read_metrics, write_metrics
 from zoo.training import fit
 from zoo.training.batches import Stream, default_interval, validations
 
@@ -128,6 +130,22 @@ def test_interrupted_run_is_usable(small_tones, tmp_path, number):
     for name in ("history.csv", "README.md", "config.json", "plots/loss.png", "checkpoints/last.ckpt"):
         assert (tmp_path / "run" / name).is_file()
     assert torch.load(tmp_path / "run/checkpoints/last.ckpt", weights_only=True)["step"] == 3
+
+
+def test_measures_are_those_of_the_weights_that_are_there(small_tones, tmp_path):
+    options = {**QUICK, "dataset": small_tones.path, "batch_size": 4, "validate_every": 1, "out": tmp_path / "run"}
+    folder, measured = (
+        train(**options, steps=1).folder,
+        MeasuredResults({"student": {"x": {"mean": 1, "std": 0, "n": 1}}}),
+    )
+    write_metrics(measured, folder / "metrics.json")  # as by zoo evaluate
+    write_card(folder)
+    assert train(**options, steps=1, resume=True).best_step == 1
+    assert read_metrics(folder / "metrics.json") == measured, "nothing was trained"
+    train(**options, steps=2, resume=True)
+    assert read_config(folder).lineage["training"]["best_step"] == 2
+    assert read_metrics(folder / "metrics.json") == {}
+    assert "Not measured yet" in (folder / "README.md").read_text()
 
 
 def test_resume_may_go_further_but_not_otherwise(small_tones, tmp_path):

@@ -34,6 +34,7 @@ from zoo.training.batches import Stream, any_of_all, count, in_order, is_main, r
 from zoo.training.checkpoints import History, Row, RunState, restore_rng, rng_states, save_state
 from zoo.training.config import TrainerConfig
 from zoo.training.progress import Progress, duration
+from zoo.training.run_folder import clear_results
 from zoo.training.task import Task
 from zoo.training.watching import Watchers
 
@@ -266,6 +267,7 @@ class Fit:
         if (drawn_by := self.setup.config.minutes_seed) is not None:
             training["minutes_seed"] = drawn_by
         model.config = model.config.with_changes(lineage={**model.config.lineage, "training": training})
+        clear_results(self.setup.folder)
         checkpoint.save(model, self.setup.folder, golden=False)
 
     def _is_stale(self) -> bool:

@@ -90,6 +90,13 @@ def clear_done(folder: Path) -> None:
     (folder / _DONE).unlink(missing_ok=True)
 
 
+def clear_results(folder: Path) -> None:
+    """Remove what a run's weights measured and sound like: they are about to be replaced."""
+    made = [folder / "metrics.json", folder / "plots" / "spectrograms.png", *(folder / "samples").glob("phrase*_*.wav")]
+    for path in made:
+        path.unlink(missing_ok=True)
+
+
 def is_done(folder: Path, *, steps: int = 0) -> bool:
     """Whether a run came to its end.
 
