@@ -66,6 +66,8 @@ def test_trackers_count_frames_exactly(tracker, options, samples):
     audio, _ = tone(lambda t: 220 + 0 * t)
     f0_hz, periodicity = track_pitch(audio[:, :samples], sample_rate=16000, hop=64, tracker=tracker, **options)
     assert f0_hz.shape == periodicity.shape == (1, samples // 64)
+    none, _ = track_pitch(audio[:0, :samples], sample_rate=16000, hop=64, tracker=tracker, **options)
+    assert none.shape == (0, samples // 64)
 
 
 @pytest.mark.parametrize(("tracker", "options"), TRACKERS)

@@ -31,21 +31,23 @@ def frame_count(samples: int, hop: int) -> int:
     return samples // hop
 
 
-def windows(audio: Tensor, *, frames: int, hop: int, size: int, chunk: int, center: bool) -> Iterator[Tensor]:
-    """Give the analysis windows, `chunk` frames at a time. Beyond the ends of the audio is silence.
+def windows(audio: Tensor, *, frames: int, hop: int, size: int, most: int, center: bool) -> Iterator[Tensor]:
+    """Give the analysis windows, some frames at a time. Beyond the ends of the audio is silence.
 
     Args:
         audio: `[batch, samples]`.
         frames: How many frames there are.
         hop: Samples per frame.
         size: Samples of the analysis window.
-        chunk: Most frames to give at once; a recording of any length takes no more memory than this many.
+        most: Windows to give at once, of all rows together; a recording of any length takes no more memory than these.
         center: Whether the window of frame t is centred on sample `t * hop`, or starts there.
 
     Yields:
-        Views `[batch, up to chunk, size]`.
+        Views `[batch, some frames, size]`.
     """
-    before, samples = size // 2 if center else 0, audio.shape[-1]
+    if not len(audio):
+        return
+    before, samples, chunk = size // 2 if center else 0, audio.shape[-1], max(1, most // len(audio))
     for start in range(0, frames, chunk):
         first = start * hop - before
         last = first + (min(chunk, frames - start) - 1) * hop + size
@@ -55,7 +57,7 @@ def windows(audio: Tensor, *, frames: int, hop: int, size: int, chunk: int, cent
 
 
 def concatenate(pieces: Iterable[Tensor], like: Tensor, *, frames: int = 0) -> Tensor:
-    """Join pieces `[batch, frames]` over time; no pieces give no frames.
+    """Join pieces `[batch, frames]` over time; there are none where there are no frames, or no rows.
 
     Args:
         pieces: In order, computed one after the other.
@@ -70,4 +72,4 @@ def concatenate(pieces: Iterable[Tensor], like: Tensor, *, frames: int = 0) -> T
             at += piece.shape[1]
         return whole
     every = list(pieces)
-    return torch.cat(every, dim=1) if every else like.new_zeros((like.shape[0], 0))
+    return torch.cat(every, dim=1) if every else like.new_zeros((like.shape[0], frames))

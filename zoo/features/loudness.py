@@ -65,8 +65,7 @@ def loudness_db(audio: Tensor, *, sample_rate: int, hop: int, n_fft: int = 2048,
         bins = 10.0 * torch.log10(magnitude.square().clamp(min=1e-20)) + weights
         return bins.clamp(min=FLOOR_DB).mean(dim=-1)
 
-    chunk = max(1, _CHUNK // audio.shape[0])
-    pieces = map(level, windows(audio, frames=frames, hop=hop, size=n_fft, chunk=chunk, center=center))
+    pieces = map(level, windows(audio, frames=frames, hop=hop, size=n_fft, most=_CHUNK, center=center))
     return concatenate(pieces, audio, frames=frames)
 
 
@@ -92,12 +91,11 @@ def rms_db(audio: Tensor, *, sample_rate: int, hop: int, n_fft: int = 2048, cent
     check_audio(audio, sample_rate=sample_rate, hop=hop)
     frames = frame_count(audio.shape[-1], hop)
     pieces = []
-    chunk = max(1, _CHUNK // audio.shape[0])
-    for piece in windows(audio, frames=frames, hop=hop, size=n_fft, chunk=chunk, center=center):
+    for piece in windows(audio, frames=frames, hop=hop, size=n_fft, most=_CHUNK, center=center):
         mean_square = piece.square().mean(dim=-1)
         level = 20.0 * torch.log10(mean_square.clamp(min=1e-20)) - REFERENCE_DB
         pieces.append(level.clamp(min=FLOOR_DB))
-    return concatenate(pieces, audio)
+    return concatenate(pieces, audio, frames=frames)
 
 
 @functools.lru_cache(maxsize=8)
@@ -241,8 +239,7 @@ def _power(audio: Tensor, *, sample_rate: int, hop: int, n_fft: int | None, cent
         spectrum = torch.fft.rfft(piece * window)
         return (spectrum.real.square() + spectrum.imag.square()) @ weights
 
-    chunk = max(1, _CHUNK // audio.shape[0])
-    pieces = map(power, windows(audio, frames=frames, hop=hop, size=size, chunk=chunk, center=center))
+    pieces = map(power, windows(audio, frames=frames, hop=hop, size=size, most=_CHUNK, center=center))
     return concatenate(pieces, audio, frames=frames)
 
 

@@ -121,6 +121,8 @@ def track_pitch(
                 f"Its options: {listing(known)}."
             )
     check_types(component, options, part=f"pitch tracker {tracker!r}")
+    if not len(audio):
+        return (audio.new_zeros(0, frame_count(audio.shape[-1], hop)),) * 2
     with torch.no_grad():
         found: tuple[Tensor, Tensor] = component(
             audio, sample_rate=sample_rate, hop=hop, fmin=fmin, fmax=fmax, center=center, **options

@@ -178,8 +178,7 @@ def _windows(audio: Tensor, *, sample_rate: int, hop: int, fmin: float, center: 
     size = window_size(sample_rate, fmin)
     frames = frame_count(audio.shape[-1], hop)
     # The difference is one of large, nearly equal sums: float64 keeps a trough's depth.
-    chunk = max(1, _CHUNK // audio.shape[0])
-    for piece in windows(audio, frames=frames, hop=hop, size=size, chunk=chunk, center=center):
+    for piece in windows(audio, frames=frames, hop=hop, size=size, most=_CHUNK, center=center):
         yield piece.double()
 
 
