@@ -151,6 +151,8 @@ def test_what_a_run_wrote_last_comes_last_and_what_is_half_written_stays(tmp_pat
 def test_run_names_what_it_reads_for_machines_that_do_not_see_it(small_tones, teacher_folder, tmp_path):
     from zoo.training import DistillConfig
 
-    config = DistillConfig(teacher=teacher_folder, student="gru-S", dataset=small_tones.path)
+    begins = {"init_from": teacher_folder, "reverb_from": teacher_folder}
+    config = DistillConfig(teacher=teacher_folder, student="gru-S", dataset=small_tones.path, **begins)
     run = Run("a", tmp_path / "a", ("-m", "zoo"), tmp_path / "a.log", 1, config)
-    assert run.reads() == [("distill.dataset", small_tones.path), ("distill.teacher", teacher_folder)]
+    models = [(f"distill.{setting}", teacher_folder) for setting in ("teacher", *begins)]
+    assert run.reads() == [("distill.dataset", small_tones.path), *models]

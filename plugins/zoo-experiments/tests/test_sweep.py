@@ -73,6 +73,12 @@ def test_trials_of_another_search_are_not_taken_for_those_of_this_one(tmp_path, 
     assert list(search(["SEED=0,1", "LEARNING_RATE=1e-3..1e-2 log"]).next(1)) == [0]
 
 
+def test_search_of_no_trials_is_refused(tmp_path, capsys):
+    command = ["grid", "distill/gru-L-to-gru-S.gin", "--set", "DATASET=x", "--sweep", "SEED=0,1", "--search", "0"]
+    assert main([*command, "--out", str(tmp_path / "out")]) == 2
+    assert "--search must be a whole number of at least 1" in capsys.readouterr().err
+
+
 def test_searched_runs_are_in_the_same_table(small_tones, teacher_folder, tmp_path, capsys):
     sets = ["STEPS=2", "BATCH_SIZE=4", f"DATASET='{small_tones.path}'", f"TEACHER='{teacher_folder}'"]
     sets += ["distill.evaluate=False", "distill.student_options={'hidden_size': 8, 'reverb_length': 200}"]

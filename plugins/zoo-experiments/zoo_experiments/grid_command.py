@@ -54,9 +54,10 @@ def main(arguments: list[str]) -> int:
     wanted |= {name: value for name, value in given.items() if value is not None}
     for name in ("bindings", "sweep"):
         wanted[name] = [*wanted.get(name, []), *getattr(options, name)]
+    search = wanted.get("search")
     refuse(
         (
-            whole_fault("--search", wanted.get("search") or 1, least=1, most=100_000),
+            None if search is None else whole_fault("--search", search, least=1, most=100_000),
             whole_fault("--retries", wanted.get("retries", 0), least=0, most=1000),
             writable_fault(options.out, "--out"),
         )

@@ -52,18 +52,18 @@ class Run(Program):
         """See `Program.reads`: what another machine finds by its name too, shipped or on the Hub, is not among it.
 
         Raises:
-            ModelNotFoundError: There is no such teacher.
+            ModelNotFoundError: There is no such teacher, or none of the models that training begins with.
         """
         if self.config is None:
             return ()
         found = {"distill.dataset": Path(self.config.dataset)}
-        for name, reference in (("distill.teacher", self.config.teacher), ("distill.init_from", self.config.init_from)):
-            if reference is None:
+        for setting in ("teacher", "init_from", "reverb_from"):
+            if (reference := getattr(self.config, setting)) is None:
                 continue
             instrument = self.config.instrument or open_dataset(self.config.dataset, verify=False).instrument or ""
             model = resolve.find(str(reference).replace("{instrument}", instrument))
             if model.source in ("folder", "store"):
-                found[name] = model.folder
+                found[f"distill.{setting}"] = model.folder
         return [(name, folder) for name, folder in found.items() if folder.is_dir()]
 
     def progress(self) -> tuple[int, float | None]:
