@@ -49,7 +49,8 @@ from zoo.storage.config import read_config
 from zoo.storage.files import write_atomically
 from zoo.storage.store import ModelInfo, describe_folder
 from zoo.training.batches import in_order
-from zoo.training.evaluation import check_rates, held_out, play
+from zoo.training.evaluation import held_out, play
+from zoo.training.teacher import check_fits_data
 
 MAX_CENTS, MIN_FRAMES, MAX_LOUDNESS_DB, MAX_RATIO = 20.0, 20, 6.0, 0.6
 LIMITS = {"cents": MAX_CENTS, "frames": MIN_FRAMES, "loudness_db": MAX_LOUDNESS_DB, "ratio": MAX_RATIO}
@@ -196,7 +197,7 @@ def transfer(model: Model, phrases: Phrases, span: tuple[float, float] | None, p
 
 def resynthesize(model: Model, dataset: Dataset, segments: int) -> Resynthesis:
     """Compare a model, and the same one before any training, with recordings that neither has seen."""
-    check_rates(model, dataset)
+    check_fits_data(model, dataset)
     chosen = held_out(dataset, max_segments=segments)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)

@@ -90,14 +90,14 @@ def test_strangers_model_has_a_name_that_folders_can_have(run, changes):
         read_config(with_config(run, **changes))
 
 
-def test_strangers_teacher_leads_nowhere(run, tmp_path, caplog):
+def test_strangers_teacher_leads_nowhere(run, small_tones, tmp_path, caplog):
     from zoo.storage.lineage import teacher_reference
     from zoo.training.evaluation import find_teacher_of
 
     teacher = {"id": "org/big", "name": "gru-L-flute", "commit": "../../../victim", "weights": "0" * 64}
     model = zoo.load(with_config(run, lineage={"teacher": teacher}))
     assert teacher_reference(model.config) == "org/big@../../../victim"
-    assert find_teacher_of(model) is None
+    assert find_teacher_of(model, small_tones) is None
     assert "The revision '../../../victim' is refused" in caplog.text
     assert not list(tmp_path.rglob("victim"))
 

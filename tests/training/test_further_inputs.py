@@ -1,20 +1,25 @@
 """A third input of a decoder, from the recordings through training and files to what is played."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from made_recordings import Notes
 from velocity_decoder import VelocityDecoder
 
 import zoo
+from zoo.__main__ import main
+from zoo.bench.cost import measure_cost
+from zoo.bench.playing import ENGINES, measure_playing
 from zoo.commands.synth import main as synth
 from zoo.datasets import Preparation, open_dataset, prepare_dataset
 from zoo.errors import ConfigError
 from zoo.features import FeatureSettings
 from zoo.losses.audio import Reconstruction
 from zoo.losses.function_matching import FunctionMatching
-from zoo.storage.config import ComponentConfig, ModelConfig
+from zoo.storage.config import ComponentConfig, ModelConfig, read_config
 from zoo.storage.golden import golden_difference, read_golden
-from zoo.training import DistillConfig, TrainConfig, distill, train
+from zoo.training import DistillConfig, TrainConfig, distill, evaluate, train
 
 
 class Struck(Notes):
@@ -38,7 +43,7 @@ def struck():
 
 
 @pytest.mark.usefixtures("struck")
-def test_named_input_goes_from_recordings_to_sound(tmp_path, small_tones):
+def test_named_input_goes_from_recordings_to_sound(tmp_path, small_tones, caplog):
     quick = Preparation(segment_seconds=1.0, features=FeatureSettings(tracker="yin"))
     recordings = [Struck(name, instrument="piano", notes=((4.0, 220.0 + 40 * i),)) for i, name in enumerate("abcdef")]
     prepare_dataset(recordings, tmp_path / "data", quick, name="struck")
@@ -51,6 +56,15 @@ def test_named_input_goes_from_recordings_to_sound(tmp_path, small_tones):
     losses = [Reconstruction(), FunctionMatching()]
     pair = DistillConfig(teacher=str(tmp_path / "teacher"), student="struck-S", losses=losses, **settings)
     distill(pair, out=tmp_path / "run")
+
+    with pytest.raises(ConfigError, match=r"The teacher struck-S-piano is driven by velocity too"):
+        distill(replace(pair, student="gru-S", dataset=str(small_tones.path)), out=tmp_path / "no")
+    plain = zoo.create("gru-S", instrument="piano", hidden_size=4)
+    plain.config = plain.config.with_changes(lineage=read_config(tmp_path / "run").lineage)
+    zoo.save(plain, tmp_path / "plain")
+    summary = evaluate(str(tmp_path / "plain"), data=str(small_tones.path), pitch="yin", max_segments=1)
+    assert set(summary) == {"student", "noise_floor"}
+    assert "The teacher is left out. The teacher struck-S-piano is driven by velocity too" in caplog.text
 
     model = zoo.load(tmp_path / "run")
     golden = read_golden(tmp_path / "run")
@@ -75,3 +89,13 @@ def test_named_input_goes_from_recordings_to_sound(tmp_path, small_tones):
     assert synth([str(tmp_path / "run"), "demo", str(tmp_path / "out.wav"), "--input", "velocity=0.8"]) == 0
     with pytest.raises(ConfigError, match=r"needs --input velocity=0\.5"):
         synth([str(tmp_path / "run"), "demo", str(tmp_path / "out.wav")])
+
+
+@pytest.mark.usefixtures("struck")
+def test_model_with_a_further_input_is_halved_and_its_cost_measured(tmp_path):
+    model = zoo.create("struck-S", instrument="piano").eval()
+    zoo.save(model, tmp_path / "run")
+    assert main(["half", str(tmp_path / "run"), str(tmp_path / "half")]) == 0
+    cost = measure_cost(model, batch_size=2, seconds=0.5, steps=1)
+    assert min(cost.training_step, *cost.block_seconds.values()) > 0
+    assert [timing.engine for timing in measure_playing(model, engines=ENGINES, blocks=3)] == list(ENGINES)

@@ -11,7 +11,7 @@ from zoo.models.creating import create
 from zoo.models.loading import load_folder
 from zoo.storage import checkpoint
 from zoo.training.evaluation import evaluate
-from zoo.training.teacher import check_same_loudness
+from zoo.training.teacher import check_fits_data
 
 OLD = FeatureSettings(tracker="yin", normalize="peak", loudness="mean_db")
 
@@ -41,19 +41,19 @@ def test_loudness_with_other_options_is_another_one(small_tones):
     other = FeatureSettings(loudness_options={"window_seconds": 0.032})
     model = create("gru-S", hidden_size=4, features=other)
     with pytest.raises(ConfigError, match=r"a_weighted \(window_seconds=0.032\).*prepare.loudness_options="):
-        check_same_loudness(model, small_tones)
+        check_fits_data(model, small_tones)
 
 
 def test_other_normalisation_is_told(small_tones, caplog):
-    check_same_loudness(create("gru-S", hidden_size=4), small_tones)
+    check_fits_data(create("gru-S", hidden_size=4), small_tones)
     assert not caplog.records
     with caplog.at_level(logging.WARNING):
-        check_same_loudness(create("gru-S", hidden_size=4, features=FeatureSettings(normalize="none")), small_tones)
+        check_fits_data(create("gru-S", hidden_size=4, features=FeatureSettings(normalize="none")), small_tones)
     assert "normalised by none" in caplog.text
 
 
 def test_embedded_data_is_measured_as_its_shipped_teacher_was_trained(caplog, tmp_path, monkeypatch):
     monkeypatch.setenv("ZOO_HOME", str(tmp_path))
     teacher = load_folder(resolve.find("gru-M-tones").folder)
-    check_same_loudness(teacher, open_dataset("tones"))
+    check_fits_data(teacher, open_dataset("tones"))
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]

@@ -107,13 +107,14 @@ def block_seconds(model: Model, frames: int, *, blocks: int = 60) -> float | Non
     except NotImplementedError:
         return None
     f0_hz, loudness_db = torch.full((frames,), 440.0), torch.full((frames,), -20.0)
+    further = dict.fromkeys(model.decoder.further_inputs, torch.zeros(frames))
     times = []
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # as in a plugin's host; the compiled loops keep to it too
     try:
         for _ in range(blocks + 5):
             begin = time.perf_counter()
-            float(player.process(f0_hz, loudness_db)[0])  # waits for a device that works by itself
+            float(player.process(f0_hz, loudness_db, **further)[0])  # waits for a device that works by itself
             times.append(time.perf_counter() - begin)
     finally:
         torch.set_num_threads(threads)
@@ -135,6 +136,7 @@ def step_seconds(model: Model, *, batch_size: int, seconds: float, steps: int) -
     optimizer = task.optimizer(OptimizerConfig(learning_rate=1e-4))
     frames = max(1, round(seconds * model.sample_rate / model.hop))
     batch = {name: tensor.to(device) for name, tensor in melody(batch_size, frames, model.hop).items()}
+    batch |= dict.fromkeys(model.decoder.further_inputs, torch.zeros_like(batch["f0_hz"]))
     times = []
     for _ in range(steps + 1):
         begin = time.perf_counter()

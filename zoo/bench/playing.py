@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -58,7 +58,7 @@ class Timing:
 @dataclass
 class _Performance:
     engine: str
-    process: Callable[[Curve, Curve], object]
+    process: Callable[..., object]
     memory_bytes: int = 0
     seconds: dict[bool, list[float]] = field(default_factory=lambda: {False: [], True: []})
 
@@ -105,7 +105,8 @@ def measure_playing(
             performances.append(_Performance(title, instrument.process, instrument.memory_bytes))
     duration = frames * model.hop / model.sample_rate
     shape = (voices, frames) if voices > 1 else (frames,)
-    f0_hz, loudness_db = np.full(shape, 330, np.float32), np.full(shape, -20, np.float32)
+    curves = {"f0_hz": np.full(shape, 330, np.float32), "loudness_db": np.full(shape, -20, np.float32)}
+    curves |= dict.fromkeys(model.decoder.further_inputs, np.zeros(shape, np.float32))
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -113,7 +114,7 @@ def measure_playing(
             for begin in range(-_WARM_UP, blocks, _STRETCH):
                 for performance in performances:
                     count, interval = min(_STRETCH, blocks - begin), duration if waits else 0.0
-                    performance.seconds[waits] += _clocked(performance, f0_hz, loudness_db, count, interval)
+                    performance.seconds[waits] += _clocked(performance, curves, count, interval)
     finally:
         torch.set_num_threads(threads)
     found = []
@@ -125,11 +126,11 @@ def measure_playing(
     return found
 
 
-def _through_torch(player: Player) -> Callable[[Curve, Curve], object]:
-    return lambda f0_hz, loudness_db: player.process(torch.from_numpy(f0_hz), torch.from_numpy(loudness_db))
+def _through_torch(player: Player) -> Callable[..., object]:
+    return lambda **curves: player.process(**{name: torch.from_numpy(curve) for name, curve in curves.items()})
 
 
-def _through_onnx(model: Model, voices: int, frames: int) -> Callable[[Curve, Curve], object]:
+def _through_onnx(model: Model, voices: int, frames: int) -> Callable[..., object]:
     """Play the exporter's own file; it holds one voice, so several are played in turn."""
     exporter = OnnxExporter(frames=frames)
     with TemporaryDirectory() as folder:
@@ -138,9 +139,12 @@ def _through_onnx(model: Model, voices: int, frames: int) -> Callable[[Curve, Cu
         played = [exporter.load(path) for _ in range(voices)]
     noise = np.random.default_rng(0).uniform(-1, 1, frames * model.hop).astype(np.float32)
 
-    def process(f0_hz: Curve, loudness_db: Curve) -> object:
-        rows = zip(played, f0_hz.reshape(voices, frames), loudness_db.reshape(voices, frames), strict=True)
-        return [voice.process(f0, loudness, noise) for voice, f0, loudness in rows]
+    def process(**curves: Curve) -> object:
+        rows = {name: curve.reshape(voices, frames) for name, curve in curves.items()}
+        return [
+            voice.process(noise=noise, **{name: row[number] for name, row in rows.items()})
+            for number, voice in enumerate(played)
+        ]
 
     return process
 
@@ -176,14 +180,12 @@ def playing_table(timings: Iterable[Timing]) -> list[tuple[str, ...]]:
     return rows
 
 
-def _clocked(
-    performance: _Performance, f0_hz: Curve, loudness_db: Curve, count: int, interval: float
-) -> Iterable[float]:
+def _clocked(performance: _Performance, curves: Mapping[str, Curve], count: int, interval: float) -> Iterable[float]:
     due = time.perf_counter()
     for _ in range(count):
         if interval:
             due = max(due + interval, time.perf_counter())
             time.sleep(max(0.0, due - time.perf_counter()))
         began = time.perf_counter()
-        performance.process(f0_hz, loudness_db)
+        performance.process(**curves)
         yield time.perf_counter() - began

@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 import re
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -40,8 +40,9 @@ from zoo.storage.locks import hold_name
 from zoo.storage.reading import copy_run
 from zoo.storage.run_files import CARD, CONFIG, RECORDING, WEIGHTS, is_export, published_files
 from zoo.training.batches import Batch, in_order
-from zoo.training.evaluation import check_rates, play
+from zoo.training.evaluation import play
 from zoo.training.report import held_out
+from zoo.training.teacher import check_fits_data
 
 DTYPE = "float16"
 
@@ -188,11 +189,13 @@ class Phrases(torch.utils.data.Dataset[Batch]):
 
     Args:
         frame_rate: Frames per second.
+        inputs: What else drives the model; each rises from 0 to 1.
     """
 
-    def __init__(self, frame_rate: float) -> None:
+    def __init__(self, frame_rate: float, inputs: Sequence[str] = ()) -> None:
         self._frames = round(_SECONDS * frame_rate)
         self._frame_rate = frame_rate
+        self._inputs = inputs
 
     def __len__(self) -> int:
         return _OCTAVES * len(_LEVELS_DB)
@@ -211,14 +214,15 @@ class Phrases(torch.utils.data.Dataset[Batch]):
             "loudness_db": torch.where(rests, FLOOR_DB, loudness_db),
             "valid_frames": torch.tensor(self._frames),
             "index": torch.tensor(position),
+            **dict.fromkeys(self._inputs, time / _SECONDS),
         }
 
 
 def _segments(model: Model, data: str | None) -> tuple[torch.utils.data.Dataset[Batch], str]:
     if data is None:
-        return Phrases(model.sample_rate / model.hop), "built-in phrases"
+        return Phrases(model.sample_rate / model.hop, model.decoder.further_inputs), "built-in phrases"
     dataset = open_dataset(data)
-    check_rates(model, dataset)
+    check_fits_data(model, dataset)
     chosen = held_out(dataset)
     return chosen.segments, f"{len(chosen.positions)} {chosen.split} segments of {dataset.name}"
 

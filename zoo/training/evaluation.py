@@ -15,7 +15,7 @@ from torch import Tensor
 
 from zoo import metrics, registry, resolve
 from zoo.checks.options import output_file_fault, refuse, seed_fault, type_fault, whole_fault, writable_fault
-from zoo.errors import CheckpointError, ConfigError, ZooError, listing
+from zoo.errors import CheckpointError, ConfigError, ZooError
 from zoo.metrics.measures import Found, Measures, statistics
 from zoo.models.loading import load_folder
 from zoo.models.model import Model
@@ -24,7 +24,7 @@ from zoo.storage.lineage import teacher_reference, weights_before_rounding
 from zoo.storage.locks import hold, refuse_if_held
 from zoo.storage.results import SPEED, MeasuredResults, read_metrics, rows_of, text_table, write_metrics
 from zoo.training.batches import Batch, fixed_noise, in_order
-from zoo.training.teacher import Teacher, check_same_loudness
+from zoo.training.teacher import Teacher, check_fits_data
 
 if TYPE_CHECKING:
     from zoo.datasets import Dataset
@@ -110,7 +110,7 @@ def measure(
         PluginError: What one of them needs is not installed.
     """
     found = {system: Found() for system in (*systems, "noise_floor")}
-    rates = _model_of(next(iter(systems.values())))  # those of the segments too: see `check_rates`
+    rates = _model_of(next(iter(systems.values())))  # those of the segments too: see `check_fits_data`
     measures = Measures(also, sample_rate=rates.sample_rate, hop=rates.hop)
     for batch in in_order(segments, batch_size=_BATCH):
         for system, player in systems.items():
@@ -198,8 +198,8 @@ def real_time_factors(model: Model, *, seconds: float = 4.0, repeats: int = 7) -
     return found[1:]
 
 
-def find_teacher_of(model: Model) -> Model | None:
-    """The teacher that a student's lineage names, when it is here and is the same one; says why not."""
+def find_teacher_of(model: Model, dataset: Dataset) -> Model | None:
+    """The teacher that a student's lineage names, when it is here, the same one, and fits the data; says why not."""
     reference = teacher_reference(model.config)
     if reference is None:
         return None
@@ -213,6 +213,11 @@ def find_teacher_of(model: Model) -> Model | None:
         weights_before_rounding(teacher.config),
     ):
         _log.warning("The teacher is left out: %s has other weights now than it had then.", reference)
+        return None
+    try:
+        check_fits_data(teacher, dataset, what="The teacher")
+    except ConfigError as error:
+        _log.warning("The teacher is left out. %s", error)
         return None
     return teacher
 
@@ -255,7 +260,7 @@ def evaluate(
     Raises:
         ModelNotFoundError: There is no such model.
         DatasetError: There is no such data, or none of it is held out.
-        ConfigError: The data's rates or loudness are not the model's; there is no such metric or option.
+        ConfigError: The data's rates, inputs or loudness are not the model's; there is no such metric or option.
         InUseError: The numbers belong into a run that another process is training.
     """
     from zoo.cards import write_card
@@ -280,8 +285,8 @@ def evaluate(
         refuse((writable_fault(found.folder, "The run", fix=f"To measure it, {elsewhere}."),))
     student = load_folder(found.folder)
     dataset = open_dataset(data)
-    check_rates(student, dataset)
-    teacher = find_teacher_of(student)
+    check_fits_data(student, dataset)
+    teacher = find_teacher_of(student, dataset)
     chosen = held_out(dataset, split, max_segments=max_segments)
     systems = {"teacher": teacher, "student": student} if teacher is not None else {"student": student}
     pitch_options = {**pitch_range(dataset), **(pitch_options or {})}
@@ -317,27 +322,6 @@ def _has_held_out(path: Path) -> bool:
 def pitch_range(dataset: Dataset) -> dict[str, float]:
     """The range that a dataset's pitch was searched in, as options of a tracker: what was asked for lies in it."""
     return {"fmin": dataset.features.fmin, "fmax": dataset.features.fmax}
-
-
-def check_rates(model: Model, dataset: Dataset) -> None:
-    """Make sure that a dataset has a model's sample rate and hop, its kind of loudness, and its further inputs.
-
-    Raises:
-        ConfigError: They have not.
-    """
-    if (model.sample_rate, model.hop) != (dataset.sample_rate, dataset.hop):
-        raise ConfigError(
-            f"{model.name} makes {model.sample_rate} Hz audio with {model.hop} samples per frame, and the dataset "
-            f"{dataset.path} has {dataset.sample_rate} Hz and {dataset.hop}. Prepare the recordings anew: "
-            f"zoo prepare RECORDINGS OUT --sample-rate {model.sample_rate} --hop {model.hop}"
-        )
-    if missing := [name for name in model.decoder.further_inputs if name not in dataset.inputs]:
-        raise ConfigError(
-            f"{model.name} is driven by {listing(missing)} too, and the dataset {dataset.path} has "
-            f"{listing(dataset.inputs) if dataset.inputs else 'nothing'} beside pitch and loudness. Its recordings "
-            "have to say it: see known_inputs of zoo.datasets.Recording."
-        )
-    check_same_loudness(model, dataset)
 
 
 def table(results: MeasuredResults) -> str:

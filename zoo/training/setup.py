@@ -21,12 +21,12 @@ from zoo.models import architectures
 from zoo.models.creating import create
 from zoo.models.model import Model
 from zoo.registry import paths
-from zoo.training import evaluation, report
+from zoo.training import report
 from zoo.training.batches import is_main
 from zoo.training.checkpoints import LAST, RunState, check_identity, load_state
 from zoo.training.config import DistillConfig, RunConfig, TrainConfig, resolve_precision
 from zoo.training.run_folder import assistants_folder, claimed_folder
-from zoo.training.teacher import Beginning, Teacher, find_teacher
+from zoo.training.teacher import Beginning, Teacher, check_fits_data, find_teacher
 from zoo.training.teacher_cache import Part
 
 if TYPE_CHECKING:
@@ -302,7 +302,7 @@ def make_student(config: RunConfig, dataset: Dataset, instrument: str) -> Model:
     """The untrained model of a run, for a dataset's features and rates."""
     options = {"features": dataset.features.to_dict(), **config.options}
     student = create(config.architecture.replace("{instrument}", instrument), instrument=instrument, **options)
-    evaluation.check_rates(student, dataset)
+    check_fits_data(student, dataset)
     return student
 
 

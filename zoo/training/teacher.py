@@ -161,18 +161,12 @@ def find_teacher(
 
     Raises:
         ModelNotFoundError: There is no such model, or it has no trained weights.
-        ConfigError: Its rates, its loudness or its instrument are not the data's.
+        ConfigError: Its rates, its inputs, its loudness or its instrument are not the data's.
     """
     reference = reference.replace("{instrument}", instrument)
     found = resolve.find(reference)
     model = load_folder(found.folder)
-    if (model.sample_rate, model.hop) != (dataset.sample_rate, dataset.hop):
-        raise ConfigError(
-            f"The teacher {reference} makes {model.sample_rate} Hz audio with {model.hop} samples per frame, and the "
-            f"dataset {dataset.path} has {dataset.sample_rate} Hz and {dataset.hop}. Prepare the recordings anew: "
-            f"zoo prepare RECORDINGS OUT --sample-rate {model.sample_rate} --hop {model.hop}"
-        )
-    check_same_loudness(model, dataset, what="The teacher")
+    check_fits_data(model, dataset, what="The teacher")
     other = model.config.instrument
     if other != instrument and not allow_other_instrument:
         raise ConfigError(
@@ -182,11 +176,8 @@ def find_teacher(
     return Teacher(model, found=found, noise_seeds=noise_seeds)
 
 
-def check_same_loudness(model: Model, dataset: Dataset, *, what: str = "The model") -> None:
-    """Make sure that a dataset's loudness means to a model what it was trained with.
-
-    The numbers of two kinds of loudness differ by tens of dB on one sound: a model that is given the other kind plays
-    far too loud or too soft, and nothing else would show it. Another normalisation is told as a warning.
+def check_fits_data(model: Model, dataset: Dataset, *, what: str = "The model") -> None:
+    """Make sure that a dataset has a model's sample rate and hop, its further inputs, and its kind of loudness.
 
     Args:
         model: What is to be played.
@@ -194,7 +185,28 @@ def check_same_loudness(model: Model, dataset: Dataset, *, what: str = "The mode
         what: How the message begins.
 
     Raises:
-        ConfigError: They have different kinds of loudness, or the same with other options.
+        ConfigError: They have not.
+    """
+    if (model.sample_rate, model.hop) != (dataset.sample_rate, dataset.hop):
+        raise ConfigError(
+            f"{what} {model.name} makes {model.sample_rate} Hz audio with {model.hop} samples per frame, and the "
+            f"dataset {dataset.path} has {dataset.sample_rate} Hz and {dataset.hop}. Prepare the recordings anew: "
+            f"zoo prepare RECORDINGS OUT --sample-rate {model.sample_rate} --hop {model.hop}"
+        )
+    if missing := [name for name in model.decoder.further_inputs if name not in dataset.inputs]:
+        raise ConfigError(
+            f"{what} {model.name} is driven by {listing(missing)} too, and the dataset {dataset.path} has "
+            f"{listing(dataset.inputs) if dataset.inputs else 'nothing'} beside pitch and loudness. Its recordings "
+            "have to say it: see known_inputs of zoo.datasets.Recording."
+        )
+    _check_same_loudness(model, dataset, what)
+
+
+def _check_same_loudness(model: Model, dataset: Dataset, what: str) -> None:
+    """Make sure that a dataset's loudness means to a model what it was trained with.
+
+    The numbers of two kinds of loudness differ by tens of dB on one sound: a model that is given the other kind plays
+    far too loud or too soft, and nothing else would show it. Another normalisation is told as a warning.
     """
     expected, actual = FeatureSettings.from_dict(model.config.features), dataset.features
     if (expected.loudness, expected.loudness_options) != (actual.loudness, actual.loudness_options):
