@@ -52,19 +52,19 @@ def wait_until(what, seconds):
 def recordings(tmp_path):
     folder = tmp_path / "in"
     folder.mkdir()
-    for number in range(4):
-        t = np.arange(60 * 16000) / 16000
+    for number in range(8):
+        t = np.arange(15 * 16000) / 16000
         tone = sum(np.sin(2 * np.pi * k * (200 + 30 * number) * t) / k for k in range(1, 5)) * 0.2
         soundfile.write(folder / f"{number}.wav", tone, 16000)
     return folder
 
 
-def end_when_it_has_workers(command, number, moment):
-    """Start `prepare`, send it a signal so many seconds after it has workers, and see that these end with it."""
+def end_when(begun, command, number):
+    """Start `prepare`, send it a signal once it has workers and has begun, and see that these end with it."""
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     # a resource tracker and two workers
-    assert wait_until(lambda: len(children_of(process.pid)) >= 3 or process.poll() is not None, 60)
-    time.sleep(moment)
+    assert wait_until(lambda: (len(children_of(process.pid)) >= 3 and begun()) or process.poll() is not None, 300)
+    assert process.poll() is None
     children = children_of(process.pid)
     process.send_signal(number)
     process.wait()
@@ -74,12 +74,14 @@ def end_when_it_has_workers(command, number, moment):
 
 @pytest.mark.parametrize("number", ENDINGS)
 def test_workers_of_prepare_end_with_it_and_the_next_start_goes_on(recordings, tmp_path, number):
-    command = [sys.executable, "-m", "zoo.prepare", str(recordings), str(tmp_path / "out"), "--pitch", "yin"]
-    for moment in (0.0, 3.0):  # as soon as there are workers, and later
-        end_when_it_has_workers([*command, "--jobs", "2"], number, moment)
+    out = tmp_path / "out"
+    command = [sys.executable, "-m", "zoo.prepare", str(recordings), str(out), "--pitch", "yin"]
+    end_when(lambda: True, [*command, "--jobs", "2"], number)  # as soon as there are workers
+    end_when(lambda: any(out.glob(".work/*.safetensors")), [*command, "--jobs", "2"], number)
     done = subprocess.run([*command, "--jobs", "1"], check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert "4 recordings" in done.stdout
+    assert "/8 done before" in done.stderr
+    assert "8 recordings" in done.stdout
 
 
 CHILD = "import sys, time; from zoo.commands import cli; cli.run(lambda _: {body}, [])"
