@@ -33,6 +33,10 @@ def off(note, time=BEAT, **options):
     return mido.Message("note_off", note=note, time=time, **options)
 
 
+def control(number, value, time=0, **options):
+    return mido.Message("control_change", control=number, value=value, time=time, **options)
+
+
 def tempo(bpm, time=0):
     return mido.MetaMessage("set_tempo", tempo=mido.bpm2tempo(bpm), time=time)
 
@@ -97,9 +101,8 @@ def test_second_note_of_one_pitch_is_heard_to_its_own_end(voices, flute, tmp_pat
 
 
 def test_volume_of_a_channel_is_that_of_its_sound(flute, tmp_path):
-    volumes = [mido.Message("control_change", control=7, value=value) for value in (127, 100, 20)]
     heard = []
-    for messages in ([], *([volume] for volume in volumes)):
+    for messages in ([], *([control(7, value)] for value in (127, 100, 20))):
         song = read_midi(write(tmp_path / "a.mid", [*messages, on(72), off(72)]))
         heard.append(MidiInstrument(flute).play(song)[:8000])
     gains_db = [20 * np.log10(np.abs(some).max() / np.abs(heard[0]).max()) for some in heard[1:]]
@@ -154,6 +157,31 @@ def test_as_many_voices_as_a_song_needs(tmp_path):
         assert voices_for(read_midi(write(tmp_path / "a.mid", messages))) == voices
 
 
+def test_notes_that_the_pedal_holds_have_voices(tmp_path):
+    notes = [each for note in (60, 64, 67, 64) for each in (on(note), off(note))]
+    path = write(tmp_path / "a.mid", [control(64, 127), *notes, control(64, 0, BEAT), on(60), off(60)])
+    song = read_midi(path)
+    assert voices_for(song) == 6  # three at once: what is struck again sounds once
+    assert song.notes() == [(0, 2.5, 60), (0.5, 1.5, 64), (1, 2.5, 67), (1.5, 2.5, 64), (2.5, 3, 60)]
+
+
+def test_end_of_all_notes_is_that_of_a_channel(flute, tmp_path):
+    ends_early = [on(76, channel=1), control(123, 0, BEAT, channel=1)]
+    song = read_midi(write(tmp_path / "a.mid", [on(72), off(72, 4 * BEAT)], ends_early))
+    assert song.notes() == [(0, 0.5, 76), (0, 2, 72)]
+    audio = MidiInstrument(flute, voices=4, style="plain").play(song)
+    assert np.abs(audio[20000:31000]).max() > 0.1
+
+
+def test_song_is_played_the_same_whatever_was_played_before(flute, tmp_path):
+    song = read_midi(write(tmp_path / "a.mid", [on(72), off(72), control(7, 20)]))
+    instrument = MidiInstrument(flute)
+    first = instrument.play(song)
+    instrument.message([0x90, 60, 100])
+    instrument.process(10)
+    assert np.array_equal(instrument.play(song), first)
+
+
 def test_chord_on_more_notes_than_voices_is_finite(flute, tmp_path):
     song = read_midi(write(tmp_path / "a.mid", [*(on(note) for note in range(20, 120)), off(20)]))
     audio = MidiInstrument(flute, voices=16).play(song)
@@ -192,6 +220,7 @@ BAD = {
     "an hour": b"MThd\0\0\0\6\0\0\0\1\0\1MTrk\0\0\0\x0f\0\x90\x40\x40\xff\xff\xff\x7f\x80\x40\0\0\xff\x2f\0",
     "empty track": b"MThd\0\0\0\6\0\0\0\1\1\xe0MTrk\0\0\0\4\0\xff\x2f\0",
     "no tracks": b"MThd\0\0\0\6\0\1\0\0\1\xe0",
+    "key": b"MThd\0\0\0\6\0\0\0\1\1\xe0MTrk\0\0\0\x0e\0\xff\x59\2\0\7\0\x90\x40\x40\x60\x80\x40\0",
     "data byte": b"MThd\0\0\0\6\0\0\0\1\1\xe0MTrk\0\0\0\4\0\x40\x40\0",
 }
 

@@ -129,6 +129,15 @@ def test_pitch_wheel_bends_by_as_much_as_the_sender_says():
     assert cents(seconds(player, 0.1)[0][-1], A4) == pytest.approx(0, abs=0.1)
 
 
+def test_range_of_the_pitch_wheel_has_cents_and_is_no_other_parameter():
+    player = performer()
+    player.note_on(A4, 80)
+    player.message([0xE0, 127, 127])
+    for controller, value in ((101, 0), (100, 0), (6, 1), (38, 50), (99, 1), (98, 8), (6, 64)):  # the last is an NRPN's
+        player.message([0xB0, controller, value])
+    assert cents(seconds(player, 0.1)[0][-1], A4) == pytest.approx(150, abs=1)
+
+
 def test_modulation_wheel_is_vibrato_at_once():
     player = performer()
     player.note_on(A4, 80)
@@ -153,12 +162,16 @@ def test_pedal_holds_notes_until_it_is_up():
 
 
 @pytest.mark.parametrize("controller", [120, 123])
-def test_panic_ends_all(controller):
-    player = performer(voices=4)
-    player.message([0xB0, 64, 127])
-    for note in (60, 64, 67):
-        player.message([0x90, note, 80])
+def test_panic_ends_all_of_its_channel(controller):
+    player = performer(voices=5)
+    for channel, notes in ((0, (60, 64, 67)), (1, (72, 76))):
+        player.message([0xB0 | channel, 64, 127])
+        for note in notes:
+            player.message([0x90 | channel, note, 80])
     player.message([0xB0, controller, 0])
+    player.frames(100)
+    assert player.sounding == 2
+    player.message([0xB1, controller, 0])
     player.frames(100)
     assert player.sounding == 0
 

@@ -6,6 +6,7 @@ import io
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 
 from zoo.errors import ConfigError, PluginError
 from zoo.live.notes import MOST_SECONDS
-from zoo.live.performer import MOST_VOICES, Performer, Style, dynamics_of, style_of
+from zoo.live.performer import MOST_VOICES, PRESSED, Performer, Style, dynamics_of, style_of
 from zoo.models.fit import octaves_into
 from zoo.models.model import Model
 from zoo.registry.requirements import library
@@ -44,17 +45,41 @@ class Song:
     def notes(self) -> list[tuple[float, float, int]]:
         """Start and end in seconds, and pitch.
 
-        An end is that of the first note on its key that has none; a note without an end lasts until the song's.
+        An end is that of the first note on its key that has none, and not before the pedal's; a note without an end
+        lasts until the song's.
         """
         began: dict[tuple[int, int], list[float]] = {}
+        ringing: dict[tuple[int, int], list[float]] = {}  # ended, but a pedal holds them
+        pedals = set()
         found = []
+
+        def end(notes: dict[tuple[int, int], list[float]], at: float, channel: int, pitch: int | None = None) -> None:
+            for key in [key for key in notes if key[0] == channel and pitch in (None, key[1])]:
+                found.extend((start, at, key[1]) for start in notes.pop(key))
+
         for at, data in self.messages:
-            key = (data[0] & 15, data[1])
-            if data[0] & 0xF0 == 0x90 and data[2]:
+            kind, channel, first = data[0] & 0xF0, data[0] & 15, data[1]
+            key = (channel, first)
+            if kind == 0x90 and data[2]:
+                end(ringing, at, *key)
                 began.setdefault(key, []).append(at)
-            elif data[0] & 0xE0 == 0x80 and began.get(key):
-                found.append((began[key].pop(0), at, key[1]))
-        return sorted([*found, *((at, self.seconds, key[1]) for key, starts in began.items() for at in starts)])
+            elif kind in (0x80, 0x90) and began.get(key):
+                start = began[key].pop(0)
+                if channel in pedals:
+                    ringing.setdefault(key, []).append(start)
+                else:
+                    found.append((start, at, first))
+            elif kind == 0xB0 and first == 64 and data[2] >= PRESSED:
+                pedals.add(channel)
+            elif kind == 0xB0 and first in (64, 120, 121, 123):
+                pedals.discard(channel)
+                end(ringing, at, channel)
+                if first in (120, 123):
+                    end(began, at, channel)
+        for channel in range(16):
+            end(began, self.seconds, channel)
+            end(ringing, self.seconds, channel)
+        return sorted(found)
 
     def polyphony(self) -> int:
         """How many notes sound at once; what merely overlaps as bound notes do is one."""
@@ -86,7 +111,7 @@ def read_midi(path: Path, *, channel: int | None = None, track: int | None = Non
         raise ConfigError(f"{path} is {'no MIDI file' if data else 'empty'}: a MIDI file begins with MThd.")
     try:
         file = mido.MidiFile(file=io.BytesIO(data), clip=True)
-    except (EOFError, OSError, ValueError, LookupError, TypeError, ArithmeticError) as error:
+    except (EOFError, OSError, ValueError, LookupError, TypeError, ArithmeticError, mido.KeySignatureError) as error:
         said = str(error) or "it ends before its last track does"
         raise ConfigError(f"{path} is damaged: {said}.") from None
     if track is not None and not 0 <= track < len(file.tracks):
@@ -185,12 +210,13 @@ class MidiInstrument:
         soft, loud = dynamics_of(span, model.feature_settings().loudness)
         self.sample_rate, self.hop = model.sample_rate, model.hop
         rate = self.sample_rate / self.hop
-        self.performer = Performer(rate, voices, style_of(style, span), soft, loud, transpose)
+        self._begin = partial(Performer, rate, voices, style_of(style, span), soft, loud, transpose)
+        self.performer = self._begin()
         self._softest = span.loudness_db.at(0.01) if span else soft
         self._loudest = span.loudness_db.highest if span else 0.0
         self._player = zoo_player.Instrument(playable(model), voices=voices, seed=seed)
         self.latency = self._player.latency
-        self._levels = np.zeros((voices, self.latency // self.hop + 1), np.float32)
+        self._levels = np.zeros((voices, self.latency // self.hop + 1), np.float32)  # of frames not yet heard
         self._lock = threading.Lock()
 
     def message(self, data: Sequence[int]) -> None:
@@ -227,7 +253,7 @@ class MidiInstrument:
         return made.sum(axis=0, dtype=np.float32)
 
     def play(self, song: Song) -> NDArray[np.float32]:
-        """Play a song from its beginning to the end of the reverb.
+        """Play a song from its beginning to the end of the reverb; nothing of what was played before is left in it.
 
         Args:
             song: What `read_midi` gave.
@@ -236,14 +262,19 @@ class MidiInstrument:
             `[samples]`, 1 is full scale; may be louder.
         """
         rate = self.sample_rate / self.hop
-        self.performer.paired = True
+        with self._lock:
+            self.performer = self._begin(paired=True)
+            self._levels[:] = 0
+            self._player.reset()
         played, at = [np.zeros(0, np.float32)], 0
-        for seconds, data in [*song.messages, (song.seconds, (0xB0, 123, 0)), (song.seconds + _TAIL_SECONDS, ())]:
+        ends = [(song.seconds, (0xB0 | channel, 123, 0)) for channel in range(16)]
+        for seconds, data in [*song.messages, *ends, (song.seconds + _TAIL_SECONDS, ())]:
             while at < round(seconds * rate):
                 count = min(round(seconds * rate) - at, _BLOCK)
                 played.append(self.process(count))
                 at += count
             self.message(data)
+        self.performer.paired = False  # from here on, keys again
         return np.concatenate(played)[self.latency :]
 
 

@@ -26,7 +26,8 @@ _PRESSURE_DB = 6.0  # of full aftertouch
 _WHEEL_CENTS = 50.0  # of vibrato, with the modulation wheel at its end
 _SLUR_SECONDS = 0.03  # in which a bound note comes to its own loudness
 _SHORT = 1e-3  # seconds that divide nothing by 0
-_PRESSED = 64  # a pedal's value from which it is down
+PRESSED = 64  # a pedal's value from which it is down
+_NO_PARAMETER = (127, 127)  # RPN null
 _USUAL_VOLUME = 100  # of a channel that nobody has set, as General MIDI has it
 LOWEST, HIGHEST = 0.0, 136.0  # pitches, as MIDI counts: 8 Hz and 21 kHz. What is beyond is not played.
 
@@ -110,7 +111,7 @@ class _Channel:
     sustain: bool = False
     portamento: bool = False
     portamento_time: int = 0
-    parameter: tuple[int, int] = (127, 127)
+    parameter: tuple[int, int] = _NO_PARAMETER
 
 
 @dataclass
@@ -251,13 +252,19 @@ class Performer:
                 else:
                     voice.held = self._channel(channel).sustain
 
-    def all_off(self) -> None:
-        """End all notes."""
-        self._keys = []
+    def all_off(self, *, channel: int | None = None) -> None:
+        """End all notes, and release the pedal.
+
+        Args:
+            channel: Of this one alone, 0 to 15; by default of all.
+        """
+        self._keys = [entry for entry in self._keys if channel not in (None, entry[0][0])]
         for voice in self._voices:
-            voice.held = False
-        for channel in self._channels.values():
-            channel.sustain = False
+            if voice.key and channel in (None, voice.key[0]):
+                voice.held = False
+        for number, each in self._channels.items():
+            if channel in (None, number):
+                each.sustain = False
 
     def gains(self) -> NDArray[np.float32]:
         """The volume (CC 7) of the channels that the voices play, `[voices]`: a factor, 1 where nobody has set it.
@@ -349,20 +356,24 @@ class Performer:
         if controller in names:
             setattr(channel, names[controller], value)
         elif controller == 64:
-            channel.sustain = value >= _PRESSED
+            channel.sustain = value >= PRESSED
             down = {key for key, _ in self._keys}
             for voice in self._voices:
                 if voice.key and voice.key[0] == number and not channel.sustain and voice.key not in down:
                     voice.held = False
         elif controller == 65:
-            channel.portamento = value >= _PRESSED
+            channel.portamento = value >= PRESSED
         elif controller in (100, 101):  # which parameter the data entry below is of
             low, high = channel.parameter
             channel.parameter = (value, high) if controller == 100 else (low, value)
+        elif controller in (98, 99):  # it is of one that is not registered, none of which are known here
+            channel.parameter = _NO_PARAMETER
         elif controller == 6 and channel.parameter == (0, 0):
             channel.bend_semitones = float(value)
+        elif controller == 38 and channel.parameter == (0, 0):  # and cents
+            channel.bend_semitones = math.floor(channel.bend_semitones) + min(value, 99) / 100
         elif controller in (120, 123):
-            self.all_off()
+            self.all_off(channel=number)
         elif controller == 121:
             self._channels[number] = _Channel(volume=channel.volume, bend_semitones=channel.bend_semitones)
             self._control(number, 64, 0)
