@@ -212,7 +212,10 @@ ZP_SELDOM void zoo_features_latency(const zoo_features *f, uint32_t *pitch, uint
 
 ZP_SELDOM uint32_t zp_features_soonest(const zoo_features *f) {
     const float period = 0.75f * REFINED_SECONDS * (float)f->setup.sample_rate; /* what a short one's several are, about */
-    return (uint32_t)((1 / f->per_sample[f->shortest] + period) / 2);
+    const uint32_t soonest = (uint32_t)((1 / f->per_sample[f->shortest] + period) / 2);
+    uint32_t latest;
+    zoo_features_latency(f, &latest, 0, 0);
+    return soonest < latest ? soonest : latest; /* where the lowest pitch is high, its period is shorter than several */
 }
 
 static float a_weighted(zoo_features *f, float x) {

@@ -6,8 +6,6 @@ import ctypes
 import functools
 from pathlib import Path
 
-from zoo_player.build import library_name
-
 __all__ = ["Info", "PlayerError", "check", "library"]
 
 
@@ -44,6 +42,8 @@ def library(path: Path | None = None) -> ctypes.CDLL:
     Raises:
         PlayerError: If it is not there or cannot be loaded.
     """
+    from zoo_player.build import library_name  # not at import: `python -m zoo_player.build` would be told of it
+
     file = path or Path(__file__).with_name(library_name())
     try:
         loaded = ctypes.CDLL(str(file))

@@ -17,6 +17,7 @@ from conftest import PLAYER
 from programs import SMALL, file_of, phrase, small_file, small_model
 from zoo_player import build
 
+STRICT = ("-Wall", "-Wextra", "-Wpedantic", "-Werror", "-Wno-psabi")
 README = (PLAYER / "README.md").read_text()
 
 
@@ -55,7 +56,7 @@ def test_library_shows_only_its_interface_and_needs_only_memory_functions():
 def test_program_of_the_readme_plays_a_scale(compile_c, tmp_path):
     source = tmp_path / "scale.c"
     source.write_text(re.search(r"```c\n(.*?)```", README, re.DOTALL)[1])
-    program = compile_c("scale", source, flags=("-Wno-psabi",), libraries=("-lm",))
+    program = compile_c("scale", source, flags=STRICT, libraries=("-lm",))
     (tmp_path / "gru.zoo").write_bytes(small_file("gru"))
     done = run(program, tmp_path / "gru.zoo", tmp_path / "scale.wav")
     assert done.returncode == 0, done.stderr
@@ -166,6 +167,7 @@ def test_unknown_target_and_missing_compiler_are_plain_errors(tmp_path):
     unknown = run(*command, "--target", "amiga", "--out", tmp_path)
     assert unknown.returncode == 2
     assert "invalid choice" in unknown.stderr
+    assert "Warning" not in unknown.stderr
     code = "import sys; sys.modules['ziglang'] = None; from zoo_player.build import main; sys.exit(main(sys.argv[1:]))"
     hidden = (
         "import importlib.util as u; old = u.find_spec; u.find_spec = lambda n, *a: n != 'ziglang' and old(n, *a); "

@@ -147,6 +147,12 @@ def test_declared_latency_is_the_measured_one(fmin, hz, declared):
     assert live.delays["soonest"] < 0.014 * RATE
 
 
+@pytest.mark.parametrize("rate", [8000, 44100])
+def test_high_notes_of_a_high_lowest_pitch_are_as_late_as_that(rate):
+    delays = Live(violin(), sample_rate=rate, fmin=700).delays
+    assert delays["soonest"] == delays["total"]
+
+
 @pytest.mark.parametrize("rate", [8000, 16000, 44100, 44099, 48000, 192000])
 def test_blocks_of_any_size_give_the_same_samples(rate):
     sound = steady(330, 0.4, rate)
