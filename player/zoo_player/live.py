@@ -246,7 +246,7 @@ class Live:
             setup.fit, setup.fmin_hz = 0, _FMIN_HZ
         setup.fmax_hz = fmax
         setup.fmin_hz = fmin = min(setup.fmin_hz, fmax / 2) if fmin is None else fmin
-        self.fmin = float(fmin)
+        self._fmin = float(fmin)
         needed = self._library.zoo_live_bytes(where, size, ctypes.byref(setup))
         if not needed:
             raise PlayerError(
@@ -331,6 +331,11 @@ class Live:
         return self._sample_rate
 
     @property
+    def fmin(self) -> float:
+        """The lowest pitch that is heard, in Hz."""
+        return self._fmin
+
+    @property
     def description(self) -> Description:
         """All that the instrument file says of itself."""
         return self._description
@@ -346,9 +351,14 @@ class Live:
         raise AttributeError(f"Live has no {name!r}")
 
     def __setattr__(self, name: str, value: object) -> None:
-        if name not in _SETTINGS:
+        if name.startswith("_"):
             super().__setattr__(name, value)
             return
+        if name not in _SETTINGS:  # else a wrong name would change nothing, and nobody would know
+            raise AttributeError(
+                f"Live cannot change {name!r} while it plays, but {', '.join(_SETTINGS)}. "
+                "What else Live(...) takes is set when it is made."
+            )
         try:
             number = float(value)  # type: ignore[arg-type]
         except (TypeError, ValueError):

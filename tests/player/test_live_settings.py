@@ -64,6 +64,12 @@ def test_messages_name_the_limit_that_was_passed():
     assert Live(bytearray(violin())).fmin == Live(memoryview(violin())).fmin
 
 
+@pytest.mark.parametrize(("name", "value"), [("fit", "off"), ("fmin", 80), ("transpos", 12), ("latency", 0)])
+def test_what_cannot_be_changed_is_told(name, value):
+    with pytest.raises(AttributeError, match=f"cannot change '{name}' while it plays, but transpose, loudness_db"):
+        setattr(Live(violin()), name, value)
+
+
 def test_pitch_of_short_frames_is_heard_as_seldom_as_of_long_ones():
     def seconds(hop):
         sound = steady(300, 0.5, 96000)
