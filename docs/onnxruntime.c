@@ -71,11 +71,19 @@ int main(int argc, char **argv) {
     size_t state_in[MOST], state_out[MOST], states = 0;
     uint32_t random = 1;
     FILE *file;
-    if (argc != 3 || (file = fopen(argv[2], "wb")) == NULL) {
+    if (argc != 3) {
         fprintf(stderr, "usage: play MODEL.onnx AUDIO.f32\n");
         return 1;
     }
+    if ((file = fopen(argv[2], "wb")) == NULL) {
+        perror(argv[2]);
+        return 1;
+    }
     ort = OrtGetApiBase()->GetApi(ORT_API_VERSION);
+    if (ort == NULL) {
+        fprintf(stderr, "this onnxruntime is older than the headers that the program was compiled with\n");
+        return 1;
+    }
     check(ort->CreateEnv(ORT_LOGGING_LEVEL_WARNING, "play", &env));
     check(ort->CreateSessionOptions(&options));
     check(ort->SetIntraOpNumThreads(options, 1)); /* a step is too little work to share */

@@ -126,6 +126,10 @@ def test_c_program_of_the_docs_plays_the_file_as_the_model_does(small, made, tmp
     expected = small(f0_hz[None], np.full((1, 500), -35, np.float32), np.float32(noise)[None]).audio[0].numpy()
     np.testing.assert_allclose(played[64:], expected[:-64], atol=1e-4)
     assert np.abs(expected).max() > 1e-2
+    subprocess.run([*compiler, "-DORT_API_VERSION=999", str(program), f"-I{header}", *linked], check=True)
+    refused = subprocess.run([tmp_path / "play", made, tmp_path / "a.f32"], capture_output=True, text=True, check=False)
+    assert refused.returncode == 1
+    assert "this onnxruntime is older than the headers" in refused.stderr
 
 
 def test_anira_is_told_the_role_and_the_shape_of_each_tensor(made):

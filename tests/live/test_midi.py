@@ -182,6 +182,13 @@ def test_song_is_played_the_same_whatever_was_played_before(flute, tmp_path):
     assert np.array_equal(instrument.play(song), first)
 
 
+def test_no_voices_are_refused(ode, tmp_path, capsys):
+    out = tmp_path / "a.wav"
+    assert main(["midi", "gru-S-flute", str(ode), str(out), "--voices", "0"]) == 2
+    assert "voices must be a whole number of at least 1" in capsys.readouterr().err
+    assert not out.exists()
+
+
 def test_chord_on_more_notes_than_voices_is_finite(flute, tmp_path):
     song = read_midi(write(tmp_path / "a.mid", [*(on(note) for note in range(20, 120)), off(20)]))
     audio = MidiInstrument(flute, voices=16).play(song)

@@ -162,8 +162,9 @@ def _played(
     from zoo.live import MidiInstrument, devices
     from zoo.live.engines import MidiEngine
 
+    voices = 1 if options.voices is None else options.voices
     instrument = MidiInstrument(
-        model, voices=options.voices or 1, style=options.style, transpose=options.transpose, seed=options.seed
+        model, voices=voices, style=options.style, transpose=options.transpose, seed=options.seed
     )
     engine = MidiEngine(instrument, sample_rate=rate)
     engine.gain = 10 ** (options.gain / 20)

@@ -60,7 +60,7 @@ def main(arguments: list[str]) -> int:
         )
     )
     song = read_midi(options.song, channel=options.channel, track=options.track)
-    voices = options.voices or voices_for(song)
+    voices = voices_for(song) if options.voices is None else options.voices
     model = load(options.model)
     octaves = octaves_for(song, model.config.range) if options.fit == "auto" else 0
     transpose = options.transpose + 12 * octaves
@@ -69,7 +69,8 @@ def main(arguments: list[str]) -> int:
     peak = float(audio.abs().max())
     write_wav(options.output, audio / max(peak, 1.0), sample_rate=model.sample_rate)
     said = [f"{options.output}: {len(audio) / model.sample_rate:.2f} s of {model.name}"]
-    said.append(f"{len(song.notes())} notes, {voices} {'voice' if voices == 1 else 'voices'}")
+    notes = len(song.notes())
+    said.append(f"{notes} note{'s' * (notes > 1)}, {voices} voice{'s' * (voices > 1)}")
     if octaves:
         said.append(f"moved {'up' if octaves > 0 else 'down'} {abs(octaves)} octave{'s' * (abs(octaves) > 1)}")
     if peak > 1.0:

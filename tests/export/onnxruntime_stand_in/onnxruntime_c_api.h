@@ -3,7 +3,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#ifndef ORT_API_VERSION
 #define ORT_API_VERSION 1
+#endif
 #define SKIPPED(from, to) void *skipped_##from[(to) - (from) + 1];
 
 typedef struct OrtStatus OrtStatus;
