@@ -50,8 +50,8 @@ class Song:
         """
         began: dict[tuple[int, int], list[float]] = {}
         ringing: dict[tuple[int, int], list[float]] = {}  # ended, but a pedal holds them
-        pedals = set()
-        found = []
+        pedals: set[int] = set()
+        found: list[tuple[float, float, int]] = []
 
         def end(notes: dict[tuple[int, int], list[float]], at: float, channel: int, pitch: int | None = None) -> None:
             for key in [key for key in notes if key[0] == channel and pitch in (None, key[1])]:
