@@ -37,6 +37,19 @@ def test_list_shows_names_and_what_stands_behind_them(capsys):
     assert ["gru-S", "architecture"] in lines
 
 
+def test_player_library_that_cannot_be_loaded_is_told_in_one_message(model, tmp_path, monkeypatch, capsys):
+    from zoo_player.library import library
+
+    monkeypatch.setattr("zoo_player.build.library_name", lambda: "missing.so")
+    library.cache_clear()
+    assert main(["export", str(model), "--to", "player", "--out", str(tmp_path / "flute.zoo")]) == 1
+    library.cache_clear()
+    said = capsys.readouterr().err
+    assert said.startswith("error: The player library: the compiled library cannot be loaded")
+    assert "python -m zoo_player.build --out" in said
+    assert said.count("\n") == 1
+
+
 def test_output_that_is_no_terminal_has_no_control_characters_and_is_not_cut(model):
     done = subprocess.run([sys.executable, "-m", "zoo", "info", model], capture_output=True, text=True, check=True)
     assert "\x1b" not in done.stdout + done.stderr

@@ -116,6 +116,13 @@ def _run(main: Callable[[list[str]], int | None], arguments: list[str], *, debug
         if debug:
             sys.stderr.write(traceback.format_exc())
         return _fail(f"error: {_explain(error)}", 1)
+    except ValueError as error:
+        player = sys.modules.get("zoo_player")  # knows nothing of zoo; its errors say what to do, too
+        if player is None or not isinstance(error, player.PlayerError):
+            raise
+        if debug:
+            sys.stderr.write(traceback.format_exc())
+        return _fail(f"error: The player library: {error}.", 1)
 
 
 def _explain(error: OSError) -> str:
