@@ -116,6 +116,7 @@ def test_viterbi_keeps_to_reachable_bins():
         ({"modle": "tiny"}, "Did you mean model"),
         ({"fmin": 500.0, "fmax": 100.0}, "under fmax"),
         ({"fmin": 3000.0, "fmax": 4000.0}, "yin"),
+        ({"fmin": "low"}, "fmin must be a number"),
     ],
 )
 def test_wrong_options_are_refused_with_what_there_is(options, message):

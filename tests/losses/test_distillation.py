@@ -4,7 +4,8 @@ import torch
 from zoo import registry
 from zoo.errors import ConfigError
 from zoo.losses import multi_scale_spectral
-from zoo.losses.distillation import Loss, OutputAudio, Reconstruction, compute
+from zoo.losses.distillation import Loss, OutputAudio, Reconstruction, bind_losses, compute
+from zoo.losses.weights import Linear
 from zoo.models.creating import create
 from zoo.models.rendering import Rendering
 
@@ -89,6 +90,46 @@ def test_output_audio_compares_dry_audio_where_reverbs_differ(sounds, lengths, w
 
 def test_weight_is_a_buffer_of_the_state():
     assert Reconstruction(weight=0.25).state_dict()["weight"] == 0.25
+
+
+@pytest.mark.parametrize("weight", [0.2, 0.3])
+def test_weight_from_a_state_is_the_very_number_where_that_has_not_changed(weight):
+    resumed = Reconstruction(weight=weight)
+    resumed.load_state_dict(Reconstruction(weight=0.2).state_dict())
+    assert resumed.factor == (0.2 if weight == 0.2 else pytest.approx(0.2, rel=1e-7))  # 0.2 is no float32
+
+
+def test_step_in_which_no_loss_counts_has_a_gradient_of_zero(sounds):
+    student, teacher, batch = sounds
+    losses = [Reconstruction(weight=Linear(0.0, 1.0)), OutputAudio(weight=0.0)]
+    total = compute(losses, student, teacher, batch, skip_weightless=True).total
+    (gradient,) = torch.autograd.grad(total, student.audio)
+    assert total == 0
+    assert not gradient.any()
+
+
+class Own(Loss):
+    name = "own"
+
+    def __init__(self, value=None, needs=frozenset()):
+        super().__init__()
+        self.value, self.needs = value, needs
+
+    def forward(self, student, teacher, batch):
+        return self.value
+
+
+@pytest.mark.parametrize("value", [torch.zeros(2), torch.zeros(1), 0.5, None])
+def test_loss_that_gives_no_scalar_is_refused_by_name(sounds, value):
+    with pytest.raises(ConfigError, match=r"loss own gave .* must give a scalar tensor"):
+        compute([Own(value)], *sounds)
+
+
+@pytest.mark.parametrize("needs", [frozenset({"harmonic"}), "audio"])
+def test_loss_that_needs_what_no_teacher_gives_is_refused_by_name(needs):
+    pair = [create("gru-S", hidden_size=4) for _ in range(2)]
+    with pytest.raises(ConfigError, match=r"loss own needs .* a set of some of audio, controls"):
+        bind_losses([Own(needs=needs)], *pair)
 
 
 @pytest.mark.parametrize(

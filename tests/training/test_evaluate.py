@@ -51,6 +51,7 @@ def test_evaluate_measures_further_metrics_with_their_options(small_tones, tmp_p
         (["f0_error_cents"], "by itself"),
         (["mfcc_distance", "coefficients"], "no OPTION=VALUE"),
         (["mfcc_distance", "coefficients=70"], "1 to 63"),
+        (["log_mel_distance", "hop=0"], "The metric log_mel_distance cannot be taken with {'hop': 0}"),
     ):
         assert main([*command, "--also", *words]) == 2
         assert message in capsys.readouterr().err
@@ -63,6 +64,10 @@ def test_evaluate_refuses_what_is_not_there(small_tones, tmp_path, capsys):
         ([str(tmp_path / "run"), "--data", str(tmp_path / "none")], "There is no folder"),
         ([str(tmp_path / "run"), "--data", str(small_tones.path), "--split", "tets"], "Did you mean test"),
         ([str(tmp_path / "run"), "--data", str(small_tones.path), "--pitch", "yim"], "Did you mean yin"),
+        (
+            [str(tmp_path / "run"), "--data", str(small_tones.path), "--set", "evaluate.also=['mfcc_distance']"],
+            "also must hold metrics with their options",
+        ),
     ):
         assert main(arguments) == 2
         assert message in capsys.readouterr().err

@@ -251,6 +251,16 @@ def test_nan_names_the_loss_and_the_step_and_keeps_good_weights(small_tones, tmp
     assert fitting_rows(tmp_path / "run")[-1]["step"] == "4"
 
 
+def test_nan_before_the_first_step_is_told_and_leaves_nothing(small_tones, tmp_path):
+    class Never(Broken):
+        def forward(self, student, teacher, batch):
+            return student.audio.square().mean() * float("nan")
+
+    with pytest.raises(TrainingError, match=r"Before the first step the loss broken is nan.*nothing was trained"):
+        train(**QUICK, dataset=small_tones.path, steps=2, losses=[Never(0)], out=tmp_path / "run")
+    assert not list((tmp_path / "run").glob("[!.]*"))
+
+
 def test_weights_that_explode_are_a_failed_training_not_a_crash(small_tones, tmp_path):
     with pytest.raises(TrainingError, match="lower learning rate"):
         train(

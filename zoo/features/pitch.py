@@ -20,6 +20,7 @@ from torch.nn import functional as F
 
 from zoo import registry
 from zoo.checks.limits import check_types
+from zoo.checks.options import number_fault, refuse
 from zoo.errors import ConfigError, listing, near_matches
 from zoo.features import crepe, yin
 from zoo.features.audio import resample
@@ -110,6 +111,7 @@ def track_pitch(
         PluginError: What the tracker needs is not installed.
     """
     check_audio(audio, sample_rate=sample_rate, hop=hop)
+    refuse((number_fault("fmin", fmin), number_fault("fmax", fmax)))
     if not 0.0 < fmin < fmax:
         raise ConfigError(f"fmin must be above 0 Hz and under fmax, not {fmin} and {fmax}.")
     component = registry.pitch.get(tracker)

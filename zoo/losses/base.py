@@ -154,7 +154,9 @@ class Loss(nn.Module, ABC):
             self.weight.fill_(factor)
 
     def _read_buffers(self) -> None:
-        self._factor = float(self.weight)
+        # The buffer is the number in float32. Where it still is, the number keeps its digits, as if never stopped.
+        if self.weight != self.weight.new_tensor(self._factor):
+            self._factor = float(self.weight)
         if self.schedule is not None:
             self._steps = int(self.steps)
 

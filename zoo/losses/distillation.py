@@ -56,7 +56,8 @@ def bind_losses(losses: Sequence[Loss], student: Model, teacher: Model | None) -
         teacher: Whom it learns from, if anybody.
 
     Raises:
-        ConfigError: There is none, one is no loss, the pair cannot use one, or none counts at the end of the run.
+        ConfigError: There is none, one is no loss or needs what is not to be had, the pair cannot use one, or none
+            counts at the end of the run.
     """
     if not losses:
         raise ConfigError("There must be at least one loss, e.g. [@reconstruction()].")
@@ -70,6 +71,11 @@ def bind_losses(losses: Sequence[Loss], student: Model, teacher: Model | None) -
                 raise
             fitting = listing(fitting_losses(student, teacher))
             raise ConfigError(f"{error} Losses that this pair can use: {fitting}.") from None
+        if not isinstance(loss.needs, set | frozenset) or not loss.needs <= NEEDS:
+            raise ConfigError(
+                f"The loss {loss.label} needs {loss.needs!r} of the teacher's rendering. `needs` is a set of some of "
+                f"{listing(NEEDS)}."
+            )
     learned = [loss.uncertainty for loss in losses if loss.uncertainty is not None]
     if len({id(uncertainty) for uncertainty in learned}) < len(learned):
         raise ConfigError("Two losses share one Uncertainty(); each needs its own.")
@@ -132,6 +138,9 @@ def compute(
 
     Returns:
         The weighted sum and each value, in the order of the losses.
+
+    Raises:
+        ConfigError: A loss gives something else than a scalar.
     """
     zero = student.audio.new_zeros(())
     values: dict[int, Tensor] = {}
@@ -144,6 +153,11 @@ def compute(
             _group_of(found, groups).append((i, found))
         else:
             value = loss(student, teacher, batch)
+            if not isinstance(value, Tensor) or value.ndim:
+                what = f"a tensor of {list(value.shape)}" if isinstance(value, Tensor) else repr(value)
+                raise ConfigError(
+                    f"The loss {loss.label} gave {what}. Its `forward` must give a scalar tensor, e.g. value.mean()."
+                )
             totals.append(loss.factor * value)
             values[i] = value.detach()
     for wanted in groups:
@@ -160,7 +174,9 @@ def compute(
     for i, loss in enumerate(losses):
         if loss.uncertainty is not None:
             totals.append(loss.uncertainty.term(values[i]))
-    return LossValues(torch.stack(totals).sum() if totals else zero, [values[i] for i in range(len(losses))])
+    # where no loss counts for a while, a step goes on with a gradient of 0
+    total = torch.stack(totals).sum() if totals else 0.0 * student.audio.sum()
+    return LossValues(total, [values[i] for i in range(len(losses))])
 
 
 def _group_of(

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from zoo import registry
-from zoo.errors import ConfigError, PluginError, near_matches
+from zoo.errors import ConfigError, PluginError, ZooError, near_matches
 from zoo.metrics.sets import SetMetric, SetTally
 
 _log = logging.getLogger(__name__)
@@ -59,7 +59,13 @@ class Measures:
         # A wrong option, or a file that is not there, shows at once, not after the first segments were played.
         second = torch.zeros(1, sample_rate)
         for name in also:
-            self._measure(name, second, second, torch.tensor([sample_rate]))
+            try:
+                self._measure(name, second, second, torch.tensor([sample_rate]))
+            except ZooError:
+                raise
+            except Exception as error:  # whatever a metric raises on silence, its options led to it
+                reason = str(error).split("\n")[0].rstrip(".")[:200] or type(error).__name__
+                raise ConfigError(f"The metric {name} cannot be taken with {dict(also[name])}: {reason}.") from error
 
     def compare(self, a: Tensor, b: Tensor, valid_samples: Tensor, into: Found) -> None:
         """Compare sounds `[batch, samples]` by all measures.

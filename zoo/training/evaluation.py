@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from zoo import metrics, registry, resolve
-from zoo.checks.options import output_file_fault, refuse, seed_fault, type_fault, whole_fault, writable_fault
+from zoo.checks.options import output_file_fault, refuse, seed_fault, shown, type_fault, whole_fault, writable_fault
 from zoo.errors import CheckpointError, ConfigError, ZooError
 from zoo.metrics.measures import Found, Measures, statistics
 from zoo.models.loading import load_folder
@@ -272,6 +272,10 @@ def evaluate(
             type_fault("data", data, (str, Path), "a dataset's folder or name"),
             None if max_segments is None else whole_fault("--max-segments", max_segments, least=1),
             seed_fault("seed", seed),
+            type_fault(
+                "pitch_options", pitch_options, (Mapping, type(None)), "options by name, e.g. {'model': 'full'}"
+            ),
+            _also_fault(also),
             None if out is None else output_file_fault(out, "--out"),
         )
     )
@@ -309,6 +313,15 @@ def evaluate(
                 write_metrics(results, path)
                 write_card(found.folder)
     return results
+
+
+def _also_fault(also: object) -> str | None:
+    good = isinstance(also, Mapping) and all(isinstance(options, Mapping) for options in also.values())
+    if also is None or good:
+        return None
+    return (
+        f"also must hold metrics with their options, e.g. {{'clip_log_spectral_distance': {{}}}}, found {shown(also)}."
+    )
 
 
 def _has_held_out(path: Path) -> bool:

@@ -190,7 +190,7 @@ def _fit_and_finish(setup: Setup, to: Destination) -> Finished:
             try:
                 fit.run()
             except TrainingError:
-                if main:
+                if main and fit.history.rows:
                     report.finish_quickly(folder, fit.task.labels)
                 raise
         else:

@@ -117,8 +117,14 @@ class Task(nn.Module):
         return self._diverged(f"the loss {', '.join(bad) or 'sum is not finite'}")
 
     def _diverged(self, what: str) -> TrainingError:
+        if not self.training and not self.step:
+            return TrainingError(
+                f"Before the first step {what}, on the validation segments; nothing was trained. Look at the losses, "
+                "their options and the data."
+            )
+        when = f"At step {self.step + 1}" if self.training else f"At the validation after step {self.step}"
         return TrainingError(
-            f"At step {self.step + 1} {what}; training stopped. "
+            f"{when} {what}; training stopped. "
             "The best weights until then are kept in the run's folder. "
             'Try a lower learning rate: --set "LEARNING_RATE=3e-4"'
         )
@@ -152,11 +158,11 @@ class Task(nn.Module):
                 computed = compute(self._terms, rendering, self._target(number, batch), batch, spectra=self.spectra)
                 sums += torch.stack(computed.values).double().cpu() * len(noise)
                 segments += len(noise)
+            means = [value / segments for value in sums.tolist()]
+            if not all(math.isfinite(mean) for mean in means):
+                raise self._not_finite([torch.tensor(mean) for mean in means])
         finally:
             self.train(training)
-        means = [value / segments for value in sums.tolist()]
-        if not all(math.isfinite(mean) for mean in means):
-            raise self._not_finite([torch.tensor(mean) for mean in means])
         weights = [loss.final_factor for loss in self._terms]
         return sum(w * mean for w, mean in zip(weights, means, strict=True)), means
 

@@ -289,10 +289,11 @@ class Beginning:
         if found.init_from is not None:
             own, its = _network(student), _network(found.init_from.model)
             if own != its:
-                differing = listing([key for key in {**own, **its} if own.get(key) != its.get(key)])
+                keys = sorted(key for key in {**own, **its} if own.get(key) != its.get(key))
+                differing = listing(keys[:3]) + (f" and {len(keys) - 3} more" if len(keys) > 3 else "")
                 raise ConfigError(
                     f"{student.name} cannot begin with the network of {config.init_from}, a "
-                    f"{found.init_from.model.config.architecture}, which is built otherwise (in {differing[:200]}). "
+                    f"{found.init_from.model.config.architecture}, which is built otherwise (in {differing}). "
                     "Take a model of the same architecture, options and rates."
                 )
         if found.reverb_from is not None:
