@@ -1,5 +1,7 @@
 import csv
+import errno
 import json
+import resource
 import shutil
 import signal
 import threading
@@ -18,6 +20,7 @@ from zoo.storage.config import read_config
 from zoo.storage.results import MeasuredResults, read_metrics, write_metrics
 from zoo.training import fit
 from zoo.training.batches import Stream, default_interval, validations
+from zoo.training.checkpoints import LAST, load_state, save_state
 
 SMALL = {"hidden_size": 8, "reverb_length": 200}
 QUICK = {"model": "gru-S", "model_options": SMALL, "evaluate": False, "progress": False, "accelerator": "cpu"}
@@ -273,7 +276,7 @@ def test_weights_that_explode_are_a_failed_training_not_a_crash(small_tones, tmp
     assert all(torch.isfinite(p).all() for p in load_folder(tmp_path / "run").parameters())
 
 
-def test_full_disk_leaves_the_run_as_it_was(small_tones, tmp_path, monkeypatch):
+def test_full_disk_leaves_the_run_as_it_was(small_tones, tmp_path, monkeypatch, caplog):
     def full(state, run):
         if state.step == 4:
             raise OSError(28, "No space left on device", str(run))
@@ -281,11 +284,27 @@ def test_full_disk_leaves_the_run_as_it_was(small_tones, tmp_path, monkeypatch):
 
     original = fit.save_state
     monkeypatch.setattr(fit, "save_state", full)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(OSError, match="No space"), caplog.at_level("INFO", logger="zoo"):
         train(**QUICK, dataset=small_tones.path, steps=8, validate_every=2, out=tmp_path / "run")
+    assert caplog.messages[-1].endswith(f"go on: zoo train --resume --out {tmp_path / 'run'}")
     assert torch.load(tmp_path / "run/checkpoints/last.ckpt", weights_only=True)["step"] == 2
     assert load_folder(tmp_path / "run")
     assert not list((tmp_path / "run").rglob(".*"))
+
+
+def test_checkpoint_that_the_system_does_not_take_is_the_systems_own_error(small_tones, tmp_path):
+    folder = train(**QUICK, dataset=small_tones.path, steps=1, out=tmp_path / "run").folder
+    state, before = load_state(folder), (folder / LAST).read_bytes()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        with pytest.raises(OSError, match="too large") as caught:
+            save_state(state, folder)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert caught.value.errno == errno.EFBIG  # by its number the command line knows a full disk
+    assert (folder / LAST).read_bytes() == before
+    assert not list(folder.rglob(".last*"))
 
 
 def test_training_stops_early_when_nothing_is_gained(small_tones, tmp_path):

@@ -17,7 +17,7 @@ import torch
 
 from zoo.checks.text_files import read_text
 from zoo.errors import CheckpointError, ConfigError
-from zoo.storage.files import beside, write_atomically
+from zoo.storage.files import write_atomically
 
 LAST = "checkpoints/last.ckpt"
 
@@ -76,13 +76,15 @@ class RunState:
 
 
 def save_state(state: RunState, run: Path) -> None:
-    """Write a run's last.ckpt, whole or not at all."""
+    """Write a run's last.ckpt, whole or not at all.
+
+    Raises:
+        OSError: The disk is full, or the folder cannot be written to.
+    """
     content = {"format": _FORMAT, **{f.name: getattr(state, f.name) for f in fields(state)}}
-    with beside(run / LAST) as temporary:
-        try:
-            torch.save(content, temporary)
-        except RuntimeError as error:  # torch's zip writer reports a full disk so
-            raise OSError(f"{run / LAST} could not be written (is the disk full?): {error}") from error
+    written = io.BytesIO()  # torch's own writer reports a full disk as a RuntimeError of its zip file
+    torch.save(content, written)
+    write_atomically(run / LAST, written.getvalue())
 
 
 def load_state(run: Path) -> RunState:

@@ -178,6 +178,8 @@ def _fit_and_finish(setup: Setup, to: Destination) -> Finished:
     from zoo.training.setup import use_teacher_cache
 
     main, folder, steps = is_main(), setup.folder, setup.config.steps
+    command = "train" if setup.teacher is None else "distill"
+    go_on = f"zoo {command} --resume --out {quote(str(to.within or folder))}"
     with StopRequest() as stop:
         fit = Fit(setup, stop=stop, progress=to.progress)
         use_teacher_cache(setup, visits=len(fit.stream) * fit.stream.size)
@@ -192,6 +194,10 @@ def _fit_and_finish(setup: Setup, to: Destination) -> Finished:
             except TrainingError:
                 if main and fit.history.rows:
                     report.finish_quickly(folder, fit.task.labels)
+                raise
+            except OSError:  # a full disk, for one
+                if main and (folder / LAST).is_file():
+                    _log.info("What was saved until then is kept. When the cause is gone, go on: %s", go_on)
                 raise
         else:
             _log.info("All %d steps are done already.", steps)
@@ -208,11 +214,10 @@ def _fit_and_finish(setup: Setup, to: Destination) -> Finished:
                 "ones yet."
             )
         _log.info(
-            "Stopped at step %d. %s\nGo on: zoo %s --resume --out %s",
+            "Stopped at step %d. %s\nGo on: %s",
             counts.step,
             learned,
-            "train" if setup.teacher is None else "distill",
-            quote(str(to.within or folder)),
+            go_on,
         )
         raise KeyboardInterrupt
     _log.info("%s", fit.summary())
