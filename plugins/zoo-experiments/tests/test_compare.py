@@ -118,6 +118,12 @@ def test_compare_again_trains_nothing(compared, capsys):
     assert {path: path.stat().st_mtime_ns for path in out.rglob("model.safetensors")} == before
 
 
+def test_seed_that_is_set_and_not_used_is_told(compared, capsys):
+    _, command = compared
+    assert main([*command, "--set", "SEED=5"]) == 0
+    assert "SEED = 5 is not used: the seeds are 0 to 0." in capsys.readouterr().err
+
+
 def test_runs_of_other_settings_are_not_shown_as_those_asked_for(compared, capsys):
     out, command = compared
     before = (out / "compare.md").read_text()

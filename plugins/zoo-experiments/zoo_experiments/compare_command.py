@@ -67,6 +67,13 @@ def main(arguments: list[str]) -> int:
         )
         return 0
 
+    if config.seed not in (0, options.first_seed):  # 0 is what a recipe has by itself
+        last = options.first_seed + options.seeds - 1
+        sys.stderr.write(
+            f"warning: SEED = {config.seed} is not used: the seeds are {options.first_seed} to {last}. For others give "
+            "--first-seed.\n"
+        )
+
     def part_of(part: str, seed: int) -> list[str | Path]:
         # the whole of it in one file, which another machine can be given
         write_atomically(recipe := out / "recipe.gin", configuration.config)
