@@ -114,7 +114,7 @@ def test_bare_words_and_paths_are_text(text, taken):
     ("text", "message"),
     [
         ("mix.stps=3", "no parameter 'stps'. Did you mean steps"),
-        ("mx.steps=3", "nothing is named 'mx'. Did you mean mix"),
+        ("mx.steps=3", r"nothing is named 'mx'. Did you mean mix.*Others come with plugin packages"),
         ("mix.losses=[@reconstuction()]", "Did you mean reconstruction"),
         ("mix.losses=[@reconstruction]", r"write @reconstruction\(\), with brackets"),
         ("mix.losses=[@pour()]", "is a command"),

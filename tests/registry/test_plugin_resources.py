@@ -4,6 +4,7 @@ import shutil
 import sys
 
 import pytest
+import torch
 from building import MODELS
 from plugin_layout import lay_out, lay_out_model, lay_out_shipping
 
@@ -183,6 +184,19 @@ def test_plugin_that_exits_when_imported_is_broken_and_does_not_end_zoo(site):
     lay_out(site, "zoo-kazoo", "1.2", "[zoo_decoders]\nbuzz = kazoo_exits:Buzz\n", {"kazoo_exits.py": "exit(3)"})
     with pytest.raises(PluginError, match=r"zoo-kazoo 1\.2 cannot be imported .*SystemExit"):
         registry.decoders.get("buzz")
+
+
+@pytest.mark.parametrize(
+    ("features", "said"),
+    [({"tracker": "buzz"}, "the pitch tracker 'buzz'"), ({"loudness": "hum"}, "the loudness 'hum'")],
+)
+def test_model_whose_features_a_plugin_measures_names_it_where_it_is_gone(site, tmp_path, features, said):
+    lay_out(site, "zoo-kazoo", "1.2", "[zoo_pitch]\nbuzz = kazoo:buzz\n[zoo_loudness]\nhum = kazoo:hum\n", {})
+    run = zoo.save(zoo.create("gru-S", hidden_size=8, features=features), tmp_path / "run", golden=False)
+    shutil.rmtree(site / "zoo_kazoo-1.2.dist-info")
+    model = zoo.load(run)
+    with pytest.raises(PluginError, match=rf"gru-S needs {said}, which is not installed here.*pip install zoo-kazoo"):
+        model.synthesize(torch.rand(3200), sample_rate=16000)
 
 
 def test_remains_of_an_uninstalled_plugin_are_no_error(site):

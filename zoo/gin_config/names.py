@@ -37,7 +37,7 @@ class Names:
         if not kinds:
             raise ConfigError(
                 f"{where}: nothing is named {name!r}.{near_matches(name, self.all())} There are the functions "
-                f"{listing(self.functions)} and the components {listing(self._kinds)}."
+                f"{listing(self.functions)} and the components {listing(self._kinds)}. {registry.where_others_are()}"
             )
         if len(kinds) > 1:
             both = " or ".join(f"{k}.{plain}" for k in kinds)

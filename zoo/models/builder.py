@@ -47,6 +47,21 @@ def component(of: registry.Registry, wanted: ComponentConfig, config: ModelConfi
     return of.get(wanted.name)
 
 
+def check_features(config: ModelConfig, *, tracked: bool) -> None:
+    """Make sure that what measures a model's features in a recording is installed.
+
+    Args:
+        config: The model's.
+        tracked: Whether its own tracker is to track the pitch.
+
+    Raises:
+        PluginError: It is not; it says which package brings it.
+    """
+    for of, key in ((registry.pitch, "tracker"), (registry.loudness, "loudness")):
+        if key in config.features and (tracked or of is not registry.pitch):  # what is left out is zoo's own
+            component(of, ComponentConfig(config.features[key]), config)
+
+
 def check_handshake(decoder: Decoder, synth: Synth, config: ModelConfig) -> None:
     """Make sure that decoder and synth agree on the controls' names and sizes and on the rates.
 

@@ -17,7 +17,7 @@ from zoo.decoders import Decoded, Decoder
 from zoo.features import Features, FeatureSettings, extract_features, scale_f0, scale_loudness
 from zoo.features.audio import read_audio, samples_at
 from zoo.features.values import HALF, as_floats, check_curves, clean_f0, clean_loudness, further_curves
-from zoo.models.builder import build_part, check_handshake, component, current_component
+from zoo.models.builder import build_part, check_features, check_handshake, component, current_component
 from zoo.models.fit import check_fit, into_range, quietened, shift_faults
 from zoo.models.levelling import Levelled, at_level, check_level, recording_level_db
 from zoo.models.long_rendering import render_long
@@ -57,11 +57,8 @@ class Model(nn.Module):
         decoder_class = component(registry.decoders, config.decoder, config)
         synth_args = {**named.args, "sample_rate": config.sample_rate, "hop": config.hop}
         synth: Synth = build_part(synth_class, synth_args, f"synth {named.name}")
-        decoder: Decoder = build_part(
-            decoder_class,
-            {**config.decoder.args, "control_sizes": synth.control_sizes},
-            f"decoder {config.decoder.name}",
-        )
+        decoder_args = {**config.decoder.args, "control_sizes": synth.control_sizes}
+        decoder: Decoder = build_part(decoder_class, decoder_args, f"decoder {config.decoder.name}")
         check_handshake(decoder, synth, config)
         self.config = config.with_changes(features=FeatureSettings.from_dict(config.features).to_dict())
         self.decoder = decoder
@@ -260,6 +257,7 @@ class Model(nn.Module):
         Raises:
             DatasetError: The recording cannot be read, is empty, or is shorter than a frame.
             ConfigError: There is no such tracker or option, `fit` is unknown, or `f0_hz` has another length.
+            PluginError: What measures the model's features is not installed.
         """
         check_fit(fit)
         refuse(shift_faults(transpose, loudness_shift_db))
@@ -267,6 +265,7 @@ class Model(nn.Module):
             audio = read_audio(source, sample_rate=self.sample_rate)
         else:
             audio = samples_at(source, sample_rate, wanted=self.sample_rate)
+        check_features(self.config, tracked=False)
         measured = self.listening_settings if f0_hz is None else self.feature_settings
         settings = measured(pitch=pitch, pitch_options=pitch_options)
         features = extract_features(audio, sample_rate=self.sample_rate, hop=self.hop, settings=settings, f0_hz=f0_hz)
@@ -366,6 +365,7 @@ class Model(nn.Module):
         self, *, pitch: str | None = None, pitch_options: Mapping[str, Any] | None = None
     ) -> FeatureSettings:
         """How `analyse` measures a recording: from 50 Hz on, since other instruments may be lower than this one."""
+        check_features(self.config, tracked=pitch is None)
         settings = self.feature_settings(pitch=pitch, pitch_options=pitch_options).today()
         return replace(settings, fmin=min(settings.fmin, FeatureSettings.fmin))
 

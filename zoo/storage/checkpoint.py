@@ -213,8 +213,13 @@ def _read_tensors(files: ModelFiles, expected: dict[str, Tensor]) -> dict[str, T
 
 
 def requirements(config: ModelConfig) -> dict[str, str]:
-    """The distributions, with versions, that bring a config's components."""
+    """The distributions, with versions, that bring a config's components, those that measure its features among them.
+
+    A model can be made where its features cannot be measured: of data that were prepared elsewhere.
+    """
     entries = [registry.decoders.entry(config.decoder.name), registry.synths.entry(config.synth.name)]
+    for of, key in ((registry.pitch, "tracker"), (registry.loudness, "loudness")):
+        entries += of.entries().get(config.features.get(key, ""), [])
     return {entry.distribution: entry.version for entry in entries if entry.distribution}
 
 
