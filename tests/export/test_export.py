@@ -109,6 +109,7 @@ def test_model_without_such_a_form_is_refused_with_the_reason(model, tmp_path, m
         ("player", "a.onnx", {}, r"ends in \.zoo"),
         ("player", "a.zoo", {"weigths": "int8"}, "Did you mean weights"),
         ("player", "a.zoo", {"weights": "int4"}, "int8"),
+        ("player", "a.zoo", {"weights": 8}, "weights of the exporter 'player' must be text, found 8"),
     ],
 )
 def test_what_does_not_exist_is_refused(model, exporter, name, options, message, tmp_path):

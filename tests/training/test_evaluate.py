@@ -52,6 +52,7 @@ def test_evaluate_measures_further_metrics_with_their_options(small_tones, tmp_p
         (["mfcc_distance", "coefficients"], "no OPTION=VALUE"),
         (["mfcc_distance", "coefficients=70"], "1 to 63"),
         (["log_mel_distance", "hop=0"], "The metric log_mel_distance cannot be taken with {'hop': 0}"),
+        (["mfcc_distance", "coefficients=a"], "coefficients of the metric 'mfcc_distance' must be a whole number"),
     ):
         assert main([*command, "--also", *words]) == 2
         assert message in capsys.readouterr().err

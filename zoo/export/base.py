@@ -31,6 +31,7 @@ from numpy.typing import NDArray
 from zoo import registry, resolve
 from zoo.cards.metadata import read_metadata
 from zoo.cards.safe_yaml import read_card
+from zoo.checks.limits import check_types
 from zoo.errors import ConfigError, ExportError, listing, near_matches
 from zoo.models.model import Model
 from zoo.storage.checkpoint import weights_hash
@@ -242,6 +243,7 @@ def create(name: str, options: dict[str, Any]) -> Exporter:
             f"The exporter {name!r} has no option {unknown[0]!r}.{near_matches(unknown[0], known)} "
             f"It knows: {listing(known) if known else 'none'}."
         )
+    check_types(kind, options, part=f"exporter {name!r}")
     return kind(**options)
 
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from zoo import registry
+from zoo.checks.limits import check_types
 from zoo.errors import ConfigError, PluginError, ZooError, near_matches
 from zoo.metrics.sets import SetMetric, SetTally
 
@@ -113,6 +114,7 @@ def _prepared(
                 f"The metric {name} has no option {option!r}.{near_matches(option, known)} "
                 f"It has: {', '.join(known) or 'none'}."
             )
+    check_types(function, options, part=f"metric {name!r}")
     needed = [key for key in rates if key in takes and parameters[key].default is inspect.Parameter.empty]
     return function, {key: rates[key] for key in needed} | dict(options)
 
