@@ -65,6 +65,7 @@ def test_names_follow_from_the_distribution_s(name, package, component):
         ("json", "its package json would hide another"),
         ("zoo", "its package zoo would hide another"),
         ("torch", r"there is a package torch here already \(.*torch"),
+        ("ddsp-zoo", r"ddsp-zoo 0\.1\.0 is installed here, and yours would replace it"),
         ("zoo-gru", "the decoder 'gru' is there already, from ddsp-zoo"),
     ],
 )

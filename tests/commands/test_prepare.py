@@ -327,6 +327,19 @@ def test_recording_of_a_plugin_that_cannot_be_loaded_is_left_out_with_the_reason
 
 
 @pytest.mark.parametrize(
+    ("unknown", "said"),
+    [
+        (["gone.wav"], "Analysing 2 recordings (at least 1 s of audio); pitch by yin, at least 1 s on this machine."),
+        (["a.wav", "gone.wav"], "Analysing 2 recordings; pitch by yin."),
+    ],
+)
+def test_lengths_that_recordings_do_not_say_are_not_made_up(csvlist, tmp_path, capsys, monkeypatch, unknown, said):
+    monkeypatch.setattr(Listed, "seconds", lambda self: None if self.id in unknown else 1.0)
+    assert prepare("--dataset", "csvlist", csvlist, tmp_path / "out", "--pitch", "yin") == 0
+    assert said in capsys.readouterr().out.splitlines()
+
+
+@pytest.mark.parametrize(
     ("options", "message"),
     [
         ("{'column': 'file'}", "before its first recording, fails: KeyError: 'file'. Check the recordings and prepare"),

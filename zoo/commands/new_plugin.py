@@ -11,8 +11,10 @@ import keyword
 import re
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from importlib import metadata
 from pathlib import Path
 
 from zoo import registry
@@ -130,6 +132,11 @@ def _checked(name: str) -> Names:
         where = spec.origin or next(iter(spec.submodule_search_locations or ()), "built in")
         raise ConfigError(
             f"{name!r} will not do: there is a package {names.package} here already ({where}). Take another name."
+        )
+    with suppress(metadata.PackageNotFoundError):  # pip would take the new one for another version of the old
+        raise ConfigError(
+            f"{name!r} will not do: {name} {metadata.version(name)} is installed here, and yours would replace it. "
+            "Take another name."
         )
     for known, component in (
         (registry.decoders, names.component),

@@ -120,26 +120,26 @@ def main(argv: list[str]) -> int:
 
 
 def _announce(todo: Sequence[Recording], preparation: Preparation, jobs: int) -> None:
-    seconds = sum(_seconds(recording) for recording in todo)
+    lengths = [_seconds(recording) for recording in todo]
+    seconds = sum(filter(None, lengths))
     chosen = preparation.features.tracker_options
     options = " ".join(name if value is True else str(value) for name, value in chosen.items() if value is not False)
-    what = f"{_count(len(todo))} ({_duration(seconds)} of audio)"
+    at_least = "" if all(lengths) else "at least "  # a plugin's recordings need not say their length
+    what = _count(len(todo)) + (f" ({at_least}{_duration(seconds)} of audio)" if seconds else "")
     if known_f0(todo[0], preparation.sample_rate, preparation.hop) is not None:
         print(f"Analysing {what}; their pitch is known.", flush=True)
         return
-    needed = seconds * _cost(preparation, jobs)
-    print(
-        f"Analysing {what}; pitch by {preparation.features.tracker} {options}".rstrip()
-        + f", about {_duration(needed)} on this machine.",
-        flush=True,
-    )
+    announced = f"Analysing {what}; pitch by {preparation.features.tracker} {options}".rstrip()
+    if seconds:
+        announced += f", {at_least or 'about '}{_duration(seconds * _cost(preparation, jobs))} on this machine"
+    print(f"{announced}.", flush=True)
 
 
-def _seconds(recording: Recording) -> float:
+def _seconds(recording: Recording) -> float | None:
     try:
-        return recording.seconds() or 0.0
+        return recording.seconds()
     except Exception:  # noqa: BLE001 - of a plugin's that cannot be read, its analysis says why
-        return 0.0
+        return None
 
 
 def _cost(preparation: Preparation, jobs: int) -> float:
