@@ -104,6 +104,16 @@ def test_channel_that_is_silent_or_broken_is_left_out(tmp_path, bad, said):
     assert said in found.notes[0]
 
 
+def test_strong_constant_under_a_sound_is_taken_away_and_named(tmp_path):
+    clean = np.concatenate([sound(1.0), np.zeros(RATE, np.float32)])
+    found = read(tmp_path / "a.wav", clean - 0.25)
+    assert np.abs(found.audio.numpy() - (clean - clean.mean())).max() < 1e-6
+    assert found.notes == ("its samples are -0.25 of full scale off zero (DC), which is taken away",)
+    weak = read(tmp_path / "b.wav", clean + 0.03)
+    assert weak.notes == ()
+    assert np.abs(weak.audio.numpy() - (clean + np.float32(0.03))).max() < 1e-6
+
+
 def test_recording_whose_channels_are_all_broken_is_refused(tmp_path):
     with pytest.raises(DatasetError, match="no numbers"):
         read(tmp_path / "a.wav", np.full(RATE, np.nan, np.float32), np.full(RATE, np.inf, np.float32))

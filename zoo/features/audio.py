@@ -98,7 +98,11 @@ def read_recording(path: str | Path, *, sample_rate: int) -> Recorded:
         raise DatasetError(
             f"{path}: the recording holds values that are no numbers (NaN or infinity). Export it again."
         )
-    return Recorded(torch.from_numpy(audio), (*((missing,) if missing else ()), *mix.notes))
+    notes = [*([missing] if missing else []), *mix.notes]
+    if len(audio) >= _SHORTEST * sample_rate and (offset := _offset(audio)):
+        audio -= np.float32(offset)
+        notes.append(f"its samples are {offset:+.2g} of full scale off zero (DC), which is taken away")
+    return Recorded(torch.from_numpy(audio), tuple(notes))
 
 
 def _mono(reader: SoundReader, mix: Mix, sample_rate: int) -> NDArray[np.float32]:
@@ -169,6 +173,19 @@ def _reason(error: Exception) -> str:
     return str(error).rsplit(": ", 1)[-1].rstrip(".")
 
 
+def _offset(audio: NDArray[np.float32]) -> float:
+    """The constant that lies under a sound, where it is strong beside that: 0 where it is not."""
+    offset = float(audio.mean(dtype=np.float64))
+    power = float(np.dot(audio, audio)) / len(audio) - offset**2
+    return offset if abs(offset) > _LEAST_OFFSET and offset**2 > _OFFSET * power else 0.0
+
+
+# A constant of this power beside the sound (-12 dB) is taken away: silences would count as sound, and a model learn it.
+_OFFSET = 1 / 16
+# In less than so many seconds a mean may be a low note's own.
+_SHORTEST = 0.1
+# Under -80 dB of full scale it is a matter of rounding.
+_LEAST_OFFSET = 1e-4
 # A channel that has this much less power than the strongest is silent: 60 dB.
 _SILENT = 1e-6
 # The mean of n channels that have nothing in common has 1/n of their power; under half of that they cancel out.
