@@ -15,7 +15,7 @@ from zoo.checks import limits, strict_json
 from zoo.checks.path_names import check_path_name
 from zoo.checks.text_files import read_bounded
 from zoo.errors import CheckpointError, ConfigError, ForeignConfigError, listing, near_matches
-from zoo.storage.lineage import check_lineage
+from zoo.storage.lineage import check_lineage, without_repeats
 from zoo.storage.model_range import ModelRange
 from zoo.storage.run_files import CONFIG
 
@@ -121,6 +121,7 @@ class ModelConfig:
         version = 3 if self.range is not None else 2 if self.weights_dtype is not None else 1
         content = {"format": FORMAT, "config_version": version, "name": self.name, **asdict(self)}
         content["range"] = None if self.range is None else self.range.to_dict()
+        content["lineage"] = without_repeats(self.lineage)
         for key in ("weights_sha256", "weights_dtype", "range"):
             if content[key] is None:
                 del content[key]

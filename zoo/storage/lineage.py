@@ -92,6 +92,36 @@ def authors_of(lines: Iterable[str]) -> list[str]:
     return [own[0] if len(own) == 1 else f"{author}: {len(own)} recordings" for author, own in found.items()]
 
 
+def without_repeats(lineage: Mapping[str, Any]) -> dict[str, Any]:
+    """A lineage as it is written: what a model was made from, and who made a dataset, stand in it once.
+
+    One model may be the teacher, the start and the reverb of another, which is all of this to a third: written out each
+    time, a few datasets fill hundreds of kilobytes after a few generations. What is kept is the first mention, teachers
+    before the others.
+
+    Args:
+        lineage: As in a config.json; it stays as it is.
+    """
+    return _once(lineage, set())
+
+
+def _once(lineage: Mapping[str, Any], told: set[str]) -> dict[str, Any]:
+    found = dict(lineage)
+    for key, said in (("dataset", "attribution"), *((origin, "lineage") for origin in ORIGINS)):
+        part = dict(_mapping(lineage.get(key)))
+        identity = part.get("hash" if key == "dataset" else "weights")
+        if said not in part or identity is None:
+            continue
+        if f"{said} {identity}" in told:
+            del part[said]
+        else:
+            told.add(f"{said} {identity}")
+            if said == "lineage":
+                part[said] = _once(_mapping(part[said]), told)
+        found[key] = part
+    return found
+
+
 def _attributed(lineage: Mapping[str, Any]) -> Iterator[str]:
     yield from (str(line) for line in _mapping(lineage.get("dataset")).get("attribution", []))
     for origin in ORIGINS:
