@@ -115,7 +115,7 @@ def test_notes_out_of_the_range_are_counted(tmp_path, capsys):
     words = ["midi", "gru-S-violin", str(path), str(tmp_path / "a.wav"), "--fit", "off"]
     assert main(words) == 0
     said = capsys.readouterr().out
-    assert "2 of 5 notes are outside the range of gru-S-violin (D3 to B6)" in said
+    assert "2 of 5 notes are outside the range of gru-S-violin (F#3 to B6)" in said
     assert "left out" not in said
     assert main([*words, "--transpose", "-12"]) == 0
     assert "1 of 5 notes is left out: there is no such pitch." in capsys.readouterr().out
