@@ -285,8 +285,8 @@ _FOUND = """\
 - **Elsewhere a teacher brings little by the distance that is trained**, where the student sees all of its recordings:
   on flute `gru-M` brings `gru-S` a third of the gap, `tcn-M` brings `tcn-S` a sixth, `s4-M` nothing; `gru-L`, at 5.80,
   is no better there than `gru-S` alone, and leaves it where it is. On two minutes of one violin, S alone is as near to
-  the recordings as any teacher. `tcn-S` of trumpet is further off with a teacher than without, and so is `s4-S` with `s4-M`
-  (one seed each).
+  the recordings as any teacher. `tcn-S` of trumpet is further off with a teacher than without, and so is `s4-S` with
+  `s4-M` (one seed each).
 - **By others it brings most of the gap** where there is one: on flute half to nine tenths of log-spectral and log-mel
   distance, Fréchet distance and level; as much for `tcn-S` on violin, and for the level of `tcn-S` and `s4-S` on
   trumpet. The student alone fits the trained distance as well, and is further off in level and spectral balance.
