@@ -284,9 +284,9 @@ _FOUND = """\
   recipe without a teacher at 7.93 ([As loud as it is asked](../distillation.md#as-loud-as-it-is-asked)).
 - **Elsewhere a teacher brings little by the distance that is trained**, where the student sees all of its recordings:
   on flute `gru-M` brings `gru-S` a third of the gap, `tcn-M` brings `tcn-S` a sixth, `s4-M` nothing; `gru-L`, at 5.80,
-  is no better there than `gru-S` alone, and leaves it where it is. On two minutes of one violin, S alone is as near to
-  the recordings as any teacher. `tcn-S` of trumpet is further off with a teacher than without, and so is `s4-S` with
-  `s4-M` (one seed each).
+  is no better there than `gru-S` or `gru-M` alone, and leaves them where they are; `tcn-L`, which is, brings `tcn-S`
+  nothing. On two minutes of one violin, S and M alone are as near to the recordings as any teacher. `tcn-S` of trumpet
+  is further off with a teacher than without, and so is `s4-S` with `s4-M` (one seed each).
 - **By others it brings most of the gap** where there is one: on flute half to nine tenths of log-spectral and log-mel
   distance, Fréchet distance and level; as much for `tcn-S` on violin, and for the level of `tcn-S` and `s4-S` on
   trumpet. The student alone fits the trained distance as well, and is further off in level and spectral balance.
@@ -297,7 +297,7 @@ _FOUND = """\
   (`losses/few-recordings.gin`), `loudness_matching` and a reverb that learns, the one that ships is at 7.42. The thesis
   and the paper found both: distillation helped some FM students, and some not.
 - Size L is a better model than M on trumpet alone (`gru` 7.11 and 7.57, `s4` 7.11 and 7.50, `tcn` 7.39 and 7.52). On
-  flute `gru` is at 5.80 and 5.60 and `tcn` at 5.67 in both, on violin `gru` at 5.87 and 5.83.
+  flute `gru` is at 5.80 and 5.60 and `tcn` at 5.67 in both, on violin `gru` at 5.87 and 5.83, `tcn` at 6.00 and 5.81.
 - The pitch of all models is within 1.6 to 4.9 cents of what they were asked for, in the median."""
 
 COMMANDS = """\
