@@ -11,6 +11,7 @@ from zoo.checks import limits
 from zoo.checks.build_guard import BeyondBoundsError, OversizedError
 from zoo.decoders import Decoder
 from zoo.errors import ConfigError, PluginError, ZooError, listing, near_matches
+from zoo.storage.checkpoint import MEASURED_BY
 from zoo.storage.config import ComponentConfig, ModelConfig
 from zoo.synths import Synth
 
@@ -57,8 +58,8 @@ def check_features(config: ModelConfig, *, tracked: bool) -> None:
     Raises:
         PluginError: It is not; it says which package brings it.
     """
-    for of, key in ((registry.pitch, "tracker"), (registry.loudness, "loudness")):
-        if key in config.features and (tracked or of is not registry.pitch):  # what is left out is zoo's own
+    for key, of in MEASURED_BY.items():
+        if key in config.features and (tracked or key != "tracker"):  # what is left out is zoo's own
             component(of, ComponentConfig(config.features[key]), config)
 
 

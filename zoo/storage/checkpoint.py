@@ -212,13 +212,17 @@ def _read_tensors(files: ModelFiles, expected: dict[str, Tensor]) -> dict[str, T
     return {name: tensor.to(expected[name].dtype) for name, tensor in state.items()}
 
 
+MEASURED_BY = {"tracker": registry.pitch, "loudness": registry.loudness}
+"""What a config's features name, and where it is registered."""
+
+
 def requirements(config: ModelConfig) -> dict[str, str]:
     """The distributions, with versions, that bring a config's components, those that measure its features among them.
 
     A model can be made where its features cannot be measured: of data that were prepared elsewhere.
     """
     entries = [registry.decoders.entry(config.decoder.name), registry.synths.entry(config.synth.name)]
-    for of, key in ((registry.pitch, "tracker"), (registry.loudness, "loudness")):
+    for key, of in MEASURED_BY.items():
         entries += of.entries().get(config.features.get(key, ""), [])
     return {entry.distribution: entry.version for entry in entries if entry.distribution}
 
