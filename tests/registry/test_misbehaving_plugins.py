@@ -10,7 +10,10 @@ from plugin_layout import lay_out, lay_out_shipping
 
 SHOW = """
 import sys
+import torch
+import zoo, zoo.features, zoo.models
 from zoo import registry, resolve
+from zoo.metrics import measures
 from zoo.commands import plugin_trials
 from zoo.models import architectures
 from zoo.errors import ZooError
@@ -93,6 +96,67 @@ def test_component_of_the_wrong_type_is_refused(site, kind, source, said):
     bring(site, f"[zoo_{kind}]\nbuzz = kazoo:buzz\n", source)
     found = say(site, f"registry.{kind}.get('buzz')")
     assert found.startswith("PluginError The ")
+    assert said in found
+    assert "pip uninstall zoo-kazoo" in found
+
+
+TRACK = "zoo.features.track_pitch(torch.zeros(1, 640), sample_rate=16000, hop=64, tracker='buzz')"
+MEASURE = (
+    "zoo.features.extract_features(torch.ones(640), sample_rate=16000, hop=64, f0_hz=torch.ones(10), "
+    "settings=zoo.features.FeatureSettings(loudness='buzz'))"
+)
+COMPARE = "measures.Measures({'buzz': {}}, sample_rate=16000, hop=64)"
+DECODE = (
+    "zoo.create(zoo.models.ModelConfig('a-S', zoo.models.ComponentConfig('buzz'), "
+    "zoo.models.ComponentConfig('harmonic_noise')))(torch.ones(1, 10), torch.ones(1, 10))"
+)
+DECODER = """
+import torch
+from zoo.decoders import Decoded, Decoder
+class buzz(Decoder):
+    def __init__(self, *, control_sizes):
+        super().__init__(control_sizes=control_sizes)
+        self.scale = torch.nn.Parameter(torch.ones(()))
+    def forward(self, f0_scaled, loudness_scaled):
+        controls = {{n: self.scale * torch.ones(1, {frames}, s) for n, s in self.control_sizes.items()}}
+        {then}
+        return {result}
+"""
+
+
+@pytest.mark.parametrize(
+    ("kind", "source", "call", "said"),
+    [
+        ("pitch", "def buzz(audio, **_): return 440.0", TRACK, "gives float, and must give f0_hz and periodicity"),
+        (
+            "pitch",
+            "def buzz(audio, **_): return audio[:, ::60], audio[:, ::64]",
+            TRACK,
+            "gives [1, 11], and must give f0_hz [batch, samples // hop] = [1, 10]",
+        ),
+        ("pitch", "def buzz(audio, **_): return audio[:, ::64], 1.0", TRACK, "gives float, and must give periodicity"),
+        ("loudness", "def buzz(audio, **_): return audio[0, ::64]", MEASURE, "gives [10], and must give the loudness"),
+        ("metrics", "def buzz(a, b, valid_samples): return a", COMPARE, "gives [1, 16000], and must give a value for"),
+        (
+            "decoders",
+            DECODER.format(frames=9, then="", result="Decoded(controls, torch.ones(1, 9, 1))"),
+            DECODE,
+            "gives [1, 9, 1], and must give amplitude [batch, frames, size] = [1, 10, 1]",
+        ),
+        (
+            "decoders",
+            DECODER.format(frames=10, then="del controls['amplitude']", result="Decoded(controls, torch.ones(1))"),
+            DECODE,
+            "gives the controls harmonic_distribution, noise_bands, and must give amplitude",
+        ),
+        ("decoders", DECODER.format(frames=10, then="", result="controls"), DECODE, "gives dict, and must give a zoo."),
+    ],
+)
+def test_component_that_gives_something_else_is_told_with_its_plugin(site, kind, source, call, said):
+    bring(site, f"[zoo_{kind}]\nbuzz = kazoo:buzz\n", source)
+    found = say(site, call)
+    assert found.startswith("PluginError The "), found
+    assert "'buzz' of zoo-kazoo 1.2 (kazoo:buzz) " in found
     assert said in found
     assert "pip uninstall zoo-kazoo" in found
 

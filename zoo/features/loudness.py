@@ -342,7 +342,7 @@ def measure_by_name(
 
     Raises:
         ConfigError: There is no such loudness or option, or the audio is not `[batch, samples]`.
-        PluginError: What it needs is not installed.
+        PluginError: What it needs is not installed, or it gives something else than a loudness per frame.
     """
     check_audio(audio, sample_rate=sample_rate, hop=hop)
     component = registry.loudness.get(kind)
@@ -350,6 +350,8 @@ def measure_by_name(
     # a loss measures under autocast, where a product of matrices would leave eight bits of a level
     with torch.autocast(audio.device.type, enabled=False):
         found: Tensor = component(audio, sample_rate=sample_rate, hop=hop, center=center, **given)
+    shape = len(audio), frame_count(audio.shape[-1], hop)
+    registry.loudness.check_shape(kind, found, shape, "the loudness [batch, samples // hop]")
     return found
 
 

@@ -108,7 +108,7 @@ def track_pitch(
     Raises:
         ConfigError: There is no such tracker or option, an option is of another type, or the range of pitch does not
             fit.
-        PluginError: What the tracker needs is not installed.
+        PluginError: What the tracker needs is not installed, or it gives something else than pitch and confidence.
     """
     check_audio(audio, sample_rate=sample_rate, hop=hop)
     refuse((number_fault("fmin", fmin), number_fault("fmax", fmax)))
@@ -126,10 +126,14 @@ def track_pitch(
     if not len(audio):
         return (audio.new_zeros(0, frame_count(audio.shape[-1], hop)),) * 2
     with torch.no_grad():
-        found: tuple[Tensor, Tensor] = component(
-            audio, sample_rate=sample_rate, hop=hop, fmin=fmin, fmax=fmax, center=center, **options
-        )
-    return found
+        found = component(audio, sample_rate=sample_rate, hop=hop, fmin=fmin, fmax=fmax, center=center, **options)
+    if not isinstance(found, tuple | list) or len(found) != 2:
+        raise registry.pitch.broken(tracker, f"gives {type(found).__name__}, and must give f0_hz and periodicity")
+    f0_hz, periodicity = found
+    shape = len(audio), frame_count(audio.shape[-1], hop)
+    registry.pitch.check_shape(tracker, f0_hz, shape, "f0_hz [batch, samples // hop]")
+    registry.pitch.check_shape(tracker, periodicity, shape, "periodicity [batch, samples // hop]")
+    return f0_hz, periodicity
 
 
 def default_thresholds(tracker: str, options: Mapping[str, object] | None = None) -> tuple[float, float]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from zoo import registry
 from zoo.checks.path_names import check_path_name
-from zoo.errors import ConfigError, ModelNotFoundError, PluginError, ZooError
+from zoo.errors import ConfigError, ModelNotFoundError, ZooError
 from zoo.models import naming
 from zoo.registry import paths
 from zoo.storage.config import ComponentConfig, ModelConfig, check_instrument
@@ -59,7 +59,6 @@ def _config_of_preset(name: str, instrument: str | None) -> ModelConfig:
         PluginError: It cannot be called, fails, or gives something else than a config.
     """
     preset: Any = registry.models.get(name)
-    entry = registry.models.entry(name)
     try:
         takes_instrument = "instrument" in inspect.signature(preset).parameters
         config = preset(instrument=instrument) if takes_instrument else preset()
@@ -67,21 +66,14 @@ def _config_of_preset(name: str, instrument: str | None) -> ModelConfig:
         raise
     except BaseException as error:  # whatever else a plugin raises, it is the plugin that is broken
         fault = f"fails: {type(error).__name__}: {registry.message_of(error).rstrip('.')}"
-        raise _broken(entry, fault) from error
+        raise registry.models.broken(name, fault) from error
     if not isinstance(config, ModelConfig):
-        raise _broken(entry, f"gives {type(config).__name__}, and must give a zoo.models.ModelConfig")
+        raise registry.models.broken(name, f"gives {type(config).__name__}, and must give a zoo.models.ModelConfig")
     if not all(isinstance(part, ComponentConfig) for part in (config.decoder, config.synth)):
-        raise _broken(entry, "gives a config whose decoder or synth is no zoo.models.ComponentConfig")
+        raise registry.models.broken(name, "gives a config whose decoder or synth is no zoo.models.ComponentConfig")
     if not isinstance(config.architecture, str) or not isinstance(config.instrument, str | None):
-        raise _broken(entry, "gives a config whose architecture or instrument is no text")
+        raise registry.models.broken(name, "gives a config whose architecture or instrument is no text")
     return config
-
-
-def _broken(entry: registry.Entry, fault: str) -> PluginError:
-    fix = f" Tell its author, or remove that package: pip uninstall {entry.distribution}"
-    return PluginError(
-        f"The model {entry.name!r} of {entry.origin} ({entry.target}) {fault}." + (fix if entry.distribution else "")
-    )
 
 
 def other_names(name: str) -> list[str]:

@@ -6,6 +6,9 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
+from torch import Tensor
+from zoo_kernels import exporting
+
 from zoo import registry
 from zoo.checks import limits
 from zoo.checks.build_guard import BeyondBoundsError, OversizedError
@@ -63,6 +66,24 @@ def check_features(config: ModelConfig, *, tracked: bool) -> None:
             component(of, ComponentConfig(config.features[key]), config)
 
 
+def build_parts(config: ModelConfig) -> tuple[Decoder, Synth]:
+    """Build a config's decoder and synth, which fit each other.
+
+    Raises:
+        ConfigError: An option is unknown, or they do not fit.
+        PluginError: One is not installed.
+    """
+    named = current_component(config.synth)
+    synth_class = component(registry.synths, named, config)
+    decoder_class = component(registry.decoders, config.decoder, config)
+    synth_args = {**named.args, "sample_rate": config.sample_rate, "hop": config.hop}
+    synth: Synth = build_part(synth_class, synth_args, f"synth {named.name}")
+    decoder_args = {**config.decoder.args, "control_sizes": synth.control_sizes}
+    decoder: Decoder = build_part(decoder_class, decoder_args, f"decoder {config.decoder.name}")
+    check_handshake(decoder, synth, config)
+    return decoder, synth
+
+
 def check_handshake(decoder: Decoder, synth: Synth, config: ModelConfig) -> None:
     """Make sure that decoder and synth agree on the controls' names and sizes and on the rates.
 
@@ -82,6 +103,30 @@ def check_handshake(decoder: Decoder, synth: Synth, config: ModelConfig) -> None
         raise ConfigError(
             f"The decoder {config.decoder.name!r} and the synth {config.synth.name!r} do not fit: {'; '.join(problems)}"
         )
+
+
+def check_controls(decoded: Any, f0_hz: Tensor, *, decoder: Decoder, config: ModelConfig) -> None:  # noqa: ANN401
+    """Make sure that a decoder gives the controls that it promised.
+
+    Args:
+        decoded: What it gave, whatever that is.
+        f0_hz: What drove it, `[batch, frames]`.
+        decoder: It.
+        config: Of its model.
+
+    Raises:
+        PluginError: It does not; it says whose decoder it is.
+    """
+    if exporting():  # a tracer takes shapes for data
+        return
+    of, name = registry.decoders, config.decoder.name
+    controls = getattr(decoded, "controls", None)
+    if not isinstance(controls, Mapping) or not hasattr(decoded, "hidden"):
+        raise of.broken(name, f"gives {type(decoded).__name__}, and must give a zoo.decoders.Decoded")
+    if set(controls) != set(decoder.control_sizes):
+        raise of.broken(name, f"gives the controls {listing(controls)}, and must give {listing(decoder.control_sizes)}")
+    for control, size in decoder.control_sizes.items():
+        of.check_shape(name, controls[control], (*f0_hz.shape, size), f"{control} [batch, frames, size]")
 
 
 def _options_of(cls: type) -> dict[str, inspect.Parameter]:

@@ -11,20 +11,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from zoo import registry
 from zoo.checks.options import refuse, torch_seed_fault
-from zoo.decoders import Decoded, Decoder
+from zoo.decoders import Decoded
 from zoo.features import Features, FeatureSettings, extract_features, scale_f0, scale_loudness
 from zoo.features.audio import read_audio, samples_at
 from zoo.features.values import HALF, as_floats, check_curves, clean_f0, clean_loudness, further_curves
-from zoo.models.builder import build_part, check_features, check_handshake, component, current_component
+from zoo.models import builder
 from zoo.models.fit import check_fit, into_range, quietened, shift_faults
 from zoo.models.levelling import Levelled, at_level, check_level, recording_level_db
 from zoo.models.long_rendering import render_long
 from zoo.models.rendering import Rendering as Rendering  # plugins find it here too
 from zoo.storage.config import ModelConfig
 from zoo.storage.model_range import ModelRange
-from zoo.synths import Synth
 
 if TYPE_CHECKING:
     from zoo.hub.pushing import PushResult
@@ -52,14 +50,7 @@ class Model(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        named = current_component(config.synth)
-        synth_class = component(registry.synths, named, config)
-        decoder_class = component(registry.decoders, config.decoder, config)
-        synth_args = {**named.args, "sample_rate": config.sample_rate, "hop": config.hop}
-        synth: Synth = build_part(synth_class, synth_args, f"synth {named.name}")
-        decoder_args = {**config.decoder.args, "control_sizes": synth.control_sizes}
-        decoder: Decoder = build_part(decoder_class, decoder_args, f"decoder {config.decoder.name}")
-        check_handshake(decoder, synth, config)
+        decoder, synth = builder.build_parts(config)
         self.config = config.with_changes(features=FeatureSettings.from_dict(config.features).to_dict())
         self.decoder = decoder
         self.synth = synth
@@ -153,6 +144,7 @@ class Model(nn.Module):
         """
         further = further_curves(inputs, self.decoder.further_inputs, f0_hz=f0_hz)
         decoded: Decoded = self.decoder(*self.scale(f0_hz, loudness_db), **further)
+        builder.check_controls(decoded, f0_hz, decoder=self.decoder, config=self.config)
         return decoded
 
     def further(self, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -265,7 +257,7 @@ class Model(nn.Module):
             audio = read_audio(source, sample_rate=self.sample_rate)
         else:
             audio = samples_at(source, sample_rate, wanted=self.sample_rate)
-        check_features(self.config, tracked=False)
+        builder.check_features(self.config, tracked=False)
         measured = self.listening_settings if f0_hz is None else self.feature_settings
         settings = measured(pitch=pitch, pitch_options=pitch_options)
         features = extract_features(audio, sample_rate=self.sample_rate, hop=self.hop, settings=settings, f0_hz=f0_hz)
@@ -365,7 +357,7 @@ class Model(nn.Module):
         self, *, pitch: str | None = None, pitch_options: Mapping[str, Any] | None = None
     ) -> FeatureSettings:
         """How `analyse` measures a recording: from 50 Hz on, since other instruments may be lower than this one."""
-        check_features(self.config, tracked=pitch is None)
+        builder.check_features(self.config, tracked=pitch is None)
         settings = self.feature_settings(pitch=pitch, pitch_options=pitch_options).today()
         return replace(settings, fmin=min(settings.fmin, FeatureSettings.fmin))
 

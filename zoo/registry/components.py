@@ -178,11 +178,28 @@ class Registry:
                 + advice(error, entry.module, entry.distribution)
             ) from error
         if entry.distribution != OWN_DISTRIBUTION and (fault := self._fault(component)):
-            raise PluginError(
-                f"The {self.singular} {name!r} of {entry.origin} ({entry.target}) is {fault}. Tell its author, or "
-                f"remove that package: pip uninstall {entry.distribution}"
-            )
+            raise self.broken(name, f"is {fault}")
         return component
+
+    def broken(self, name: str, fault: str) -> PluginError:
+        """Give the error for a component that breaks its kind's promise: `fault` goes after its name."""
+        entry = self.entry(name)
+        fix = f". Tell its author, or remove that package: pip uninstall {entry.distribution}"
+        own = entry.distribution in ("", OWN_DISTRIBUTION)
+        return PluginError(
+            f"The {self.singular} {name!r} of {entry.origin} ({entry.target}) {fault}{'.' if own else fix}"
+        )
+
+    def check_shape(self, name: str, value: object, shape: tuple[int, ...], what: str) -> None:
+        """Make sure that what a component gives, such as `f0_hz [batch, frames]`, is a tensor of that shape.
+
+        Raises:
+            PluginError: It is none.
+        """
+        shown = getattr(value, "shape", None)
+        if shown is None or tuple(shown) != shape:
+            given = type(value).__name__ if shown is None else list(shown)
+            raise self.broken(name, f"gives {given}, and must give {what} = {list(shape)}")
 
     def _fault(self, component: object) -> str | None:
         """What a component is where it is not what its kind wants; None where it is."""
