@@ -227,7 +227,6 @@ BAD = {
     "an hour": b"MThd\0\0\0\6\0\0\0\1\0\1MTrk\0\0\0\x0f\0\x90\x40\x40\xff\xff\xff\x7f\x80\x40\0\0\xff\x2f\0",
     "empty track": b"MThd\0\0\0\6\0\0\0\1\1\xe0MTrk\0\0\0\4\0\xff\x2f\0",
     "no tracks": b"MThd\0\0\0\6\0\1\0\0\1\xe0",
-    "key": b"MThd\0\0\0\6\0\0\0\1\1\xe0MTrk\0\0\0\x0e\0\xff\x59\2\0\7\0\x90\x40\x40\x60\x80\x40\0",
     "data byte": b"MThd\0\0\0\6\0\0\0\1\1\xe0MTrk\0\0\0\4\0\x40\x40\0",
 }
 
@@ -239,6 +238,28 @@ def test_chunks_of_other_kinds_and_riff_are_read(ode, tmp_path):
     pieces = b"RMID" + b"LIST\3\0\0\0abc\0" + b"data" + len(data).to_bytes(4, "little") + data
     riff.write_bytes(b"RIFF" + len(pieces).to_bytes(4, "little") + pieces)
     assert read_midi(foreign) == read_midi(riff) == read_midi(ode)
+
+
+@pytest.mark.parametrize(
+    "event",
+    [b"\x59\2\x0b\0", b"\x59\2\0\7", b"\x58\2\4\2", b"\x54\1\0", b"\x51\2\1\2", b"\x20\0", b"\0\0"],
+    ids=["11 sharps", "mode 7", "time signature", "offset", "tempo", "channel", "number"],
+)
+def test_meta_event_that_is_none_changes_no_note(event, ode, tmp_path):
+    data = ode.read_bytes()
+    events = b"\0\xff" + event + data[data.index(b"MTrk") + 8 :]
+    path = tmp_path / "odd.mid"
+    path.write_bytes(data[: data.index(b"MTrk")] + b"MTrk" + len(events).to_bytes(4, "big") + events)
+    assert read_midi(path) == read_midi(ode)
+
+
+def test_meta_event_that_nobody_knows_keeps_its_time(tmp_path):
+    note = b"\x90\x40\x40\x60\x80\x40\0\0\xff\x2f\0"
+    events = b"\x83\x60\xff\x60\1\0" + b"\0" + note
+    path = tmp_path / "odd.mid"
+    path.write_bytes(b"MThd\0\0\0\6\0\0\0\1\1\xe0MTrk" + len(events).to_bytes(4, "big") + events)
+    ((start, _, _),) = read_midi(path).notes()
+    assert start == pytest.approx(0.5)
 
 
 @pytest.mark.parametrize(

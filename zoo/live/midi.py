@@ -27,6 +27,9 @@ from zoo.streaming import instrument_file
 DRUMS = 9  # channel 10, as musicians count
 _TAIL_SECONDS = 1.5  # of a reverb
 _OVERLAP_SECONDS = 0.08  # notes of one voice may overlap so much, bound
+_NAME = 0x03  # a meta event, as the next ones
+_TEMPO_AND_END = ((0x51, 3), (0x2F, 0))  # with their lengths
+_TEXT = 0x01
 _BLOCK = 25  # frames that are played at a time, at most
 
 
@@ -154,7 +157,42 @@ def _tracks_alone(data: bytes) -> bytes:
         data = data[8:]
     if data[:4] != b"MThd":
         return data
-    return b"".join(chunk for name, chunk in _chunks(data, "big") if name in (b"MThd", b"MTrk"))
+    chunks = _chunks(data, "big")
+    return b"".join(_of_notes(c) if name == b"MTrk" else c for name, c in chunks if name in (b"MThd", b"MTrk"))
+
+
+def _of_notes(track: bytes) -> bytes:
+    """A track whose meta events are text, but for its name, tempo and end.
+
+    A key or time signature that is none is common in files from the web, plays no part in what is heard, and would
+    make mido refuse the whole file; of an event that it does not know it would lose the time.
+    """
+    events = bytearray(track)
+    at, status = 8, 0
+    while (at := _number(events, at)[1]) < len(events):
+        if events[at] & 0x80:
+            status, at = events[at], at + 1
+        if status < 0xF0:
+            at += 1 if status >> 4 in (0xC, 0xD) else 2
+            continue
+        if status not in (0xF0, 0xF7, 0xFF):  # none of a file's: mido will say so
+            break
+        kind = at
+        length, at = _number(events, at + (status == 0xFF))
+        if status == 0xFF and at <= len(events) and events[kind] != _NAME:
+            events[kind] = events[kind] if (events[kind], length) in _TEMPO_AND_END else _TEXT
+        at += length
+    return bytes(events)
+
+
+def _number(data: bytes | bytearray, at: int) -> tuple[int, int]:
+    """A number of variable length, and where what comes after it begins."""
+    value = 0
+    while at < len(data):
+        value, at = value << 7 | data[at] & 0x7F, at + 1
+        if not data[at - 1] & 0x80:
+            break
+    return value, at
 
 
 def _chunks(data: bytes, order: Literal["little", "big"]) -> Iterator[tuple[bytes, bytes]]:
