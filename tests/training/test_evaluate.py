@@ -22,9 +22,12 @@ def test_evaluate_prints_a_table_and_writes_the_numbers(small_tones, tmp_path, c
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split() == ["distance", "to", "the", "recordings", "student", "noise", "floor"]
     assert len(lines) == 13
-    assert lines[-1] == "(test split, 1 segment)"
+    assert lines[-1] == "(test split, 1 segment) Pitch was tracked by yin."
     assert any(line.startswith("A-weighted level error (dB)") for line in lines)
-    assert json.loads((tmp_path / "run" / "metrics.json").read_text())["student"]["f0_error_cents"]["n"] == 1
+    found = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert found["pitch"] == "yin"
+    assert found["student"]["f0_error_cents"]["n"] == 1
+    assert "Pitch was tracked by yin." in (tmp_path / "run" / "README.md").read_text()
 
 
 def test_evaluate_measures_further_metrics_with_their_options(small_tones, tmp_path, capsys):

@@ -66,7 +66,7 @@ def test_model_is_nearer_to_itself_than_to_a_recording(small_tones, model):
 def test_evaluate_writes_into_a_run_and_its_card(small_tones, model, tmp_path):
     checkpoint.save(model, tmp_path / "run")
     found = evaluate(str(tmp_path / "run"), data=str(small_tones.path), pitch="yin")
-    assert json.loads((tmp_path / "run" / "metrics.json").read_text()) == {"split": "test", **found}
+    assert json.loads((tmp_path / "run" / "metrics.json").read_text()) == {"split": "test", "pitch": "yin", **found}
     assert "multi-scale" in (tmp_path / "run" / "README.md").read_text()
 
 
@@ -107,7 +107,10 @@ def test_numbers_of_the_training_split_never_replace_held_out_ones(small_tones, 
     found = evaluate(str(run), **options, split="train")
     assert ((run / "metrics.json").read_bytes(), (run / "README.md").read_text()) == (kept, card)
     assert "keeps its held-out numbers" in caplog.text
-    assert table(found).splitlines()[-1] == "(train split, 1 segment: the model was trained on this split)"
+    assert (
+        table(found).splitlines()[-1]
+        == "(train split, 1 segment: the model was trained on this split) Pitch was tracked by yin."
+    )
 
 
 def test_run_with_nothing_held_out_says_so_on_its_card(tmp_path):
@@ -128,7 +131,7 @@ def test_evaluate_leaves_a_stored_model_alone(small_tones, model, tmp_path):
 
     checkpoint.save(model, store_folder() / "gru-S-tones")
     found = evaluate("gru-S-tones", data=str(small_tones.path), pitch="yin", max_segments=1, out=tmp_path / "m.json")
-    assert json.loads((tmp_path / "m.json").read_text()) == {"split": "test", **found}
+    assert json.loads((tmp_path / "m.json").read_text()) == {"split": "test", "pitch": "yin", **found}
     assert found["student"]["loudness_error_db"]["n"] == 1
     assert not (store_folder() / "gru-S-tones" / "metrics.json").exists()
 

@@ -70,6 +70,8 @@ def measured(metrics: MeasuredResults, reference: str) -> str:
         note += " The baseline is the same model, trained without its teacher."
     if any(metric(name).over_the_set for measures in shown for name in measures):
         note += " A Fréchet distance is one value over all segments, ± its standard error."
+    if metrics.tracked:
+        note += f" {inline(metrics.tracked)}"
     return f"{markdown_table(rows)}\n\n{note}"
 
 

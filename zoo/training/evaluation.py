@@ -22,7 +22,7 @@ from zoo.models.model import Model
 from zoo.storage.checkpoint import weights_hash
 from zoo.storage.lineage import teacher_reference, weights_before_rounding
 from zoo.storage.locks import hold, refuse_if_held
-from zoo.storage.results import SPEED, MeasuredResults, read_metrics, rows_of, text_table, write_metrics
+from zoo.storage.results import PITCH, SPEED, MeasuredResults, read_metrics, rows_of, text_table, write_metrics
 from zoo.training.batches import Batch, fixed_noise, in_order
 from zoo.training.teacher import Teacher, check_fits_data
 
@@ -33,9 +33,6 @@ _log = logging.getLogger(__name__)
 
 Summary = dict[str, dict[str, dict[str, float]]]
 """`{system: {metric: {mean, std, n}}}`, as in metrics.json."""
-
-PITCH = "torchcrepe"
-"""The tracker of the f0 error by default; its model "tiny" is taken, with YIN."""
 
 _BATCH = 8
 
@@ -297,7 +294,7 @@ def evaluate(
     summary = measure(
         systems, chosen.segments, seed=seed, pitch=pitch, pitch_options=pitch_options, also=also, tick=tick
     )
-    results = MeasuredResults(summary, split=chosen.split)
+    results = MeasuredResults(summary, split=chosen.split, pitch=pitch)
     if out is not None:
         write_metrics(results, Path(out))
     elif found.source == "folder":
@@ -341,4 +338,4 @@ def table(results: MeasuredResults) -> str:
     """The numbers as lines of text, a metric per line, lower is better; and a line that says what was measured."""
     over = f"{results.split} split, {results.segments} segment{'' if results.segments == 1 else 's'}"
     seen = "" if results.held_out else ": the model was trained on this split"
-    return f"{text_table(rows_of(results))}\n({over}{seen})"
+    return f"{text_table(rows_of(results))}\n({over}{seen}){f' {results.tracked}' if results.tracked else ''}"
