@@ -281,7 +281,8 @@ _FOUND = """\
   Fréchet distance 77 %.
 - **A reverb that learns, and `loudness_matching`, take students further** than these rows, in which the reverb is the
   teacher's and stays: the trumpets that ship were at 7.03 to 7.15 (before their last steps), and `gru-S` by the same
-  recipe without a teacher at 7.93 ([As loud as it is asked](../distillation.md#as-loud-as-it-is-asked)).
+  recipe without a teacher, but with five times the weight of `loudness_matching`, at 7.93
+  ([As loud as it is asked](../distillation.md#as-loud-as-it-is-asked)).
 - **Elsewhere a teacher brings little by the distance that is trained**, where the student sees all of its recordings:
   on flute `gru-M` brings `gru-S` a third of the gap, `tcn-M` brings `tcn-S` a sixth, `s4-M` nothing; `gru-L`, at 5.80,
   is no better there than `gru-S` or `gru-M` alone, and leaves them where they are; `tcn-L`, which is, brings `tcn-S`

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 NEEDS = frozenset({"audio", "dry", "controls", "scaled_controls", "hidden"})
 """What a loss can ask of a teacher: fields of `zoo.Rendering`."""
 
+_PLACES = 1000  # of a run where a schedule's largest weight is looked for: it may be any function
+
 
 @dataclass(frozen=True)
 class SpectralSettings:
@@ -116,6 +118,13 @@ class Loss(nn.Module, ABC):
         if self.schedule is not None:
             return self.schedule.at(1.0)
         return self.uncertainty.start if self.uncertainty is not None else self._factor
+
+    @property
+    def largest_factor(self) -> float:
+        """The most that it counts at any time of the run; of a weight that is learned the first."""
+        if self.schedule is not None:
+            return max(self.schedule.at(place / _PLACES) for place in range(_PLACES + 1))
+        return self.final_factor
 
     def set_weight(self, weight: float) -> None:
         """Give it a plain weight, in place of whatever it had."""

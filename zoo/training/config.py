@@ -325,13 +325,15 @@ class DistillConfig(RunConfig):
     def baseline(self) -> TrainConfig:
         """The same student without its teacher.
 
-        Its losses are those that need no teacher, counting fully, or the reconstruction where there are none: a weight
-        tells one loss from others; here there is none to tell it from.
+        Its losses are those that need no teacher, or the reconstruction where there are none. The one that counts most
+        counts fully, and the others as much less as they do in the distillation: a weight tells one loss from others,
+        and schedules hand over to or from the teacher.
         """
         shared = {one.name: getattr(self, one.name) for one in fields(RunConfig)}
         kept = [copy.deepcopy(loss) for loss in self.losses or () if not loss.uses_teacher]
-        for loss in kept:
-            loss.set_weight(1.0)
+        weights = [loss.largest_factor for loss in kept]
+        for loss, weight in zip(kept, weights, strict=True):
+            loss.set_weight(weight / max(weights) if any(weights) else 1.0)
         return TrainConfig(**{**shared, "losses": kept or None}, model=self.student, model_options=self.student_options)
 
 

@@ -8,8 +8,8 @@ from zoo_experiments.comparison import Comparison, collect, part_folder
 from zoo.__main__ import main
 from zoo.commands.gin_program import main_functions
 from zoo.gin_config.configure import configure
-from zoo.losses.distillation import Control, OutputAudio, Reconstruction
-from zoo.losses.weights import Cosine, Uncertainty
+from zoo.losses.distillation import Control, LoudnessMatching, OutputAudio, Reconstruction
+from zoo.losses.weights import Cosine, Step, Uncertainty
 from zoo.storage import read_config, read_seeds
 from zoo.training import DistillConfig
 
@@ -62,6 +62,23 @@ def test_baseline_has_the_losses_that_need_no_teacher_with_full_weight():
     assert list(kept.state_dict()) == ["weight"]
     assert given[0].changes
     assert [loss.label for loss in baseline([Reconstruction(), OutputAudio()])] == ["reconstruction"]
+
+
+@pytest.mark.parametrize(
+    ("weights", "expected"),
+    [
+        ((1.0, 0.2), [1.0, 0.2]),
+        ((0.5, 0.1), [1.0, 0.2]),
+        ((Cosine(0.0, 1.0), 0.2), [1.0, 0.2]),
+        ((Step((0.0, 0.5, 0.0), (0.3, 0.31)), 0.1), [1.0, 0.2]),
+        ((0.0, 0.0), [1.0, 1.0]),
+    ],
+)
+def test_losses_of_a_baseline_count_as_much_less_than_each_other_as_they_do_in_the_distillation(weights, expected):
+    recordings, loudness = weights
+    kept = baseline([Reconstruction(weight=recordings), Control(), LoudnessMatching(weight=loudness)])
+    assert [loss.final_factor for loss in kept] == pytest.approx(expected)
+    assert not any(loss.changes for loss in kept)
 
 
 @pytest.fixture(scope="module")
