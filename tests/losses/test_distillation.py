@@ -3,7 +3,7 @@ import torch
 
 from zoo import registry
 from zoo.errors import ConfigError
-from zoo.losses import multi_scale_spectral
+from zoo.losses import multi_scale_spectral, valid_mean
 from zoo.losses.distillation import Loss, OutputAudio, Reconstruction, bind_losses, compute
 from zoo.losses.weights import Linear
 from zoo.models.creating import create
@@ -153,3 +153,17 @@ def test_options_out_of_range_are_refused(options):
 def test_loss_that_needs_a_teacher_says_so():
     with pytest.raises(ConfigError, match="output_audio compares with a teacher"):
         OutputAudio().bind(create("gru-S", hidden_size=4), None)
+
+
+def test_valid_mean_leaves_out_padding_whatever_stands_there():
+    values = torch.tensor([[1.0, 2.0, 3.0], [5.0, float("-inf"), float("nan")]], requires_grad=True)
+    found = valid_mean(values, torch.tensor([3, 1]))
+    assert found.item() == pytest.approx(11 / 4)
+    (gradient,) = torch.autograd.grad(found, values)
+    assert gradient.tolist() == [[0.25, 0.25, 0.25], [0.25, 0.0, 0.0]]
+
+
+@pytest.mark.parametrize("shape", [(1, 50, 1), (2, 50, 5), (2, 50)])  # the first was the sum over all frames
+def test_valid_mean_refuses_what_is_no_value_per_frame(shape):
+    with pytest.raises(ConfigError, match=r"a value per frame.*values\.mean\(-1\)"):
+        valid_mean(torch.ones(shape), torch.tensor([50]))

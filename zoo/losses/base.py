@@ -221,11 +221,19 @@ class Loss(nn.Module, ABC):
 
 
 def valid_mean(values: Tensor, valid_frames: Tensor) -> Tensor:
-    """The mean of `[batch, frames]` over frames that are no padding.
+    """The mean of `[batch, frames]` over frames that are no padding, whatever stands there.
 
     Args:
-        values: One per frame.
+        values: One per frame. A logarithm of silence, in padding, may be infinite where it has no gradient.
         valid_frames: int64 `[batch]`.
+
+    Raises:
+        ConfigError: There is not one value per frame.
     """
+    if values.ndim != 2 or len(values) != len(valid_frames):
+        raise ConfigError(
+            f"valid_mean takes a value per frame, [batch, frames] with a batch of {len(valid_frames)}, and found "
+            f"{list(values.shape)}. Take the mean over what else there is first: values.mean(-1)."
+        )
     valid = torch.arange(values.shape[1], device=values.device) < valid_frames[:, None]
-    return (values * valid).sum() / valid.sum().clamp(min=1)
+    return values.masked_fill(~valid, 0.0).sum() / valid.sum().clamp(min=1)
