@@ -128,6 +128,17 @@ def test_padding_counts_nothing(pair, batch, loss):
     torch.testing.assert_close(loss(broken, teacher, batch), before)
 
 
+@pytest.mark.parametrize("loss", [Feature(), Feature(match="similarity")], ids=lambda x: x.describe())
+def test_features_are_compared_in_float32_under_autocast_too(pair, batch, loss):
+    student, teacher = renderings(pair, batch)
+    loss.bind(*pair)
+    for parameter in loss.parameters():
+        torch.nn.init.normal_(parameter)
+    expected = loss(student, teacher, batch)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(loss(student, teacher, batch), expected)
+
+
 def test_control_is_the_absolute_difference_of_scaled_controls(pair, batch):
     student, teacher = renderings(pair, batch)
     keep = valid_rows(batch)

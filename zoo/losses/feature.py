@@ -75,11 +75,15 @@ class Feature(Loss):
         """See `Loss.forward`."""
         if teacher is None:
             raise ConfigError(f"The loss {self.label} needs a teacher's rendering.")
-        mine, theirs, valid = student.hidden.float(), teacher.hidden.float(), batch["valid_frames"]
-        if self.match == "similarity":
-            return self._similarity(mine, theirs, valid)
-        if self.projection is None:
+        if self.match == "projection" and self.projection is None:
             raise ConfigError(f"The loss {self.label} must be bound to its pair first: loss.bind(student, teacher).")
+        # under autocast, products would have three digits, fewer than what two cosines of near features differ by
+        with torch.autocast(student.hidden.device.type, enabled=False):
+            return self._value(student.hidden.float(), teacher.hidden.float(), batch["valid_frames"])
+
+    def _value(self, mine: Tensor, theirs: Tensor, valid: Tensor) -> Tensor:
+        if self.projection is None:
+            return self._similarity(mine, theirs, valid)
         theirs = _centred(theirs, valid)
         error = valid_mean((_centred(self.projection(mine), valid) - theirs).square().mean(-1), valid)
         return error / valid_mean(theirs.square().mean(-1), valid).clamp(min=_SMALL)
