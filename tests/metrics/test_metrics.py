@@ -68,6 +68,20 @@ def test_measures_leave_the_padding_out(signals, name):
 
 
 @pytest.mark.parametrize("name", PAIRS)
+def test_row_that_is_all_padding_has_no_value(signals, name):
+    a, b = signals["a"][:, :8192], signals["b"][:, :8192]
+    found = getattr(metrics, name)(a, b, valid_samples=torch.tensor([8192, 0]), **PAIRS[name])
+    assert found.isnan().tolist() == [False, True]
+
+
+@pytest.mark.parametrize("name", ["loudness_error_db", "level_error_db"])
+def test_row_without_a_whole_frame_has_no_level(signals, name):
+    a, b = signals["a"][:, :8192], signals["b"][:, :8192]
+    found = getattr(metrics, name)(a, b, valid_samples=torch.tensor([8192, 63]), **PAIRS[name])
+    assert found.isnan().tolist() == [False, True]
+
+
+@pytest.mark.parametrize("name", PAIRS)
 def test_measures_refuse_bad_input(name):
     measure, options = getattr(metrics, name), PAIRS[name]
     sound = torch.ones(2, 4000)

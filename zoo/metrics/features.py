@@ -30,7 +30,7 @@ def loudness_error_db(
         valid_samples: int64 `[batch]`: a row ends there. None: all are whole.
 
     Returns:
-        `[batch]` in dB; NaN for a row that is all padding.
+        `[batch]` in dB; NaN for a row without a whole frame.
 
     Raises:
         ConfigError: The signals do not agree, or are shorter than a frame.
@@ -60,7 +60,7 @@ def level_error_db(
         valid_samples: int64 `[batch]`: a row ends there. None: all are whole.
 
     Returns:
-        `[batch]` in dB; 0 for two silent rows, NaN for a row that is all padding.
+        `[batch]` in dB; 0 for two silent rows, NaN for a row without a whole frame.
 
     Raises:
         ConfigError: The signals do not agree, or are shorter than a frame.
@@ -74,7 +74,8 @@ def level_error_db(
         heard = heard_frames(wanted)
         heard = torch.where(heard.any(dim=1, keepdim=True), heard, heard_frames(found))
         away = torch.where(heard, (found - wanted).abs(), 0.0)
-        return away.sum(dim=1) / heard.sum(dim=1).clamp(min=1)
+        level_error = away.sum(dim=1) / heard.sum(dim=1).clamp(min=1)
+        return level_error if wanted.shape[1] else level_error.fill_(float("nan"))
 
     return over_rows(measure, a, b, valid_samples)
 

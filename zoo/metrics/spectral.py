@@ -28,7 +28,7 @@ def multi_scale_spectral_distance(
         valid_samples: int64 `[batch]`: only frames whose centre lies at or before it count. None: all.
 
     Returns:
-        `[batch]`.
+        `[batch]`; NaN for a row that is all padding.
 
     Raises:
         ConfigError: The signals do not agree, or are too short for the largest size.
@@ -36,7 +36,8 @@ def multi_scale_spectral_distance(
     a, b = checked_pair(a, b)
     if a.shape[0] == 0:
         return a.new_zeros(0)
-    return multi_scale_spectral_each_row(a, b, fft_sizes=fft_sizes, valid_samples=valid_samples)
+    found = multi_scale_spectral_each_row(a, b, fft_sizes=fft_sizes, valid_samples=valid_samples)
+    return found if valid_samples is None else found.masked_fill(valid_samples.to(a.device) <= 0, float("nan"))
 
 
 def multi_scale_spectral_held_out(a: Tensor, b: Tensor, *, valid_samples: Tensor | None = None) -> Tensor:
@@ -50,7 +51,7 @@ def multi_scale_spectral_held_out(a: Tensor, b: Tensor, *, valid_samples: Tensor
         valid_samples: int64 `[batch]`: only frames whose centre lies at or before it count. None: all.
 
     Returns:
-        `[batch]`.
+        `[batch]`; NaN for a row that is all padding.
 
     Raises:
         ConfigError: The signals do not agree, or are too short for the largest size.
