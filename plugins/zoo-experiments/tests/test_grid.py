@@ -1,10 +1,12 @@
 import csv
+import shutil
 
 import pytest
-from zoo_experiments.grid import _results_when_stopped, cells_of
+from zoo_experiments.grid import _collect, _results_when_stopped, cells_of
 
 from zoo.__main__ import main
 from zoo.errors import ConfigError
+from zoo.training.run_folder import clear_done
 
 SMALL = "distill.student_options={'hidden_size': 8, 'reverb_length': 200}"
 QUICK = ("STEPS=2", "BATCH_SIZE=4", "distill.evaluate=True", SMALL)
@@ -66,6 +68,10 @@ def test_grid_runs_what_can_run_and_names_what_cannot(small_tones, teacher_folde
     assert row["teacher"] == "tcn-S-tones"
     assert float(row["student_multi_scale_spectral"]) > float(row["noise_floor_multi_scale_spectral"])
     assert (out / "results.md").read_text().count("\n| good | ") == 1
+    # the other failed after a validation now, as one that diverges does
+    shutil.copytree(out / "good", out / "bad")
+    clear_done(out / "bad")
+    assert [row.name for row in _collect(cells_of([str(good), str(bad)]), out)] == ["good"]
     (out / "results.csv").unlink()
     with pytest.raises(KeyboardInterrupt), _results_when_stopped(cells_of([str(good), str(bad)]), out):
         raise KeyboardInterrupt

@@ -155,7 +155,7 @@ def _run(cells: Sequence[Cell], out: Path, execution: ExecutorConfig, retries: i
     with _results_when_stopped(cells, out):
         statuses = run_all(_runs(cells, out), execution, retries=retries, show=show)
     rows = _collect(cells, out)
-    _refuse_failed(statuses, out)
+    _refuse_failed(statuses, out, "The same command tries the failed ones again.")
     return rows
 
 
@@ -164,8 +164,8 @@ def _results_when_stopped(cells: Sequence[Cell], out: Path) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        if done := [cell for cell in cells if is_done(out / cell.name)]:
-            _collect(done, out)
+        if any(is_done(out / cell.name) for cell in cells):
+            _collect(cells, out)
         raise
 
 
@@ -197,7 +197,7 @@ def _search(
         for number, one in zip(chosen, cells, strict=True):
             search.tell(number, reached.get(one.name, {}))
     rows = _collect(made, out)
-    _refuse_failed(statuses, out)
+    _refuse_failed(statuses, out, "The same command with a larger --search tries other values.")
     return rows
 
 
@@ -220,17 +220,18 @@ def _runs(cells: Sequence[Cell], out: Path) -> list[Run]:
 
 
 def _collect(cells: Sequence[Cell], out: Path) -> list[RunResult]:
-    rows = [
-        row for cell in cells if (row := result_of(out / cell.name, name=cell.name, values=cell.values)) is not None
-    ]
+    # one that failed has a history too, and a best loss from before: that is no result of its settings
+    done = [cell for cell in cells if is_done(out / cell.name)]
+    found = [result_of(out / cell.name, name=cell.name, values=cell.values) for cell in done]
+    rows = [row for row in found if row is not None]
     write_csv([row.columns() for row in rows], out / "results.csv")
     write_atomically(out / "results.md", markdown(rows))
     return rows
 
 
-def _refuse_failed(statuses: Sequence[Status], out: Path) -> None:
+def _refuse_failed(statuses: Sequence[Status], out: Path, fix: str) -> None:
     if failed := failures(statuses):
         raise TrainingError(
             f"{len(failed.splitlines())} of {len(statuses)} runs failed:\n{failed}\nThe others are in "
-            f"{out / 'results.md'}. The same command tries the failed ones again."
+            f"{out / 'results.md'}. {fix}"
         )

@@ -75,7 +75,7 @@ class RunResult:
 
 
 def result_of(folder: Path, *, name: str, values: Mapping[str, str] | None = None) -> RunResult | None:
-    """What a run reached; None when it has not come to its end.
+    """What a run reached so far; None where there is none, or it has not validated yet.
 
     Args:
         folder: The run.
