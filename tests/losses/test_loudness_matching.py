@@ -184,6 +184,13 @@ def test_loss_without_a_model_is_refused():
         LoudnessMatching()(None, None, a_batch())
 
 
+def test_share_of_which_nothing_can_be_measured_is_refused(model):
+    loss = LoudnessMatching(share=0.01)
+    loss.bind(model, None)
+    with pytest.raises(ConfigError, match=r"share = 0\.01 the notes of a row have \d+ frames.*Take a larger share"):
+        loss(None, None, a_batch())
+
+
 def test_model_without_a_range_plays_within_the_batch():
     loss = bound(create("gru-S", hidden_size=8, reverb_length=100))
     batch = a_batch() | {"loudness_db": torch.full((3, FRAMES), -30.0)}

@@ -105,18 +105,23 @@ class LoudnessMatching(Loss):
         """See `Loss.forward`; the value is in dB.
 
         Raises:
-            ConfigError: It is not bound.
+            ConfigError: It is not bound, or what is played is so short that none of it can be measured.
         """
         if self._student is None:
             raise ConfigError(f"The loss {self.label} must be bound to its pair first: loss.bind(student, teacher).")
         (model,) = self._student
         step = self._step if self.training else None
+        # at the ends the window sees the silence beyond
+        edge = math.ceil(WINDOW_SECONDS / 2 * model.sample_rate / model.hop)
+        if (length := self._length(batch)) <= 2 * edge:
+            raise ConfigError(
+                f"With {self.name}.share = {self.share:g} the notes of a row have {length} frames, and the first and "
+                f"the last {edge} cannot be measured. Take a larger share, or longer segments."
+            )
         limits = _limits(model.config.range, batch)
         played = self.sample_inputs(batch, limits, sample_rate=model.sample_rate, hop=model.hop, step=step)
         made: Rendering = model(played["f0_hz"], played["loudness_db"], played.pop("noise"), **model.further(played))
         found = _loudness(model, made.audio)
-        # at the ends the window sees the silence beyond
-        edge = math.ceil(WINDOW_SECONDS / 2 * model.sample_rate / model.hop)
         frames = torch.arange(found.shape[1], device=found.device)
         inside = (frames >= edge) & (frames < found.shape[1] - edge)
         voiced = played["f0_hz"] > 0
@@ -126,6 +131,9 @@ class LoudnessMatching(Loss):
         away = torch.where(kinds, (found - played["loudness_db"]).abs(), 0.0).sum(dim=(1, 2)) / counts.clamp(min=1)
         differs = away.sum() / (counts > 0).sum().clamp(min=1)
         return differs + _noisiness(model, made, voiced & inside, self.clear_db)
+
+    def _length(self, batch: Mapping[str, Tensor]) -> int:
+        return max(1, round(self.share * batch["f0_hz"].shape[-1]))
 
     def sample_inputs(
         self, batch: Mapping[str, Tensor], limits: Limits, *, sample_rate: int, hop: int, step: int | None
@@ -143,8 +151,7 @@ class LoudnessMatching(Loss):
             `f0_hz`, `loudness_db` and what else is per frame in the batch `[batch, piece]`, and `noise` `[batch, piece
             * hop]`. A loudness changes as one that is measured does: within the window of 64 ms.
         """
-        like = batch["f0_hz"]
-        length = max(1, round(self.share * like.shape[-1]))
+        like, length = batch["f0_hz"], self._length(batch)
         pitches, loudnesses, noises = [], [], []
         for index in batch["index"].tolist():
             # the index says which segment it is whatever batch it comes in, so that a resumed run goes on alike
