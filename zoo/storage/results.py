@@ -280,15 +280,18 @@ class SeedResults:
 
     @property
     def gap_closed(self) -> str:
-        """In words; empty where systems are missing."""
+        """In words; empty where systems are missing. A seed without a gap has no fraction for the ± to count."""
         if not self.systems.keys() >= _OF_THE_GAP:
             return ""
         if self.closed is None:
             return "no gap"
         if self.within_noise:
             return "within the noise"
-        own = self.closed_by_seed
-        return f"{round(100 * self.closed)}{f' ± {100 * statistics.stdev(own):.0f}' if len(own) > 1 else ''} %"
+        own, seeds = self.closed_by_seed, self.systems["student"]["n"]
+        if len(own) < 2:
+            return f"{round(100 * self.closed)} %"
+        some = f" (± over {len(own)} of {seeds:g} seeds)" if len(own) < seeds else ""
+        return f"{round(100 * self.closed)} ± {100 * statistics.stdev(own):.0f} %{some}"
 
 
 def summarize_seeds(values: Mapping[str, Mapping[str, Mapping[int, float]]]) -> dict[str, SeedResults]:
