@@ -14,7 +14,7 @@ import argparse
 import json
 import statistics
 import textwrap
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +23,7 @@ from typing import Any
 from zoo_experiments.run_table import result_of
 from zoo_kernels.bench.tables import machine
 
+from zoo.errors import ConfigError
 from zoo.models.loading import load_folder
 from zoo.storage import markdown_table
 from zoo.storage.checkpoint import weights_hash
@@ -128,7 +129,11 @@ class Cell:
 
 
 def cells(lines: Sequence[Line]) -> list[Cell]:
-    """The grid, in the order of `PAIRS`; systems are compared where they were measured on the same data."""
+    """The grid, in the order of `PAIRS`; systems are compared where they were measured on the same data.
+
+    Raises:
+        ConfigError: Two runs of one part have the same seed.
+    """
     made = []
     for teacher, student in PAIRS:
         for instrument in INSTRUMENTS:
@@ -150,6 +155,9 @@ def cells(lines: Sequence[Line]) -> list[Cell]:
                 ],
                 "student": distilled,
             }
+            for part in ("baseline", "student"):
+                what = f"{part} runs of {teacher} to {student} on {instrument}"
+                refuse_twice((line["seed"] for line in parts[part]), what)
             data = {dataset for dataset, _ in rooms}
             values: dict[str, dict[str, dict[int, float]]] = defaultdict(lambda: defaultdict(dict))
             for system, some in parts.items():
@@ -161,6 +169,22 @@ def cells(lines: Sequence[Line]) -> list[Cell]:
                             values[name][system].update(dict.fromkeys(seeds, line["metrics"][name][0]))
             made.append(Cell(teacher, student, instrument, summarize_seeds(values), parts))
     return made
+
+
+def refuse_twice(seeds: Iterable[int], what: str) -> None:
+    """Refuse runs of which one would silently stand for another.
+
+    Args:
+        seeds: Of the runs.
+        what: They are.
+
+    Raises:
+        ConfigError: Two have the same seed.
+    """
+    if twice := sorted(seed for seed, count in Counter(seeds).items() if count > 1):
+        raise ConfigError(
+            f"There are two {what}, with seed {twice[0]}: which one counts? Take the other's line out of the file."
+        )
 
 
 def _is(line: Line, student: str) -> bool:

@@ -34,7 +34,7 @@ import torch
 from function_matching import dry
 from instrument_phrases import RANGE, Phrases
 from instruments import EVERY, MIN_FRAMES
-from thesis_grid import COMMANDS, Line, line_of, paragraph, read
+from thesis_grid import COMMANDS, Line, line_of, paragraph, read, refuse_twice
 from zoo_experiments.comparison import PARTS
 
 from zoo import metrics, resolve
@@ -162,19 +162,28 @@ seed and in whether they had a teacher."""
 
 
 def groups(lines: Iterable[Line]) -> dict[Group, dict[str, SeedResults]]:
-    """What systems reached, by metric, over seeds."""
+    """What systems reached, by metric, over seeds.
+
+    Raises:
+        ConfigError: Two runs of a group have the same seed, as those of two teachers have.
+    """
     lines = list(lines)
+    seeds: dict[tuple[Group, str], list[int]] = defaultdict(list)
     teachers = {line["weights"]: line for line in lines}
     values: dict[Group, Any] = defaultdict(lambda: defaultdict(lambda: defaultdict(dict)))
     for line in lines:
         if line["taught_by"] == line["weights"]:
             continue
         system = "baseline" if line["teacher"] is None else "student"
+        for group in groups_of(line, lines):
+            seeds[group, system].append(line["seed"])
         for group, name in itertools.product(groups_of(line, lines), SHOWN):
             for who, one in ((system, line), ("teacher", teachers.get(line["taught_by"]))):
                 value = None if one is None else one["own"].get(name, one["metrics"].get(name, [None])[0])
                 if value is not None:
                     values[group][name][who][line["seed"]] = value
+    for (group, system), own in seeds.items():
+        refuse_twice(own, f"{system} runs of {group[1]} on {group[0]}, {group[2]:g} minutes and {group[3]:,} steps")
     found = {group: summarize_seeds(by_metric) for group, by_metric in values.items()}
     return dict(sorted(found.items(), key=lambda item: (item[0][0], SIZES[item[0][1].split("-")[1]], item[0][2])))
 

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from zoo.errors import ConfigError
+
 CHECKOUT = Path(__file__).parent.parent
 
 
@@ -66,6 +68,13 @@ def test_page_holds_students_against_baseline_and_teacher_and_says_what_is_missi
     assert "`gru-L` to `gru-S` (flute, trumpet);" in page.replace("\n", " ")
     assert "6 runs, 6 min 0 s" in page
     assert "1 of 45 rows are whole" in page
+
+
+def test_two_runs_of_one_seed_are_refused(benchmark):
+    lines = [line("gru-L", 5.0, weights="gru-L-weights")]
+    lines += [line("gru-S", distance, teacher="gru-L", weights=f"s{distance}") for distance in (5.2, 5.6)]
+    with pytest.raises(ConfigError, match=r"two student runs of gru-L to gru-S on violin, with seed 0"):
+        benchmark.page(lines)
 
 
 @pytest.mark.parametrize(("teacher", "shown"), [(5.99, "within the noise"), (5.5, "50 %")])

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 import zoo
+from zoo.errors import ConfigError
 from zoo.features.audio import write_wav
 
 CHECKOUT = Path(__file__).parent.parent
@@ -100,3 +101,10 @@ def test_page_says_how_much_of_which_gap_is_closed(benchmark, tmp_path):
         "where-it-helps-steps.png",
     ]
     assert all(f"({path.name})" in text for path in tmp_path.glob("*.png"))
+
+
+def test_two_runs_of_one_seed_are_refused(benchmark):
+    lines = [line("teacher", 0, 5.0, minutes=8.1), line("student", 0, 6.0, minutes=8.1)]
+    other = {**lines[1], "weights": "s2", "taught_by": "t2", "teacher": {"name": "gru-M-flute", "weights": "t2"}}
+    with pytest.raises(ConfigError, match=r"two student runs of gru-S on flute, 8 minutes and 600 steps, with seed 0"):
+        benchmark.groups([*lines, other])
