@@ -1,4 +1,5 @@
 import math
+from dataclasses import dataclass
 
 import pytest
 import torch
@@ -8,7 +9,7 @@ from zoo.commands.gin_program import main_functions
 from zoo.errors import ConfigError
 from zoo.gin_config.configure import configure
 from zoo.losses.distillation import OutputAudio, Reconstruction, compute
-from zoo.losses.weights import Cosine, Linear, Step, Uncertainty
+from zoo.losses.weights import Cosine, Linear, Schedule, Step, Uncertainty
 from zoo.models.rendering import Rendering
 
 
@@ -97,6 +98,20 @@ def test_loss_follows_its_schedule_and_keeps_it_in_its_state():
     assert resumed.factor == pytest.approx(0.1)
     resumed.advance(15)
     assert resumed.factor == 0.0
+
+
+@pytest.mark.parametrize("given", [None, "x", float("nan"), -0.5])
+def test_schedule_that_gives_no_weight_is_told_by_name(given):
+    @dataclass(frozen=True)
+    class Broken(Schedule):
+        def at(self, fraction):
+            return 1 if fraction < 0.5 else given
+
+    loss = OutputAudio(weight=Broken())
+    assert loss.state_dict()["weight"].dtype == torch.float32  # of a whole number too
+    loss.begin(10)
+    with pytest.raises(ConfigError, match=r"The weight of output_audio by .*Broken\(\)"):
+        loss.advance(5)
 
 
 @pytest.fixture

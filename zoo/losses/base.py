@@ -78,7 +78,7 @@ class Loss(nn.Module, ABC):
             start = weight.start
         elif isinstance(weight, Schedule):
             self.schedule = weight
-            start = weight.at(0.0)
+            start = self._scheduled(weight, 0.0)
         else:
             start = checked_number(self.label, weight)
         self.register_buffer("weight", torch.tensor(start))
@@ -116,14 +116,14 @@ class Loss(nn.Module, ABC):
         A schedule's last one; of one that is learned the first.
         """
         if self.schedule is not None:
-            return self.schedule.at(1.0)
+            return self._scheduled(self.schedule, 1.0)
         return self.uncertainty.start if self.uncertainty is not None else self._factor
 
     @property
     def largest_factor(self) -> float:
         """The most that it counts at any time of the run; of a weight that is learned the first."""
         if self.schedule is not None:
-            return max(self.schedule.at(place / _PLACES) for place in range(_PLACES + 1))
+            return max(self._scheduled(self.schedule, place / _PLACES) for place in range(_PLACES + 1))
         return self.final_factor
 
     def set_weight(self, weight: float) -> None:
@@ -153,9 +153,13 @@ class Loss(nn.Module, ABC):
             step: Steps done.
         """
         if self.schedule is not None:
-            self._set(self.schedule.at(min(1.0, step / self._steps)))
+            self._set(self._scheduled(self.schedule, min(1.0, step / self._steps)))
         elif self.uncertainty is not None:
             self._set(float(self.uncertainty.weight.detach()))
+
+    def _scheduled(self, schedule: Schedule, fraction: float) -> float:
+        # a plugin's may give anything
+        return checked_number(f"{self.label} by {schedule}", schedule.at(fraction))
 
     def _set(self, factor: float) -> None:
         if factor != self._factor:
