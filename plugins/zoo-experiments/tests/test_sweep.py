@@ -54,6 +54,24 @@ def test_search_goes_on_where_it_was_stopped(tmp_path):
     assert list(search().ended()) == [0, 1]
 
 
+def test_search_chooses_the_same_values_wherever_it_was_stopped(tmp_path):
+    axes = [read_axis("LEARNING_RATE=1e-4..1e-2 log")]
+
+    def values_of(journal, *, stopped):
+        found = []
+        for number in range(4):
+            if stopped or not number:
+                search = Search(tmp_path / journal, axes, trials=4, objective="validation_loss")
+            (chosen,) = search.next(1).values()
+            found.append(chosen["LEARNING_RATE"])
+            search.tell(number, {"validation_loss": 1.0 + number})
+        return found
+
+    whole = values_of("whole.log", stopped=False)
+    assert len(set(whole)) == 4
+    assert values_of("stopped.log", stopped=True) == whole
+
+
 @pytest.mark.parametrize(
     ("sweep", "objective"),
     [

@@ -11,7 +11,7 @@ from zoo.errors import ConfigError, PluginError
 from zoo_experiments.sweep import Axis
 
 SEED = 0
-"""Of the sampler: the same search chooses the same values."""
+"""Of the first trial's sampler: the same search chooses the same values, wherever it was stopped."""
 
 
 class Search:
@@ -48,6 +48,7 @@ class Search:
         self._trials = trials
         self._objective = objective
         self._states = optuna.trial.TrialState
+        self._sampler = optuna.samplers.TPESampler
         self._distributions: dict[str, Any] = {
             axis.name: optuna.distributions.CategoricalDistribution(axis.values)
             if axis.values
@@ -57,7 +58,6 @@ class Search:
         self._study = optuna.create_study(
             storage=JournalStorage(JournalFileBackend(str(journal))),
             study_name="search",
-            sampler=optuna.samplers.TPESampler(seed=SEED),
             load_if_exists=True,
         )
         self._check_same(journal)
@@ -84,6 +84,8 @@ class Search:
         """
         chosen = {trial.number: trial.params for trial in self._study.get_trials(states=(self._states.RUNNING,))}
         while len(chosen) < count and len(self._study.trials) < self._trials:
+            # one for each trial: a single one would begin anew where a search goes on, and choose the same values again
+            self._study.sampler = self._sampler(seed=SEED + len(self._study.trials))
             trial = self._study.ask(self._distributions)
             chosen[trial.number] = trial.params
         return {number: _typed(params) for number, params in sorted(chosen.items()) if params.keys() == self._names}
