@@ -7,6 +7,7 @@ from safetensors.torch import load_file
 
 from zoo import metrics, registry
 from zoo.errors import ConfigError
+from zoo.metrics.measures import Found
 
 PAIRS = {
     "clip_log_spectral_distance": {},
@@ -236,3 +237,13 @@ def test_f0_error_refuses_shapes_that_disagree():
 def test_every_measure_is_found_by_name():
     for name in ("f0_error_cents", "multi_scale_spectral", *(set(PAIRS) - {"multi_scale_spectral_distance"})):
         assert callable(registry.metrics.get(name))
+
+
+def test_infinite_values_of_a_measure_are_told_and_rows_without_a_value_are_not(caplog):
+    found = Found()
+    found.add_rows("ratio", torch.tensor([1.0, math.inf]))
+    found.add_rows("ratio", torch.tensor([2.0, math.nan]))
+    found.add_rows("pitch", torch.tensor([3.0, math.nan]))
+    summary = found.summary()
+    assert (summary["ratio"]["mean"], summary["ratio"]["n"], summary["pitch"]["n"]) == (1.5, 2, 1)
+    assert caplog.messages == ["ratio is infinite for 1 of 4 segments: its mean is without them."]

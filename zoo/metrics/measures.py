@@ -142,6 +142,10 @@ class Found:
         result = {}
         for name, batches in self.rows.items():
             values = torch.cat(batches)
+            if infinite := int(values.isinf().sum()):
+                _log.warning(
+                    "%s is infinite for %d of %d segments: its mean is without them.", name, infinite, len(values)
+                )
             values = values[torch.isfinite(values)]  # a row without enough voiced frames has no pitch error
             if len(values):
                 result[name] = statistics(values)
