@@ -37,12 +37,15 @@ def test_evaluate_measures_further_metrics_with_their_options(small_tones, tmp_p
     checkpoint.save(create("gru-S", instrument="tones", hidden_size=4), tmp_path / "run")
     command = [str(tmp_path / "run"), "--data", str(small_tones.path), "--max-segments", "2", "--pitch", "yin"]
     also = ["--also", "frechet_audio_distance", f"weights={tmp_path / 'pairs.pt'}"]
-    assert main([*command, *also, "--also", "clip_log_spectral_distance", "--set", "evaluate.seed=1"]) == 0
+    also += ["--also", "clip_log_spectral_distance", "--also", "log_mel_distance", "mels=16"]
+    assert main([*command, *also, "--set", "evaluate.seed=1"]) == 0
     assert "Fréchet audio distance" in capsys.readouterr().out
     found = json.loads((tmp_path / "run" / "metrics.json").read_text())
     assert found["student"]["level_error_db"]["mean"] > found["noise_floor"]["level_error_db"]["mean"] > 0
     assert "A-weighted level error (dB)" in (tmp_path / "run" / "README.md").read_text()
     assert found["student"]["clip_log_spectral_distance"]["n"] == 2
+    # what every evaluation measures keeps its meaning
+    assert found["student"]["log_mel_distance (mels=16)"]["mean"] != found["student"]["log_mel_distance"]["mean"]
     for arm in ("student", "noise_floor"):
         assert found[arm]["frechet_audio_distance"]["n"] == found[arm]["frechet_log_mel"]["n"] == 2
     assert "Fréchet audio distance" in (tmp_path / "run" / "README.md").read_text()

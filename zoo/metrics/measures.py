@@ -39,7 +39,8 @@ class Measures:
     """Measures by name, with their options, ready to be called.
 
     Args:
-        also: Registered names of further measures, each with its own options.
+        also: Registered names of further measures, each with its own options. One of `DISTANCES` with options is
+            measured beside the same without, under a name that says them: numbers of one name can be compared.
         sample_rate: Of what is measured, in Hz.
         hop: Samples per frame.
 
@@ -55,13 +56,16 @@ class Measures:
         rates = {"sample_rate": sample_rate, "hop": hop}
         own: dict[str, dict[str, Any]] = {"loudness_error_db": {"hop": hop}, "level_error_db": {"hop": hop}}
         self._called: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {}
-        for name in dict.fromkeys((*DISTANCES, *also)):
-            self._called[name] = _prepared(name, rates, own.get(name, {}) | dict(also.get(name, {})))
+        for name in DISTANCES:
+            self._called[name] = _prepared(name, rates, own.get(name, {}))
+        labels = {name: _label(name, options) for name, options in also.items()}
+        for name, label in labels.items():
+            self._called[label] = _prepared(name, rates, own.get(name, {}) | dict(also[name]))
         # A wrong option, or a file that is not there, shows at once, not after the first segments were played.
         second = torch.zeros(1, sample_rate)
-        for name in also:
+        for name, label in labels.items():
             try:
-                self._measure(name, second, second, torch.tensor([sample_rate]))
+                self._measure(label, second, second, torch.tensor([sample_rate]))
             except ZooError:
                 raise
             except Exception as error:  # whatever a metric raises on silence, its options led to it
@@ -99,6 +103,12 @@ class Measures:
         if not isinstance(function, SetMetric):
             registry.metrics.check_shape(name, found, (len(a),), "a value for each sound, [batch]")
         return found
+
+
+def _label(name: str, options: Mapping[str, Any]) -> str:
+    if name not in DISTANCES or not options:
+        return name
+    return f"{name} ({', '.join(f'{option}={value}' for option, value in options.items())})"
 
 
 def _prepared(
