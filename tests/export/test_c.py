@@ -27,6 +27,21 @@ const { instance } = await WebAssembly.instantiate(readFileSync(process.argv[2])
 process.exitCode = wasi.start(instance);
 """
 
+TWO = """
+#include <stdio.h>
+#include "zoo_player.h"
+extern const uint64_t flute[], other[];
+extern const size_t flute_bytes, other_bytes;
+int main(void) {
+    zoo_info info;
+    if (zoo_check(flute, flute_bytes, &info)) return 1;
+    printf("%.*s\\n", (int)info.text_bytes, info.text);
+    if (zoo_check(other, other_bytes, &info)) return 1;
+    printf("%.*s\\n", (int)info.text_bytes, info.text);
+    return 0;
+}
+"""
+
 
 @pytest.fixture(autouse=True)
 def kept_libraries(pytestconfig, monkeypatch):
@@ -79,6 +94,34 @@ def test_commands_of_the_readme_make_programs_that_play_the_same(folder, expecte
     done = subprocess.run([*emulator, program], cwd=here, capture_output=True, check=True)
     audio = np.frombuffer(done.stdout[44:], np.float32)
     assert np.abs(audio - expected).max() < 1e-5
+
+
+def test_several_instruments_play_in_one_program(folder, tmp_path):
+    compiler = build.system_compiler() or build.zig_compiler()
+    torch.manual_seed(1)
+    other = zoo.export(zoo.create("gru-XS").eval(), "c", tmp_path / "other")
+    (tmp_path / "main.c").write_text(TWO)
+    for name, here in (("flute", folder), ("other", other)):
+        names = f"-Dzoo_instrument={name}", f"-Dzoo_instrument_bytes={name}_bytes", "-c"
+        build.compile_program([*compiler, *FLAGS, *names], [here / "instrument.c"], tmp_path / f"{name}.o")
+    sources = [source for source in folder.glob("*.c") if source.name not in ("main.c", "instrument.c")]
+    files = [*sources, *(tmp_path / name for name in ("main.c", "flute.o", "other.o"))]
+    build.compile_program([*compiler, *FLAGS, f"-I{folder}"], files, tmp_path / "two")
+    said = subprocess.run([tmp_path / "two"], capture_output=True, text=True, check=True).stdout
+    assert said.count('"name": "gru-S-flute"') == said.count('"name": "gru-XS"') == 1
+
+
+def test_array_has_the_name_that_cpp_looks_for(folder, tmp_path):
+    compiler = build.zig_compiler()
+    if compiler is None:
+        pytest.skip("ziglang is not installed")
+    (tmp_path / "host.cpp").write_text('#include "instrument.h"\nuint64_t first() { return zoo_instrument[0]; }\n')
+    # on Windows, Clang gives a variable of C++ another name than one of C
+    command = [*compiler[:-1], "c++", "-target", "x86_64-windows-msvc", "-ffreestanding", "-c", f"-I{folder}"]
+    build.compile_program(command, [tmp_path / "host.cpp"], tmp_path / "host.obj")
+    made = (tmp_path / "host.obj").read_bytes()
+    assert b"zoo_instrument" in made
+    assert b"?zoo_instrument" not in made
 
 
 def test_weights_of_fewer_bits_make_a_smaller_array(tmp_path):
