@@ -118,8 +118,9 @@ class Program:
             padded = np.rint(padded / np.where(scale > 0, scale, 1)[:, None])
             head = scale.astype("<f4").tobytes()
         blocks = padded.reshape(-1, 8, columns).transpose(0, 2, 1)
-        data_type = ("<f4", "<f2", "i1")[kind]
-        self._tensors.append((kind, rows, columns, 1, head + np.ascontiguousarray(blocks).astype(data_type).tobytes()))
+        with np.errstate(over="ignore"):  # the library refuses what is infinite then
+            numbers = np.ascontiguousarray(blocks).astype(("<f4", "<f2", "i1")[kind])
+        self._tensors.append((kind, rows, columns, 1, head + numbers.tobytes()))
         return len(self._tensors) - 1
 
     def _optional(self, bias: Array | None) -> int:

@@ -103,6 +103,29 @@ def test_model_without_such_a_form_is_refused_with_the_reason(model, tmp_path, m
 
 
 @pytest.mark.parametrize(
+    ("value", "options", "message"),
+    [
+        (math.nan, {}, "some of its weights are no numbers. Export another checkpoint"),
+        (1e5, {"weights": "float16"}, "as float16, some of its weights are no numbers. Try weights=float32"),
+    ],
+)
+def test_model_with_weights_that_no_file_can_hold_is_refused(value, options, message, tmp_path):
+    model = zoo.create("gru-S", hidden_size=64).eval()
+    with torch.no_grad():
+        max(model.parameters(), key=torch.numel)[0] = value
+    with pytest.raises(ExportError, match=f"gru-S cannot be an instrument file: {message}"):
+        zoo.export(model, "player", tmp_path / "flute.zoo", **options)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_model_beyond_the_player_library_is_refused_with_its_name(tmp_path):
+    model = zoo.create("gru-XS", hop=8200, sample_rate=48000).eval()
+    with pytest.raises(ExportError, match=r"gru-XS .* Its hop, its reverb or a layer may be larger .* onnx and nn"):
+        zoo.export(model, "player", tmp_path / "slow.zoo")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
     ("exporter", "name", "options", "message"),
     [
         ("plaier", "a.zoo", {}, "Did you mean player"),

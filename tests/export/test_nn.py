@@ -158,7 +158,7 @@ def test_export_tells_nothing_but_its_result(small, tmp_path):
         zoo.export(small, "nn", tmp_path / "flute.ts")
 
 
-@pytest.mark.parametrize("options", [{"frames": 0}, {"sample_rate": 12}])
+@pytest.mark.parametrize("options", [{"frames": 0}, {"sample_rate": 12}, {"sample_rate": 768_001}])
 def test_what_cannot_be_is_refused(small, options, tmp_path):
     with pytest.raises(ConfigError, match=next(iter(options))):
         zoo.export(small, "nn", tmp_path / "a.ts", **options)

@@ -16,7 +16,7 @@ from zoo_player import build
 
 import zoo
 from zoo.commands import cli, web
-from zoo.errors import ConfigError
+from zoo.errors import ConfigError, ExportError
 from zoo.export.web import INDEX, card_of, write_site
 from zoo.listing import list_models
 from zoo.streaming import instrument_file
@@ -143,6 +143,13 @@ def test_exporter_writes_the_page_of_a_model_at_hand(tmp_path):
     (card,) = json.loads((site / INDEX).read_text())["instruments"]
     assert card["name"] == model.name
     assert zoo_player.describe(site / card["file"]).sample_rate == 16000
+
+
+def test_exporter_refuses_a_model_that_the_page_would_refuse(tmp_path):
+    model = zoo.create("gru-XS", sample_rate=2000, hop=8).eval()  # no pitch is heard live at such a rate
+    with pytest.raises(ExportError, match="gru-XS cannot be played live"):
+        zoo.export(model, "web", tmp_path / "site")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_folder_of_other_things_is_left_alone(tmp_path):

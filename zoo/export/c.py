@@ -18,7 +18,6 @@ from zoo.errors import PluginError
 from zoo.export.base import Curve, Runtime
 from zoo.export.player import PlayerExporter
 from zoo.models.model import Model
-from zoo.streaming.instrument import instrument_file
 
 _FLAGS = ("-O3", "-std=gnu99", "-fno-strict-aliasing", "-shared", "-fPIC")
 _PER_LINE = 5
@@ -52,7 +51,7 @@ class CExporter(PlayerExporter):
 
     def write(self, model: Model, path: Path) -> None:
         """See `Exporter.write`."""
-        data = instrument_file(model, weights=self.weights, about=self.about)
+        data = self.contents(model)
         instrument = zoo_player.Instrument(data)
         for source in sorted(build.sources().glob("*.[ch]")) + sorted(build.sources().glob("*.inc")):
             shutil.copyfile(source, path / source.name)
@@ -144,8 +143,16 @@ def _header(instrument: zoo_player.Instrument) -> str:
 /* Bytes of a player of one voice on a machine of 64 bits; one of 32 bits needs no more. */
 #define ZOO_INSTRUMENT_MEMORY {instrument.memory_bytes}
 
+#ifdef __cplusplus
+extern "C" {{
+#endif
+
 extern const uint64_t zoo_instrument[];
 extern const size_t zoo_instrument_bytes;
+
+#ifdef __cplusplus
+}}
+#endif
 
 #endif
 """

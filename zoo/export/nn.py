@@ -56,7 +56,7 @@ class NNExporter(Exporter):
         refuse(
             (
                 whole_fault("frames", frames, least=1, most=_MOST_FRAMES),
-                whole_fault("sample_rate", sample_rate, least=1000, most=1_000_000),
+                whole_fault("sample_rate", sample_rate, least=1000, most=768_000),
             )
         )
         self._frames = frames

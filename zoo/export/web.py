@@ -34,7 +34,6 @@ from zoo.storage.files import new_folder
 from zoo.storage.lineage import attributions, authors_of, teachers_of
 from zoo.storage.results import SYSTEMS, Results, read_metrics, rows_of
 from zoo.storage.run_files import CARD
-from zoo.streaming.instrument import instrument_file
 
 INDEX = "instruments.json"
 _INSTRUMENTS = "instruments"
@@ -61,7 +60,7 @@ class WebExporter(PlayerExporter):
 
     def write(self, model: Model, path: Path) -> None:
         """See `Exporter.write`."""
-        data = instrument_file(model, weights=self.weights, about=self.about)
+        data = self.contents(model)
         card = card_of(model.config, licence=self.about.get("licence"))
         (path / _INSTRUMENTS).mkdir()
         (path / _INSTRUMENTS / f"{model.name}.zoo").write_bytes(data)
@@ -69,7 +68,9 @@ class WebExporter(PlayerExporter):
 
     def load(self, path: Path) -> Runtime:
         """See `Exporter.load`."""
-        return zoo_player.Instrument(next((path / _INSTRUMENTS).glob("*.zoo")))
+        file = next((path / _INSTRUMENTS).glob("*.zoo"))
+        _try_live(file)
+        return zoo_player.Instrument(file)
 
 
 def write_site(references: Sequence[str | Path], folder: str | Path, *, weights: str = "float16") -> Path:
@@ -100,16 +101,21 @@ def write_site(references: Sequence[str | Path], folder: str | Path, *, weights:
             if config.name in cards:
                 raise ConfigError(f"Two of these models are called {config.name}: a page takes each name once.")
             file = export(reference, "player", temporary / _INSTRUMENTS / f"{config.name}.zoo", weights=weights)
-            try:
-                zoo_player.Live(file)
-            except zoo_player.PlayerError as error:
-                raise ExportError(f"{config.name} cannot be played live: {error}") from error
+            _try_live(file)
             text = read_card(found.folder / CARD) if (found.folder / CARD).is_file() else ""
             licence = read_metadata(text, where=CARD).get("license") if text else None
             metrics = read_metrics(found.folder / "metrics.json")
             cards[config.name] = card_of(config, metrics=metrics, notes=notes_of(text), licence=licence)
         _write_page(temporary, list(cards.values()))
     return folder
+
+
+def _try_live(file: Path) -> None:
+    """Refuse an instrument that the page would refuse: it plays live, which not every model can be."""
+    try:
+        zoo_player.Live(file.read_bytes())
+    except zoo_player.PlayerError as error:
+        raise ExportError(f"{file.stem} cannot be played live: {error}") from error
 
 
 def card_of(
