@@ -154,6 +154,19 @@ def test_recording_is_rendered_in_the_page_and_what_is_played_is_recorded(page, 
     assert np.abs(page.execute_async_script(WAV)).max() > 0.02
 
 
+def test_gate_holds_for_a_recording_too(page, tmp_path):
+    soundfile.write(tmp_path / "hum.wav", 0.03 * tone(440.0, 1.0), RATE)
+    peaks = []
+    for gate in (-65, -20):
+        slide = f"const gate = document.getElementById('knob-gate'); gate.value = {gate};"
+        page.execute_script(slide + "gate.dispatchEvent(new Event('input'))")
+        page.find_element(By.ID, "file").send_keys(str(tmp_path / "hum.wav"))
+        page.wait_for(f"document.querySelectorAll('#results a').length === {len(peaks) + 1}")
+        peaks.append(np.abs(page.execute_async_script(WAV)).max())
+    assert peaks[0] > 0.01
+    assert peaks[1] < 1e-3
+
+
 # the newest wav of the page, as samples
 WAV = """
 const done = arguments[0];

@@ -222,9 +222,9 @@ async function open(file) {
     row.remove();
     throw new Error(trouble.recording(file.name));
   }
-  const { transpose, loudness, room, mix } = knobs.values();
+  const { transpose, loudness, room, mix, gate } = knobs.values();
   const made = await render(page.module, prepared, recording, {
-    settings: { transpose, loudness, reverb: room },
+    settings: { transpose, loudness, reverb: room, gate },
     told: (part) => (row.querySelector("progress").value = part),
   });
   for (let i = 0; mix < 1 && i < recording.length; i++) made[i] = mix * made[i] + (1 - mix) * recording[i];
