@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import json
+import operator
 import os
 import threading
 from dataclasses import dataclass
@@ -74,10 +75,11 @@ class Instrument:
         seed: Of the noise.
 
     Raises:
-        PlayerError: If the file cannot be read or is not sound, or there cannot be so many voices.
+        PlayerError: If the file cannot be read or is not sound, or there cannot be so many voices or such a seed.
     """
 
     def __init__(self, file: str | os.PathLike[str] | bytes, *, voices: int = 1, seed: int = 0) -> None:
+        voices, seed = _whole(voices, "voices"), _whole(seed, "seed")
         if not 1 <= voices <= 65536:
             raise PlayerError(f"voices is {voices}: it must be 1 to 65536")
         self._library = library()
@@ -275,6 +277,13 @@ def _describe(file: NDArray[np.uint8], named: str) -> Description:
     except (ValueError, TypeError, RecursionError):
         raise PlayerError(f"{named} describes itself in a text that cannot be read: export it again") from None
     return Description(name, inputs, info.sample_rate, info.hop, info.latency, info.weights, limits, text)
+
+
+def _whole(value: int, name: str) -> int:
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise PlayerError(f"{name} is {value!r}: it must be a whole number") from None
 
 
 def _floats(values: ArrayLike, name: str) -> NDArray[np.float32]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from zoo_player.instrument import Description, _aligned, _aligned_copy, _contents, _describe, _floats, _named
+from zoo_player.instrument import Description, _aligned, _aligned_copy, _contents, _describe, _floats, _named, _whole
 from zoo_player.library import PlayerError, check, library
 
 __all__ = ["Live", "LiveState", "live_features", "live_features_latency"]
@@ -241,7 +241,7 @@ class Live:
             setup.loudness = _kind(loudness_kind)
         elif code and code != _BAD_RANGE:
             raise PlayerError(f"{_named(file)} is driven by a loudness that is not measured live: give loudness_kind")
-        setup.seed = seed % 2**64
+        setup.seed = _whole(seed, "seed") % 2**64
         if fit == "off":
             setup.fit, setup.fmin_hz = 0, _FMIN_HZ
         setup.fmax_hz = fmax

@@ -180,10 +180,16 @@ def test_curves_that_do_not_fit_are_refused(f0, loudness, more, message):
         zoo_player.Instrument(small_file("gru")).process(f0, loudness, **more)
 
 
-@pytest.mark.parametrize("voices", [0, -1, 65537])
+@pytest.mark.parametrize("voices", [0, -1, 65537, 1.5, "2"])
 def test_number_of_voices_that_cannot_be_is_refused(voices):
     with pytest.raises(zoo_player.PlayerError, match="voices"):
         zoo_player.Instrument(small_file("gru"), voices=voices)
+
+
+@pytest.mark.parametrize("kind", [zoo_player.Instrument, zoo_player.Live])
+def test_seed_that_is_no_whole_number_is_refused(kind):
+    with pytest.raises(zoo_player.PlayerError, match=r"seed is 0\.5: it must be a whole number"):
+        kind(small_file("gru"), seed=0.5)
 
 
 def test_further_inputs_are_named():
