@@ -116,8 +116,17 @@ def test_model_that_plays_whole_clips_only_is_refused():
     model.decoder = Whole(control_sizes=model.synth.control_sizes)
     with pytest.raises(NotImplementedError, match="Whole has no streaming interface"):
         zoo.Player(model)
-    with pytest.raises(ValueError, match="at least 1"):
-        zoo.Player(zoo.create("gru-S"), voices=0)
+
+
+@pytest.mark.parametrize("voices", [0, 1.5, "2"])
+def test_number_of_voices_that_cannot_be_is_refused(voices):
+    with pytest.raises(ValueError, match="voices must be a whole number of at least 1"):
+        zoo.Player(zoo.create("gru-S"), voices=voices)
+
+
+def test_name_in_place_of_a_model_is_told():
+    with pytest.raises(ConfigError, match=r"zoo\.Player\(zoo\.load\('gru-S-violin'\)\)"):
+        zoo.Player("gru-S-violin")
 
 
 @pytest.mark.parametrize("backend", BOTH)

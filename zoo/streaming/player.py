@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from numbers import Integral
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import torch
@@ -60,16 +62,18 @@ class Player:
     Raises:
         NotImplementedError: The decoder or the synth plays whole clips only.
         PluginError: The backend is to be "native", and cannot be; it says why.
-        ConfigError: There is no such backend.
-        ValueError: There is not at least one voice.
+        ConfigError: There is no such backend, or the model is a name.
+        ValueError: There is not at least one voice, in whole numbers.
     """
 
     def __init__(self, model: Model, *, voices: int = 1, seed: int = 0, backend: str = "auto") -> None:
         refuse([torch_seed_fault("seed", seed)])
         if backend not in BACKENDS:
             raise ConfigError(f"Player has no backend={backend!r}; it knows {listing(BACKENDS)}.")
-        if voices < 1:
-            raise ValueError(f"A player has at least 1 voice, found voices={voices}.")
+        if isinstance(model, (str, Path)):  # as zoo.export and the commands take it
+            raise ConfigError(f"Player takes a model, not its name: zoo.Player(zoo.load({str(model)!r})).")
+        if not isinstance(voices, Integral) or voices < 1:
+            raise ValueError(f"voices must be a whole number of at least 1, found {voices!r}.")
         self.model = model
         self.voices = voices
         self.seed = seed
