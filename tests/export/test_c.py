@@ -146,3 +146,11 @@ def test_without_a_compiler_it_says_what_to_install(small, tmp_path, monkeypatch
     monkeypatch.setattr(build, "zig_compiler", lambda: None)
     with pytest.raises(PluginError, match="pip install ziglang"):
         zoo.export(small, "c", tmp_path / "flute")
+
+
+def test_compiler_that_fails_is_told_with_what_it_says(small, tmp_path, monkeypatch):
+    compiler = build.system_compiler() or build.zig_compiler()
+    monkeypatch.setenv("CC", shlex.join([*compiler, "-Dzoo_player=int"]))
+    with pytest.raises(PluginError, match=r"Set CC to another one .* -Dzoo_player=int .* failed:\n"):
+        zoo.export(small, "c", tmp_path / "flute")
+    assert list(tmp_path.iterdir()) == []

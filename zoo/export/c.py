@@ -36,7 +36,7 @@ class CExporter(PlayerExporter):
 
     Raises:
         ConfigError: There is no such type.
-        PluginError: There is no C compiler.
+        PluginError: There is no C compiler, or it fails.
     """
 
     suffixes = ()
@@ -79,7 +79,13 @@ class CExporter(PlayerExporter):
 
     def load(self, path: Path) -> Runtime:
         """See `Exporter.load`."""
-        return Compiled(path, self._compiler)
+        try:
+            return Compiled(path, self._compiler)
+        except build.BuildError as error:
+            raise PluginError(
+                "The exporter 'c' tries what it writes, and the C compiler failed. Set CC to another one (gcc, clang), "
+                f"or unset it. {error}"
+            ) from error
 
 
 class Compiled:
