@@ -178,6 +178,18 @@ def test_model_that_plays_whole_clips_only_is_refused_with_the_method_to_write(s
     assert list(tmp_path.iterdir()) == []
 
 
+def test_model_that_branches_on_values_is_refused(struck, tmp_path, monkeypatch):
+    plain = type(struck.decoder)._decoded
+
+    def branching(self, f0_scaled, loudness_scaled, velocity, struck):
+        return plain(self, f0_scaled, loudness_scaled, velocity if velocity.max() > 0.9 else 2 * velocity, struck)
+
+    monkeypatch.setattr(type(struck.decoder), "_decoded", branching)
+    with pytest.raises(ExportError, match=r"struck-S cannot be exported by 'onnx': .* branches on values"):
+        zoo.export(struck, "onnx", tmp_path / "struck.onnx")
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize(
     ("options", "message"), [({"part": "synth"}, "It knows decoder, model"), ({"frames": 0}, "frames")]
 )

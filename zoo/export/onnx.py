@@ -98,15 +98,21 @@ class OnnxExporter(Exporter):
         state = {name: _pair(value) if name in step.pairs else value for name, value in state.items()}
         given = {**curves, **noise, **{_STATE + name: value for name, value in state.items()}}
         step.names = tuple(given)
-        with _quiet(), torch.no_grad():
-            program = torch.onnx.export(
-                step.eval(),
-                tuple(given.values()),
-                dynamo=True,
-                verbose=False,
-                input_names=list(given),
-                output_names=[*step.outputs, *(_NEXT + name for name in state)],
-            )
+        try:
+            with _quiet(), torch.no_grad():
+                program = torch.onnx.export(
+                    step.eval(),
+                    tuple(given.values()),
+                    dynamo=True,
+                    verbose=False,
+                    input_names=list(given),
+                    output_names=[*step.outputs, *(_NEXT + name for name in state)],
+                )
+        except torch.onnx.OnnxExporterError as error:
+            raise NotImplementedError(
+                "torch cannot make a graph of it, for example where its decoder or synth branches on values. "
+                "zoo.testing.check_decoder and check_synth test that"
+            ) from error
         if program is None:  # what the exporter of before could give
             raise NotImplementedError("torch made no graph of it")
         for node in program.model.graph.all_nodes():
