@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -72,7 +71,7 @@ class Player:
             raise ConfigError(f"Player has no backend={backend!r}; it knows {listing(BACKENDS)}.")
         if isinstance(model, (str, Path)):  # as zoo.export and the commands take it
             raise ConfigError(f"Player takes a model, not its name: zoo.Player(zoo.load({str(model)!r})).")
-        if not isinstance(voices, Integral) or voices < 1:
+        if not hasattr(voices, "__index__") or voices < 1:
             raise ValueError(f"voices must be a whole number of at least 1, found {voices!r}.")
         self.model = model
         self.voices = voices
