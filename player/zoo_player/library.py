@@ -40,7 +40,7 @@ def library(path: Path | None = None) -> ctypes.CDLL:
     """The library beside this file, or another build of it.
 
     Raises:
-        PlayerError: If it is not there or cannot be loaded.
+        PlayerError: If it is not there, cannot be loaded, or is of another version.
     """
     from zoo_player.build import library_name  # not at import: `python -m zoo_player.build` would be told of it
 
@@ -82,7 +82,13 @@ def library(path: Path | None = None) -> ctypes.CDLL:
         "zoo_live_read": (None, [pointer, pointer]),
     }
     for name, (result, arguments) in declared.items():
-        function = getattr(loaded, name)
+        try:
+            function = getattr(loaded, name)
+        except AttributeError:  # a checkout that was updated: git does not bring the library
+            raise PlayerError(
+                f"the compiled library {file} is older than this package, it lacks {name}: "
+                f"python -m zoo_player.build --out {file.parent}"
+            ) from None
         function.restype, function.argtypes = result, arguments
     return loaded
 

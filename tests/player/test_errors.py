@@ -163,3 +163,11 @@ def test_file_that_cannot_be_read_is_named(file, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(zoo_player.PlayerError, match=r"cannot read"):
         zoo_player.Instrument(file)
+
+
+def test_library_of_another_version_is_told_with_the_command_that_builds_it(compile_c):
+    older = compile_c("older.so", flags=("-shared", "-fPIC", "-Dzoo_live_drive=zp_not_yet"))
+    with pytest.raises(
+        zoo_player.PlayerError, match=r"older\.so is older .* zoo_live_drive: python -m zoo_player\.build"
+    ):
+        library(older)
