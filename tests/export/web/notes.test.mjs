@@ -102,6 +102,21 @@ test("bend moves the pitch, the wheel gives vibrato, expression takes loudness a
   assert.ok(advance(notes, 0.1).at(-1)[1] < loud - 10);
 });
 
+test("a sequencer that resets its controllers leaves the instrument in tune", () => {
+  const notes = new Notes();
+  Object.assign(notes, { bend: 2, wheel: 1, expression: 0 });
+  notes.sustain(true);
+  notes.on(69);
+  notes.off(69);
+  notes.reset();
+  assert.equal(advance(notes, 1).at(-1)[2], false);
+  notes.on(69, 0.8);
+  const [hz, db] = advance(notes, 0.3).at(-1), fresh = new Notes();
+  fresh.on(69, 0.8);
+  assert.ok(Math.abs(cents(hz, 440)) < 15);
+  assert.ok(Math.abs(db - advance(fresh, 0.3).at(-1)[1]) < 0.5);
+});
+
 test("MIDI messages are read as keyboards send them", () => {
   assert.deepEqual(read([0x93, 60, 127]), { what: "on", value: { note: 60, velocity: 1 } });
   assert.deepEqual(read([0x80, 60, 64]), { what: "off", value: { note: 60 } });
@@ -112,6 +127,7 @@ test("MIDI messages are read as keyboards send them", () => {
   assert.deepEqual(read([0xb0, 11, 0]), { what: "expression", value: 0 });
   assert.deepEqual(read([0xb0, 64, 127]), { what: "sustain", value: true });
   assert.equal(read([0xb0, 123, 0]).what, "allOff");
+  assert.deepEqual(read([0xb0, 121, 0]), { what: "reset" });
   for (const other of [[0xf8], [0xc0, 5], [0xb0, 7, 100], [0xfe]]) assert.equal(read(other), null);
 });
 

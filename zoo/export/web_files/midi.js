@@ -13,6 +13,7 @@ export function read([status, first = 0, second = 0]) {
   if (first === 11 || first === 2) return { what: "expression", value: second / 127 };
   if (first === 64) return { what: "sustain", value: second >= 64 };
   if (first === 120 || first === 123) return { what: "allOff" };
+  if (first === 121) return { what: "reset" };
   return null;
 }
 

@@ -20,12 +20,10 @@ export class Notes {
     this.range = RANGE_DB;
     this.dynamics = 1;
     this.vibrato = 0; // semitones, on top of the late one
-    this.bend = 0; // semitones
-    this.wheel = 0;
-    this.expression = 1;
     this.hz = 0;
     this.db = SILENT_DB;
     this.allOff();
+    this.reset();
     this.sounding = false;
     this.pitch = 69;
     this.phase = 0;
@@ -60,6 +58,14 @@ export class Notes {
     this.held = [];
     this.waiting = new Set();
     this.pedal = false;
+  }
+
+  /** Bend, wheel, expression and pedal as they are at first: a sequencer that stops leaves them anywhere. */
+  reset() {
+    this.bend = 0; // semitones
+    this.wheel = 0;
+    this.expression = 1;
+    this.sustain(false);
   }
 
   get current() {

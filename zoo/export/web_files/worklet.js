@@ -41,6 +41,7 @@ class Player extends AudioWorkletProcessor {
     else if (what === "expression") notes.expression = value;
     else if (what === "sustain") notes.sustain(value);
     else if (what === "allOff") notes.allOff();
+    else if (what === "reset") notes.reset();
     else if (what === "stop") this.stopped = true;
   }
 
