@@ -75,6 +75,14 @@ def test_clipped_recording_is_told_and_one_that_only_reaches_full_scale_is_not(t
     assert found == {"clipped.wav": pytest.approx(91.5, abs=1), "turned-down.flac": pytest.approx(65, abs=3)}
 
 
+def test_pauses_over_a_small_constant_are_silence(tmp_path, yin):
+    pause = np.zeros(3 * RATE)
+    soundfile.write(tmp_path / "a.wav", np.concatenate([pause, 0.1 * sound(4.0), pause]) + 0.003, RATE)
+    (outcome,) = prepare_dataset(folder(tmp_path), tmp_path / "out", yin)
+    assert sum(outcome.minutes.values()) * 60 == pytest.approx(4.0, abs=0.2)
+    assert [skipped.reason for skipped in outcome.skipped if skipped.seconds > 1] == ["silence"]
+
+
 def test_recording_in_two_formats_is_used_once(tmp_path, yin):
     for name in ("a.flac", "a.wav", "b.wav"):
         samples = 30_000 * sound(3.0, hz=440.0 if name[0] == "a" else 330.0)

@@ -104,14 +104,21 @@ def test_channel_that_is_silent_or_broken_is_left_out(tmp_path, bad, said):
     assert said in found.notes[0]
 
 
-def test_strong_constant_under_a_sound_is_taken_away_and_named(tmp_path):
+@pytest.mark.parametrize(("offset", "said"), [(-0.25, "-0.2"), (0.03, "+0.03"), (0.004, "+0.004")])
+def test_constant_under_a_sound_is_taken_away_and_named(tmp_path, offset, said):
     clean = np.concatenate([sound(1.0), np.zeros(RATE, np.float32)])
-    found = read(tmp_path / "a.wav", clean - 0.25)
+    found = read(tmp_path / "a.wav", clean + offset)
     assert np.abs(found.audio.numpy() - (clean - clean.mean())).max() < 1e-6
-    assert found.notes == ("its samples are -0.25 of full scale off zero (DC), which is taken away",)
-    weak = read(tmp_path / "b.wav", clean + 0.03)
-    assert weak.notes == ()
-    assert np.abs(weak.audio.numpy() - (clean + np.float32(0.03))).max() < 1e-6
+    assert found.notes == (f"its samples are about {said} of full scale off zero (DC), which is taken away",)
+
+
+@pytest.mark.parametrize("seconds", [0.01, 0.1, 0.5, 2.0])
+def test_mean_of_a_low_tone_that_breaks_off_is_no_constant(tmp_path, seconds):
+    tone = 0.5 * np.sin(2 * np.pi * 32.7 * np.arange(round(seconds * RATE)) / RATE).astype(np.float32)
+    for samples in (tone, tone[: round((seconds * 32.7 // 1 + 0.5) / 32.7 * RATE)]):
+        found = read(tmp_path / "a.wav", samples)
+        assert found.notes == ()
+        np.testing.assert_array_equal(found.audio.numpy(), samples)
 
 
 def test_recording_whose_channels_are_all_broken_is_refused(tmp_path):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import logging
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,9 +100,9 @@ def read_recording(path: str | Path, *, sample_rate: int) -> Recorded:
             f"{path}: the recording holds values that are no numbers (NaN or infinity). Export it again."
         )
     notes = [*([missing] if missing else []), *mix.notes]
-    if len(audio) >= _SHORTEST * sample_rate and (offset := _offset(audio)):
+    if len(audio) >= _SHORTEST * sample_rate and (offset := _offset(audio, sample_rate)):
         audio -= np.float32(offset)
-        notes.append(f"its samples are {offset:+.2g} of full scale off zero (DC), which is taken away")
+        notes.append(f"its samples are about {offset:+.1g} of full scale off zero (DC), which is taken away")
     return Recorded(torch.from_numpy(audio), tuple(notes))
 
 
@@ -173,16 +174,20 @@ def _reason(error: Exception) -> str:
     return str(error).rsplit(": ", 1)[-1].rstrip(".")
 
 
-def _offset(audio: NDArray[np.float32]) -> float:
-    """The constant that lies under a sound, where it is strong beside that: 0 where it is not."""
+def _offset(audio: NDArray[np.float32], sample_rate: int) -> float:
+    """The constant that lies under a sound, where it is strong enough to matter: 0 where it is not."""
     offset = float(audio.mean(dtype=np.float64))
     power = float(np.dot(audio, audio)) / len(audio) - offset**2
-    return offset if abs(offset) > _LEAST_OFFSET and offset**2 > _OFFSET * power else 0.0
+    least = max(_OFFSET, 2.0 / (math.pi * _LOWEST_HZ * len(audio) / sample_rate) ** 2)
+    return offset if abs(offset) > _LEAST_OFFSET and offset**2 > least * power else 0.0
 
 
-# A constant of this power beside the sound (-12 dB) is taken away: silences would count as sound, and a model learn it.
-_OFFSET = 1 / 16
-# In less than so many seconds a mean may be a low note's own.
+# A constant of this power beside the sound (-40 dB) is taken away: silences would count as sound, which begins there.
+_OFFSET = 1e-4
+# The mean of a tone that breaks off anywhere has up to 2 / (pi cycles)^2 of its power: no more of a short sound's mean
+# is a constant than what a tone of this pitch could not have.
+_LOWEST_HZ = 30.0
+# In less than so many seconds a mean may be any tone's own.
 _SHORTEST = 0.1
 # Under -80 dB of full scale it is a matter of rounding.
 _LEAST_OFFSET = 1e-4

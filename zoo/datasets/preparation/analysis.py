@@ -30,7 +30,7 @@ from zoo.features.pitch import default_thresholds, track_pitch
 from zoo.storage.files import write_atomically
 
 # Part of every work file's name: another number where the same settings give other results than before.
-_ANALYSIS_VERSION = 4
+_ANALYSIS_VERSION = 5
 _MOST_RATE = 1_000_000
 _NO_RECORDING = "cannot be read as a recording"
 _MOST_SECONDS = 86400.0
