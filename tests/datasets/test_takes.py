@@ -107,7 +107,32 @@ def test_wrong_options_and_files_say_what_to_do(tmp_path):
         list(takes(folder, seconds=0.0))
     with pytest.raises(ConfigError, match="rest -1"):
         list(takes(folder, rest=-1.0))
-    (take,) = takes(folder)
-    (folder / "Anna-1.wav").write_bytes(b"no sound")
-    with pytest.raises(DatasetError, match=r"Anna-1\.wav: "):
+
+
+@pytest.mark.parametrize("content", [b"no sound", b""])
+def test_recording_that_cannot_be_read_costs_no_other_one_of_its_take(tmp_path, content):
+    folder = write_recordings(tmp_path / "in", players=("Anna",), each=3)
+    (folder / "Anna-1.wav").write_bytes(content)
+    (take,) = takes(folder, rest=0.5)
+    audio, notes = take.read(RATE)
+    assert len(audio) == round(4.5 * RATE)
+    (note,) = notes
+    assert note.startswith("Anna-1.wav: ")
+    assert note.endswith(", and is left out")
+    before = take.digest(RATE)
+    (folder / "Anna-2.wav").write_bytes((folder / "Anna-0.wav").read_bytes())
+    assert take.digest(RATE) != before
+    for file in folder.glob("*.wav"):
+        file.write_bytes(content)
+    with pytest.raises(DatasetError, match=r"Anna-0\.wav: .*; Anna-1\.wav: "):
         take.load(RATE)
+
+
+def test_what_is_odd_about_a_recording_of_a_take_is_told(tmp_path):
+    folder = write_recordings(tmp_path / "in", players=("Anna",), each=3)
+    samples, _ = soundfile.read(folder / "Anna-1.wav")
+    soundfile.write(folder / "Anna-1.wav", (10 * samples).clip(-1, 1), RATE)
+    (take,) = takes(folder)
+    (note,) = take.read(RATE)[1]
+    assert note.startswith("Anna-1.wav: ")
+    assert "clipped" in note

@@ -41,21 +41,32 @@ class Take(Recording):
     rest: float = 0.25
 
     def load(self, sample_rate: int) -> Tensor:
-        """Join the recordings; what cannot be read is an error that names it."""
+        """Join the recordings that can be read."""
+        return self.read(sample_rate)[0]
+
+    def read(self, sample_rate: int) -> tuple[Tensor, tuple[str, ...]]:
+        """As `Recording.read`: what is odd about one of the recordings is told with its name, be it left out."""
         silence = torch.zeros(round(self.rest * sample_rate))
         size = max(1, round(_FADE_SECONDS * sample_rate))
         fade = torch.linspace(0.0, 1.0, size)
         parts: list[Tensor] = []
+        notes: list[str] = []
+        left_out: list[str] = []
         for file in self.files:
             try:
-                audio = file.load(sample_rate).clone()
+                audio, told = file.read(sample_rate)
             except DatasetError as error:
-                raise DatasetError(f"{file.id}: {error}") from error
+                left_out.append(f"{file.id}: {str(error).split('. ')[0].rstrip('.')}")
+                continue
+            notes += [f"{file.id}: {note}" for note in told]
+            audio = audio.clone()
             if len(audio) >= 2 * size:
                 audio[:size] *= fade
                 audio[-size:] *= fade.flip(0)
             parts += [audio, silence]
-        return torch.cat(parts[:-1])
+        if not parts:
+            raise DatasetError("; ".join(left_out))
+        return torch.cat(parts[:-1]), (*(f"{each}, and is left out" for each in left_out), *notes)
 
     def seconds(self) -> float | None:
         """Give the take's length, from the files' headers."""
@@ -64,7 +75,13 @@ class Take(Recording):
 
     def digest(self, sample_rate: int) -> str:
         """Hash the files and the rests."""
-        return hashlib.sha256(json.dumps([[f.digest(sample_rate) for f in self.files], self.rest]).encode()).hexdigest()
+        digests: list[str | None] = []
+        for file in self.files:
+            try:
+                digests.append(file.digest(sample_rate))
+            except (DatasetError, OSError):  # it is left out
+                digests.append(None)
+        return hashlib.sha256(json.dumps([digests, self.rest]).encode()).hexdigest()
 
     def origins(self) -> list[Recording]:
         """Give the recordings that it was joined from."""
