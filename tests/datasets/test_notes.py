@@ -186,6 +186,14 @@ def test_what_was_joined_is_told_down_to_the_card(tmp_path, capsys):
     assert lineage["made"] == MADE
     assert lineage["attribution"] == ["Player 0, CC0, here", "Player 1, CC0, here"]
     assert str(tmp_path) not in json.dumps(data.info)
+    assert main([str(folder), str(tmp_path / "out"), *gin]) == 0
+    assert "nothing to do" in capsys.readouterr().out
+    index = folder / "INDEX.tsv"
+    index.write_text(index.read_text().replace("Player 1", "Player 2"))
+    assert main([str(folder), str(tmp_path / "out"), *gin]) == 2
+    assert "recordings that are changed: " in capsys.readouterr().err
+    assert main([str(folder), str(tmp_path / "out"), *gin, "--force"]) == 0
+    assert lineage_of(open_dataset(tmp_path / "out"))["attribution"] == ["Player 0, CC0, here", "Player 2, CC0, here"]
 
 
 def test_recordings_that_are_no_single_note_are_left_out_with_their_reason(tmp_path):

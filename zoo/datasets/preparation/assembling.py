@@ -173,7 +173,7 @@ def _describe(
                 "noise_floor_db": analyses[k].noise.floor_db,
                 "snr_db": analyses[k].noise.snr_db,
                 "noise_measured_in": analyses[k].noise.measured_in,
-                **_made_from(plan.recordings[k]),
+                **made_from(plan.recordings[k]),
             }
             for k in used
         ],
@@ -188,8 +188,8 @@ def _told(plan: DatasetPlan, analyses: list[Analysis]) -> list[str]:
     return notes_of((recording.id, note) for recording, analysis in used for note in analysis.notes)
 
 
-def _made_from(recording: Recording) -> dict[str, Any]:
-    # Only where there is something to say: other datasets keep their bytes.
+def made_from(recording: Recording) -> dict[str, Any]:
+    """What dataset.json says of a recording that was made from others; empty, so that others keep their bytes."""
     if not recording.made:
         return {}
     origins = [{"id": origin.id, "attribution": origin.attribution} for origin in recording.origins()]

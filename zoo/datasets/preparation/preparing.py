@@ -17,7 +17,7 @@ from zoo import registry
 from zoo.checks.path_names import check_path_name
 from zoo.datasets.index import INDEX_NAME, WORK_NAME, parse_index
 from zoo.datasets.preparation.analysis import Preparation, try_tracker, work_name
-from zoo.datasets.preparation.assembling import DatasetPlan, assemble, json_text
+from zoo.datasets.preparation.assembling import DatasetPlan, assemble, json_text, made_from
 from zoo.datasets.preparation.outcome import Outcome, definitions, outcome_of
 from zoo.datasets.preparation.work import analyse_all
 from zoo.datasets.recordings import Recording, known_f0
@@ -186,7 +186,9 @@ def _already_there(plan: DatasetPlan, force: bool) -> Outcome | None:
         return None
     request = json.loads(json_text(plan.request))
     was = info.get("request", {})
-    if request == was:
+    sources = {source.get("id"): source for source in info.get("sources", [])}
+    reattributed = {r.id for r in plan.recordings if r.id in sources and _made_by_others(r, sources[r.id])}
+    if request == was and not reattributed:
         return outcome_of(plan.path, info, fresh=False)
     asked, stands = _flat(request), _flat(was)
     reasons = [
@@ -195,7 +197,7 @@ def _already_there(plan: DatasetPlan, force: bool) -> Outcome | None:
         if asked.get(key) != stands.get(key)
     ]
     found, stored = request["recordings"], was.get("recordings", {})
-    changed = {key for key in found.keys() & stored.keys() if found[key] != stored[key]}
+    changed = {key for key in found.keys() & stored.keys() if found[key] != stored[key]} | reattributed
     for names, what in (
         (found.keys() - stored.keys(), "new"),
         (stored.keys() - found.keys(), "gone"),
@@ -207,6 +209,11 @@ def _already_there(plan: DatasetPlan, force: bool) -> Outcome | None:
         f"{plan.path} is already prepared, otherwise than asked: {'; '.join(reasons)}. "
         "Give another folder, or --force to replace it."
     )
+
+
+def _made_by_others(recording: Recording, source: dict[str, Any]) -> bool:
+    # An index says otherwise now who made what a recording was joined from; the request has no word of these.
+    return bool(json.loads(json_text(made_from(recording))).get("made_from") != source.get("made_from"))
 
 
 def _flat(request: dict[str, Any]) -> dict[str, Any]:
