@@ -99,6 +99,24 @@ def test_yin_has_no_confidence_in_silence_and_little_in_noise():
     assert periodicity[1, :100].mean() < 0.5
 
 
+@pytest.mark.parametrize(("tracker", "options"), TRACKERS)
+def test_note_over_fmax_is_not_heard_an_octave_too_low(tracker, options):
+    time = torch.arange(8000) / 16000
+    tones = torch.stack([torch.sin(2 * torch.pi * hz * time) for hz in (440.0, 2349.0, 3136.0)])
+    _, sure = track_pitch(tones, sample_rate=16000, hop=160, tracker=tracker, center=True, **options)
+    threshold, _ = default_thresholds(tracker)
+    voiced = (sure[:, 10:-10] >= threshold).float().mean(dim=1)
+    assert voiced.tolist() == [1.0, 0.0, 0.0]
+
+
+def test_strong_harmonic_over_fmax_is_no_note():
+    time = torch.arange(8000) / 16000
+    tone = sum(level * torch.sin(2 * torch.pi * 300.0 * k * time) for k, level in ((1, 0.3), (2, 0.3), (4, 0.6)))
+    f0_hz, sure = track_pitch(tone[None], sample_rate=16000, hop=160, tracker="yin", center=True, fmax=1000.0)
+    assert (f0_hz[0, 10:-10] - 300.0).abs().max() < 2.0
+    assert sure[0, 10:-10].min() > 0.9
+
+
 def test_viterbi_keeps_to_reachable_bins():
     probabilities = torch.full((1, 6, 360), 1e-3)
     for t, best in enumerate([100, 103, 300, 109, 112, 115]):  # one frame an octave and more away

@@ -156,7 +156,7 @@ def test_command_plays_to_the_end_of_the_reverb(flute, tmp_path):
     ("recording", "told"),
     [
         (torch.zeros(RATE), "the recording is silent, and so is the result"),
-        (None, "no pitch was found in the recording"),
+        (None, "no pitch from 50 to 2000 Hz was found in the recording"),
     ],
 )
 def test_command_says_that_there_is_nothing_to_play(recording, told, flute, tmp_path, capsys):

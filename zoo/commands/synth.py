@@ -122,7 +122,11 @@ def main(arguments: list[str]) -> int:
     if silent:
         lines.append(f"the recording is silent{'' if result.audio.any() else ', and so is the result'}")
     elif int((expected.f0_hz > 0).sum()) < MIN_FRAMES:
-        lines.append("no pitch was found in the recording: of what has none, a model makes noise or silence")
+        searched = model.listening_settings(**tracking)
+        lines.append(
+            f"no pitch from {searched.fmin:g} to {searched.fmax:g} Hz was found in the recording: of what has none, a model "
+            "makes noise or silence"
+        )
     elif isinstance(expected, FittedFeatures):
         lines.append(expected.fit.describe(model.name))
     lines += [result.describe()] if result.describe() else []

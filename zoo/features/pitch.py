@@ -291,7 +291,7 @@ def pyin_pitch(
         pitches.append(torch.from_numpy(pitch[:frames]))
         confidences.append(torch.from_numpy(probability[:frames]))
     coarse = torch.stack(pitches).to(audio)
-    fine = yin.refine_pitch(
+    fine, over = yin.refine_pitch(
         coarse, audio, sample_rate=sample_rate, hop=hop, fmin=fmin, fmax=fmax, center=center, cents=100.0 * resolution
     )
-    return fine, torch.stack(confidences).to(audio)
+    return fine, torch.stack(confidences).to(audio).masked_fill(over, 0.0)

@@ -44,7 +44,7 @@ def yin_pitch(
 
     Returns:
         Pitch in Hz and its confidence, one minus the trough (0 to 1), each `[batch, samples // hop]`. Silence has
-        confidence 0.
+        confidence 0, and so have notes over fmax, which repeat themselves after two of their periods too.
 
     Raises:
         ConfigError: The sample rate is too low for the pitches asked for.
@@ -58,6 +58,7 @@ def yin_pitch(
         difference = _difference(window, longest + 1)
         normalised = _normalise(difference)
         trough, inner = _troughs(normalised)  # index i stands for lag i + 1
+        over = _too_high(trough, inner, shortest)
         allowed = torch.arange(1, longest + 1, device=audio.device)
         trough &= (allowed >= shortest) & (allowed <= longest)
         deep = trough & (inner < threshold)
@@ -67,7 +68,7 @@ def yin_pitch(
         lag = torch.where(deep.any(dim=-1), first, lowest) + 1
         depth = inner.gather(-1, lag[..., None] - 1)[..., 0]
         period = _refine(difference, lag)
-        voiced = trough.any(dim=-1) & (window.square().mean(dim=-1) > SILENCE)
+        voiced = trough.any(dim=-1) & ~over & (window.square().mean(dim=-1) > SILENCE)
         here = slice(at, at + window.shape[1])
         pitch[:, here] = (sample_rate / period).clamp(fmin, fmax)
         confidence[:, here] = torch.where(voiced, 1.0 - depth, 0.0).clamp(0.0, 1.0)
@@ -77,7 +78,7 @@ def yin_pitch(
 
 def refine_pitch(
     f0_hz: Tensor, audio: Tensor, *, sample_rate: int, hop: int, fmin: float, fmax: float, center: bool, cents: float
-) -> Tensor:
+) -> tuple[Tensor, Tensor]:
     """Move a coarse pitch to the trough of the difference function beside it.
 
     Args:
@@ -91,18 +92,20 @@ def refine_pitch(
         cents: How far at most to move.
 
     Returns:
-        The finer pitch, `[batch, frames]`.
+        The finer pitch, and where a note over fmax sounds in its place, bool; each `[batch, frames]`.
     """
-    _, longest = lag_range(sample_rate, fmin, fmax)
+    shortest, longest = lag_range(sample_rate, fmin, fmax)
     bound = 2.0 ** (cents / 1200.0)
-    pieces, at = [], 0
+    pieces, over, at = [], [], 0
     for window in _windows(audio, sample_rate=sample_rate, hop=hop, fmin=fmin, center=center):
         coarse = f0_hz[:, at : at + window.shape[1]].to(window.dtype)
         at += window.shape[1]
         lag = (sample_rate / coarse).round().long().clamp(1, longest)
-        fine = sample_rate / _refine(_difference(window, longest + 1), lag)
+        difference = _difference(window, longest + 1)
+        fine = sample_rate / _refine(difference, lag)
         pieces.append(torch.minimum(torch.maximum(fine, coarse / bound), coarse * bound))
-    return concatenate(pieces, audio).to(f0_hz.dtype)
+        over.append(_too_high(*_troughs(_normalise(difference)), shortest))
+    return concatenate(pieces, audio).to(f0_hz.dtype), concatenate(over, audio).bool()
 
 
 def difference_near(windows: Tensor, periods: Tensor) -> Tensor:
@@ -211,6 +214,12 @@ def _troughs(normalised: Tensor) -> tuple[Tensor, Tensor]:
     curvature = (before - 2.0 * at + after).clamp(min=1e-30)
     depth = (at - 0.125 * (before - after).square() / curvature).clamp(min=0.0)
     return trough, torch.where(trough, depth, at)
+
+
+def _too_high(trough: Tensor, depth: Tensor, shortest: int) -> Tensor:
+    # Whether a frame repeats itself after less than the shortest period, [batch, frames]: then it does so after twice
+    # that time too, which is no pitch of its. A shallower trough may be a strong harmonic's, as of a bassoon or a voice.
+    return (trough & (depth < THRESHOLD))[..., : shortest - 1].any(dim=-1)
 
 
 def _between(values: Tensor, nearest: Tensor, lags: Tensor) -> Tensor:
