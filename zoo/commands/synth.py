@@ -124,8 +124,8 @@ def main(arguments: list[str]) -> int:
     elif int((expected.f0_hz > 0).sum()) < MIN_FRAMES:
         searched = model.listening_settings(**tracking)
         lines.append(
-            f"no pitch from {searched.fmin:g} to {searched.fmax:g} Hz was found in the recording: of what has none, a model "
-            "makes noise or silence"
+            f"no pitch from {searched.fmin:g} to {searched.fmax:g} Hz was found in the recording: of what has none, a "
+            "model makes noise or silence"
         )
     elif isinstance(expected, FittedFeatures):
         lines.append(expected.fit.describe(model.name))

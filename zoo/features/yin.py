@@ -218,7 +218,7 @@ def _troughs(normalised: Tensor) -> tuple[Tensor, Tensor]:
 
 def _too_high(trough: Tensor, depth: Tensor, shortest: int) -> Tensor:
     # Whether a frame repeats itself after less than the shortest period, [batch, frames]: then it does so after twice
-    # that time too, which is no pitch of its. A shallower trough may be a strong harmonic's, as of a bassoon or a voice.
+    # that time too, which is no pitch of its. A shallower trough may be a strong harmonic's, as of a bassoon.
     return (trough & (depth < THRESHOLD))[..., : shortest - 1].any(dim=-1)
 
 
