@@ -1,6 +1,7 @@
 """Into a model's range: by which octaves, by how much loudness, and how pauses stay quiet."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ from ranges import SPAN
 from zoo.errors import ConfigError
 from zoo.features import Features
 from zoo.models.fit import Fit, check_fit, into_range, octaves_into, quiet_gain
+from zoo.storage.model_range import Quantiles
 
 RATE, HOP = 16000, 64
 
@@ -30,6 +32,13 @@ def features_of(audio, *, f0_hz=220.0, loudness_db=-30.0):
 )
 def test_pitch_moves_by_as_few_octaves_as_bring_it_into_the_range(f0_hz, octaves):
     assert octaves_into(torch.tensor(f0_hz).repeat(20), SPAN) == octaves
+
+
+def test_pitches_that_no_octave_brings_into_a_narrow_range_move_next_to_it():
+    narrow = replace(SPAN, f0_hz=Quantiles((500.0, *[550.0] * 7, 600.0)))
+    assert octaves_into(torch.tensor([100.0, 105.0] * 20), narrow) == 2
+    assert octaves_into(torch.tensor([1700.0, 1800.0] * 20), narrow) == -2
+    assert octaves_into(torch.tensor([137.0] * 20), narrow) == 2
 
 
 def test_few_pitches_move_nothing():

@@ -7,6 +7,7 @@ are as quiet as the recording's; no click where that begins and ends; silence st
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields
 
 import torch
@@ -137,6 +138,8 @@ def octaves_into(f0_hz: Tensor, span: ModelRange) -> int:
         octaves: float(((f0_hz * 2.0**octaves >= low) & (f0_hz * 2.0**octaves <= high)).float().mean())
         for octaves in sorted(range(-6, 7), key=abs)
     }
+    if not any(covered.values()):  # the range is of less than an octave, and all of the recording between two of those
+        return round(math.log2(math.sqrt(low * high) / float(f0_hz.median())))
     enough = max(covered.values()) * ENOUGH
     return next(octaves for octaves, share in covered.items() if share >= enough)
 
