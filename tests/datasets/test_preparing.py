@@ -79,6 +79,14 @@ def test_the_same_recording_twice_is_used_once(tmp_path, notes, yin):
     assert [(s.source, s.reason) for s in outcome.skipped] == [("copy", "the same as a")]
 
 
+def test_several_instruments_in_one_dataset_are_told(tmp_path, notes, yin):
+    sounds = [notes("a", instrument="flute"), notes("b", instrument="violin", notes=((3.0, 300.0),)), notes("c")]
+    (outcome,) = prepare_dataset(sounds, tmp_path / "o", yin)
+    assert any(note.startswith("flute and violin are in it, and a model would mix them. ") for note in outcome.notes)
+    (outcome,) = prepare_dataset(sounds[:1], tmp_path / "one", yin)
+    assert not any("mix them" in note for note in outcome.notes)
+
+
 def test_preparing_again_is_free_and_other_settings_need_force(tmp_path, notes, yin):
     sounds = [notes("a"), notes("b", notes=((5.0, 100.0),)), notes("c", notes=((4.0, 330.0),))]
     prepare_dataset(sounds, tmp_path / "o", yin)

@@ -151,7 +151,7 @@ def _describe(
     return {
         "format": FORMAT,
         "version": VERSION,
-        "instrument": instruments.pop() if len(instruments) == 1 else None,
+        "instrument": next(iter(instruments)) if len(instruments) == 1 else None,
         "sample_rate": preparation.sample_rate,
         "hop": hop,
         "segment_frames": frames,
@@ -178,9 +178,24 @@ def _describe(
             for k in used
         ],
         "skipped": [dataclasses.asdict(s) for s in _skipped(plan, analyses, division, preparation)],
-        "notes": [*(f"No music as it was played: {how}." for how in made), *_told(plan, analyses), *division.notes],
+        "notes": [
+            *(f"No music as it was played: {how}." for how in made),
+            *_mixed(instruments),
+            *_told(plan, analyses),
+            *division.notes,
+        ],
         "request": plan.request,
     }
+
+
+def _mixed(instruments: set[str | None]) -> list[str]:
+    names = sorted(filter(None, instruments))
+    if len(names) < 2:
+        return []
+    return [
+        f"{', '.join(names[:-1])} and {names[-1]} are in it, and a model would mix them. Prepare each one's recordings "
+        "by themselves for a model of each."
+    ]
 
 
 def _told(plan: DatasetPlan, analyses: list[Analysis]) -> list[str]:
