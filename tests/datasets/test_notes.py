@@ -138,6 +138,16 @@ def test_a_note_is_found_in_its_recording(tmp_path):
     assert len(load_note(found, 8000)) == round(found.seconds * 8000)
 
 
+def test_a_note_that_is_clipped_is_told(tmp_path, caplog):
+    folder = write_notes(tmp_path / "notes", pitches=(60, 64, 69))
+    samples, _ = soundfile.read(folder / "64.wav")
+    soundfile.write(folder / "64.wav", (20 * samples).clip(-1, 1), RATE)
+    list(notes(folder))
+    (message,) = caplog.messages
+    assert message.startswith("64.wav: ")
+    assert message.endswith("% of its samples are clipped. Record it again with less gain.")
+
+
 def test_phrases_have_the_notes_pitches_and_levels(tmp_path):
     folder = write_notes(tmp_path / "notes")
     phrase = next(p for p in notes(folder, uses=2) if isinstance(p, JoinedPhrase))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import math
 from dataclasses import dataclass
 
@@ -13,6 +14,8 @@ from zoo.datasets.recordings import FileRecording
 from zoo.errors import DatasetError
 from zoo.features.frontend import SILENT_PEAK
 from zoo.features.pitch import default_thresholds, track_pitch
+
+_log = logging.getLogger(__name__)
 
 # What notes are measured at; they are played at any rate.
 _RATE = 16000
@@ -70,7 +73,9 @@ def measure_note(file: FileRecording, *, silence_db: float, fmin: float, fmax: f
     Raises:
         DatasetError: It cannot be read, is silent or too short, or has no such pitch; the message is the reason alone.
     """
-    audio = file.load(_RATE)
+    audio, notes = file.read(_RATE)
+    for note in notes:
+        _log.warning("%s: %s.", file.id, note)
     if len(audio) < _WINDOW or float(audio.abs().max()) < SILENT_PEAK:
         raise DatasetError("silent" if len(audio) >= _WINDOW else "too short for a note")
     levels = _levels(audio)

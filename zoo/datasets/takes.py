@@ -92,8 +92,8 @@ def takes(path: Path, *, seconds: float = 30.0, rest: float = 0.25) -> Iterator[
     """Join a folder's recordings to takes, each player's apart.
 
     A player is an author as an INDEX.tsv names it; without one, a folder. A player's recordings are dealt out to takes
-    in turns, so that each take holds something of everything. A recording that is longer than a take stays alone. A
-    take is never divided between splits.
+    in turns, so that each take holds something of everything. A recording that is longer than a take stays alone.
+    Of three takes or more, none is divided between splits.
 
     Args:
         path: The folder, laid out as for `folder`.
