@@ -73,9 +73,9 @@ def measure_note(file: FileRecording, *, silence_db: float, fmin: float, fmax: f
     Raises:
         DatasetError: It cannot be read, is silent or too short, or has no such pitch; the message is the reason alone.
     """
-    audio, notes = file.read(_RATE)
-    for note in notes:
-        _log.warning("%s: %s.", file.id, note)
+    audio, oddities = file.read(_RATE)
+    for oddity in oddities:
+        _log.warning("%s: %s.", file.id, oddity)
     if len(audio) < _WINDOW or float(audio.abs().max()) < SILENT_PEAK:
         raise DatasetError("silent" if len(audio) >= _WINDOW else "too short for a note")
     levels = _levels(audio)
