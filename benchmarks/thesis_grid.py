@@ -309,14 +309,15 @@ _FOUND = """\
   ([As loud as it is asked](../distillation.md#as-loud-as-it-is-asked)).
 - **Elsewhere a teacher brings little by the distance that is trained**, where the student sees all of its recordings:
   on flute `gru-M` brings `gru-S` a third of the gap, `tcn-M` brings `tcn-S` a sixth, `s4-M` nothing; `gru-L`, at 5.80,
-  is no better there than `gru-S` or `gru-M` alone, and leaves them where they are; `tcn-L`, which is, brings `tcn-S`
-  nothing. On two minutes of one violin, S and M alone are as near to the recordings as any teacher, `tcn-S` nearer than
-  `tcn-L`. `tcn-S` of trumpet is further off with a teacher than without, and so is `s4-S` with `s4-M` (one seed each).
+  is no better there than `gru-S` or `gru-M` alone, and leaves them where they are; `tcn-L` and `s4-L`, which are,
+  bring `tcn-S` and `s4-S` nothing. On two minutes of one violin, S and M alone are as near to the recordings as any
+  teacher, `tcn-S` nearer than `tcn-L`. `tcn-S` of trumpet is further off with a teacher than without, and so is `s4-S`
+  of flute, and of trumpet with `s4-M` (one seed each).
 - **By others it brings most of the gap** where there is one: on flute half to nine tenths of log-spectral and log-mel
   distance, Fréchet distance and level; as much for `tcn-S` on violin, and for the level of `tcn-S` and `s4-S` on
   trumpet. The student alone fits the trained distance as well, and is further off in level and spectral balance.
-- **FM learns as much alone on flute and trumpet, and not on violin**: there `ddx7` alone is at 6.4 to 6.5 where its
-  teachers are at 5.8 to 6.0, and each of them closes two fifths to two thirds of that, by most of the measures. On
+- **FM learns as much alone on flute and trumpet, and not on violin**: there `ddx7` alone is at 6.4 to 6.8 where its
+  teachers are at 5.8 to 6.0, and each of six closes two fifths to three quarters of that, by most of the measures. On
   trumpet no teacher of size L brings it further: 7.52 to 7.72 alone, 0.05 to 0.07 more with one. Of their controls the
   two share the noise bands alone, and `losses/control-first.gin` asks for nothing else of the teacher. With its sound
   beside (`losses/few-recordings.gin`), `loudness_matching` and a reverb that learns, the one that ships is at 7.42. The
