@@ -10,10 +10,7 @@ from plugin_layout import lay_out, lay_out_shipping
 
 SHOW = """
 import sys
-import torch
-import zoo, zoo.features, zoo.models
 from zoo import registry, resolve
-from zoo.metrics import measures
 from zoo.commands import plugin_trials
 from zoo.models import architectures
 from zoo.errors import ZooError
@@ -100,20 +97,8 @@ def test_component_of_the_wrong_type_is_refused(site, kind, source, said):
     assert "pip uninstall zoo-kazoo" in found
 
 
-TRACK = "zoo.features.track_pitch(torch.zeros(1, 640), sample_rate=16000, hop=64, tracker='buzz')"
-MEASURE = (
-    "zoo.features.extract_features(torch.ones(640), sample_rate=16000, hop=64, f0_hz=torch.ones(10), "
-    "settings=zoo.features.FeatureSettings(loudness='buzz'))"
-)
-COMPARE = "measures.Measures({'buzz': {}}, sample_rate=16000, hop=64)"
-DECODE = (
-    "zoo.create(zoo.models.ModelConfig('a-S', zoo.models.ComponentConfig('buzz'), "
-    "zoo.models.ComponentConfig('harmonic_noise')))(torch.ones(1, 10), torch.ones(1, 10))"
-)
 DECODER = """
-import torch
-from zoo.decoders import Decoded, Decoder
-class buzz(Decoder):
+class {name}(Decoder):
     def __init__(self, *, control_sizes):
         super().__init__(control_sizes=control_sizes)
         self.scale = torch.nn.Parameter(torch.ones(()))
@@ -122,43 +107,78 @@ class buzz(Decoder):
         {then}
         return {result}
 """
+GIVEN = {
+    ("pitch", "one"): (
+        "def one(audio, **_): return 440.0",
+        "gives float, and must give f0_hz and periodicity",
+    ),
+    ("pitch", "frames"): (
+        "def frames(audio, **_): return audio[:, ::60], audio[:, ::64]",
+        "gives [1, 11], and must give f0_hz [batch, samples // hop] = [1, 10]",
+    ),
+    ("pitch", "sure"): (
+        "def sure(audio, **_): return audio[:, ::64], 1.0",
+        "gives float, and must give periodicity",
+    ),
+    ("loudness", "flat"): (
+        "def flat(audio, **_): return audio[0, ::64]",
+        "gives [10], and must give the loudness",
+    ),
+    ("metrics", "same"): (
+        "def same(a, b, valid_samples): return a",
+        "gives [1, 16000], and must give a value for each sound",
+    ),
+    ("decoders", "short"): (
+        DECODER.format(name="short", frames=9, then="", result="Decoded(controls, torch.ones(1, 9, 1))"),
+        "gives [1, 9, 1], and must give amplitude [batch, frames, size] = [1, 10, 1]",
+    ),
+    ("decoders", "few"): (
+        DECODER.format(name="few", frames=10, then="del controls['amplitude']", result="Decoded(controls, None)"),
+        "gives the controls harmonic_distribution, noise_bands, and must give amplitude",
+    ),
+    ("decoders", "bare"): (
+        DECODER.format(name="bare", frames=10, then="", result="controls"),
+        "gives dict, and must give a zoo.decoders.Decoded",
+    ),
+}
+CALLS = """
+import sys
+import torch
+import zoo, zoo.features, zoo.models
+from zoo.errors import ZooError
+from zoo.metrics.measures import Measures
+C = zoo.models.ComponentConfig
+sound = torch.ones(1, 640)
+calls = {
+    "pitch": lambda name: zoo.features.track_pitch(sound, sample_rate=16000, hop=64, tracker=name),
+    "loudness": lambda name: zoo.features.extract_features(
+        sound[0], sample_rate=16000, hop=64, f0_hz=torch.ones(10), settings=zoo.features.FeatureSettings(loudness=name)
+    ),
+    "metrics": lambda name: Measures({name: {}}, sample_rate=16000, hop=64),
+    "decoders": lambda name: zoo.create(zoo.models.ModelConfig("a-S", C(name), C("harmonic_noise")))(
+        torch.ones(1, 10), torch.ones(1, 10)
+    ),
+}
+for kind, name in [word.split(":") for word in sys.argv[1:]]:
+    try:
+        print(kind, name, "gave", calls[kind](name))
+    except ZooError as error:
+        print(type(error).__name__, error)
+"""
 
 
-@pytest.mark.parametrize(
-    ("kind", "source", "call", "said"),
-    [
-        ("pitch", "def buzz(audio, **_): return 440.0", TRACK, "gives float, and must give f0_hz and periodicity"),
-        (
-            "pitch",
-            "def buzz(audio, **_): return audio[:, ::60], audio[:, ::64]",
-            TRACK,
-            "gives [1, 11], and must give f0_hz [batch, samples // hop] = [1, 10]",
-        ),
-        ("pitch", "def buzz(audio, **_): return audio[:, ::64], 1.0", TRACK, "gives float, and must give periodicity"),
-        ("loudness", "def buzz(audio, **_): return audio[0, ::64]", MEASURE, "gives [10], and must give the loudness"),
-        ("metrics", "def buzz(a, b, valid_samples): return a", COMPARE, "gives [1, 16000], and must give a value for"),
-        (
-            "decoders",
-            DECODER.format(frames=9, then="", result="Decoded(controls, torch.ones(1, 9, 1))"),
-            DECODE,
-            "gives [1, 9, 1], and must give amplitude [batch, frames, size] = [1, 10, 1]",
-        ),
-        (
-            "decoders",
-            DECODER.format(frames=10, then="del controls['amplitude']", result="Decoded(controls, torch.ones(1))"),
-            DECODE,
-            "gives the controls harmonic_distribution, noise_bands, and must give amplitude",
-        ),
-        ("decoders", DECODER.format(frames=10, then="", result="controls"), DECODE, "gives dict, and must give a zoo."),
-    ],
-)
-def test_component_that_gives_something_else_is_told_with_its_plugin(site, kind, source, call, said):
-    bring(site, f"[zoo_{kind}]\nbuzz = kazoo:buzz\n", source)
-    found = say(site, call)
-    assert found.startswith("PluginError The "), found
-    assert "'buzz' of zoo-kazoo 1.2 (kazoo:buzz) " in found
-    assert said in found
-    assert "pip uninstall zoo-kazoo" in found
+def test_components_that_give_something_else_are_told_with_their_plugin(site):
+    kinds = dict.fromkeys(kind for kind, _ in GIVEN)
+    entries = "".join(
+        f"[zoo_{kind}]\n" + "".join(f"{name} = kazoo:{name}\n" for own, name in GIVEN if own == kind) for kind in kinds
+    )
+    sources = ["import torch\nfrom zoo.decoders import Decoded, Decoder", *(source for source, _ in GIVEN.values())]
+    bring(site, entries, "\n".join(sources))
+    lines = site("-c", CALLS, *map(":".join, GIVEN)).stdout.splitlines()
+    for line, ((_, name), (_, said)) in zip(lines, GIVEN.items(), strict=True):
+        assert line.startswith("PluginError The "), line
+        assert f"{name!r} of zoo-kazoo 1.2 (kazoo:{name}) {said}" in line
+        assert line.endswith("pip uninstall zoo-kazoo")
 
 
 @pytest.mark.parametrize("how", ["import os; os._exit(0)", "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"])

@@ -67,6 +67,8 @@ class PlayerExporter(Exporter):
         try:
             zoo_player.Instrument(data)
         except zoo_player.PlayerError as error:  # it tells of files; who exports wants to know of the model
+            if not error.code:  # it is the library itself that is missing
+                raise
             raise ExportError(f"{model.name} cannot be an instrument file: {self._reason(error.code)}") from error
         return data
 
